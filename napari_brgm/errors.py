@@ -1,0 +1,36 @@
+"""What can go wrong, said in one sentence that tells what to do.
+
+None of these derives from RuntimeError: napari's generator workers swallow a RuntimeError without a signal.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BrgmError", "Cancelled", "DeviceError", "InputError", "OutputError", "ScanError", "WeightsError"]
+
+
+class BrgmError(Exception):
+    """Base of all errors of this package; ``str(error)`` is one sentence for the person at the screen."""
+
+
+class InputError(BrgmError, ValueError):
+    """An image, mask, corruption or setting that cannot be used."""
+
+
+class ScanError(BrgmError):
+    """A scan file that cannot be read, or whose content is not an image."""
+
+
+class OutputError(BrgmError):
+    """A result that cannot be written."""
+
+
+class WeightsError(BrgmError):
+    """Weights that are missing, damaged, or not what their name says."""
+
+
+class DeviceError(BrgmError):
+    """A device that is not there or has too little memory."""
+
+
+class Cancelled(BrgmError):
+    """The person stopped the run."""

@@ -1,0 +1,288 @@
+"""StyleGAN2 generator: z -> mapping -> w -> synthesis -> image, in plain torch.
+
+    w     = mapping(z)                                  z, w : (B, 512)
+    x_0   = const                                       (C, 4, 4)
+    x_l   = lrelu(demod(conv(x_{l-1} * s_l(w))) + noise + bias) * sqrt(2)
+    image = sum over resolutions of upsampled torgb(x)  ('skip'), or the last torgb ('resnet')
+
+Sources: Karras et al., "A Style-Based Generator Architecture" (arXiv 1812.04948), "Analyzing and Improving the Image
+Quality of StyleGAN" (arXiv 1912.04958, Sec. 2 for (de)modulation, Fig. 7 for the architectures). The parameter names are
+those of the published weight files, so that a state dict loads as it is.
+
+A style-modulated convolution is evaluated by scaling activations, not weights (1912.04958, Sec. 2.2, Eq. 1-3):
+conv(x; w * s) / norm == conv(x * s; w) / norm, so that a batch of samples shares one ordinary convolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as MappingType
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_brgm.errors import WeightsError
+
+NoiseMode = Literal["const", "none", "random"]
+Architecture = Literal["skip", "resnet"]
+
+_FIR = (1.0, 3.0, 3.0, 1.0)  # the only resampling filter used by published nets
+_GAIN = math.sqrt(2.0)  # of the leaky ReLU
+
+
+class Dense(nn.Module):
+    """Fully connected layer with equalised learning rate: ``x W' * (lr / sqrt(in)) + b * lr``."""
+
+    def __init__(self, in_features: int, out_features: int, lr: float = 1.0, bias_init: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr)
+        self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
+        self.lr = lr
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in) -> (B, out)
+        weight = self.weight * (self.lr / math.sqrt(self.weight.shape[1]))
+        return F.linear(x, weight, self.bias * self.lr)
+
+
+class Mapping(nn.Module):
+    """z -> w, a multilayer perceptron with learning-rate multiplier 0.01 (1812.04948, Sec. 2)."""
+
+    w_avg: Tensor
+
+    def __init__(self, z_dim: int, w_dim: int, num_ws: int, num_layers: int) -> None:
+        super().__init__()
+        self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, num_layers
+        for i in range(num_layers):
+            self.add_module(f"fc{i}", Dense(z_dim if i == 0 else w_dim, w_dim, lr=0.01))
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
+        """Map z (B, z_dim), any scale, to ws (B, num_ws, w_dim); ``psi`` pulls the first ``cutoff`` ws to w_avg."""
+        x = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()  # (B, z)
+        for i in range(self.num_layers):
+            x = F.leaky_relu(getattr(self, f"fc{i}")(x), 0.2) * _GAIN  # (B, w)
+        ws = x[:, None].repeat(1, self.num_ws, 1)  # (B, L, w)
+        if truncation_psi != 1.0:
+            cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
+            ws[:, :cut] = self.w_avg + truncation_psi * (ws[:, :cut] - self.w_avg)
+        return ws
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Double the size of x (B, C, H, W): zero insertion, then the FIR [1, 3, 3, 1] / 8 per axis with gain 4."""
+    channels = x.shape[1]
+    fir = torch.tensor(_FIR, dtype=x.dtype, device=x.device) / 4
+    kernel = torch.outer(fir, fir).expand(channels, 1, 4, 4)
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """FIR [1, 3, 3, 1] / 4 per axis of x (B, C, 2r + 1, 2r + 1) -> (B, C, 2r, 2r), zeros outside."""
+    x = F.pad(x, (1, 1, 1, 1))
+    x = (x[:, :, :-3] + x[:, :, 3:]).add_(x[:, :, 1:-2] + x[:, :, 2:-1], alpha=3.0)
+    return (x[..., :-3] + x[..., 3:]).add_(x[..., 1:-2] + x[..., 2:-1], alpha=3.0).mul_(1 / 16)
+
+
+class StyledConv(nn.Module):
+    """Modulated, demodulated 3x3 convolution with noise, bias and leaky ReLU; ``up`` doubles the size."""
+
+    noise_const: Tensor
+
+    def __init__(self, in_ch: int, out_ch: int, w_dim: int, resolution: int, up: bool, clamp: float | None) -> None:
+        super().__init__()
+        self.resolution, self.up, self.clamp = resolution, up, clamp
+        self.weight = nn.Parameter(torch.randn(out_ch, in_ch, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_ch))
+        self.affine = Dense(w_dim, in_ch, bias_init=1.0)
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def forward(self, x: Tensor, w: Tensor, noise: NoiseMode, gain: float = 1.0) -> Tensor:
+        s = self.affine(w)  # (B, I)
+        power = self.weight.square().sum(dim=(2, 3))  # (O, I)
+        demod = (s.square() @ power.T + 1e-8).rsqrt()  # (B, O)
+        x = x * s[:, :, None, None].to(x.dtype)  # (B, I, h, w)
+        weight = self.weight.to(x.dtype)
+        if self.up:
+            x = _smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
+        else:
+            x = F.conv2d(x, weight, padding=1)
+        x = x * demod[:, :, None, None].to(x.dtype)  # (B, O, r, r)
+        if noise == "const":
+            x = x + (self.noise_const * self.noise_strength).to(x.dtype)
+        elif noise == "random":
+            field = torch.randn(len(x), 1, self.resolution, self.resolution, device=x.device)
+            x = x + (field * self.noise_strength).to(x.dtype)
+        x = F.leaky_relu(x + self.bias[:, None, None].to(x.dtype), 0.2) * (_GAIN * gain)
+        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
+
+
+class ToRGB(nn.Module):
+    """1x1 modulated convolution to image channels, no demodulation; styles carry the gain 1 / sqrt(fan-in)."""
+
+    def __init__(self, in_ch: int, channels: int, w_dim: int, clamp: float | None) -> None:
+        super().__init__()
+        self.clamp = clamp
+        self.weight = nn.Parameter(torch.randn(channels, in_ch, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.affine = Dense(w_dim, in_ch, bias_init=1.0)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # (B, I, r, r) -> (B, C, r, r) float32
+        s = self.affine(w) / math.sqrt(self.weight.shape[1])  # (B, I)
+        x = F.conv2d(x * s[:, :, None, None].to(x.dtype), self.weight.to(x.dtype))
+        x = x.float() + self.bias[:, None, None]
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+
+class Skip(nn.Module):
+    """Residual path of the 'resnet' architecture: 1x1 convolution and up-sampling, gain 1 / sqrt(2)."""
+
+    def __init__(self, in_ch: int, out_ch: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_ch, in_ch, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.to(x.dtype) * (math.sqrt(0.5) / math.sqrt(self.weight.shape[1]))
+        return upsample(F.conv2d(x, weight))
+
+
+class Block(nn.Module):
+    """One resolution: (const | conv0) -> conv1 -> torgb."""
+
+    def __init__(
+        self, in_ch: int, out_ch: int, w_dim: int, resolution: int, channels: int, architecture: Architecture,
+        is_last: bool, clamp: float | None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.is_first = in_ch == 0
+        self.num_conv = 1 if self.is_first else 2
+        if self.is_first:
+            self.const = nn.Parameter(torch.randn(out_ch, resolution, resolution))
+        else:
+            self.conv0 = StyledConv(in_ch, out_ch, w_dim, resolution, True, clamp)
+            if architecture == "resnet":
+                self.skip = Skip(in_ch, out_ch)
+        self.conv1 = StyledConv(out_ch, out_ch, w_dim, resolution, False, clamp)
+        self.torgb = ToRGB(out_ch, channels, w_dim, clamp) if architecture == "skip" or is_last else None
+
+    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseMode):  # type: ignore[no-untyped-def]
+        """ws (B, num_conv + 1, w): one for each convolution, one for torgb."""
+        if x is None:
+            x = self.conv1(self.const.expand(len(ws), -1, -1, -1), ws[:, 0], noise)
+        elif hasattr(self, "skip"):
+            short = self.skip(x)
+            x = short + self.conv1(self.conv0(x, ws[:, 0], noise), ws[:, 1], noise, gain=math.sqrt(0.5))
+        else:
+            x = self.conv1(self.conv0(x, ws[:, 0], noise), ws[:, 1], noise)
+        image = None if image is None else upsample(image)  # (B, C, r, r)
+        if self.torgb is not None:
+            rgb = self.torgb(x, ws[:, self.num_conv])
+            image = rgb if image is None else image + rgb
+        return x, image
+
+
+class Synthesis(nn.Module):
+    """ws (B, num_ws, w_dim) -> image (B, channels, resolution, resolution), nominally in [-1, 1]."""
+
+    def __init__(
+        self, widths: dict[int, int], w_dim: int, channels: int = 1, architecture: Architecture = "skip",
+        conv_clamp: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.resolutions = sorted(widths)
+        self.num_ws = 2 * len(self.resolutions)
+        self.w_dim, self.channels, self.architecture = w_dim, channels, architecture
+        previous = 0
+        for r in self.resolutions:
+            last = r == self.resolutions[-1]
+            block = Block(previous, widths[r], w_dim, r, channels, architecture, last, conv_clamp)
+            self.add_module(f"b{r}", block)
+            previous = widths[r]
+
+    def forward(self, ws: Tensor, noise: NoiseMode = "const") -> Tensor:
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
+        x, image, start = None, None, 0
+        for r in self.resolutions:
+            block = getattr(self, f"b{r}")
+            x, image = block(x, image, ws[:, start : start + block.num_conv + 1], noise)
+            start += block.num_conv
+        return image
+
+
+class StyleGAN2(nn.Module):
+    """Mapping and synthesis network together.
+
+    Parameters
+    ----------
+    widths : dict[int, int]
+        Channels of each resolution; the smallest one is that of the learned constant (4 in published nets).
+    z_dim, w_dim : int
+        Sizes of z and w (512 in published nets).
+    channels : int
+        Image channels, 1 or 3.
+    mapping_layers : int
+        Fully connected layers of the mapping network.
+    architecture : {'skip', 'resnet'}
+    conv_clamp : float or None
+        Activations are clamped to +- this value times the gain (256 in every net trained with mixed precision).
+    """
+
+    def __init__(
+        self, widths: dict[int, int], z_dim: int = 512, w_dim: int = 512, channels: int = 1, mapping_layers: int = 8,
+        architecture: Architecture = "skip", conv_clamp: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.synthesis = Synthesis(widths, w_dim, channels, architecture, conv_clamp)
+        self.mapping = Mapping(z_dim, w_dim, self.synthesis.num_ws, mapping_layers)
+
+    @property
+    def resolution(self) -> int:
+        return self.synthesis.resolutions[-1]
+
+    @property
+    def num_ws(self) -> int:
+        return self.synthesis.num_ws
+
+    @classmethod
+    def from_state_dict(cls, weights: MappingType[str, Tensor], conv_clamp: float | None = None) -> StyleGAN2:
+        """Build the network that fits ``weights``; the architecture is read off the names and shapes.
+
+        Raises
+        ------
+        WeightsError
+            A name is missing or unknown, a shape does not fit, or the net is class-conditional or a StyleGAN3.
+        """
+        if any(k.startswith(("synthesis.input.", "synthesis.L0_")) for k in weights):
+            raise WeightsError("this is a StyleGAN3 network; only StyleGAN2 generators can be loaded")
+        if any(k.startswith("mapping.embed.") for k in weights):
+            raise WeightsError("this network is class-conditional; only unconditional generators can be loaded")
+        try:
+            widths = {
+                int(k.split(".")[1][1:]): int(v.shape[0])
+                for k, v in weights.items()
+                if k.startswith("synthesis.b") and k.endswith(".conv1.weight")
+            }
+            z_dim = int(weights["mapping.fc0.weight"].shape[1])
+            w_dim = int(weights["mapping.w_avg"].shape[0])
+            layers = sum(k.startswith("mapping.fc") and k.endswith(".weight") for k in weights)
+            channels = int(weights[f"synthesis.b{max(widths)}.torgb.weight"].shape[0])
+            first = f"synthesis.b{min(widths)}.torgb.weight"
+            architecture: Architecture = "skip" if first in weights else "resnet"
+        except (KeyError, ValueError, IndexError) as error:
+            raise WeightsError(f"these weights are not a StyleGAN2 generator: {error} is missing or malformed") from error
+        expected = [min(widths) * 2**i for i in range(len(widths))]
+        if sorted(widths) != expected:
+            raise WeightsError(f"resolutions {sorted(widths)} in the weights do not double from block to block")
+        fir = torch.outer(torch.tensor(_FIR), torch.tensor(_FIR)) / 64
+        for name, value in weights.items():
+            if name.endswith("resample_filter") and not torch.allclose(value.float().cpu(), fir, atol=1e-3):
+                raise WeightsError(f"{name} is not the [1, 3, 3, 1] filter; such nets are not supported")
+        net = cls(widths, z_dim, w_dim, channels, layers, architecture, conv_clamp)
+        try:
+            net.load_state_dict({k: v for k, v in weights.items() if not k.endswith("resample_filter")})
+        except RuntimeError as error:
+            raise WeightsError(f"these weights do not fit a StyleGAN2 generator: {error}") from error
+        return net

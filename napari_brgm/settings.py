@@ -1,0 +1,90 @@
+"""Settings of the posterior and of the inference, frozen so that a result can carry them, and the named presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from napari_brgm.errors import InputError
+
+__all__ = ["PRESETS", "InferenceSettings", "Method", "Quality", "preset"]
+
+Method = Literal["map", "vi"]
+Quality = Literal["preview", "standard", "careful"]
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceSettings:
+    """Everything that decides a reconstruction besides the scan, the corruption and the prior.
+
+    Sums or means, grey levels or unit range: each field says its unit. "Grey levels" are the 0..255 of the generator
+    frame, whatever the scan's own units are.
+    """
+
+    name: str = "default"
+    latent_space: Literal["w", "w+"] = "w"  # one w for all layers, or one each
+    prior_density: Literal["gaussian", "diagonal"] = "gaussian"  # N(mu, C), or the paper's N(mu, diag sigma^2)
+    reduction: Literal["sum", "mean"] = "sum"  # of every term; "mean" only repeats the released code
+    lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
+    lambda_colinear: float = 0.0  # BRGM Eq. 6; 2 kappa of the von Mises
+    lambda_pixel: float | None = None  # per grey level squared; None: 1 / (noise^2 + representation^2) of scan and prior
+    lambda_perceptual: float = 0.0
+    noise: Literal["none", "const"] = "none"  # the generator's noise maps
+    start: Literal["mean", "linear"] = "linear"  # linear: exact posterior mean of the generator's linear part if it has one
+    learning_rate: float = 0.05
+    schedule: Literal["constant", "cosine"] = "cosine"
+    steps: int = 100  # of MAP; VI takes as many again
+    vi_samples_per_step: int = 6  # BRGM Sec. 2.4
+    inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
+    data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
+    preview_every: int = 10  # steps between previews
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps must be at least 1, got {self.steps}")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if self.lambda_pixel is not None and not self.lambda_pixel > 0:
+            raise InputError(f"lambda_pixel must be above 0, got {self.lambda_pixel}")
+        if self.vi_samples_per_step < 1:
+            raise InputError(f"vi_samples_per_step must be at least 1, got {self.vi_samples_per_step}")
+
+    def but(self, **changes: Any) -> InferenceSettings:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields as plain values, for provenance."""
+        return asdict(self)
+
+
+PRESETS: dict[str, InferenceSettings] = {
+    "default": InferenceSettings(),
+    # BRGM, "settings printed in the paper"
+    "paper": InferenceSettings(
+        name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
+        lambda_perceptual=0.01, noise="const", start="mean", learning_rate=0.001, schedule="constant", steps=500,
+        inverse_gamma=(0.1, 0.95), data_consistency=False,
+    ),
+    # constants of the authors' released code: images on 0..255, every term a mean
+    "reference": InferenceSettings(
+        name="reference", latent_space="w+", prior_density="diagonal", reduction="mean", lambda_w=100.0,
+        lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, noise="const", start="mean",
+        learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), data_consistency=False,
+    ),
+}  # fmt: skip
+
+QUALITY_STEPS: dict[str, int] = {"preview": 30, "standard": 100, "careful": 300}
+
+
+def preset(name: str) -> InferenceSettings:
+    """The preset of this name.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset {name!r}; choose one of {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]
