@@ -1,0 +1,163 @@
+"""Linear-Gaussian prior: probabilistic PCA, the one generator whose posterior is known exactly.
+
+    G(w) = mean + sum_k w_k basis_k,   w ~ N(0, I_K)
+    y    = A G(w) + noise,             noise ~ N(0, sigma^2 I)
+    p(w | y) = N(w_hat, S),  S = (I + B' B / sigma^2)^-1,  w_hat = S B' (y - A mean) / sigma^2,  B = A basis
+
+Source: Tipping and Bishop, "Probabilistic Principal Component Analysis", J. R. Stat. Soc. B 61 (1999), Sec. 3; the
+posterior is the standard Gaussian one (Bishop, PRML, Eq. 2.113-2.117).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_brgm.errors import InputError
+from napari_brgm.priors.prior import LatentStatistics, PriorInfo
+
+__all__ = ["GaussianPosterior", "LinearGaussian"]
+
+LinearMap = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianPosterior:
+    """p(w | y) = N(mean, covariance) of a linear-Gaussian model.
+
+    Attributes
+    ----------
+    mean : (K,) Tensor
+    precision : (K, K) Tensor
+        Inverse of the covariance.
+    """
+
+    mean: Tensor
+    precision: Tensor
+
+    @property
+    def covariance(self) -> Tensor:  # (K, K)
+        return torch.cholesky_inverse(torch.linalg.cholesky(self.precision))
+
+    @property
+    def mean_field_std(self) -> Tensor:
+        """(K,) standard deviations of the best diagonal Gaussian in KL(q || p): 1 / sqrt of the precision's diagonal."""
+        return self.precision.diagonal().rsqrt()
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n latents (n, K)."""
+        factor = torch.linalg.cholesky(self.precision)  # precision = F F'
+        noise = torch.randn(len(self.mean), n, generator=generator, dtype=torch.float64)
+        noise = noise.to(factor)
+        return self.mean + torch.linalg.solve_triangular(factor.T, noise, upper=True).T
+
+
+class LinearGaussian:
+    """Probabilistic PCA as a prior (see the module's equations).
+
+    Parameters
+    ----------
+    mean : (C, R, R) Tensor
+        In [-1, 1].
+    basis : (K, C, R, R) Tensor
+        Principal components scaled by the standard deviations of their coordinates.
+    noise_variance : float
+        Mean residual variance of a pixel outside the basis, in units of the [-1, 1] range squared.
+    """
+
+    num_ws = 1
+
+    def __init__(self, mean: Tensor, basis: Tensor, noise_variance: float, info: PriorInfo | None = None) -> None:
+        if basis.ndim != 4 or basis.shape[1:] != mean.shape:
+            raise InputError(f"basis {tuple(basis.shape)} must be (K, C, R, R) with mean {tuple(mean.shape)}")
+        self.mean, self.basis, self.noise_variance = mean, basis, noise_variance
+        self.info = info or PriorInfo("linear-gaussian", representation_sigma=127.5 * noise_variance**0.5)
+        self.latents = LatentStatistics.standard(len(basis)).to(mean.device)
+
+    @property
+    def resolution(self) -> int:
+        return int(self.mean.shape[-1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.mean.shape[0])
+
+    @property
+    def w_dim(self) -> int:
+        return len(self.basis)
+
+    @property
+    def linear_part(self) -> LinearGaussian:
+        return self
+
+    @classmethod
+    def fit(cls, images: Tensor, components: int, info: PriorInfo | None = None) -> LinearGaussian:
+        """Fit to images (N, C, R, R) in [-1, 1] by the eigenvectors of their (N, N) Gram matrix.
+
+        Raises
+        ------
+        InputError
+            There are not more images than components.
+        """
+        n = len(images)
+        if not 0 < components < n:
+            raise InputError(f"{n} images cannot give {components} components; ask for fewer than there are images")
+        flat = images.reshape(n, -1).float()
+        mean = flat.mean(dim=0)
+        centred = flat - mean
+        values, vectors = torch.linalg.eigh(centred @ centred.T)  # ascending
+        directions = centred.T @ vectors[:, -components:].flip(1)  # (P, K), norms sqrt(eigenvalue)
+        basis = (directions / n**0.5).T.reshape(components, *images.shape[1:])
+        # Maximum-likelihood noise: what the left-out eigenvalues hold, shared by all left-out dimensions (their Eq. 8).
+        dimensions = min(flat.shape[1], n - 1) - components
+        noise = float(values[:-components].clamp(min=0).sum() / n) / max(flat.shape[1] - components, dimensions, 1)
+        return cls(mean.reshape(images.shape[1:]), basis, noise, info)
+
+    def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor:
+        """Images (B, C, R, R) of ws (B, 1, K)."""
+        flat = ws[:, 0].to(self.basis.dtype) @ self.basis.flatten(1)  # (B, P)
+        return self.mean + flat.reshape(len(ws), *self.mean.shape)
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """Draw n images (n, C, R, R) from the prior, without the pixel noise."""
+        z = torch.randn(n, 1, self.w_dim, generator=torch.Generator().manual_seed(seed))
+        return self.synthesize(z.to(self.mean.device))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents (B, K) of images (B, C, R, R) by least squares."""
+        flat = self.basis.flatten(1)
+        gram = flat @ flat.T
+        right = flat @ (images - self.mean).flatten(1).T
+        return torch.linalg.solve(gram, right).T
+
+    def posterior(self, observation: Tensor, linear_map: LinearMap, noise_variance: float) -> GaussianPosterior:
+        """Exact posterior of w given y = A G(w) + N(0, noise_variance).
+
+        Parameters
+        ----------
+        observation : Tensor
+            y, (1, ...) the shape of ``linear_map`` applied to an image (1, C, R, R).
+        linear_map : callable
+            A, batched; masked-out entries come out as zero on both sides.
+        noise_variance : float
+            In units of the [-1, 1] range squared, above zero.
+        """
+        if not noise_variance > 0:
+            raise InputError(f"noise_variance must be above 0, got {noise_variance}")
+        b = linear_map(self.basis).flatten(1)  # (K, M)
+        y = (observation - linear_map(self.mean[None])).flatten()  # (M,)
+        precision = (b @ b.T).double() / noise_variance
+        precision.diagonal().add_(1.0)
+        right = (b @ y).double() / noise_variance
+        mean = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(precision))[:, 0]
+        return GaussianPosterior(mean.to(b.dtype), precision.to(b.dtype))
+
+    def posterior_mean(self, observation: Tensor, linear_map: LinearMap, noise_variance: float) -> Tensor:
+        """Image (C, R, R), the exact posterior mean of G(w)."""
+        return self.synthesize(self.posterior(observation, linear_map, noise_variance).mean[None, None])[0]
+
+    def to(self, device: torch.device | str) -> LinearGaussian:
+        return LinearGaussian(self.mean.to(device), self.basis.to(device), self.noise_variance, self.info)

@@ -1,0 +1,105 @@
+"""Prior: latent -> image, with the density of its latents. What inference needs of a generator, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from napari_brgm.priors.linear_gaussian import LinearGaussian
+
+__all__ = ["LatentStatistics", "Prior", "PriorInfo"]
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """Mean and covariance of the latents w under the prior (BRGM Sec. 2.2: from 10,000 mapped z).
+
+    Attributes
+    ----------
+    mean : (D,) Tensor
+    covariance : (D, D) Tensor
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    @cached_property
+    def std(self) -> Tensor:  # (D,)
+        """Per-dimension standard deviation, the sigma of BRGM Eq. 6."""
+        return self.covariance.diagonal().clamp(min=1e-12).sqrt()
+
+    @cached_property
+    def factor(self) -> Tensor:  # (D, D), lower triangular, w = mean + factor u with u ~ N(0, I)
+        """Cholesky factor of the covariance, regularised by 1e-6 of its mean variance so that rank gaps do no harm."""
+        ridge = 1e-6 * self.covariance.diagonal().mean() + 1e-12
+        eye = torch.eye(len(self.mean), dtype=torch.float64, device=self.mean.device)
+        return torch.linalg.cholesky(self.covariance.double() + ridge * eye).to(self.mean.dtype)
+
+    @classmethod
+    def standard(cls, size: int) -> LatentStatistics:
+        """N(0, I) in ``size`` dimensions."""
+        return cls(torch.zeros(size), torch.eye(size))
+
+    @classmethod
+    def of(cls, latents: Tensor) -> LatentStatistics:
+        """Statistics of latents (N, D)."""
+        return cls(latents.mean(dim=0), torch.cov(latents.T))
+
+    def to(self, device: torch.device | str) -> LatentStatistics:
+        return LatentStatistics(self.mean.to(device), self.covariance.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class PriorInfo:
+    """What a prior was made for, as its model card says it.
+
+    Attributes
+    ----------
+    name, modality, plane : str
+        For example 'brain-axial-128', 'MR T1', 'axial'.
+    spacing_mm : float
+        Pixel size of the generator frame in mm; 0 if unknown.
+    representation_sigma : float
+        Standard deviation, in grey levels of the 0..255 frame, of what the generator cannot draw, as tuned on training
+        subjects (an effective white-noise level: the residual is correlated).
+    weights_sha256 : str
+        Of the file the prior was loaded from; empty if made in memory.
+    """
+
+    name: str
+    modality: str = ""
+    plane: str = ""
+    spacing_mm: float = 0.0
+    representation_sigma: float = 10.0
+    weights_sha256: str = ""
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """p(w) and G: all that MAP and variational inference ask of a generative model.
+
+    ``synthesize`` maps ws (B, num_ws, w_dim) to images (B, channels, resolution, resolution), nominally in [-1, 1].
+    ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None.
+    """
+
+    info: PriorInfo
+    latents: LatentStatistics
+
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def num_ws(self) -> int: ...
+    @property
+    def w_dim(self) -> int: ...
+    @property
+    def linear_part(self) -> LinearGaussian | None: ...
+    def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor: ...
+    def sample(self, n: int, seed: int = 0) -> Tensor: ...
+    def to(self, device: torch.device | str) -> Prior: ...
