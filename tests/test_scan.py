@@ -1,0 +1,170 @@
+"""The geometry of slices: a wrong flip, a half-pixel slip or a lossy copy must fail here."""
+
+import itertools
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_brgm.errors import InputError
+from napari_brgm.scan import Scan, ScanSlice, nearest_axes
+
+PLANES = ("axial", "coronal", "sagittal")
+SHAPE = (4, 5, 6)
+
+
+def rotation(rng, degrees):
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+    cross = np.cross(np.eye(3), axis)
+    angle = np.radians(degrees)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def oriented_affines():
+    """All 48 signed permutations of the axes, turned by up to 40 degrees, with unequal spacing."""
+    rng = np.random.default_rng(0)
+    for permutation in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            matrix = np.eye(3)[list(permutation)] * signs
+            affine = np.eye(4)
+            affine[:3, :3] = rotation(rng, rng.uniform(0, 40)) @ matrix @ np.diag([0.7, 1.3, 4.0])
+            affine[:3, 3] = rng.normal(size=3) * 50
+            yield affine
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(1).normal(size=(*SHAPE, 2)).astype(np.float32) * 1e4
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_slice_then_with_slice_is_the_identity(values, plane):
+    for affine in oriented_affines():
+        scan = Scan(values, affine)
+        for volume, index in itertools.product(range(2), range(scan.count(plane))):
+            piece = scan.slice(plane, index, volume)
+            assert piece.image.dtype == np.float32
+            same = scan.with_slice(piece, piece.image)
+            assert same.array.tobytes() == values.tobytes()
+            blank = scan.with_slice(piece, np.zeros_like(piece.image)).array
+            assert (blank != values).sum() == piece.image.size  # that slice of that volume, nothing else
+            assert scan.array.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_slice_affine_finds_each_voxel(plane):
+    for affine in oriented_affines():
+        grid = np.moveaxis(np.indices(SHAPE), 0, -1)  # (I, J, K, 3)
+        world = grid @ affine[:3, :3].T + affine[:3, 3]  # (I, J, K, 3)
+        pieces = [Scan(world[..., axis], affine).slice(plane, 2) for axis in range(3)]
+        height, width = pieces[0].image.shape
+        rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+        index = np.stack([rows, columns, 0 * rows, 1 + 0 * rows], -1)
+        found = index @ pieces[0].affine.T
+        for axis in range(3):
+            np.testing.assert_allclose(found[..., axis], pieces[axis].image, atol=1e-4)
+        np.testing.assert_allclose(pieces[0].spacing, np.linalg.norm(pieces[0].affine[:3, :2], axis=0))
+
+
+@pytest.mark.parametrize(
+    ("plane", "normal", "down", "rightwards"), [("axial", 2, 1, 0), ("coronal", 1, 2, 0), ("sagittal", 0, 2, 1)]
+)
+def test_display_orientation_is_radiological(plane, normal, down, rightwards):
+    for affine in oriented_affines():
+        piece = Scan(np.zeros(SHAPE), affine).slice(plane, 0)
+        directions = piece.affine[:3, :3] / np.linalg.norm(piece.affine[:3, :3], axis=0)
+        assert directions[down, 0] < -0.5  # away from anterior or superior
+        assert directions[rightwards, 1] < -0.5  # towards the left or the back
+        assert abs(directions[normal, 2]) > 0.5
+
+
+def test_nearest_axes_agree_with_nibabel():
+    for affine in oriented_affines():
+        expected = nib.orientations.io_orientation(affine)  # voxel axis -> (world axis, sign)
+        axes, signs = nearest_axes(affine)
+        for world in range(3):
+            assert expected[axes[world], 0] == world
+            assert expected[axes[world], 1] == signs[world]
+
+
+def test_known_slice_of_an_ras_scan():
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    scan = Scan(array, np.diag([1.0, 2.0, 3.0, 1.0]), units="HU", name="head")
+    axial = scan.slice("axial", 1)
+    np.testing.assert_array_equal(axial.image, array[::-1, ::-1, 1].T)  # top left: right, anterior
+    assert axial.spacing == (2.0, 1.0)
+    assert (axial.units, axial.name, axial.index, axial.volume) == ("HU", "head", 1, 0)
+    np.testing.assert_array_equal(axial.affine[:, 3], [1, 4, 3, 1])
+    assert [scan.count(plane) for plane in PLANES] == [4, 3, 2]
+    np.testing.assert_array_equal(scan.spacing, [1, 2, 3])
+
+
+def test_slice_does_not_share_memory():
+    scan = Scan(np.zeros((3, 3, 3), np.float32), np.diag([-1.0, -1, -1, 1]))
+    scan.slice("axial", 0).image[:] = 1
+    assert not scan.array.any()
+
+
+def test_refined_grid_covers_the_same_rectangle():
+    scan = Scan(np.zeros(SHAPE), next(oriented_affines()), units="HU", name="head")
+    piece = scan.slice("coronal", 1)
+    height, width = piece.image.shape
+    finer = piece.refined(np.ones((4 * height, 2 * width)), (4, 2))
+    assert finer.shape == (4 * height, 2 * width, 1)
+    assert (finer.units, finer.name, finer.array.dtype) == ("HU", "head", np.float32)
+    np.testing.assert_allclose(finer.spacing[:2], np.array(piece.spacing) / (4, 2))
+    for row, column in itertools.product((0, 1), repeat=2):  # the outer corners stay
+        old = piece.affine @ [row * height - 0.5, column * width - 0.5, 0, 1]
+        new = finer.affine @ [row * 4 * height - 0.5, column * 2 * width - 0.5, 0, 1]
+        np.testing.assert_allclose(old, new, atol=1e-10)
+    # the mean centre of a block of finer pixels is the centre of the pixel
+    np.testing.assert_allclose(finer.affine @ [1.5, 0.5, 0, 1], piece.affine[:, 3], atol=1e-10)
+
+
+def test_large_integers_become_float32_only_in_the_slice():
+    scan = Scan(np.full((2, 2, 2), 2**25 + 1, np.int64), np.eye(4))
+    assert scan.array.dtype == np.int64
+    assert scan.slice("axial", 0).image.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda s: s.slice("axial", 6), r"no axial slice 6; choose one of 0 \.\. 5"),
+        (lambda s: s.slice("axial", -1), "no axial slice -1"),
+        (lambda s: s.slice("coronal", 0, 2), r"no volume 2; choose one of 0 \.\. 1"),
+        (lambda s: s.slice("oblique", 0), "no plane 'oblique'; choose one of axial, coronal, sagittal"),
+        (
+            lambda s: s.with_slice(s.slice("axial", 0), np.zeros((4, 5))),
+            r"shape \(4, 5\), the slice it replaces \(5, 4\)",
+        ),
+        (lambda s: s.slice("axial", 0).refined(np.zeros((5, 4)), (2, 2)), r"asks for an image of the shape \(10, 8\)"),
+        (lambda s: s.slice("axial", 0).refined(np.zeros((5, 4)), (0, 1)), "two numbers above 0"),
+        (lambda s: Scan(s.array, np.eye(3)), r"finite \(4, 4\) matrix"),
+        (lambda s: Scan(s.array, np.diag([1.0, 0, 1, 1])), "singular"),
+        (lambda s: Scan(s.array, np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]])), "singular"),
+        (lambda s: Scan(s.array, np.diag([1.0, np.nan, 1, 1])), "finite"),
+        (lambda s: Scan(np.zeros((2, 2)), np.eye(4)), "3 or 4 axes, got 2"),
+        (lambda s: Scan(np.zeros((2, 2, 2), complex), np.eye(4)), "real numbers"),
+        (lambda s: Scan(np.zeros((2, 0, 2)), np.eye(4)), "at least one voxel"),
+    ],
+)
+def test_errors_say_what_to_do(use, words):
+    with pytest.raises(InputError, match=words) as caught:
+        use(Scan(np.zeros((*SHAPE, 2), np.float32), np.eye(4)))
+    assert "\n" not in str(caught.value)
+
+
+def test_scan_slice_can_be_made_by_hand():
+    piece = ScanSlice(np.zeros((2, 3), np.float32), (1.0, 1.0), np.eye(4), "axial", 0)
+    assert piece.refined(np.zeros((4, 6)), (2, 2)).shape == (4, 6, 1)
+
+
+def test_needs_numpy_only():
+    code = (
+        "import sys, napari_brgm.scan; print([m for m in ('nibabel', 'pydicom', 'torch', 'qtpy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
