@@ -55,6 +55,12 @@ class GaussianPosterior:
         return self.mean + torch.linalg.solve_triangular(factor.T, noise, upper=True).T
 
 
+def _components(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances (N,) and scaled principal directions (N, P) of centred images (N, P)."""
+    values, vectors = torch.linalg.eigh(centred @ centred.T)  # (N,), (N, N)
+    return values.clamp(min=0) / len(centred), (vectors.T @ centred) / len(centred) ** 0.5
+
+
 class LinearGaussian:
     """Probabilistic PCA as a prior (see the module's equations).
 
@@ -94,8 +100,13 @@ class LinearGaussian:
         return self
 
     @classmethod
-    def fit(cls, images: Tensor, components: int, info: PriorInfo | None = None) -> LinearGaussian:
+    def fit(
+        cls, images: Tensor, components: int, info: PriorInfo | None = None, *, mirror: bool = False
+    ) -> LinearGaussian:
         """Fit to images (N, C, R, R) in [-1, 1] by the eigenvectors of their (N, N) Gram matrix.
+
+        ``mirror`` adds the left-right reflection of every image (for anatomy that is symmetric): the components are then
+        even or odd, and are found separately.
 
         Raises
         ------
@@ -105,16 +116,21 @@ class LinearGaussian:
         n = len(images)
         if not 0 < components < n:
             raise InputError(f"{n} images cannot give {components} components; ask for fewer than there are images")
-        flat = images.reshape(n, -1).float()
-        mean = flat.mean(dim=0)
-        centred = flat - mean
-        values, vectors = torch.linalg.eigh(centred @ centred.T)  # ascending
-        directions = centred.T @ vectors[:, -components:].flip(1)  # (P, K), norms sqrt(eigenvalue)
-        basis = (directions / n**0.5).T.reshape(components, *images.shape[1:])
-        # Maximum-likelihood noise: what the left-out eigenvalues hold, shared by all left-out dimensions (their Eq. 8).
-        dimensions = min(flat.shape[1], n - 1) - components
-        noise = float(values[:-components].clamp(min=0).sum() / n) / max(flat.shape[1] - components, dimensions, 1)
-        return cls(mean.reshape(images.shape[1:]), basis, noise, info)
+        images = images.float()
+        if mirror:
+            flipped = images.flip(-1)
+            mean = ((images + flipped) / 2).mean(dim=0)
+            parts = [(images + flipped) / 2 - mean, (images - flipped) / 2]  # even, odd
+        else:
+            mean = images.mean(dim=0)
+            parts = [images - mean]
+        variances, basis = (torch.cat(found) for found in zip(*(_components(p.flatten(1)) for p in parts), strict=True))
+        order = variances.argsort(descending=True)
+        left_out = float(variances[order[components:]].sum())
+        pixels = mean.numel()
+        noise = left_out / max(pixels - components, 1)  # Tipping and Bishop, Eq. 8
+        order = order[:components]
+        return cls(mean, basis[order].reshape(components, *mean.shape), noise, info)
 
     def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K)."""

@@ -148,12 +148,24 @@ class Skip(nn.Module):
         return upsample(F.conv2d(x, weight))
 
 
+class Inject(nn.Module):
+    """Ours: a spatial latent. Patches of a base image (B, C, R, R) become features at resolution r by a 1x1 convolution."""
+
+    def __init__(self, channels: int, out_ch: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.weight = nn.Parameter(torch.randn(out_ch, channels * patch**2, 1, 1) / patch)
+
+    def forward(self, base: Tensor) -> Tensor:  # (B, C, R, R) -> (B, O, r, r)
+        return F.conv2d(F.pixel_unshuffle(base, self.patch), self.weight)
+
+
 class Block(nn.Module):
-    """One resolution: (const | conv0) -> conv1 -> torgb."""
+    """One resolution: (const | conv0) [+ inject] -> conv1 -> torgb."""
 
     def __init__(
         self, in_ch: int, out_ch: int, w_dim: int, resolution: int, channels: int, architecture: Architecture,
-        is_last: bool, clamp: float | None,
+        is_last: bool, clamp: float | None, inject: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.is_first = in_ch == 0
@@ -166,16 +178,23 @@ class Block(nn.Module):
                 self.skip = Skip(in_ch, out_ch)
         self.conv1 = StyledConv(out_ch, out_ch, w_dim, resolution, False, clamp)
         self.torgb = ToRGB(out_ch, channels, w_dim, clamp) if architecture == "skip" or is_last else None
+        self.inject = Inject(channels, out_ch, inject) if inject else None
 
-    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseMode):  # type: ignore[no-untyped-def]
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseMode, base: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """ws (B, num_conv + 1, w): one for each convolution, one for torgb."""
+        short = None
         if x is None:
-            x = self.conv1(self.const.expand(len(ws), -1, -1, -1), ws[:, 0], noise)
-        elif hasattr(self, "skip"):
-            short = self.skip(x)
-            x = short + self.conv1(self.conv0(x, ws[:, 0], noise), ws[:, 1], noise, gain=math.sqrt(0.5))
+            x = self.const.expand(len(ws), -1, -1, -1)
         else:
-            x = self.conv1(self.conv0(x, ws[:, 0], noise), ws[:, 1], noise)
+            short = self.skip(x) if hasattr(self, "skip") else None
+            x = self.conv0(x, ws[:, 0], noise)
+        if self.inject is not None and base is not None:
+            x = x + self.inject(base)
+        gain = 1.0 if short is None else math.sqrt(0.5)
+        x = self.conv1(x, ws[:, self.num_conv - 1], noise, gain=gain)
+        x = x if short is None else short + x
         image = None if image is None else upsample(image)  # (B, C, r, r)
         if self.torgb is not None:
             rgb = self.torgb(x, ws[:, self.num_conv])
@@ -184,11 +203,15 @@ class Block(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """ws (B, num_ws, w_dim) -> image (B, channels, resolution, resolution), nominally in [-1, 1]."""
+    """ws (B, num_ws, w_dim) -> image (B, channels, resolution, resolution), nominally in [-1, 1].
+
+    With ``inject``, the network refines a base image (B, channels, resolution, resolution): it reads its patches at every
+    resolution, and the caller adds the result to it.
+    """
 
     def __init__(
         self, widths: dict[int, int], w_dim: int, channels: int = 1, architecture: Architecture = "skip",
-        conv_clamp: float | None = None,
+        conv_clamp: float | None = None, inject: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.resolutions = sorted(widths)
@@ -196,19 +219,23 @@ class Synthesis(nn.Module):
         self.w_dim, self.channels, self.architecture = w_dim, channels, architecture
         previous = 0
         for r in self.resolutions:
-            last = r == self.resolutions[-1]
-            block = Block(previous, widths[r], w_dim, r, channels, architecture, last, conv_clamp)
+            last = self.resolutions[-1]
+            patch = last // r if inject else 0
+            block = Block(previous, widths[r], w_dim, r, channels, architecture, r == last, conv_clamp, patch)
             self.add_module(f"b{r}", block)
             previous = widths[r]
 
-    def forward(self, ws: Tensor, noise: NoiseMode = "const") -> Tensor:
+    def forward(self, ws: Tensor, noise: NoiseMode = "const", base: Tensor | None = None) -> Tensor:
         if ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
-        x, image, start = None, None, 0
+        x: Tensor | None = None
+        image: Tensor | None = None
+        start = 0
         for r in self.resolutions:
             block = getattr(self, f"b{r}")
-            x, image = block(x, image, ws[:, start : start + block.num_conv + 1], noise)
+            x, image = block(x, image, ws[:, start : start + block.num_conv + 1], noise, base)
             start += block.num_conv
+        assert image is not None
         return image
 
 

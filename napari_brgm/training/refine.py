@@ -1,0 +1,148 @@
+"""Training of a StyleGAN2 network that refines a linear-Gaussian image (priors/stylegan2_prior.py), on CPU or GPU.
+
+No adversary: the network sees cross-fitted estimates of corrupted slices, and the coordinates of complete ones, and
+minimises the distance to the true slice: mean square plus L1 on an average pyramid, both in grey levels.
+Stops and resumes: the checkpoint holds network, averaged network, optimiser, random state and counters.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.stylegan2 import Synthesis
+from napari_brgm.training.crossfit import CrossFit
+
+__all__ = ["RefineSettings", "new_synthesis", "refine"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefineSettings:
+    """Settings of the training."""
+
+    widths: tuple[tuple[int, int], ...] = ((8, 128), (16, 128), (32, 96), (64, 48), (128, 24))  # (resolution, channels)
+    style_latents: int = 128  # how many of the leading latents steer the styles
+    images: int = 120_000  # length of the training, in slices shown
+    batch: int = 16
+    learning_rate: float = 1.5e-3  # at the peak; cosine to zero after a linear warm-up
+    warmup_images: int = 2_000
+    complete_share: float = 0.2  # of a batch: complete slices instead of estimates
+    gain: float = 0.12  # slices and their latents are scaled by 1 +- this much (brightness differs between scans)
+    ema_images: float = 5_000.0  # half-life of the averaged weights
+    seed: int = 0
+
+
+def new_synthesis(settings: RefineSettings) -> Synthesis:
+    """The network at its start: its output is zero, so that G is the linear-Gaussian image."""
+    torch.manual_seed(settings.seed)
+    net = Synthesis(dict(settings.widths), settings.style_latents, inject=True)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if "torgb.weight" in name or name.endswith("affine.weight"):
+                p.zero_()
+    return net
+
+
+def loss(image: Tensor, target: Tensor) -> Tensor:
+    """Mean square error / 20^2 plus L1 / 10 on three levels of an average pyramid; images in [-1, 1]."""
+    error = (image - target) * 127.5  # grey levels
+    total = error.square().mean() / 400
+    for level in range(3):
+        total = total + F.avg_pool2d(error, 2**level).abs().mean() / 10 / 3
+    return total
+
+
+def refine(
+    model: LinearGaussian, images: Tensor, pairs: CrossFit, settings: RefineSettings, out: Path,
+    report: Callable[[dict[str, float], Synthesis], None] | None = None, seconds: float = math.inf,
+) -> Synthesis:  # fmt: skip
+    """Train, or go on with the training in ``out``; returns the averaged network.
+
+    Parameters
+    ----------
+    model : LinearGaussian
+        The linear part.
+    images : (N, 1, R, R) uint8 Tensor
+        True slices.
+    pairs : CrossFit
+        Their latents; index i + N is the mirror image of slice i.
+    out : Path
+        Folder of checkpoint.pt and log.jsonl.
+    report : callable
+        Called about once a minute with the figures and the averaged network.
+    seconds : float
+        Stop (with a checkpoint) after so long.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    net = new_synthesis(settings)
+    average = copy.deepcopy(net).requires_grad_(False)
+    optimiser = torch.optim.Adam(net.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+    generator = torch.Generator().manual_seed(settings.seed)
+    shown = 0
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(state["net"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        generator.set_state(state["generator"])
+        shown = int(state["shown"])
+
+    def save() -> None:
+        part = checkpoint.with_suffix(".part")
+        torch.save(
+            {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+             "generator": generator.get_state(), "shown": shown, "settings": json.dumps(asdict(settings))}, part,
+        )  # fmt: skip
+        part.replace(checkpoint)
+
+    n, corruptions = len(images), len(pairs.latents)
+    flat = model.basis.flatten(1)
+    black = ((model.mean + 1).flatten() @ flat.T) / flat.square().sum(dim=1)  # w of (mean - black level), for gains
+    start = last = time.monotonic()
+    running, base_running = 0.0, 0.0
+    while shown < settings.images and time.monotonic() - start < seconds:
+        index = torch.randint(0, 2 * n, (settings.batch,), generator=generator)
+        which = torch.randint(0, corruptions, (settings.batch,), generator=generator)
+        complete = torch.rand(settings.batch, 1, generator=generator) < settings.complete_share
+        w = torch.where(complete, pairs.complete[index].float(), pairs.latents[which, index].float())
+        target = images[index % n].float() / 127.5 - 1
+        target = torch.where((index >= n)[:, None, None, None], target.flip(-1), target)
+        gain = 1 + settings.gain * (2 * torch.rand(settings.batch, 1, generator=generator) - 1)
+        w = gain * w + (gain - 1) * black
+        target = gain[:, :, None, None] * (target + 1) - 1
+        with torch.no_grad():
+            base = model.synthesize(w[:, None])
+        styles = w[:, None, : settings.style_latents].expand(-1, net.num_ws, -1)
+        value = loss(base + net(styles, "none", base), target)
+        rate = min(1.0, (shown + settings.batch) / settings.warmup_images)
+        rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, shown / settings.images)))
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        optimiser.step()
+        shown += settings.batch
+        keep = 0.5 ** (settings.batch / min(settings.ema_images, 0.1 * shown + 1))
+        with torch.no_grad():
+            for a, b in zip(average.parameters(), net.parameters(), strict=True):
+                a.lerp_(b, 1 - keep)
+        running = 0.98 * running + 0.02 * value.item()
+        base_running = 0.98 * base_running + 0.02 * loss(base, target).item()
+        if time.monotonic() - last > 60:
+            last = time.monotonic()
+            save()
+            if report is not None:
+                report({"shown": shown, "loss": running, "linear": base_running, "seconds": last - start}, average)
+    save()
+    return average
