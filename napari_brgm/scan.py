@@ -51,6 +51,8 @@ class Scan:
         File or folder it was read from.
     header : object or None
         nibabel header, or a tuple of pydicom datasets without pixels, for export.
+    notes : tuple of str
+        Sentences about what is doubtful (slices missing, pixel size unknown), for the person at the screen.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Scan:
     modality: str = ""
     source: Path | None = None
     header: object | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array)
@@ -91,6 +94,11 @@ class Scan:
     def volumes(self) -> int:
         """Number of volumes T; 1 for a 3-D scan."""
         return self.array.shape[3] if self.array.ndim == 4 else 1
+
+    @property
+    def plane(self) -> Plane:
+        """Plane of the slices along the last spatial axis: as acquired, for most files; the only one of a 2-D image."""
+        return next(plane for plane in get_args(Plane) if self._axes(plane)[0] == 2)
 
     def count(self, plane: Plane) -> int:
         """Return the number of slices of this plane."""

@@ -1,0 +1,121 @@
+"""Pixels of DICOM files as real-world values.
+
+    value = slope * stored + intercept          (per frame), or the modality lookup table
+
+MONOCHROME1 is turned to bone-bright (stored -> low + high - stored over the range of the bits) unless the values have a
+physical unit, where it only concerns the display. PixelPaddingValue is left as it is stored.
+
+Source: DICOM PS3.3 C.11.1 (modality LUT), C.7.6.3.1.2 (photometric interpretation); PS3.5 Annex A (transfer syntaxes).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_modality_lut
+
+from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom_file import dataset_of, sentence_on_failure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom.dataset import Dataset
+
+    from napari_brgm.scans.dicom_series import Stack
+
+__all__ = ["stored_pixels", "units_of", "values_of"]
+
+# packages that decode, by the last parts of the transfer syntax UID 1.2.840.10008.1.2.*
+_DECODERS = {
+    "4.50": "pillow", "4.51": "python-gdcm", "4.57": "python-gdcm", "4.70": "python-gdcm",
+    "4.80": "pyjpegls", "4.81": "pyjpegls", "5": "pylibjpeg-rle",
+    "4.90": "pylibjpeg-openjpeg", "4.91": "pylibjpeg-openjpeg", "4.201": "pylibjpeg-openjpeg",
+    "4.202": "pylibjpeg-openjpeg", "4.203": "pylibjpeg-openjpeg",
+}  # fmt: skip
+_UNITLESS = ("", "US", "NORMALIZED", "UNSPECIFIED")
+
+
+def values_of(stack: Stack) -> npt.NDArray[Any]:
+    """Read the real-world values of a stack, (columns, rows, slices) or (columns, rows, slices, times).
+
+    float32, or float64 where stored integers do not fit float32 exactly.
+
+    Raises
+    ------
+    ScanError
+        A file is damaged, or compressed in a way no installed package decodes.
+    """
+    first = stack.frames[0][0]
+    rows, columns = first.shape
+    wide = int(first.dataset.get("BitsStored") or 16) > 24
+    out = np.empty((len(stack.frames), len(stack.frames[0]), rows, columns), np.float64 if wide else np.float32)
+    read: tuple[Path, npt.NDArray[Any]] | None = None
+    for t, volume in enumerate(stack.frames):
+        for k, frame in enumerate(volume):
+            if read is None or read[0] != frame.path:
+                read = frame.path, stored_pixels(frame.path)
+            row, column = frame.tile
+            plane = read[1][frame.number, row : row + rows, column : column + columns]
+            out[t, k] = _real(plane, frame.dataset, frame.slope, frame.intercept)
+    array = out.transpose(3, 2, 1, 0)  # (columns, rows, slices, times)
+    return array if len(stack.frames) > 1 else array[..., 0]
+
+
+def stored_pixels(path: Path) -> npt.NDArray[Any]:
+    """Read the stored values of a file, (frames, rows, columns), before rescale."""
+    dataset = dataset_of(path, pixels=True)
+    _check_decoder(dataset, path.name)
+    with sentence_on_failure(path.name):
+        if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+            raise ScanError(f"{path.name} has no pixels: it is cut short, or its pixels were removed; export it again")
+        try:
+            pixels = np.asarray(dataset.pixel_array)
+        except RuntimeError as error:  # every decoder gave up
+            syntax = dataset.file_meta.TransferSyntaxUID.name
+            raise ScanError(
+                f"{path.name} is damaged, or a kind of {syntax} that nothing installed decodes; export it uncompressed"
+            ) from error
+        return pixels.reshape(-1, int(dataset.Rows), int(dataset.Columns))
+
+
+def units_of(dataset: Dataset) -> str:
+    """Intensity units as the file names them: 'HU', 'BQML', ...; 'a.u.' when it names none."""
+    modality = dataset.get("Modality")
+    if modality == "PT":
+        return str(dataset.get("Units") or "a.u.")
+    kind = str(dataset.get("RescaleType") or "")
+    if kind.upper() not in _UNITLESS:
+        return kind
+    localizer = "LOCALIZER" in (dataset.get("ImageType") or ())
+    return "HU" if modality == "CT" and not localizer else "a.u."
+
+
+def _real(stored: npt.NDArray[Any], dataset: Dataset, slope: float, intercept: float) -> npt.NDArray[Any]:
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1" and units_of(dataset) == "a.u.":
+        bits = int(dataset.BitsStored)
+        low_plus_high = -1 if dataset.PixelRepresentation else 2**bits - 1
+        stored = low_plus_high - stored.astype(np.int64)
+    if dataset.get("ModalityLUTSequence"):
+        with sentence_on_failure("the modality lookup table"):
+            return np.asarray(apply_modality_lut(stored, dataset))
+    if slope == 1 and intercept == 0:
+        return stored
+    return stored.astype(np.float64) * slope + intercept
+
+
+def _check_decoder(dataset: Dataset, name: str) -> None:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_private and not syntax.is_compressed:
+        return
+    package = _DECODERS.get(str(syntax).removeprefix("1.2.840.10008.1.2."))
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available, package = False, None
+    if not available:
+        remedy = f"install {package}" if package else "export it uncompressed"
+        raise ScanError(f"{name} is compressed as {syntax.name}, which nothing installed decodes; {remedy}")
