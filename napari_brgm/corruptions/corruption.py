@@ -1,0 +1,107 @@
+"""What every corruption f offers, named as in deepinv so that either library's operators can be passed.
+
+y = A x        A' : <A x, y> = <x, A' y>        A^+ y = A' (A A' + r I)^-1 y   (r = 0: Moore-Penrose)
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Corruption", "LinearCorruption", "LinearOperator", "Shape", "check_batch", "check_ratio"]
+
+Shape = tuple[int, int]  # (rows, columns) of an image
+
+
+@runtime_checkable
+class Corruption(Protocol):
+    """f: clean images (B, C, H, W) -> observations (B, C', h, w), differentiable."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether A is linear, so that A_adjoint and A_dagger exist."""
+
+    def A(self, x: Tensor) -> Tensor:
+        """Corrupt x (B, C, H, W)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Do the same as A."""
+
+    def observed_shape(self, shape_hw: Shape) -> Shape:
+        """Size (h, w) of the observation of an image of this size."""
+
+    def image_shape(self, observed_hw: Shape) -> Shape:
+        """Size (H, W) of the clean image that is looked for, given the size of the observation."""
+
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters as plain values, for provenance."""
+
+
+@runtime_checkable
+class LinearCorruption(Corruption, Protocol):
+    """A linear f, with its adjoint and its pseudo-inverse."""
+
+    def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor:
+        """Apply A' to y; ``shape`` (H, W) of the result, where several sizes would fit."""
+
+    def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor:
+        """Compute A' (A A' + r I)^-1 y with r = ``noise_to_signal``, a ratio of variances; 0 is the pseudo-inverse."""
+
+
+class LinearOperator(ABC):
+    """Base of the linear corruptions; those that change the image size override the two shape methods."""
+
+    __slots__ = ()
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    @abstractmethod
+    def A(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor: ...
+
+    @abstractmethod
+    def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor: ...
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]: ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.A(x)
+
+    def observed_shape(self, shape_hw: Shape) -> Shape:
+        return shape_hw
+
+    def image_shape(self, observed_hw: Shape) -> Shape:
+        return observed_hw
+
+
+def check_batch(x: Tensor, shape: Shape | None = None) -> Shape:
+    """Rows and columns of x.
+
+    Raises
+    ------
+    InputError
+        x is not a floating (B, C, H, W) tensor, or its (H, W) is not ``shape``.
+    """
+    if x.ndim != 4 or not x.is_floating_point():
+        raise InputError(f"a corruption takes a float tensor (B, C, H, W), got {tuple(x.shape)} of {x.dtype}")
+    rows, columns = x.shape[-2:]
+    if shape is not None and (rows, columns) != tuple(shape):
+        raise InputError(f"this corruption expects images of {shape[0]} x {shape[1]} pixels, got {rows} x {columns}")
+    return rows, columns
+
+
+def check_ratio(noise_to_signal: float) -> None:
+    """Refuse a ratio of variances that is negative or not finite."""
+    if not (math.isfinite(noise_to_signal) and noise_to_signal >= 0):
+        raise InputError(f"noise_to_signal must be 0 or above, got {noise_to_signal}")

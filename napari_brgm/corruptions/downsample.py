@@ -1,0 +1,147 @@
+"""Downsample: fewer, larger pixels or thicker slices; f of super-resolution (BRGM Sec. 2.2, psi = {kernel, factor})."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from napari_brgm.corruptions.kernels import bicubic, smoothed_box
+from napari_brgm.corruptions.separable import Separable
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_brgm.corruptions.corruption import Shape
+    from napari_brgm.corruptions.kernels import Matrix
+
+__all__ = ["Downsample", "Kernel"]
+
+Kernel = Literal["area", "bicubic", "gaussian", "slice_profile"]
+Number = float | int | Fraction
+
+# kernel: the lengths it takes, with their defaults, in low-resolution pixels
+_LENGTHS: dict[str, dict[str, float]] = {
+    "area": {},
+    "bicubic": {},
+    "gaussian": {"fwhm": 1.0},
+    "slice_profile": {"width": 1.0, "fwhm": 0.2},
+}
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Downsample(Separable):
+    """Average with a kernel and keep one pixel of every ``factor``: Y = Ky X Kx'.
+
+    The outer edges of the two grids coincide: the centre of fine pixel i is (i + 0.5) / f - 0.5 in low-resolution
+    pixels. N fine pixels give max(1, round(N / f)) low ones, n low pixels are refined to round(n f), halves to even.
+    An axis with factor 1 is left as it is, whatever the kernel.
+
+    Parameters
+    ----------
+    factor : number or (row, column) pair
+        How many fine pixels make a low-resolution one; any rational number from 1 up, above 1 on at least one axis.
+        A float is taken to the nearest fraction with a denominator up to 10,000.
+    kernel : {'area', 'bicubic', 'gaussian', 'slice_profile'}
+        'area': exact overlap of the pixels' boxes. 'bicubic': Keys' cubic, a = -1/2, stretched by the factor
+        (antialiased). 'gaussian': a Gaussian of ``fwhm``. 'slice_profile': a box of ``width`` whose edges are smoothed
+        by a Gaussian of ``fwhm``. At the image's edges the weights that remain are scaled to sum to 1.
+    fwhm : float, optional
+        Full width at half maximum in low-resolution pixels: of the Gaussian (default 1), or of the smoothing of the
+        slice profile's edges (default 0.2, may be 0).
+    width : float, optional
+        For 'slice_profile': slice thickness / slice spacing (default 1; below 1 there are gaps, above 1 overlap).
+
+    Raises
+    ------
+    InputError
+        A factor, kernel or length that cannot be used.
+
+    Examples
+    --------
+    >>> import torch
+    >>> f = Downsample(4)
+    >>> y = f(torch.rand(1, 1, 32, 32))
+    >>> y.shape, f.A_dagger(y).shape
+    (torch.Size([1, 1, 8, 8]), torch.Size([1, 1, 32, 32]))
+    >>> Downsample((5, 1), kernel="slice_profile", width=3 / 5)  # 3 mm slices every 5 mm, to 1 mm
+    Downsample(factor=(5, 1), kernel='slice_profile', width=0.6, fwhm=0.2)
+    """
+
+    factor: tuple[Fraction, Fraction]  # (row, column)
+    kernel: Kernel
+    fwhm: float | None  # low-resolution pixels
+    width: float | None  # low-resolution pixels
+
+    def __init__(
+        self,
+        factor: Number | Sequence[Number],
+        kernel: Kernel = "area",
+        *,
+        fwhm: float | None = None,
+        width: float | None = None,
+    ) -> None:
+        if kernel not in get_args(Kernel):
+            raise InputError(f"there is no kernel {kernel!r}; choose one of {', '.join(get_args(Kernel))}")
+        object.__setattr__(self, "factor", _fractions(factor))
+        object.__setattr__(self, "kernel", kernel)
+        for name, value in (("fwhm", fwhm), ("width", width)):
+            object.__setattr__(self, name, _length(kernel, name, value))
+
+    def __repr__(self) -> str:
+        row, column = map(str, self.factor)
+        given = "".join(f", {name}={getattr(self, name):g}" for name in _LENGTHS[self.kernel])
+        return f"Downsample(factor={row if row == column else f'({row}, {column})'}, kernel={self.kernel!r}{given})"
+
+    def describe(self) -> dict[str, Any]:
+        lengths = {name: getattr(self, name) for name in _LENGTHS[self.kernel]}
+        return {"name": "Downsample", "factor": [float(f) for f in self.factor], "kernel": self.kernel, **lengths}
+
+    def observed_shape(self, shape_hw: Shape) -> Shape:
+        row, column = (max(1, round(size / f)) for size, f in zip(shape_hw, self.factor, strict=True))
+        return row, column
+
+    def image_shape(self, observed_hw: Shape) -> Shape:
+        row, column = (round(n * f) for n, f in zip(observed_hw, self.factor, strict=True))
+        return row, column
+
+    def axis_matrix(self, axis: int, size: int) -> Matrix:
+        """K (n, N), float64, of axis 0 (rows) or 1 (columns) for N = ``size`` fine pixels; its rows sum to 1."""
+        factor = float(self.factor[axis])
+        if factor == 1:
+            return np.eye(size)
+        n = max(1, round(size / self.factor[axis]))
+        match self.kernel:
+            case "area":
+                return smoothed_box(n, size, factor, width=1.0, fwhm=0.0)
+            case "bicubic":
+                return bicubic(n, size, factor)
+            case "gaussian" | "slice_profile":
+                return smoothed_box(n, size, factor, width=self.width or 0.0, fwhm=self.fwhm or 0.0)
+
+
+def _fractions(factor: Number | Sequence[Number]) -> tuple[Fraction, Fraction]:
+    try:
+        pair = (factor, factor) if isinstance(factor, int | float | Fraction | np.number) else tuple(factor)
+        row, column = (Fraction(f).limit_denominator(10_000) for f in pair)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"factor must be a number or a (row, column) pair of numbers, got {factor!r}") from error
+    if min(row, column) < 1 or max(row, column) == 1:
+        raise InputError(f"factor must be above 1 on at least one axis and below 1 on none, got {factor!r}")
+    return row, column
+
+
+def _length(kernel: Kernel, name: str, value: float | None) -> float | None:
+    if name not in _LENGTHS[kernel]:
+        if value is not None:
+            raise InputError(f"the kernel {kernel!r} takes no {name}; leave it out")
+        return None
+    value = _LENGTHS[kernel][name] if value is None else float(value)
+    least_ok = value >= 0 if (kernel, name) == ("slice_profile", "fwhm") else value > 0
+    if not (math.isfinite(value) and least_ok):
+        raise InputError(f"{name} must be a length above 0 in low-resolution pixels, got {value}")
+    return value

@@ -1,0 +1,119 @@
+"""Mask: pixels that were not measured; f of in-painting (BRGM Sec. 2.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_brgm.corruptions.corruption import LinearOperator, Shape, check_batch, check_ratio
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["Mask"]
+
+
+@dataclass(frozen=True, slots=True, init=False, eq=False)
+class Mask(LinearOperator):
+    """Set the missing pixels to 0: y = (1 - m) x. A is a projection, so A' = A^+ = A.
+
+    Parameters
+    ----------
+    missing : (H, W) array-like or tensor of bool
+        True (or 1) where a pixel is missing; it is copied.
+
+    Attributes
+    ----------
+    missing, observed : (H, W) bool tensor
+        On the CPU; not to be changed in place.
+
+    Raises
+    ------
+    InputError
+        The mask is not two-dimensional or not boolean, or marks no pixel, or all of them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> f = Mask([[False, True], [False, False]])
+    >>> f
+    Mask(2 x 2 pixels, 1 missing)
+    >>> f(torch.ones(1, 1, 2, 2)).tolist()
+    [[[[1.0, 0.0], [1.0, 1.0]]]]
+    """
+
+    missing: Tensor
+    _moved: dict[torch.device, Tensor] = field(repr=False)
+
+    def __init__(self, missing: Tensor | npt.ArrayLike) -> None:
+        object.__setattr__(self, "missing", _checked(missing))
+        object.__setattr__(self, "_moved", {})
+
+    def __repr__(self) -> str:
+        rows, columns = self.missing.shape
+        return f"Mask({rows} x {columns} pixels, {int(self.missing.sum())} missing)"
+
+    def __reduce__(self) -> tuple[type[Mask], tuple[Tensor]]:
+        return Mask, (self.missing,)  # without the copies on other devices
+
+    @property
+    def observed(self) -> Tensor:
+        return ~self.missing
+
+    def A(self, x: Tensor) -> Tensor:
+        check_batch(x, self._shape)
+        if x.device not in self._moved:
+            with torch.inference_mode(False):
+                self._moved[x.device] = self.missing.to(x.device)
+        return x.masked_fill(self._moved[x.device], 0.0)  # unlike a product, it also clears NaN
+
+    def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor:
+        if shape is not None:
+            self.observed_shape(shape)
+        return self.A(y)
+
+    def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor:
+        check_ratio(noise_to_signal)
+        return self.A_adjoint(y, shape) / (1 + noise_to_signal)
+
+    def observed_shape(self, shape_hw: Shape) -> Shape:
+        if tuple(shape_hw) != self._shape:
+            rows, columns = self._shape
+            raise InputError(f"the mask has {rows} x {columns} pixels, but the image {shape_hw[0]} x {shape_hw[1]}")
+        return self._shape
+
+    def image_shape(self, observed_hw: Shape) -> Shape:
+        return self.observed_shape(observed_hw)
+
+    def describe(self) -> dict[str, Any]:
+        packed = np.packbits(self.missing.numpy()).tobytes()
+        return {
+            "name": "Mask",
+            "shape": list(self._shape),
+            "missing_pixels": int(self.missing.sum()),
+            "sha256": hashlib.sha256(packed).hexdigest(),  # of the bits, row by row
+        }
+
+    @property
+    def _shape(self) -> Shape:
+        return self.missing.shape[0], self.missing.shape[1]
+
+
+def _checked(missing: Tensor | npt.ArrayLike) -> Tensor:
+    values = missing.detach().cpu().numpy() if isinstance(missing, Tensor) else np.asarray(missing)
+    if values.ndim != 2:
+        raise InputError(f"a mask must be two-dimensional (rows, columns), got shape {values.shape}")
+    flags = values.astype(bool) if values.dtype.kind in "buif" else None
+    if flags is None or not np.array_equal(flags, values):
+        raise InputError("a mask must hold only true and false (or 1 and 0), true where a pixel is missing")
+    if not flags.any():
+        raise InputError("the mask marks no pixel as missing; mark the region to restore")
+    if flags.all():
+        raise InputError("the mask marks every pixel as missing; leave some of the image to restore from")
+    return torch.from_numpy(flags.copy())
