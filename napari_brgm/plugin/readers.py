@@ -1,0 +1,52 @@
+"""Readers of NIfTI and DICOM for napari: File > Open, or drop a file or folder on the window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_brgm.plugin.scan_layers import image_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    PathOrPaths = str | Path | Sequence[str | Path]
+    Reader = Callable[[PathOrPaths], list[tuple[Any, dict[str, Any], str]]]
+
+__all__ = ["get_dicom_reader", "get_nifti_reader"]
+
+_DICOM_PREFIX = slice(128, 132)  # 'DICM' behind the preamble, PS3.10
+
+
+def get_nifti_reader(path: PathOrPaths) -> Reader | None:
+    """Give the reader if all paths are NIfTI files, by their name."""
+    paths = _paths(path)
+    return _read if paths and all(p.name.lower().endswith((".nii", ".nii.gz")) for p in paths) else None
+
+
+def get_dicom_reader(path: PathOrPaths) -> Reader | None:
+    """Give the reader if all paths are DICOM files or folders that hold some, by their first bytes."""
+    paths = _paths(path)
+    return _read if paths and all(_holds_dicom(p) for p in paths) else None
+
+
+def _read(path: PathOrPaths) -> list[tuple[Any, dict[str, Any], str]]:
+    from napari_brgm import read_scan
+
+    return [image_layer(scan) for p in _paths(path) for scan in read_scan(p)]
+
+
+def _paths(path: PathOrPaths) -> list[Path]:
+    return [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+
+
+def _holds_dicom(path: Path) -> bool:
+    if path.is_dir():
+        return any(_holds_dicom(p) for p in sorted(path.rglob("*")) if p.is_file())
+    if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
+        return True  # also those without the preamble
+    try:
+        with path.open("rb") as file:
+            return file.read(_DICOM_PREFIX.stop)[_DICOM_PREFIX] == b"DICM"
+    except OSError:
+        return False

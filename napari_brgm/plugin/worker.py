@@ -1,0 +1,101 @@
+"""Run a restoration in napari's worker thread: the one place where the engine and threads meet.
+
+Two habits of napari's generator workers are put right here: a RuntimeError (running out of GPU memory is one) would
+vanish without a signal, and after ``quit()`` the generator would stay suspended and keep its memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from superqt.utils import GeneratorWorker
+
+from napari_brgm.errors import BrgmError, DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.inference.step import Step
+    from napari_brgm.settings import Method
+
+__all__ = ["Job", "RestorationWorker", "start"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One restoration, free of Qt and napari.
+
+    Attributes
+    ----------
+    image : (H, W) float32 ndarray
+        The slice as shown, in its own units.
+    missing : (H, W) bool ndarray or None
+        True where to in-paint; None for super-resolution.
+    factor : int or None
+        Result pixels per pixel along each axis; None for in-painting.
+    prior : str
+        Name in the registry of weights, or a path.
+    spacing : (float, float) or None
+        Pixel size (row, column), mm.
+    """
+
+    image: npt.NDArray[np.float32]
+    prior: str
+    missing: npt.NDArray[np.bool_] | None = None
+    factor: int | None = None
+    method: Method = "map"
+    device: str = "auto"
+    steps: int = 100
+    samples: int = 32
+    seed: int = 0
+    spacing: tuple[float, float] | None = None
+
+
+def engine(job: Job) -> Generator[Step, None, Restoration]:
+    """Run the job on the engine; torch is imported here, so that napari opens without it."""
+    from napari_brgm import Downsample, Mask, load_prior, preset
+    from napari_brgm.engine.restore import restore_steps
+
+    prior = load_prior(job.prior)
+    corruption = Downsample(job.factor or 1) if job.missing is None else Mask(job.missing)
+    steps: Generator[Step, None, Restoration] = restore_steps(
+        job.image, corruption, prior, method=job.method, samples=job.samples, seed=job.seed, device=job.device,
+        spacing=job.spacing, settings=preset("default").but(steps=job.steps),
+    )  # fmt: skip
+    return steps
+
+
+class RestorationWorker(GeneratorWorker):
+    """Worker whose generator is closed in its own thread when it ends, however it ends."""
+
+    def work(self) -> Any:
+        try:
+            return super().work()
+        finally:
+            self._gen.close()
+
+
+def start(job: Job, connect: dict[str, Any]) -> RestorationWorker:
+    """Start the job in a thread; ``connect`` maps signal names to slots of the main thread.
+
+    ``quit()`` of the worker cancels within one step; then 'aborted' and 'finished' are emitted, and not 'returned'.
+    """
+    worker: RestorationWorker = create_worker(
+        _restoration, job, _worker_class=RestorationWorker, _connect=connect, _start_thread=True, _ignore_errors=True
+    )
+    return worker
+
+
+def _restoration(job: Job) -> Generator[Step, None, Restoration]:
+    try:
+        return (yield from engine(job))
+    except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise DeviceError("out of memory on the device; choose the device 'cpu' or close other programs") from error
+        raise BrgmError(f"the restoration stopped: {error}") from error

@@ -1,0 +1,77 @@
+"""A stand-in for the engine, so that the plugin is exercised without weights."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_brgm.inference.step import Step
+from napari_brgm.plugin import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_brgm.plugin.worker import Job
+
+
+def restoration(job: Job) -> SimpleNamespace:
+    """What the engine would give: the mean of the measured pixels in the hole, or the nearest pixels."""
+    image = job.image
+    if job.missing is None:
+        estimate = np.kron(image, np.ones((job.factor, job.factor), np.float32))
+        variance = np.full(estimate.shape, 2.0, np.float32)
+    else:
+        estimate = np.where(job.missing, image[~job.missing].mean(), image).astype(np.float32)
+        variance = job.missing.astype(np.float32)
+    samples = np.stack([estimate] * 3)
+    provenance = {"seed": job.seed, "method": job.method}
+    return SimpleNamespace(
+        estimate=estimate, variance=variance, std=np.sqrt(variance), samples=samples, provenance=provenance
+    )
+
+
+@dataclass
+class FakeEngine:
+    """``restore_steps`` of a job: previews, then the result; remembers what happened to it."""
+
+    pause: float = 0.0
+    error: BaseException | None = None
+    jobs: list[Job] = field(default_factory=list)
+    steps: int = 0
+    closed: int = 0
+    threads: set[int] = field(default_factory=set)
+
+    def __call__(self, job: Job) -> Generator[Step, None, SimpleNamespace]:
+        self.jobs.append(job)
+        self.threads.add(threading.get_ident())
+        result = restoration(job)
+        try:
+            for i in range(1, job.steps + 1):
+                time.sleep(self.pause)
+                self.steps += 1
+                yield Step(job.method, i, job.steps, 100.0 / i, preview=result.estimate * i / job.steps)
+                if self.error is not None:
+                    raise self.error
+        except GeneratorExit:
+            self.closed += 1
+            raise
+        return result
+
+
+@pytest.fixture
+def fake_restoration() -> Callable[[Job], SimpleNamespace]:
+    return restoration
+
+
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """The engine of all jobs of a test."""
+    engine = FakeEngine()
+    monkeypatch.setattr(worker, "engine", engine)
+    return engine

@@ -1,0 +1,247 @@
+"""The window itself, driven as a person drives it: samples from the menu, the widget's own buttons, real threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_brgm.errors import InputError
+from napari_brgm.plugin import panel
+from napari_brgm.plugin.inpaint import InpaintWidget
+from napari_brgm.plugin.super_resolve import SuperResolveWidget
+
+PLUGIN = "napari-brgm"
+ARTEFACT, LOW_RESOLUTION = "brain-artefact", "brain-low-resolution"
+
+pytestmark = [
+    # PyQt and vispy, on import and on closing a window
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_prior(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "fake_engine" in request.fixturenames:
+        monkeypatch.setattr(panel, "_priors", lambda: ["fake"])
+
+
+@pytest.fixture
+def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What napari shows as an error."""
+    said: list[str] = []
+    monkeypatch.setattr(panel, "show_error", said.append)
+    return said
+
+
+@pytest.fixture
+def window(make_napari_viewer):
+    """A viewer with one of our widgets, opened through the manifest."""
+
+    def open_window(widget: str, *, show: bool = False):
+        viewer = make_napari_viewer(show=show)
+        _, inner = viewer.window.add_plugin_dock_widget(PLUGIN, widget)
+        return viewer, inner
+
+    return open_window
+
+
+def click(qtbot, button) -> None:
+    from qtpy.QtCore import Qt
+
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def run(qtbot, widget, timeout: int = 20_000) -> None:
+    click(qtbot, widget.run_button)
+    assert widget.worker is not None, widget.status.text()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=timeout)
+
+
+def picture(viewer, name: str) -> None:
+    """Keep a picture of the window where the variable BRGM_SCREENSHOTS names a folder."""
+    folder = os.environ.get("BRGM_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        viewer.window._qt_window.resize(1400, 900)
+        viewer.reset_view()
+        viewer.screenshot(str(Path(folder) / f"{name}.png"), canvas_only=False, flash=False)
+
+
+def test_in_paint_the_sample(window, qtbot, fake_engine) -> None:
+    viewer, widget = window("In-paint")
+    assert isinstance(widget, InpaintWidget)
+    image, mask = viewer.open_sample(PLUGIN, ARTEFACT)
+    widget.seed.value = 5
+    widget.with_std.value = True
+    run(qtbot, widget)
+
+    names = [layer.name for layer in viewer.layers]
+    assert names[2:] == [f"{image.name} [{role}, synthetic]" for role in ("variance", "std", "restored")]
+    restored = viewer.layers[-1]
+    hole = mask.data > 0
+    np.testing.assert_array_equal(restored.data[~hole], image.data[~hole])
+    assert not np.array_equal(restored.data[hole], image.data[hole])
+    np.testing.assert_allclose(restored.data_to_world((3, 4)), image.data_to_world((3, 4)))
+    assert restored.units == image.units
+    assert restored.metadata["brgm"]["seed"] == 5
+    (job,) = fake_engine.jobs
+    assert job.spacing == pytest.approx((1, 1))
+    assert job.prior == "fake"
+    np.testing.assert_array_equal(job.missing, hole)
+    assert fake_engine.threads != {threading.get_ident()}
+    assert widget.run_button.isEnabled()
+    assert not widget.cancel_button.isEnabled()
+    assert "synthetic" in widget.status.text()
+
+
+def test_super_resolve_the_sample(window, qtbot, fake_engine) -> None:
+    viewer, widget = window("Super-resolve")
+    assert isinstance(widget, SuperResolveWidget)
+    (image,) = viewer.open_sample(PLUGIN, LOW_RESOLUTION)
+    widget.factor.value = 3
+    run(qtbot, widget)
+    restored = viewer.layers[-1]
+    assert restored.data.shape == tuple(3 * n for n in image.data.shape)
+    np.testing.assert_allclose(restored.scale, image.scale / 3)
+    np.testing.assert_allclose(restored.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))
+    assert fake_engine.jobs[0].factor == 3
+
+
+def test_preview_and_cancel_then_run_again(window, qtbot, fake_engine) -> None:
+    fake_engine.pause = 0.02
+    viewer, widget = window("In-paint")
+    viewer.open_sample(PLUGIN, ARTEFACT)
+    before = list(viewer.layers)
+    viewer.layers.selection.active = before[1]
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    assert viewer.layers[-1].name.endswith("[preview, synthetic]")
+    assert viewer.layers.selection.active is before[1]
+    assert widget.progress.maximum() == 100
+    assert "loss" in widget.status.text()
+    click(qtbot, widget.run_button)  # disabled: no second run
+    assert len(fake_engine.jobs) == 1
+
+    steps = fake_engine.steps
+    click(qtbot, widget.cancel_button)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=5000)
+    assert fake_engine.steps <= steps + 2  # the step under way, and one that was done but not yet told
+    assert fake_engine.closed == 1
+    assert list(viewer.layers) == before
+    assert "cancelled" in widget.status.text().lower()
+
+    fake_engine.pause = 0
+    run(qtbot, widget)
+    assert len(viewer.layers) == 4
+
+
+def test_paint_button_makes_a_mask_that_fits(window, qtbot, fake_engine) -> None:
+    viewer, widget = window("In-paint")
+    volume = np.random.default_rng(0).random((3, 40, 50)).astype(np.float32)
+    image = viewer.add_image(volume, name="scan", scale=(5, -2, 2), translate=(1, 2, 3), units="mm")
+    widget.paint_button.native.click()
+    labels = viewer.layers[-1]
+    assert widget.labels.value is labels
+    assert labels.mode == "paint"
+    assert labels.brush_size == 4  # 8 mm
+    assert labels.data.shape == volume.shape
+    np.testing.assert_allclose(labels.data_to_world((1, 2, 3)), image.data_to_world((1, 2, 3)))
+    viewer.dims.set_current_step(0, 1)
+    labels.paint((1, 20, 20), 1)
+    run(qtbot, widget)
+    assert len(fake_engine.jobs) == 1
+    assert viewer.layers[-1].data.shape == volume.shape
+
+
+def test_unusable_inputs_get_one_sentence(window, qtbot, fake_engine, sentences: list[str]) -> None:
+    viewer, widget = window("In-paint")
+    click(qtbot, widget.run_button)
+    image = viewer.add_image(
+        np.random.default_rng(0).random((2, 3, 8, 9)), name="series", units=("s", "mm", "mm", "mm")
+    )
+    click(qtbot, widget.run_button)
+    viewer.add_labels(np.ones((8, 8), int), name="small")
+    click(qtbot, widget.run_button)
+    viewer.dims.order = (1, 2, 0, 3)
+    click(qtbot, widget.run_button)
+    viewer.add_image(np.zeros((8, 9, 3), np.uint8), name="photo", rgb=True)
+    widget.image.value = viewer.layers["photo"]
+    click(qtbot, widget.run_button)
+    expected = ["no image", "no mask", r"'small' has the shape (8, 8)", "'series' is a 4-D layer", "colour image"]
+    assert len(sentences) == len(expected)
+    assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True)), sentences
+    assert widget.status.text().lower() == sentences[-1].lower()
+    assert len(viewer.layers) == 3
+    assert not fake_engine.jobs
+    assert image in viewer.layers
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("too little is measured"), "too little is measured"),
+        (RuntimeError("an operator failed"), "an operator failed"),  # napari swallows these
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory"),
+        (ZeroDivisionError("division by zero"), "unexpected ZeroDivisionError"),
+    ],
+)
+def test_error_in_the_engine_leaves_the_widget_usable(
+    window, qtbot, fake_engine, sentences: list[str], error: Exception, sentence: str
+) -> None:
+    fake_engine.error = error
+    viewer, widget = window("In-paint")
+    viewer.open_sample(PLUGIN, ARTEFACT)
+    run(qtbot, widget)
+    assert len(sentences) == 1
+    assert sentence in sentences[0]
+    assert len(viewer.layers) == 2
+    fake_engine.error = None
+    run(qtbot, widget)
+    assert len(viewer.layers) == 4
+
+
+def test_taking_the_widget_away_stops_its_run(window, qtbot, fake_engine) -> None:
+    fake_engine.pause = 0.02
+    viewer, widget = window("In-paint")
+    viewer.open_sample(PLUGIN, ARTEFACT)
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(lambda: fake_engine.closed == 1)
+    assert len(viewer.layers) == 2
+    qtbot.waitUntil(lambda: widget.worker is None)
+
+
+def test_closing_the_window_stops_its_run(window, qtbot, fake_engine) -> None:
+    fake_engine.pause = 0.02
+    viewer, widget = window("In-paint")
+    viewer.open_sample(PLUGIN, ARTEFACT)
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: fake_engine.steps > 2)
+    viewer.close()
+    qtbot.waitUntil(lambda: fake_engine.closed == 1)
+
+
+def test_layers_deleted_during_a_run(window, qtbot, fake_engine) -> None:
+    fake_engine.pause = 0.01
+    viewer, widget = window("In-paint")
+    viewer.open_sample(PLUGIN, ARTEFACT)
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=10_000)
+    assert [layer.name.split("[")[1] for layer in viewer.layers] == ["variance, synthetic]", "restored, synthetic]"]
+
+
+def test_preferences_are_the_defaults_of_new_widgets(make_napari_viewer, monkeypatch, fake_engine) -> None:
+    from napari_brgm.plugin.preferences import Preferences
+
+    monkeypatch.setattr(panel, "preferences", lambda: Preferences(device="cpu", quality="careful"))
+    viewer = make_napari_viewer()
+    widget = InpaintWidget(viewer)
+    assert (widget.device.value, widget.quality.value) == ("cpu", "careful")
+    widget.deleteLater()
