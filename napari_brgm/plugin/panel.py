@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from magicgui.widgets import CheckBox, ComboBox, Container, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 import napari_brgm
@@ -83,8 +83,8 @@ class RestorationPanel(QWidget):
         self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
         self.samples = SpinBox(label="Samples", value=32, min=2, max=1024, tooltip="Drawn from the posterior")
-        self.with_std = CheckBox(label="Standard deviation layer", value=False)
-        self.with_samples = CheckBox(label="Samples layer", value=False)
+        self.with_std = CheckBox(text="Standard deviation layer", value=False)
+        self.with_samples = CheckBox(text="Samples layer", value=False)
         self._choose_active()
         self._lay_out()
         self._show_running(False)
@@ -181,9 +181,8 @@ class RestorationPanel(QWidget):
         self.progress.setRange(0, step.total)
         self.progress.setValue(step.iteration)
         left = (time.monotonic() - self._began) / step.iteration * (step.total - step.iteration)
-        self._say(
-            f"{step.phase.upper()} step {step.iteration} of {step.total}, loss {step.loss:.4g}, about {left:.0f} s left"
-        )
+        now = f"about {left:.0f} s left" if step.iteration < step.total else "drawing samples ..."
+        self._say(f"{step.phase.upper()} step {step.iteration} of {step.total}, loss {step.loss:.4g}, {now}")
         if step.preview is not None and self._preview is not None:
             self._preview.show(step.preview)
 
@@ -194,7 +193,8 @@ class RestorationPanel(QWidget):
         image, shown, extras = self._source
         layers = add_results(self.viewer, image, shown, result, self.task, extras)
         seconds = time.monotonic() - self._began
-        self._say(f"added '{layers[-1].name}' and its variance after {seconds:.0f} s")
+        notes = [f"{note[:1].upper()}{note[1:]}." for note in result.provenance.get("notes", ())]
+        self._say(" ".join([f"added '{layers[-1].name}' and its variance after {seconds:.0f} s.", *notes]))
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, BrgmError):
@@ -223,11 +223,10 @@ class RestorationPanel(QWidget):
 
     def _fail(self, error: BrgmError | str) -> None:
         self._say(str(error), bad=True)
-        show_error(str(error))
+        show_error(self.status.text())
 
     def _say(self, sentence: str, *, bad: bool = False) -> None:
         self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setProperty("bad", bad)
         self.status.setStyleSheet("color: #ff6b6b;" if bad else "")
 
     def _clear_preview(self) -> None:
@@ -291,8 +290,13 @@ def _priors() -> list[str]:
 
 
 def _form(*widgets: Widget) -> QWidget:
-    native: QWidget = Container(widgets=widgets, labels=True).native
-    return native
+    form = QWidget()
+    layout = QFormLayout(form)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for widget in widgets:
+        layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
+    return form
 
 
 def _wrapped(text: str) -> QLabel:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["get_dicom_reader", "get_nifti_reader"]
 
-_DICOM_PREFIX = slice(128, 132)  # 'DICM' behind the preamble, PS3.10
-
 
 def get_nifti_reader(path: PathOrPaths) -> Reader | None:
     """Give the reader if all paths are NIfTI files, by their name."""
@@ -31,7 +29,7 @@ def get_dicom_reader(path: PathOrPaths) -> Reader | None:
 
 
 def _read(path: PathOrPaths) -> list[tuple[Any, dict[str, Any], str]]:
-    from napari_brgm import read_scan
+    from napari_brgm.scans import read_scan
 
     return [image_layer(scan) for p in _paths(path) for scan in read_scan(p)]
 
@@ -41,12 +39,8 @@ def _paths(path: PathOrPaths) -> list[Path]:
 
 
 def _holds_dicom(path: Path) -> bool:
+    from napari_brgm.scans.dicom_file import looks_like_dicom, opening
+
     if path.is_dir():
-        return any(_holds_dicom(p) for p in sorted(path.rglob("*")) if p.is_file())
-    if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
-        return True  # also those without the preamble
-    try:
-        with path.open("rb") as file:
-            return file.read(_DICOM_PREFIX.stop)[_DICOM_PREFIX] == b"DICM"
-    except OSError:
-        return False
+        return any(_holds_dicom(p) for p in path.rglob("*") if p.is_file())
+    return looks_like_dicom(opening(path))

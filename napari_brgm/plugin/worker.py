@@ -59,8 +59,10 @@ class Job:
 
 def engine(job: Job) -> Generator[Step, None, Restoration]:
     """Run the job on the engine; torch is imported here, so that napari opens without it."""
-    from napari_brgm import Downsample, Mask, load_prior, preset
+    from napari_brgm import load_prior
+    from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.engine.restore import restore_steps
+    from napari_brgm.settings import preset
 
     prior = load_prior(job.prior)
     corruption = Downsample(job.factor or 1) if job.missing is None else Mask(job.missing)

@@ -171,10 +171,10 @@ def test_unusable_inputs_get_one_sentence(window, qtbot, fake_engine, sentences:
     viewer.add_image(np.zeros((8, 9, 3), np.uint8), name="photo", rgb=True)
     widget.image.value = viewer.layers["photo"]
     click(qtbot, widget.run_button)
-    expected = ["no image", "no mask", r"'small' has the shape (8, 8)", "'series' is a 4-D layer", "colour image"]
+    expected = ["no image", "no mask", "'small' has the shape (8, 8)", "'series' is a 4-D layer", "colour image"]
     assert len(sentences) == len(expected)
     assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True)), sentences
-    assert widget.status.text().lower() == sentences[-1].lower()
+    assert widget.status.text() == sentences[-1]
     assert len(viewer.layers) == 3
     assert not fake_engine.jobs
     assert image in viewer.layers
@@ -183,10 +183,10 @@ def test_unusable_inputs_get_one_sentence(window, qtbot, fake_engine, sentences:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (InputError("too little is measured"), "too little is measured"),
+        (InputError("Too little is measured"), "Too little is measured"),
         (RuntimeError("an operator failed"), "an operator failed"),  # napari swallows these
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory"),
-        (ZeroDivisionError("division by zero"), "unexpected ZeroDivisionError"),
+        (ZeroDivisionError("division by zero"), "Unexpected ZeroDivisionError"),
     ],
 )
 def test_error_in_the_engine_leaves_the_widget_usable(
@@ -197,7 +197,7 @@ def test_error_in_the_engine_leaves_the_widget_usable(
     viewer.open_sample(PLUGIN, ARTEFACT)
     run(qtbot, widget)
     assert len(sentences) == 1
-    assert sentence in sentences[0]
+    assert sentence.lower() in sentences[0].lower()
     assert len(viewer.layers) == 2
     fake_engine.error = None
     run(qtbot, widget)
