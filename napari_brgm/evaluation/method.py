@@ -1,0 +1,55 @@
+"""Method: what the table asks of a rival or of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_brgm.evaluation.tasks import Task
+
+    Images = npt.NDArray[np.floating]
+
+__all__ = ["Method", "Progressed"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Progressed:
+    """Slices done so far.
+
+    Attributes
+    ----------
+    estimates : (n, 128, 128) ndarray
+        Grey levels 0..255, not clipped.
+    stds : (n, 128, 128) ndarray or None
+        Their standard deviations in grey levels, where the method gives any.
+    seconds : float
+        All n slices together, without what is learned once.
+    """
+
+    estimates: Images
+    stds: Images | None
+    seconds: float
+
+
+class Method(Protocol):
+    """A named way to restore slices."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Say what the result depends on besides the code, in plain values."""
+
+    def solves(self, task: Task) -> bool:
+        """Say whether it can do this task."""
+
+    def steps(self, observed: Images, task: Task, done: Progressed | None) -> Iterator[Progressed]:
+        """Restore the observed slices (N, h, w) that are not ``done``; yield what is done, at least at the end."""

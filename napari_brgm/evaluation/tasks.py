@@ -1,0 +1,70 @@
+"""The ten tasks of the measuring stick: in-painting with seven masks, super-resolution by 2, 4 and 8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from napari_brgm.evaluation.dataset import FRAME
+from napari_brgm.evaluation.masks import MASK_NAMES, paper_mask
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+    Images = npt.NDArray[np.float32]
+
+__all__ = ["TASKS", "Task"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One column of the table; what is observed is ``y = A x`` without noise.
+
+    Attributes
+    ----------
+    name : str
+        'mask-0' .. 'mask-6', 'x2', 'x4', 'x8'; names files too.
+    title : str
+        Head of the column.
+    missing : (128, 128) ndarray of bool, or None
+        The hole of an in-painting.
+    factor : int
+        Of super-resolution by area averaging; 1 for in-painting.
+    """
+
+    name: str
+    title: str
+    missing: npt.NDArray[np.bool_] | None = None
+    factor: int = 1
+
+    @property
+    def region(self) -> npt.NDArray[np.bool_]:
+        """Where the error is measured: the hole, or the whole image."""
+        return np.ones((FRAME, FRAME), dtype=np.bool_) if self.missing is None else self.missing
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Apply A to (B, 1, H, W): zero in the hole, or (B, 1, H / f, W / f) block means."""
+        if self.missing is None:
+            return F.avg_pool2d(images, self.factor)
+        return images * torch.from_numpy(~self.missing).to(images)
+
+    def observe(self, truth: Images) -> Images:
+        """Apply A to slices (N, H, W)."""
+        observed: Images = self.apply(torch.from_numpy(truth)[:, None])[:, 0].numpy()
+        return observed
+
+    def finish(self, predictions: npt.NDArray[np.floating], observed: Images) -> Images:
+        """Clip predictions (N, 128, 128) to 0..255 and put the measured pixels of an in-painting back."""
+        clipped = np.clip(predictions, 0.0, 255.0).astype(np.float32)
+        return clipped if self.missing is None else np.where(self.missing, clipped, observed)
+
+
+TASKS: tuple[Task, ...] = (
+    *(Task(f"mask-{i}", f"{i} {name}", paper_mask(i, FRAME)) for i, name in enumerate(MASK_NAMES)),
+    *(Task(f"x{factor}", f"x{factor}", factor=factor) for factor in (2, 4, 8)),
+)
