@@ -33,7 +33,7 @@ def read_scan(path: str | Path) -> list[Scan]:
     """
     from napari_brgm.scans.dicom import read_dicom
     from napari_brgm.scans.dicom_file import looks_like_dicom, opening
-    from napari_brgm.scans.nifti import read_nifti
+    from napari_brgm.scans.nifti import looks_like_nifti, read_nifti
 
     path = Path(path)
     if path.is_dir():
@@ -42,6 +42,9 @@ def read_scan(path: str | Path) -> list[Scan]:
         raise ScanError(f"there is no file or folder {path.name}; check the path")
     if path.stat().st_size == 0:
         raise ScanError(f"{path.name} is empty; copy or export it again")
-    if looks_like_dicom(opening(path)):
+    head = opening(path)
+    if looks_like_dicom(head):
         return read_dicom(path)
-    return [read_nifti(path)]
+    if looks_like_nifti(head) or path.name.removesuffix(".gz").endswith((".nii", ".hdr", ".img")):
+        return [read_nifti(path)]
+    raise ScanError(f"{path.name} is neither a NIfTI nor a DICOM file; choose a .nii, .nii.gz or DICOM file")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_brgm.errors import InputError, ScanError
 from napari_brgm.scan import Scan
@@ -19,12 +18,7 @@ from napari_brgm.scans.dicom_mosaic import tiles_of
 from napari_brgm.scans.dicom_pixels import units_of, values_of
 from napari_brgm.scans.dicom_series import Stack, stacks_of
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
 __all__ = ["read_dicom"]
-
-_DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: an index of files, not an image
 
 
 def read_dicom(path: str | Path) -> list[Scan]:
@@ -46,16 +40,14 @@ def read_dicom(path: str | Path) -> list[Scan]:
     seen: set[str] = set()
     for file in _files(path):
         try:
-            dataset = dataset_of(file, pixels=False)
-            identity = str(dataset.get("SOPInstanceUID") or file)
-            if identity in seen:  # the same image under a second name
-                continue
-            found = _frames(dataset, file)
+            with sentence_on_failure(file.name):
+                dataset = dataset_of(file, pixels=False)
+                identity = str(dataset.get("SOPInstanceUID") or file)
+                if identity not in seen:  # else the same image under a second name
+                    frames.extend(tile for frame in frames_of(dataset, file) for tile in tiles_of(frame))
+                    seen.add(identity)
         except ScanError as error:
             problems.append(str(error))
-            continue
-        seen.add(identity)
-        frames.extend(found)
     stacks, unstacked = stacks_of(frames)
     problems += unstacked
     scans: list[Scan] = []
@@ -83,13 +75,6 @@ def _files(path: Path) -> list[Path]:
     return [file for file in files if file.name != "DICOMDIR" and looks_like_dicom(opening(file))]
 
 
-def _frames(dataset: Dataset, path: Path) -> list[Frame]:
-    if dataset.get("SOPClassUID") == _DIRECTORY or "DirectoryRecordSequence" in dataset:
-        raise ScanError(f"{path.name} is an index of DICOM files; open the folder instead")
-    with sentence_on_failure(path.name):
-        return [tile for frame in frames_of(dataset, path) for tile in tiles_of(frame)]
-
-
 def _told_apart(index: int, names: list[str], kinds: list[list[str]]) -> str:
     """Name of a scan, with the words of its image type or a number where others of the series share the name."""
     alike = [i for i, name in enumerate(names) if name == names[index]]
@@ -103,14 +88,13 @@ def _told_apart(index: int, names: list[str], kinds: list[list[str]]) -> str:
 def _scan(stack: Stack, path: Path) -> Scan:
     frames = [frame for volume in stack.frames for frame in volume]
     first = frames[0]
-    array = values_of(stack)
     notes = tuple(dict.fromkeys((*stack.notes, *(note for frame in frames for note in frame.notes))))
+    datasets = {id(frame.dataset): frame.dataset for frame in frames}
     with sentence_on_failure(first.path.name):
         number, series, modality = (first.dataset.get(k) for k in ("SeriesNumber", "SeriesDescription", "Modality"))
         name = " ".join(str(word) for word in (number, series) if word not in (None, ""))
-        datasets = {id(frame.dataset): frame.dataset for frame in frames}
         return Scan(
-            array,
+            values_of(stack),
             stack.affine,
             units_of(first.dataset),
             name or str(modality or path.stem),

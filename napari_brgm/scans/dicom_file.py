@@ -65,6 +65,8 @@ def dataset_of(path: Path, *, pixels: bool) -> Dataset:
             zipped = stream.read(2) == b"\x1f\x8b"
         source = BytesIO(gzip.decompress(path.read_bytes())) if zipped else path
         dataset = pydicom.dcmread(source, stop_before_pixels=not pixels, force=True)
+        if "DirectoryRecordSequence" in dataset:
+            raise ScanError(f"{path.name} is an index of DICOM files; open the folder instead")
         if "SOPClassUID" not in dataset and "Rows" not in dataset:  # nothing that tells an image from chance bytes
             raise ScanError(f"{path.name} holds no DICOM image; choose a file of an image series")
         _complete_meta(dataset)
@@ -88,6 +90,7 @@ def sentence_on_failure(name: str) -> Iterator[None]:
     with warnings.catch_warnings():
         # odd values, padding and lengths that pydicom understands and mends; the messages can quote the patient
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow of values or scale factors in damaged headers
         try:
             yield
         except BrgmError:

@@ -25,6 +25,8 @@ __all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "Frame", "frames_of"]
 
 _NO_IMAGE = {"RTDOSE": "a radiotherapy dose", "SEG": "a segmentation", "RTPLAN": "a radiotherapy plan"}
 _LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+_CROOKED = 0.05  # of the two unit vectors' products; headers round to 1e-3 or better
+_FAR = 1e6  # mm
 PIXEL_SIZE_NOTE = "no pixel size is known: 1 mm is assumed"
 CINE_NOTE = "the file does not place its frames: they are taken as times"
 
@@ -132,7 +134,10 @@ def _frame(dataset: Dataset, path: Path, number: int, groups: list[Dataset]) -> 
         position, axes = np.zeros(3), _projection_axes(dataset)
         kind = (*kind, str(dataset.get("SOPInstanceUID") or path))  # never stacked with others
     else:
-        axes = np.array(orientation, dtype=float).reshape(2, 3)
+        axes, position = np.array(orientation, dtype=float).reshape(2, 3), np.array(position, dtype=float).reshape(3)
+    square = np.abs(axes @ axes.T - np.eye(2)).max()
+    if not (square < _CROOKED and np.abs(position).max() < _FAR and 0 < min(spacing) <= max(spacing) < _FAR):
+        raise ScanError(f"{path.name} has an impossible position, orientation or pixel size; export it again")
     temporal = find("FrameContentSequence", "TemporalPositionIndex") or dataset.get("TemporalPositionIdentifier")
     order = (temporal, dataset.get("AcquisitionNumber"), dataset.get("InstanceNumber"), number)
     if not groups and int(dataset.get("NumberOfFrames") or 1) > 1:
@@ -142,7 +147,7 @@ def _frame(dataset: Dataset, path: Path, number: int, groups: list[Dataset]) -> 
     )
     return Frame(
         dataset=dataset, path=path, number=number, tile=(0, 0), shape=(int(dataset.Rows), int(dataset.Columns)),
-        spacing=spacing, axes=axes, position=np.array(position, dtype=float).reshape(3),
+        spacing=spacing, axes=axes, position=position,
         thickness=abs(thickness) or max(spacing),
         slope=real("PixelValueTransformationSequence", "RescaleSlope", 1.0),
         intercept=real("PixelValueTransformationSequence", "RescaleIntercept", 0.0),

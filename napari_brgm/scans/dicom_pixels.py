@@ -16,6 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_file import dataset_of, sentence_on_failure
@@ -32,10 +39,11 @@ __all__ = ["stored_pixels", "units_of", "values_of"]
 # packages that decode, by the last parts of the transfer syntax UID 1.2.840.10008.1.2.*
 _DECODERS = {
     "4.50": "pillow", "4.51": "python-gdcm", "4.57": "python-gdcm", "4.70": "python-gdcm",
-    "4.80": "pyjpegls", "4.81": "pyjpegls", "5": "pylibjpeg-rle",
+    "4.80": "pyjpegls", "4.81": "pyjpegls",
     "4.90": "pylibjpeg-openjpeg", "4.91": "pylibjpeg-openjpeg", "4.201": "pylibjpeg-openjpeg",
     "4.202": "pylibjpeg-openjpeg", "4.203": "pylibjpeg-openjpeg",
 }  # fmt: skip
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 _UNITLESS = ("", "US", "NORMALIZED", "UNSPECIFIED")
 
 
@@ -72,6 +80,8 @@ def stored_pixels(path: Path) -> npt.NDArray[Any]:
     with sentence_on_failure(path.name):
         if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             raise ScanError(f"{path.name} has no pixels: it is cut short, or its pixels were removed; export it again")
+        if dataset.file_meta.TransferSyntaxUID == RLELossless:
+            dataset.pixel_array_options(decoding_plugin="pydicom")  # pylibjpeg-rle panics on damaged bytes
         try:
             pixels = np.asarray(dataset.pixel_array)
         except RuntimeError as error:  # every decoder gave up
@@ -109,7 +119,7 @@ def _real(stored: npt.NDArray[Any], dataset: Dataset, slope: float, intercept: f
 
 def _check_decoder(dataset: Dataset, name: str) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_private and not syntax.is_compressed:
+    if syntax in _PLAIN:
         return
     package = _DECODERS.get(str(syntax).removeprefix("1.2.840.10008.1.2."))
     try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel import imageglobals
 
 from napari_brgm.errors import BrgmError, InputError, ScanError
 from napari_brgm.scan import Scan
@@ -57,9 +58,7 @@ def read_nifti(path: str | Path) -> Scan:
         unit = str(image.header.get_xyzt_units()[0])
         affine = np.diag([_MM[unit]] * 3 + [1.0]) @ np.asarray(image.affine, dtype=np.float64)
         placed = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
-        notes = (
-            () if placed else ("the file does not say how the patient lies: the radiological order of axes is assumed",)
-        )
+        notes = () if placed else ("the file does not say how the patient lies: radiological axes are assumed",)
         name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
         try:
             return Scan(array, affine, name=name, source=path, header=image.header, notes=notes)
@@ -114,6 +113,8 @@ def _as_volume(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 @contextmanager
 def _sentence_on_failure(name: str) -> Iterator[None]:
     """Run nibabel quietly and turn whatever it raises on a damaged file into one ScanError."""
+    quiet = imageglobals.logger.disabled
+    imageglobals.logger.disabled = True  # it prints each odd header field
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # odd header fields that nibabel understands and mends
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow of values or scale factors in damaged headers
@@ -125,3 +126,5 @@ def _sentence_on_failure(name: str) -> Iterator[None]:
             raise ScanError(f"{name} needs more memory than there is, or is damaged") from error
         except Exception as error:  # nibabel, gzip and zlib raise almost anything on damaged bytes
             raise ScanError(f"{name} is damaged or cut short; copy or export it again") from error
+        finally:
+            imageglobals.logger.disabled = quiet

@@ -1,0 +1,86 @@
+"""Values: rescale, inverted display, padding, wide integers, decoders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless
+
+from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom import read_dicom
+
+PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
+FILM = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "Modality": "CR"}
+
+
+def test_rescale_gives_real_values_in_float32(write_dicom):
+    (scan,) = read_dicom(write_dicom("ct", PIXELS, Modality="CT", RescaleSlope="0.5", RescaleIntercept="-1024"))
+    np.testing.assert_array_equal(scan.array[..., 0].T, (PIXELS * 0.5 - 1024).astype(np.float32))
+    assert (scan.units, scan.array.dtype) == ("HU", np.float32)
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [(np.uint16, 0, 4095), (np.int16, -2048, 2047)])
+def test_monochrome1_film_becomes_bone_bright(write_dicom, dtype, low, high):
+    pixels = np.array([[low, high, 7]], dtype)
+    elements = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    (scan,) = read_dicom(write_dicom("film", pixels, **FILM, **elements))
+    np.testing.assert_array_equal(scan.array[:, 0, 0], [high, low, low + high - 7])
+    assert scan.header[0].PhotometricInterpretation == "MONOCHROME1"
+
+
+def test_monochrome1_leaves_physical_values_alone(write_dicom):
+    (scan,) = read_dicom(write_dicom("ct", PIXELS, Modality="CT", PhotometricInterpretation="MONOCHROME1"))
+    np.testing.assert_array_equal(scan.array[..., 0].T, PIXELS)
+
+
+def test_padding_is_left_as_stored(write_dicom):
+    pixels = np.array([[-2000, 5]], np.int16)
+    (scan,) = read_dicom(write_dicom("padded", pixels, PixelPaddingValue=-2000))
+    assert scan.array.min() == -2000
+
+
+def test_wide_integers_stay_exact(write_dicom):
+    pixels = np.array([[2**30 + 1, 3]], np.uint32)
+    (scan,) = read_dicom(write_dicom("wide", pixels))
+    assert scan.array.dtype == np.float64
+    assert scan.array.max() == 2**30 + 1
+
+
+def test_lookup_table_is_applied(write_dicom):
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [12, 0, 16], "OD"
+    table.LUTData = np.arange(100, 1300, 100, dtype=np.uint16).tobytes()
+    (scan,) = read_dicom(write_dicom("film", PIXELS, **FILM, ModalityLUTSequence=[table]))
+    np.testing.assert_array_equal(scan.array[..., 0].T, PIXELS * 100.0 + 100)
+
+
+def test_pixels_removed_is_one_sentence(write_dicom):
+    with pytest.raises(ScanError, match="has no pixels"):
+        read_dicom(write_dicom("empty", PIXELS, PixelData=None))
+
+
+def test_truncated_pixels_are_one_sentence():
+    with pytest.raises(ScanError, match="damaged or cut short"):
+        read_dicom(get_testdata_file("MR_truncated.dcm", download=False))
+
+
+@pytest.mark.parametrize(("syntax", "package"), [(JPEGLSLossless, "pyjpegls"), (JPEGLosslessSV1, "python-gdcm")])
+def test_missing_decoder_names_the_syntax_and_the_package(tmp_path, monkeypatch, syntax, package):
+    monkeypatch.setattr(get_decoder(syntax), "_available", {})
+    content = Path(get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False)).read_bytes()
+    uid = str(syntax).encode().ljust(22, b"\0")
+    path = tmp_path / "compressed.dcm"
+    path.write_bytes(content.replace(str(JPEGLSLossless).encode().ljust(22, b"\0"), uid))
+    with pytest.raises(ScanError, match=rf"is compressed as JPEG.*; install {package}"):
+        read_dicom(path)
+
+
+def test_private_syntax_is_refused(tmp_path):
+    content = Path(get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False)).read_bytes()
+    path = tmp_path / "private.dcm"
+    path.write_bytes(content.replace(str(JPEGLSLossless).encode(), b"1.2.840.10008.1.2.4.89"))
+    with pytest.raises(ScanError, match="export it uncompressed"):
+        read_dicom(path)

@@ -1,0 +1,168 @@
+"""NIfTI: values, affines, refusals, damaged bytes."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_brgm.errors import ScanError
+from napari_brgm.scans.nifti import read_nifti
+
+DATA = Path(nib.__file__).parent / "tests" / "data"
+OBLIQUE = np.array([[1.5, -0.4, 0.1, -20], [0.5, 1.9, -0.3, 7], [0.05, 0.3, 2.9, 11], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(array, name="scan.nii", affine=OBLIQUE, kind=nib.Nifti1Image, change=lambda image: None):
+        image = kind(array, affine, dtype=array.dtype)
+        change(image)
+        nib.save(image, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def test_real_4d_file():
+    scan = read_nifti(DATA / "example4d.nii.gz")
+    image = nib.load(DATA / "example4d.nii.gz")
+    assert scan.shape == (128, 96, 24, 2)
+    assert scan.array.dtype == np.float32
+    assert scan.name == "example4d"
+    np.testing.assert_array_equal(scan.affine, image.affine)
+    np.testing.assert_array_equal(scan.array, np.asarray(image.dataobj))
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_affine_and_values_of_both_versions(save, kind, name):
+    array = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    scan = read_nifti(save(array, name, kind=kind))
+    np.testing.assert_allclose(scan.affine, OBLIQUE, atol=1e-5)
+    np.testing.assert_array_equal(scan.array, array)
+    assert scan.notes == ()
+
+
+def test_pair_is_read_from_either_half(save, tmp_path):
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    save(array, "pair.img", kind=nib.Nifti1Pair)
+    for half in ("pair.img", "pair.hdr"):
+        np.testing.assert_array_equal(read_nifti(tmp_path / half).array, array)
+
+
+def test_slope_and_intercept_are_applied(save):
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    scan = read_nifti(save(array, change=lambda image: image.header.set_slope_inter(0.25, -3)))
+    stored = np.asarray(nib.load(scan.source).dataobj.get_unscaled())
+    np.testing.assert_array_equal(scan.array, (stored * 0.25 - 3).astype(np.float32))
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(2**24, np.float32), (2**24 + 1, np.float64), (-(2**25) - 1, np.float64)])
+def test_integers_stay_exact(save, value, dtype):
+    array = np.zeros((2, 2, 2), np.int32)
+    array[0, 0, 0] = value
+    scan = read_nifti(save(array))
+    assert scan.array.dtype == dtype
+    assert scan.array[0, 0, 0] == value
+
+
+def test_metres_and_microns_become_mm(save):
+    for unit, factor in (("meter", 1000), ("micron", 0.001)):
+        path = save(np.zeros((2, 2, 2), np.float32), change=lambda image, unit=unit: image.header.set_xyzt_units(unit))
+        np.testing.assert_allclose(read_nifti(path).affine[:3], OBLIQUE[:3] * factor, rtol=1e-5)
+
+
+def test_plane_image_and_trailing_axes(save):
+    assert read_nifti(save(np.zeros((5, 6), np.float32))).shape == (5, 6, 1)
+    assert read_nifti(save(np.zeros((2, 3, 4, 5, 1), np.float32))).shape == (2, 3, 4, 5)
+
+
+def test_file_without_orientation_is_noted(save):
+    def forget(image):
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+
+    assert (
+        "does not say how the patient lies" in read_nifti(save(np.zeros((2, 2, 2), np.float32), change=forget)).notes[0]
+    )
+
+
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((2, 2, 2), np.complex64), "complex numbers"),
+        (np.zeros((2, 2, 2), RGB), "colours"),
+        (np.zeros((2, 2, 2, 1, 3), np.float32), "5 axes"),
+        (np.zeros(4, np.float32), "1 axes"),
+    ],
+)
+def test_refused_images(save, array, words):
+    with pytest.raises(ScanError, match=words):
+        read_nifti(save(array))
+
+
+def test_singular_affine_is_refused(save):
+    path = save(np.zeros((2, 2, 2), np.float32), change=lambda image: image.set_sform(np.diag([1, 0, 1, 1]), 1))
+    with pytest.raises(ScanError, match="cannot be placed in space"):
+        read_nifti(path)
+
+
+def test_analyze_text_and_missing_files(tmp_path):
+    nib.save(nib.AnalyzeImage(np.zeros((2, 2, 2), np.int16), np.eye(4)), tmp_path / "old.img")
+    with pytest.raises(ScanError, match="Analyze"):
+        read_nifti(tmp_path / "old.hdr")
+    with pytest.raises(ScanError, match=r"old\.img is not a NIfTI"):
+        read_nifti(tmp_path / "old.img")
+    (tmp_path / "text.nii").write_text("hello" * 200)
+    with pytest.raises(ScanError, match="not a NIfTI file"):
+        read_nifti(tmp_path / "text.nii")
+    with pytest.raises(ScanError, match="there is no file gone"):
+        read_nifti(tmp_path / "gone.nii")
+
+
+@pytest.mark.parametrize("name", ["anatomical.nii", "example4d.nii.gz", "example_nifti2.nii.gz"])
+def test_truncated_files_give_one_sentence(tmp_path, name, capfd):
+    content = (DATA / name).read_bytes()
+    path = tmp_path / name
+    for length in [*range(0, 600, 20), *range(600, len(content), len(content) // 20), len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(ScanError) as caught:
+            read_nifti(path)
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damaged_headers_give_a_scan_or_one_sentence(tmp_path, capfd):
+    content = (DATA / "anatomical.nii").read_bytes()
+    path = tmp_path / "damaged.nii"
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for position in rng.integers(0, 352, 3):
+            damaged[position] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            assert read_nifti(path).array.ndim in (3, 4)
+        except ScanError as error:
+            assert "\n" not in str(error)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_flipped_bit_in_gzip_is_found(tmp_path):
+    content = bytearray((DATA / "example4d.nii.gz").read_bytes())
+    content[-6] ^= 1  # of the checksum
+    (tmp_path / "scan.nii.gz").write_bytes(content)
+    with pytest.raises(ScanError, match="damaged"):
+        read_nifti(tmp_path / "scan.nii.gz")
+
+
+@pytest.mark.shared
+def test_shared_nifti_files_agree_with_nibabel(unpacked):
+    for path in sorted((unpacked("nibabel") / "nifti").iterdir()):
+        scan, image = read_nifti(path), nib.load(path)
+        np.testing.assert_array_equal(scan.affine, image.affine)
+        np.testing.assert_array_equal(scan.array, np.asarray(image.dataobj).astype(np.float32))
