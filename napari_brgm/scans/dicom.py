@@ -59,7 +59,9 @@ def read_dicom(path: str | Path) -> list[Scan]:
         except (ScanError, InputError) as error:
             problems.append(str(error))
     if not scans:
-        raise ScanError(problems[0] if problems else f"the folder {path.name} has no DICOM image; choose another")
+        raise ScanError(
+            problems[0] if problems else f"the folder {path.name} has no DICOM image; open NIfTI files by themselves"
+        )
     names = [_told_apart(i, [scan.name for scan in scans], kinds) for i in range(len(scans))]
     left_out = tuple(f"left out: {problem}" for problem in dict.fromkeys(problems))
     return [replace(scan, name=name, notes=scan.notes + left_out) for scan, name in zip(scans, names, strict=True)]

@@ -38,7 +38,7 @@ __all__ = ["stored_pixels", "units_of", "values_of"]
 
 # packages that decode, by the last parts of the transfer syntax UID 1.2.840.10008.1.2.*
 _DECODERS = {
-    "4.50": "pillow", "4.51": "python-gdcm", "4.57": "python-gdcm", "4.70": "python-gdcm",
+    "4.50": "pillow", "4.51": "pylibjpeg-libjpeg", "4.57": "python-gdcm", "4.70": "python-gdcm",
     "4.80": "pyjpegls", "4.81": "pyjpegls",
     "4.90": "pylibjpeg-openjpeg", "4.91": "pylibjpeg-openjpeg", "4.201": "pylibjpeg-openjpeg",
     "4.202": "pylibjpeg-openjpeg", "4.203": "pylibjpeg-openjpeg",
@@ -85,9 +85,9 @@ def stored_pixels(path: Path) -> npt.NDArray[Any]:
         try:
             pixels = np.asarray(dataset.pixel_array)
         except RuntimeError as error:  # every decoder gave up
-            syntax = dataset.file_meta.TransferSyntaxUID.name
+            syntax = dataset.file_meta.TransferSyntaxUID
             raise ScanError(
-                f"{path.name} is damaged, or a kind of {syntax} that nothing installed decodes; export it uncompressed"
+                f"{path.name} is damaged, or a kind of {syntax.name} that nothing installed decodes; {_remedy(syntax)}"
             ) from error
         return pixels.reshape(-1, int(dataset.Rows), int(dataset.Columns))
 
@@ -121,11 +121,14 @@ def _check_decoder(dataset: Dataset, name: str) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in _PLAIN:
         return
-    package = _DECODERS.get(str(syntax).removeprefix("1.2.840.10008.1.2."))
     try:
         available = get_decoder(syntax).is_available
     except NotImplementedError:
-        available, package = False, None
+        available = False
     if not available:
-        remedy = f"install {package}" if package else "export it uncompressed"
-        raise ScanError(f"{name} is compressed as {syntax.name}, which nothing installed decodes; {remedy}")
+        raise ScanError(f"{name} is compressed as {syntax.name}, which nothing installed decodes; {_remedy(syntax)}")
+
+
+def _remedy(syntax: str) -> str:
+    package = _DECODERS.get(str(syntax).removeprefix("1.2.840.10008.1.2."))
+    return f"install {package} or export it uncompressed" if package else "export it uncompressed"
