@@ -1,5 +1,64 @@
-"""Trustworthy generative restoration of medical images (BRGM, arXiv 2012.04567) for napari, Python and the shell."""
+"""Trustworthy generative restoration of medical images (BRGM, arXiv 2012.04567) for napari, Python and the shell.
+
+Examples
+--------
+>>> import napari_brgm as brgm
+>>> prior = brgm.load_prior("brain-axial-128")
+>>> prior.resolution
+128
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOME = {
+    "BrgmError": "errors", "Cancelled": "errors", "DeviceError": "errors", "InputError": "errors",
+    "OutputError": "errors", "ScanError": "errors", "WeightsError": "errors",
+    "InferenceSettings": "settings", "preset": "settings",
+    "Scan": "scan", "ScanSlice": "scan",
+    "Blur": "corruptions", "Compose": "corruptions", "Downsample": "corruptions", "Grayscale": "corruptions",
+    "Identity": "corruptions", "Mask": "corruptions", "Motion": "corruptions",
+    "LinearGaussian": "priors.linear_gaussian", "StyleGAN2": "priors.stylegan2", "StyleGAN2Prior": "priors.stylegan2_prior",
+    "Step": "inference.step",
+    "Restoration": "engine.restoration", "restore": "engine.restore", "restore_steps": "engine.restore",
+    "available_priors": "zoo.registry", "load_prior": "zoo.registry",
+    "read_scan": "scans",
+}  # fmt: skip
+
+__all__ = sorted([*_HOME, "__version__"])
+
+if TYPE_CHECKING:
+    from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Mask, Motion
+    from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.engine.restore import restore, restore_steps
+    from napari_brgm.errors import (
+        BrgmError,
+        Cancelled,
+        DeviceError,
+        InputError,
+        OutputError,
+        ScanError,
+        WeightsError,
+    )
+    from napari_brgm.inference.step import Step
+    from napari_brgm.priors.linear_gaussian import LinearGaussian
+    from napari_brgm.priors.stylegan2 import StyleGAN2
+    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+    from napari_brgm.scan import Scan, ScanSlice
+    from napari_brgm.scans import read_scan
+    from napari_brgm.settings import InferenceSettings, preset
+    from napari_brgm.zoo.registry import available_priors, load_prior
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,7 +1,7 @@
 """Likelihood p(I | w): pixel noise and perceptual noise between the observation and the corrupted generator image.
 
-    p(I | w) = N(I | f(G(w)), sigma_pix^2) N(phi(I) | phi(f(G(w))), sigma_perc^2)            (BRGM Sec. 2.2)
-    L_pix    = || I - f(G(w)) ||^2,   L_perc = || phi(I) - phi(f(G(w))) ||^2                  (BRGM Eq. 6)
+p(I | w) = N(I | f(G(w)), sigma_pix^2) N(phi(I) | phi(f(G(w))), sigma_perc^2)            (BRGM Sec. 2.2)
+L_pix    = || I - f(G(w)) ||^2,   L_perc = || phi(I) - phi(f(G(w))) ||^2                  (BRGM Eq. 6)
 """
 
 from __future__ import annotations

@@ -16,15 +16,16 @@ Inference works in coordinates v in which the problem is well scaled; w = mu + T
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from napari_brgm.likelihood import Likelihood
-from napari_brgm.priors.linear_gaussian import GaussianPosterior
-from napari_brgm.priors.prior import Prior
-from napari_brgm.settings import InferenceSettings
+if TYPE_CHECKING:
+    from napari_brgm.likelihood import Likelihood
+    from napari_brgm.priors.linear_gaussian import GaussianPosterior
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
 
 __all__ = ["Posterior"]
 
@@ -51,7 +52,9 @@ class Posterior:
         if part is None or s.start != "linear" or s.prior_density != "gaussian" or not self.likelihood.linear:
             return None
 
-        def whitened(images: Tensor) -> Tensor:  # f is affine on [-1, 1] images; work with its linear part in grey levels
+        def whitened(
+            images: Tensor,
+        ) -> Tensor:  # f is affine on [-1, 1] images; work with its linear part in grey levels
             return self.likelihood.forward_map(images * 127.5) * self.likelihood.observed
 
         # y - f(mean) with y in grey levels equals A (x - mean) for x, mean in [-1, 1]: shift both by the black level.
@@ -83,7 +86,7 @@ class Posterior:
         return torch.ones(self.shape, device=self.prior.latents.mean.device)
 
     def whitened(self, v: Tensor) -> Tensor:
-        """u (B, L, D): latents in units of the prior's standard deviations."""
+        """U (B, L, D): latents in units of the prior's standard deviations."""
         latents = self.prior.latents
         if self.settings.prior_density == "diagonal":
             return (v - latents.mean) / latents.std
@@ -103,7 +106,7 @@ class Posterior:
         return cast("Tensor", cached)
 
     def latents(self, v: Tensor) -> Tensor:
-        """ws (B, num_ws, D) of coordinates v (B, L, D)."""
+        """Ws (B, num_ws, D) of coordinates v (B, L, D)."""
         if self.settings.prior_density == "diagonal":
             w = v
         else:
@@ -135,5 +138,3 @@ class Posterior:
         if s.lambda_perceptual and self.likelihood.features is not None:
             terms["perceptual"] = s.lambda_perceptual * self.likelihood.perceptual(images, s.reduction)
         return terms, images
-
-

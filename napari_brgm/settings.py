@@ -27,15 +27,20 @@ class InferenceSettings:
     reduction: Literal["sum", "mean"] = "sum"  # of every term; "mean" only repeats the released code
     lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
     lambda_colinear: float = 0.0  # BRGM Eq. 6; 2 kappa of the von Mises
-    lambda_pixel: float | None = None  # per grey level squared; None: 1 / (noise^2 + representation^2) of scan and prior
+    lambda_pixel: float | None = (
+        None  # per grey level squared; None: 1 / (noise^2 + representation^2) of scan and prior
+    )
     lambda_perceptual: float = 0.0
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
-    start: Literal["mean", "linear"] = "linear"  # linear: exact posterior mean of the generator's linear part if it has one
+    start: Literal["mean", "linear"] = (
+        "linear"  # linear: exact posterior mean of the generator's linear part if it has one
+    )
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
-    steps: int = 100  # of MAP; VI takes as many again
+    steps: int = 40  # of MAP; VI takes as many again
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
     inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
+    residual_field: bool = True  # add what the generator cannot draw, given the data, if the prior models it
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
     preview_every: int = 10  # steps between previews
 
@@ -64,17 +69,17 @@ PRESETS: dict[str, InferenceSettings] = {
     "paper": InferenceSettings(
         name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
         lambda_perceptual=0.01, noise="const", start="mean", learning_rate=0.001, schedule="constant", steps=500,
-        inverse_gamma=(0.1, 0.95), data_consistency=False,
+        inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
     ),
     # constants of the authors' released code: images on 0..255, every term a mean
     "reference": InferenceSettings(
         name="reference", latent_space="w+", prior_density="diagonal", reduction="mean", lambda_w=100.0,
         lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, noise="const", start="mean",
-        learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), data_consistency=False,
+        learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
     ),
 }  # fmt: skip
 
-QUALITY_STEPS: dict[str, int] = {"preview": 30, "standard": 100, "careful": 300}
+QUALITY_STEPS: dict[str, int] = {"preview": 15, "standard": 40, "careful": 150}
 
 
 def preset(name: str) -> InferenceSettings:

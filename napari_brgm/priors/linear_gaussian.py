@@ -75,6 +75,8 @@ class LinearGaussian:
     """
 
     num_ws = 1
+    residual = None
+    encoder = None
 
     def __init__(self, mean: Tensor, basis: Tensor, noise_variance: float, info: PriorInfo | None = None) -> None:
         if basis.ndim != 4 or basis.shape[1:] != mean.shape:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.linear_gaussian import LinearGaussian
+    from napari_brgm.priors.residual_field import ResidualField
+    from napari_brgm.priors.stylegan2 import NoiseMode
 
 __all__ = ["LatentStatistics", "Prior", "PriorInfo"]
 
@@ -75,6 +78,7 @@ class PriorInfo:
     modality: str = ""
     plane: str = ""
     spacing_mm: float = 0.0
+    bright_level: float = 230.0  # grey level of the 99th percentile of tissue in the training slices
     representation_sigma: float = 10.0
     weights_sha256: str = ""
 
@@ -84,7 +88,8 @@ class Prior(Protocol):
     """p(w) and G: all that MAP and variational inference ask of a generative model.
 
     ``synthesize`` maps ws (B, num_ws, w_dim) to images (B, channels, resolution, resolution), nominally in [-1, 1].
-    ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None.
+    ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None;
+    ``residual`` models what G cannot draw, or None; ``encoder`` holds features for the perceptual term, or None.
     """
 
     info: PriorInfo
@@ -100,6 +105,10 @@ class Prior(Protocol):
     def w_dim(self) -> int: ...
     @property
     def linear_part(self) -> LinearGaussian | None: ...
-    def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor: ...
+    @property
+    def residual(self) -> ResidualField | None: ...
+    @property
+    def encoder(self) -> Encoder | None: ...
+    def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor: ...
     def sample(self, n: int, seed: int = 0) -> Tensor: ...
-    def to(self, device: torch.device | str) -> Prior: ...
+    def to(self, device: torch.device | str) -> Self: ...

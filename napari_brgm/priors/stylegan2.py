@@ -16,14 +16,16 @@ conv(x; w * s) / norm == conv(x * s; w) / norm, so that a batch of samples share
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as MappingType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingType
 
 NoiseMode = Literal["const", "none", "random"]
 Architecture = Literal["skip", "resnet"]
@@ -183,7 +185,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseMode, base: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """ws (B, num_conv + 1, w): one for each convolution, one for torgb."""
+        """Ws (B, num_conv + 1, w): one for each convolution, one for torgb."""
         short = None
         if x is None:
             x = self.const.expand(len(ws), -1, -1, -1)
@@ -216,7 +218,7 @@ class Synthesis(nn.Module):
         super().__init__()
         self.resolutions = sorted(widths)
         self.num_ws = 2 * len(self.resolutions)
-        self.w_dim, self.channels, self.architecture = w_dim, channels, architecture
+        self.w_dim, self.channels, self.architecture, self.conv_clamp = w_dim, channels, architecture, conv_clamp
         previous = 0
         for r in self.resolutions:
             last = self.resolutions[-1]
@@ -225,7 +227,44 @@ class Synthesis(nn.Module):
             self.add_module(f"b{r}", block)
             previous = widths[r]
 
-    def forward(self, ws: Tensor, noise: NoiseMode = "const", base: Tensor | None = None) -> Tensor:
+    @classmethod
+    def from_state_dict(cls, weights: MappingType[str, Tensor], conv_clamp: float | None = None) -> Synthesis:
+        """Build the network that fits ``weights`` (names without 'synthesis.'), read off the names and shapes.
+
+        Raises
+        ------
+        WeightsError
+            A name is missing or unknown, or a shape does not fit.
+        """
+        try:
+            widths = {
+                int(k.split(".")[0][1:]): int(v.shape[0]) for k, v in weights.items() if k.endswith(".conv1.weight")
+            }
+            first, last = min(widths), max(widths)
+            w_dim = int(weights[f"b{first}.conv1.affine.weight"].shape[1])
+            channels = int(weights[f"b{last}.torgb.weight"].shape[0])
+        except (KeyError, ValueError, IndexError) as error:
+            raise WeightsError(
+                f"these weights are not a StyleGAN2 generator: {error} is missing or malformed"
+            ) from error
+        if sorted(widths) != [first * 2**i for i in range(len(widths))]:
+            raise WeightsError(f"resolutions {sorted(widths)} in the weights do not double from block to block")
+        fir = torch.outer(torch.tensor(_FIR), torch.tensor(_FIR)) / 64
+        for name, value in weights.items():
+            if name.endswith("resample_filter") and not (
+                value.shape == fir.shape and torch.allclose(value.float().cpu(), fir, atol=1e-3)
+            ):
+                raise WeightsError(f"{name} is not the [1, 3, 3, 1] filter; such networks are not supported")
+        architecture: Architecture = "skip" if f"b{first}.torgb.weight" in weights else "resnet"
+        inject = f"b{first}.inject.weight" in weights
+        net = cls(widths, w_dim, channels, architecture, conv_clamp, inject)
+        load_exactly(net, {k: v for k, v in weights.items() if not k.endswith("resample_filter")})
+        return net
+
+    def forward(
+        self, ws: Tensor, noise: NoiseMode = "const", base: Tensor | None = None, until: int | None = None
+    ) -> Tensor:
+        """Image of ws; ``until`` stops at a lower resolution and returns the image there."""
         if ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be (B, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}")
         x: Tensor | None = None
@@ -235,8 +274,25 @@ class Synthesis(nn.Module):
             block = getattr(self, f"b{r}")
             x, image = block(x, image, ws[:, start : start + block.num_conv + 1], noise, base)
             start += block.num_conv
+            if r == until:
+                break
         assert image is not None
         return image
+
+
+def load_exactly(net: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load a state dict; WeightsError in one sentence where a name or shape does not fit."""
+    own = net.state_dict()
+    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if missing or unknown:
+        raise WeightsError(
+            f"these weights do not fit a StyleGAN2 generator: missing {missing[:3]}, unknown {unknown[:3]}"
+        )
+    wrong = [k for k in own if own[k].shape != weights[k].shape]
+    if wrong:
+        k = wrong[0]
+        raise WeightsError(f"{k} has the shape {tuple(weights[k].shape)} where {tuple(own[k].shape)} is expected")
+    net.load_state_dict({k: v.to(own[k].dtype) for k, v in weights.items()})
 
 
 class StyleGAN2(nn.Module):
@@ -287,29 +343,18 @@ class StyleGAN2(nn.Module):
         if any(k.startswith("mapping.embed.") for k in weights):
             raise WeightsError("this network is class-conditional; only unconditional generators can be loaded")
         try:
-            widths = {
-                int(k.split(".")[1][1:]): int(v.shape[0])
-                for k, v in weights.items()
-                if k.startswith("synthesis.b") and k.endswith(".conv1.weight")
-            }
             z_dim = int(weights["mapping.fc0.weight"].shape[1])
-            w_dim = int(weights["mapping.w_avg"].shape[0])
-            layers = sum(k.startswith("mapping.fc") and k.endswith(".weight") for k in weights)
-            channels = int(weights[f"synthesis.b{max(widths)}.torgb.weight"].shape[0])
-            first = f"synthesis.b{min(widths)}.torgb.weight"
-            architecture: Architecture = "skip" if first in weights else "resnet"
-        except (KeyError, ValueError, IndexError) as error:
-            raise WeightsError(f"these weights are not a StyleGAN2 generator: {error} is missing or malformed") from error
-        expected = [min(widths) * 2**i for i in range(len(widths))]
-        if sorted(widths) != expected:
-            raise WeightsError(f"resolutions {sorted(widths)} in the weights do not double from block to block")
-        fir = torch.outer(torch.tensor(_FIR), torch.tensor(_FIR)) / 64
-        for name, value in weights.items():
-            if name.endswith("resample_filter") and not torch.allclose(value.float().cpu(), fir, atol=1e-3):
-                raise WeightsError(f"{name} is not the [1, 3, 3, 1] filter; such nets are not supported")
-        net = cls(widths, z_dim, w_dim, channels, layers, architecture, conv_clamp)
-        try:
-            net.load_state_dict({k: v for k, v in weights.items() if not k.endswith("resample_filter")})
-        except RuntimeError as error:
-            raise WeightsError(f"these weights do not fit a StyleGAN2 generator: {error}") from error
+        except (KeyError, IndexError) as error:
+            raise WeightsError(
+                f"these weights are not a StyleGAN2 generator: {error} is missing or malformed"
+            ) from error
+        layers = sum(k.startswith("mapping.fc") and k.endswith(".weight") for k in weights)
+        own = {k.removeprefix("synthesis."): v for k, v in weights.items() if k.startswith("synthesis.")}
+        synthesis = Synthesis.from_state_dict(own, conv_clamp)
+        net = cls.__new__(cls)
+        nn.Module.__init__(net)
+        net.synthesis = synthesis
+        net.mapping = Mapping(z_dim, synthesis.w_dim, synthesis.num_ws, layers)
+        mapping = {k.removeprefix("mapping."): v for k, v in weights.items() if k.startswith("mapping.")}
+        load_exactly(net.mapping, mapping)
         return net

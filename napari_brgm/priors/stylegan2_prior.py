@@ -10,14 +10,19 @@ tissue classes, the outline. Its latents are the whitened principal coordinates,
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from napari_brgm.errors import WeightsError
-from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
-from napari_brgm.priors.stylegan2 import Mapping, NoiseMode, StyleGAN2, Synthesis
+
+if TYPE_CHECKING:
+    from napari_brgm.priors.encoder import Encoder
+    from napari_brgm.priors.linear_gaussian import LinearGaussian
+    from napari_brgm.priors.residual_field import ResidualField
+    from napari_brgm.priors.stylegan2 import Mapping, NoiseMode, StyleGAN2, Synthesis
 
 __all__ = ["LATENT_SAMPLES", "StyleGAN2Prior", "mapped_statistics"]
 
@@ -47,6 +52,10 @@ class StyleGAN2Prior:
         Where z is drawn; without it, w is drawn from ``latents``.
     base : LinearGaussian or None
         The linear image that the network refines, in the same D latents.
+    encoder : Encoder or None
+        Features for the perceptual term that ship with the weights.
+    residual : ResidualField or None
+        What the generator cannot draw.
     """
 
     def __init__(
@@ -57,6 +66,8 @@ class StyleGAN2Prior:
         *,
         mapping: Mapping | None = None,
         base: LinearGaussian | None = None,
+        encoder: Encoder | None = None,
+        residual: ResidualField | None = None,
     ) -> None:
         size = len(latents.mean)
         if base is not None and base.w_dim != size:
@@ -65,7 +76,8 @@ class StyleGAN2Prior:
             raise WeightsError(f"the network reads {synthesis.w_dim} latents where the statistics have {size}")
         self.synthesis = synthesis.eval().requires_grad_(False)
         self.mapping = None if mapping is None else mapping.eval().requires_grad_(False)
-        self.latents, self.info, self.base = latents, info, base
+        self.latents, self.info = latents, info
+        self.base, self.encoder, self.residual = base, encoder, residual
 
     @classmethod
     def of_network(cls, net: StyleGAN2, info: PriorInfo) -> StyleGAN2Prior:
@@ -123,4 +135,6 @@ class StyleGAN2Prior:
             self.info,
             mapping=None if self.mapping is None else copy.deepcopy(self.mapping).to(device),
             base=None if self.base is None else self.base.to(device),
+            encoder=None if self.encoder is None else copy.deepcopy(self.encoder).to(device),
+            residual=None if self.residual is None else self.residual.to(device),
         )

@@ -53,7 +53,10 @@ def random_missing(size: int, generator: torch.Generator) -> Tensor:
         for _ in range(1 + int(uniform(0, 3))):
             height, width = uniform(0.1, 0.65), uniform(0.1, 0.5)
             top, left = uniform(0.08, 0.92 - height), uniform(0.12, 0.88 - width)
-            rows, columns = slice(int(top * size), int((top + height) * size)), slice(int(left * size), int((left + width) * size))
+            rows, columns = (
+                slice(int(top * size), int((top + height) * size)),
+                slice(int(left * size), int((left + width) * size)),
+            )
             missing[rows, columns] = True
     else:  # brush strokes
         row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
@@ -63,7 +66,10 @@ def random_missing(size: int, generator: torch.Generator) -> Tensor:
             for _ in range(int(uniform(8, 30))):
                 missing |= (row - y) ** 2 + (column - x) ** 2 < radius**2
                 heading += uniform(-0.5, 0.5)
-                y, x = y + radius * torch.sin(torch.tensor(heading)).item(), x + radius * torch.cos(torch.tensor(heading)).item()
+                y, x = (
+                    y + radius * torch.sin(torch.tensor(heading)).item(),
+                    x + radius * torch.cos(torch.tensor(heading)).item(),
+                )
     return missing
 
 

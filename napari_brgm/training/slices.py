@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["SliceSet", "read_slices"]
 
@@ -51,7 +54,9 @@ def read_slices(archive: Path) -> SliceSet:
         for name in sorted(n for n in handle.namelist() if n.endswith(".jpg")):
             grey = np.asarray(Image.open(io.BytesIO(handle.read(name))).convert("L"), np.float32)
             if grey.shape != (208, 176):
-                raise InputError(f"{name} is {grey.shape[0]} x {grey.shape[1]}; slices of 208 x 176 pixels are expected")
+                raise InputError(
+                    f"{name} is {grey.shape[0]} x {grey.shape[1]}; slices of 208 x 176 pixels are expected"
+                )
             frame = torch.from_numpy(np.pad(grey, ((0, 0), (8, 8)))[8:200])[None, None]
             small = F.interpolate(frame, size=(128, 128), mode="bilinear", antialias=True, align_corners=False)
             images.append(small[0].round().clamp(0, 255).to(torch.uint8))

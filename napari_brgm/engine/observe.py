@@ -1,0 +1,209 @@
+"""Observe: check a slice and its corruption, and state the inverse problem in grey levels of the generator frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_brgm.corruptions import Compose, Downsample, Mask
+from napari_brgm.engine.frame import Frame, Window, foreground_box
+from napari_brgm.errors import InputError
+from napari_brgm.likelihood import Likelihood, to_grey
+from napari_brgm.noise import estimate_noise_sigma
+
+if TYPE_CHECKING:
+    from napari_brgm.corruptions import Corruption
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["Problem", "observe"]
+
+_ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
+_LARGEST_GUESS = 3.0  # grey levels; noise of a low-resolution image that is not given
+_UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of blurs, which would amplify noise
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An inverse problem, and the way back from generator images to the scan's pixels and units.
+
+    Attributes
+    ----------
+    image : (H, W) or (H, W, 3) ndarray
+        The observation as it was given.
+    corruption : Corruption
+        f on the native (or finer) grid.
+    frame : Frame
+        Between the restored grid and the generator frame.
+    window : Window
+    likelihood : Likelihood
+    measured : (H', W') bool ndarray
+        Pixels of the restored grid that are kept as measured.
+    noise : dict
+        Noise levels in grey levels.
+    notes : list of str
+        Sentences for the person, for instance about parts that lie outside the generator frame.
+    """
+
+    image: npt.NDArray[Any]
+    corruption: Corruption
+    frame: Frame
+    window: Window
+    likelihood: Likelihood
+    measured: npt.NDArray[np.bool_]
+    noise: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+
+    def finish(self, images: Tensor, consistent: bool) -> npt.NDArray[np.float64]:
+        """Generator images (B, C, R, R) as restored slices (B, H', W'[, 3]) in the scan's units."""
+        x = self.frame.to_native(to_grey(images)).clamp(min=0)
+        if consistent and self.likelihood.linear and not isinstance(self.corruption, Mask):
+            x = self._consistent(x)
+        grey = x.double().cpu().numpy()
+        grey = grey[:, 0] if grey.shape[1] == 1 else np.moveaxis(grey, 1, -1)
+        return self.window.from_grey(grey)
+
+    def _consistent(self, x: Tensor) -> Tensor:
+        """X + A^+ (y - A x), a few rounds with the bound at black between them (the last word is the data's)."""
+        corruption: Any = self.corruption
+        ratio = 0.0 if isinstance(corruption, Downsample) else _UNSTABLE_RATIO
+        size = (int(x.shape[-2]), int(x.shape[-1]))
+        y = self.likelihood.observation.to(x)
+        for last in [False] * (_ROUNDS - 1) + [True]:
+            residual = (y - corruption.A(x)) * self.likelihood.observed.to(x)
+            x = x + corruption.A_dagger(residual, size, noise_to_signal=ratio)
+            x = x if last else x.clamp(min=0)
+        return x
+
+    def keep_measured(self, restored: npt.NDArray[np.floating[Any]]) -> npt.NDArray[Any]:
+        """Put the measured pixels back, bit for bit; the dtype holds both without loss."""
+        kind = np.result_type(self.image.dtype, np.float32)
+        if not self.measured.any():
+            return restored.astype(kind)
+        where = self.measured if restored.ndim == 2 else self.measured[..., None]
+        return np.where(where, self.image.astype(kind), restored.astype(kind))
+
+
+def observe(
+    image: npt.ArrayLike,
+    corruption: Corruption,
+    prior: Prior,
+    *,
+    spacing: tuple[float, float] | None = None,
+    noise_sigma: float | None = None,
+) -> Problem:
+    """State the problem (see engine/restore.py for the parameters).
+
+    Raises
+    ------
+    InputError
+        The image, the mask, the spacing or the noise level cannot be used.
+    """
+    array = _checked(image, prior)
+    plane = array.shape[0], array.shape[1]
+    seen = np.ones(plane, dtype=bool)
+    for part in corruption.parts if isinstance(corruption, Compose) else (corruption,):
+        if isinstance(part, Mask) and tuple(part.missing.shape) == plane:
+            seen &= part.observed.cpu().numpy()
+        elif isinstance(part, Mask):
+            rows, columns = part.missing.shape
+            raise InputError(
+                f"the mask has {rows} x {columns} pixels but the image has {plane[0]} x {plane[1]}; "
+                "paint the mask on the same slice"
+            )
+    if not np.isfinite(array[seen]).all():
+        raise InputError(
+            "the image holds NaN or infinite pixels that are not masked; mask them or clean the scan first"
+        )
+    measured_values = array[seen].astype(np.float64)
+    if measured_values.min() == measured_values.max():
+        raise InputError("all measured pixels have the same value; there is nothing to restore from")
+
+    grid = tuple(corruption.image_shape(plane))
+    fine = (grid[0], grid[1])
+    frame, notes = _placed(array, seen, plane, fine, prior, spacing)
+    window = Window.of(measured_values, prior.info.bright_level)
+    if noise_sigma is None:
+        grey_plane = array if array.ndim == 2 else array.mean(axis=2)
+        noise_sigma = estimate_noise_sigma(np.where(seen, grey_plane, 0).astype(np.float64), ~seen)
+        if fine != plane:  # large pixels hold texture that the estimate counts as noise
+            noise_sigma = min(noise_sigma, _LARGEST_GUESS / window.gain)
+    elif not noise_sigma >= 0:
+        raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
+    noise = noise_sigma * window.gain
+    area = frame.ratio[0] * frame.ratio[1] * (fine[0] / plane[0]) * (fine[1] / plane[1])  # of an observed pixel
+    representation = prior.info.representation_sigma / area**0.5
+    device = prior.latents.mean.device
+    grey = window.to_grey(np.where(seen if array.ndim == 2 else seen[..., None], array, window.low).astype(np.float64))
+    observation = torch.from_numpy(grey).float().to(device)
+    observation = observation[None, None] if grey.ndim == 2 else observation.permute(2, 0, 1)[None]
+    likelihood = Likelihood(
+        observation=observation,
+        forward_map=lambda x: corruption.A(frame.to_native(x)),
+        observed=torch.from_numpy(seen).to(device, torch.float32)[None, None],
+        sigma=float(np.hypot(noise, representation)),
+        linear=bool(corruption.linear),
+    )
+    masked = isinstance(corruption, Mask)
+    return Problem(
+        image=array,
+        corruption=corruption,
+        frame=frame,
+        window=window,
+        likelihood=likelihood,
+        measured=seen if masked else np.zeros(fine, dtype=bool),
+        noise={"measured": noise, "representation": representation, "pixel": likelihood.sigma},
+        notes=notes,
+    )
+
+
+def _checked(image: npt.ArrayLike, prior: Prior) -> npt.NDArray[Any]:
+    array = np.asarray(image)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"the image must hold real numbers, got {array.dtype}")
+    if array.ndim == 3 and array.shape[2] in (3, 4) and prior.channels == 1:
+        raise InputError("the image is in colour but the prior is gray; convert the image to one channel first")
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == prior.channels == 3):
+        raise InputError(f"restore takes one slice (H, W), got an array of shape {array.shape}; choose one slice of it")
+    if min(array.shape[:2]) < 4:
+        raise InputError(f"the image is {array.shape[0]} x {array.shape[1]} pixels; at least 4 x 4 are needed")
+    return array.astype(np.float32) if array.dtype.kind == "b" or array.dtype == np.float16 else array
+
+
+def _placed(
+    array: npt.NDArray[Any], seen: npt.NDArray[np.bool_], plane: tuple[int, int], fine: tuple[int, int], prior: Prior,
+    spacing: tuple[float, float] | None,
+) -> tuple[Frame, list[str]]:  # fmt: skip
+    """Where the restored grid lies in the generator frame.
+
+    A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of the
+    head on the box of the mean training image's head.
+    """
+    factor = (fine[0] / plane[0], fine[1] / plane[1])
+    own = prior.info.spacing_mm or 1.0
+    if spacing is None:
+        spacing = (own * factor[0], own * factor[1])
+    if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
+        raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
+    ratio = (spacing[0] / own, spacing[1] / own)
+    size = prior.resolution
+    if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):
+        return Frame.identity(size), []
+    with torch.no_grad():
+        mean = to_grey(prior.synthesize(prior.latents.mean.expand(1, prior.num_ws, -1)))[0].mean(dim=0).cpu().numpy()
+    here = foreground_box(array if array.ndim == 2 else array.mean(axis=2), seen)
+    there = foreground_box(mean, np.ones_like(mean, dtype=bool))
+    coarse = Frame(
+        plane, size, ratio,
+        ((here[0] + here[1]) / 2, (here[2] + here[3]) / 2), ((there[0] + there[1]) / 2, (there[2] + there[3]) / 2),
+    )  # fmt: skip
+    frame = coarse if fine == plane else coarse.refined(fine, factor)
+    notes = []
+    height, width = (here[1] - here[0] + 1) * ratio[0], (here[3] - here[2] + 1) * ratio[1]
+    if max(height, width) > size:
+        notes.append("the anatomy is larger than the generator's field of view; what lies outside is not restored")
+    return frame, notes

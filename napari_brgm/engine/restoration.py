@@ -1,0 +1,126 @@
+"""Restoration: what a run gives back. Everything in the scan's own units, on the native or the finer grid."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from napari_brgm.errors import BrgmError, InputError, OutputError
+
+__all__ = ["Restoration"]
+
+_FORMAT = "napari-brgm restoration 1"
+_ARRAYS = ("estimate", "mean", "variance", "samples", "latents", "measured")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restoration:
+    """A restored slice with its posterior. Synthetic where it was not measured; not for diagnosis.
+
+    Attributes
+    ----------
+    estimate : (H, W) ndarray
+        The image to show: the MAP image, or the posterior mean of variational inference.
+    mean : (H, W) ndarray
+        Mean of the samples.
+    variance : (H, W) float32 ndarray
+        Posterior variance of each pixel, in units squared; 0 where the pixel was measured (in-painting).
+    samples : (S, H, W) float32 ndarray
+        Draws from the posterior.
+    latents : (num_ws, D) float32 ndarray
+        w of the estimate.
+    measured : (H, W) bool ndarray
+        True where the estimate is the measured pixel, bit for bit.
+    trace : list of dict
+        Phase, iteration, loss and terms of each step.
+    provenance : dict
+        Prior and its hash, corruption, settings, seed, noise levels, geometry, device, versions, duration in seconds.
+    """
+
+    estimate: npt.NDArray[Any]
+    mean: npt.NDArray[Any]
+    variance: npt.NDArray[np.float32]
+    samples: npt.NDArray[np.float32]
+    latents: npt.NDArray[np.float32]
+    measured: npt.NDArray[np.bool_]
+    trace: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.estimate.shape
+
+    @property
+    def std(self) -> npt.NDArray[np.float32]:
+        """(H, W) posterior standard deviation, in the scan's units."""
+        return np.sqrt(self.variance)
+
+    def interval(self, level: float = 0.9) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Low and high (H, W) of the central credible interval of each pixel, for a Gaussian of this mean and variance.
+
+        Raises
+        ------
+        InputError
+            The level is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level must lie between 0 and 1, for example 0.9; got {level}")
+        half = np.float32(norm.ppf(0.5 + level / 2)) * self.std
+        mean = self.mean.astype(np.float32)
+        return mean - half, mean + half
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one file (safetensors, no code in it); an existing file is replaced only when complete.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        from safetensors.numpy import save_file
+
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        text = {"format": _FORMAT, "trace": json.dumps(self.trace), "provenance": json.dumps(self.provenance)}
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        arrays["measured"] = arrays["measured"].astype(np.uint8)
+        try:
+            save_file(arrays, part, metadata=text)
+            part.replace(path)
+        except Exception as error:
+            part.unlink(missing_ok=True) if part.parent.is_dir() else None
+            raise OutputError(
+                f"the restoration cannot be written to {path}: choose a folder that can be written"
+            ) from error
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Restoration:
+        """Read a file written by ``save``.
+
+        Raises
+        ------
+        InputError
+            The file is missing, damaged or of another kind.
+        """
+        from safetensors import safe_open
+
+        path = Path(path)
+        try:
+            with safe_open(path, "np") as handle:
+                text = handle.metadata() or {}
+                if text.get("format") != _FORMAT:
+                    raise InputError(f"{path.name} is not a restoration saved by napari-brgm")
+                arrays = {name: handle.get_tensor(name) for name in _ARRAYS}
+                arrays["measured"] = arrays["measured"].astype(bool)
+                return cls(**arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]))
+        except BrgmError:
+            raise
+        except Exception as error:
+            raise InputError(f"{path.name} cannot be read as a restoration; it is missing or damaged") from error

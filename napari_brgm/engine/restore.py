@@ -1,0 +1,216 @@
+"""restore(): a slice in native pixels and units -> generator frame -> inference -> back to the native or finer grid.
+
+    f = corruption o (frame -> native grid),   y = window(image)      in grey levels 0..255
+    estimate = window^-1( x + A^+ (y - A x) ),  x = G(w) on the native or finer grid      (hard data consistency)
+
+In-painting returns the measured pixels bit for bit. Super-resolution returns a finer grid over the same rectangle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_brgm.engine.devices import pick_device
+from napari_brgm.engine.observe import Problem, observe
+from napari_brgm.engine.provenance import record
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.errors import Cancelled, DeviceError, InputError
+from napari_brgm.inference import Gaussian, Step, complete, fit_gaussian, gaussian_at, maximise
+from napari_brgm.posterior import Posterior
+from napari_brgm.settings import InferenceSettings, preset
+
+if TYPE_CHECKING:
+    from napari_brgm.corruptions import Corruption
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["restore", "restore_steps"]
+
+Callback = Callable[[Step], bool | None]
+_BATCH = 8  # images synthesised at once
+_LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
+
+
+def restore(
+    image: npt.ArrayLike,
+    corruption: Corruption,
+    prior: Prior,
+    *,
+    method: str = "map",
+    samples: int = 32,
+    seed: int = 0,
+    device: str = "auto",
+    spacing: tuple[float, float] | None = None,
+    noise_sigma: float | None = None,
+    settings: InferenceSettings | None = None,
+    callback: Callback | None = None,
+) -> Restoration:
+    """Restore one slice.
+
+    Parameters
+    ----------
+    image : (H, W) array-like
+        The observation, in any real units; for ``Downsample`` the low-resolution image. (H, W, 3) for a colour prior.
+    corruption : Corruption
+        What happened to the image: ``Mask(missing)``, ``Downsample(factor)``, ...
+    prior : Prior
+        From ``load_prior``.
+    method : {'map', 'vi'}
+        Maximum a posteriori with a Gaussian round it, or variational inference (BRGM Eq. 6, Eq. 8).
+    samples : int
+        Posterior draws behind mean and variance, at least 2.
+    seed : int
+        Of everything random; the same seed gives the same result on the same device.
+    device : str
+        'auto', 'cpu', 'cuda' or 'cuda:N'.
+    spacing : (row, column) of float or None
+        Pixel size of ``image`` in mm; None means the prior's own pixel size (times the factor for super-resolution).
+    noise_sigma : float or None
+        Standard deviation of the noise of ``image`` in its own units; None: estimated from it.
+    settings : InferenceSettings or None
+        None means the preset 'default'.
+    callback : callable or None
+        Called with every Step; returning False stops the run.
+
+    Returns
+    -------
+    Restoration
+
+    Raises
+    ------
+    InputError, DeviceError, Cancelled
+        With one sentence that says what to do.
+    """
+    run = restore_steps(
+        image, corruption, prior, method=method, samples=samples, seed=seed, device=device, spacing=spacing,
+        noise_sigma=noise_sigma, settings=settings,
+    )  # fmt: skip
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as end:
+            result: Restoration = end.value
+            return result
+        if callback is not None and callback(step) is False:
+            run.close()
+            raise Cancelled(f"stopped after step {step.iteration} of {step.total}")
+
+
+def restore_steps(
+    image: npt.ArrayLike,
+    corruption: Corruption,
+    prior: Prior,
+    *,
+    method: str = "map",
+    samples: int = 32,
+    seed: int = 0,
+    device: str = "auto",
+    spacing: tuple[float, float] | None = None,
+    noise_sigma: float | None = None,
+    settings: InferenceSettings | None = None,
+) -> Generator[Step, None, Restoration]:
+    """The same as ``restore``, as a generator of Steps that returns the Restoration; closing it cancels."""
+    settings = settings or preset("default")
+    if method not in ("map", "vi"):
+        raise InputError(f"method must be 'map' or 'vi', got {method!r}")
+    if samples < 2:
+        raise InputError(f"samples must be at least 2 to give a variance, got {samples}")
+    chosen = pick_device(device)
+    arguments = (image, corruption, prior, method, samples, seed, spacing, noise_sigma, settings)
+    try:
+        return (yield from _run(*arguments, chosen, []))
+    except torch.cuda.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        if device != "auto":
+            raise DeviceError(
+                "the GPU ran out of memory; choose device 'cpu', or close other programs on it"
+            ) from error
+    note = "the GPU ran out of memory; this run was repeated on the CPU"
+    return (yield from _run(*arguments, torch.device("cpu"), [note]))
+
+
+def _run(
+    image: npt.ArrayLike, corruption: Corruption, prior: Prior, method: str, samples: int, seed: int,
+    spacing: tuple[float, float] | None, noise_sigma: float | None, settings: InferenceSettings,
+    device: torch.device, notes: list[str],
+) -> Generator[Step, None, Restoration]:  # fmt: skip
+    began = time.perf_counter()
+    generator = torch.Generator().manual_seed(seed)
+    prior = prior.to(device)
+    problem = observe(image, corruption, prior, spacing=spacing, noise_sigma=noise_sigma)
+    posterior = Posterior(prior, problem.likelihood, settings)
+    total = settings.steps * (2 if method == "vi" else 1)
+    trace: list[dict[str, Any]] = []
+
+    maximum = yield from _reported(maximise(posterior, total), problem, settings, trace)
+    spread = gaussian_at(posterior, maximum.v, generator)
+    if method == "vi":
+        fit = fit_gaussian(posterior, spread, generator, done=settings.steps, total=total)
+        spread = yield from _reported(fit, problem, settings, trace)
+
+    draws = _draw(posterior, problem, settings, spread, samples, generator)
+    best = spread.mean[None] if method == "vi" else maximum.v
+    with torch.no_grad():
+        estimate = problem.finish(_completed(posterior, problem, posterior.images(best)), settings.data_consistency)[0]
+        latents = posterior.latents(best)[0].cpu().numpy()
+    mean = draws.mean(axis=0, dtype=np.float64)
+    variance = draws.var(axis=0, ddof=1, dtype=np.float64)
+    if method == "vi":
+        estimate = mean
+    estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
+    variance = np.where(problem.measured, 0, variance)
+    return Restoration(
+        estimate=estimate,
+        mean=mean,
+        variance=variance.astype(np.float32),
+        samples=draws.astype(np.float32),
+        latents=latents,
+        measured=problem.measured,
+        trace=trace,
+        provenance=record(
+            prior, corruption.describe(), settings, method=method, seed=seed, samples=samples, device=device,
+            noise=problem.noise, window={"low": problem.window.low, "high": problem.window.high},
+            frame=problem.frame.describe(), notes=notes + problem.notes, seconds=time.perf_counter() - began,
+        ),
+    )  # fmt: skip
+
+
+def _reported(inference: Any, problem: Problem, settings: InferenceSettings, trace: list[dict[str, Any]]) -> Any:
+    """Run an inference; note each step in ``trace`` and yield it, with a preview now and then."""
+    while True:
+        try:
+            step, images = next(inference)
+        except StopIteration as end:
+            return end.value
+        trace.append({"phase": step.phase, "iteration": step.iteration, "loss": step.loss, **step.terms})
+        if step.iteration % settings.preview_every == 1 or step.iteration == step.total:
+            with torch.no_grad():
+                preview = problem.keep_measured(problem.finish(images, settings.data_consistency)[0])
+            step = Step(step.phase, step.iteration, step.total, step.loss, step.terms, preview.astype(np.float32))
+        yield step
+
+
+def _draw(
+    posterior: Posterior, problem: Problem, settings: InferenceSettings, spread: Gaussian, samples: int,
+    generator: torch.Generator,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """Posterior draws (S, H, W) in the scan's units, each consistent with the data."""
+    with torch.no_grad():
+        images = torch.cat([posterior.images(part) for part in spread.sample(samples, generator).split(_BATCH)])
+        return problem.finish(_completed(posterior, problem, images, generator), settings.data_consistency)
+
+
+def _completed(
+    posterior: Posterior, problem: Problem, images: torch.Tensor, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
+    field = posterior.prior.residual
+    if field is None or not posterior.settings.residual_field or not problem.likelihood.linear:
+        return images
+    noise = max(problem.noise["measured"], _LEAST_NOISE)
+    return complete(images, field, problem.likelihood, noise, generator)

@@ -1,0 +1,113 @@
+"""Variational inference (BRGM Eq. 7, 8): q(v) = N(m, diag s^2), fitted by reparameterised Monte Carlo.
+
+    minimise  E_q[ -log p(v) - log p(I | v) ] - H(q) - log p(s),   H(q) = sum log s + const
+
+The entropy is the closed form of the Gaussian. p(s) is the paper's inverse gamma when the settings have one.
+In the preconditioned coordinates of posterior.py a diagonal q is a full-covariance Gaussian over w.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_brgm.inference.maximum import learning_rate
+from napari_brgm.inference.step import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_brgm.posterior import Posterior
+
+__all__ = ["Gaussian", "fit_gaussian"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """q(v) = N(mean, diag std^2).
+
+    Attributes
+    ----------
+    mean, std : (L, D) Tensor
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw v (n, L, D), n > 1, centred: their mean is q's mean, their variance stays unbiased.
+
+        The draws are made on the CPU so that a seed means the same on every device.
+        """
+        noise = torch.randn(n, *self.mean.shape, generator=generator)
+        noise = (noise - noise.mean(dim=0)) * (n / (n - 1)) ** 0.5
+        return self.mean + self.std * noise.to(self.mean)
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    return value + torch.log(-torch.expm1(-value))
+
+
+def fit_gaussian(
+    posterior: Posterior,
+    start: Gaussian,
+    generator: torch.Generator,
+    *,
+    steps: int | None = None,
+    done: int = 0,
+    total: int | None = None,
+) -> Generator[tuple[Step, Tensor], None, Gaussian]:
+    """Fit q to ``posterior`` from ``start``; yields each step with the image at q's mean, returns the fitted q.
+
+    The result is the average of the iterates of the last quarter, which takes most of the Monte Carlo noise out of it.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    start : Gaussian
+        Usually the MAP and the prior's spread.
+    generator : torch.Generator
+        Of the reparameterisation noise (CPU).
+    steps : int or None
+        None means as many as MAP.
+    done, total : int
+        Steps that went before, and of the whole run, for the numbering of the yielded steps.
+    """
+    settings = posterior.settings
+    steps = steps or settings.steps
+    total = total or done + steps
+    m = start.mean.clone().requires_grad_(True)
+    rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
+    optimiser = torch.optim.Adam([m, rho], lr=settings.learning_rate, betas=(0.9, 0.99))
+    kept: list[tuple[Tensor, Tensor]] = []
+    pairs = math.ceil(settings.vi_samples_per_step / 2)
+    for iteration in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(iteration, steps, settings.learning_rate, settings.schedule)
+        s = F.softplus(rho)
+        half = torch.randn(pairs, *m.shape, generator=generator).to(m)
+        noise = torch.cat([half, -half])[: settings.vi_samples_per_step]  # antithetic: odd terms cancel
+        terms, images = posterior.terms(m + s * noise)
+        parts = {name: 0.5 * value.mean() for name, value in terms.items()}  # Eq. 6 sums are twice -log p
+        parts["entropy"] = -s.log().sum()
+        if settings.inverse_gamma is not None:
+            alpha, beta = settings.inverse_gamma
+            parts["spread"] = ((alpha + 1) * s.log() + beta / s).sum()
+        loss = torch.stack(list(parts.values())).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        if iteration >= steps - max(1, steps // 4):
+            kept.append((m.detach().clone(), F.softplus(rho.detach())))
+        yield (
+            Step("vi", done + iteration + 1, total, loss.item(), {k: t.item() for k, t in parts.items()}),
+            images.detach().mean(dim=0, keepdim=True),
+        )
+    mean = torch.stack([pair[0] for pair in kept]).mean(dim=0)
+    log_std = torch.stack([pair[1].log() for pair in kept]).mean(dim=0)
+    return Gaussian(mean, log_std.exp())

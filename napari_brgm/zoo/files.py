@@ -1,0 +1,146 @@
+"""Weight files: a prior as one safetensors file. Nothing in it can run.
+
+Tensors, float16 or float32: ``synthesis.*`` (names of docs/design.md), ``mapping.*`` if z is mapped, ``linear.mean``
+(C, R, R), ``linear.support`` (R, R) uint8 and ``linear.basis`` (K, C, pixels in the support) for a linear part,
+``latents.mean`` (D,) and ``latents.covariance`` (D, D), ``encoder.*`` for perceptual features,
+``residual.std`` and ``residual.correlation`` (R, R) for what the generator cannot draw.
+Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp among it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from napari_brgm.errors import BrgmError, OutputError, WeightsError
+from napari_brgm.priors.encoder import Encoder
+from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.prior import LatentStatistics, PriorInfo
+from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stylegan2 import Mapping, StyleGAN2, Synthesis, load_exactly
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["read_prior", "sha256_of", "write_prior"]
+
+_FORMAT = "napari-brgm prior 1"
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.float16) -> str:
+    """Write ``prior`` with its latent statistics; returns the SHA-256 of the file.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items() if not k.endswith("noise_const")}
+    if any(float(v.abs().max()) > 0 for k, v in tensors.items() if k.endswith("noise_strength")):
+        tensors |= {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items()}
+    if prior.mapping is not None:
+        tensors |= {f"mapping.{k}": v for k, v in prior.mapping.state_dict().items()}
+    if prior.base is not None:
+        support = prior.base.basis.abs().amax(dim=(0, 1)) > 0  # (R, R)
+        tensors["linear.mean"] = prior.base.mean
+        tensors["linear.basis"] = prior.base.basis[:, :, support]
+    if prior.encoder is not None:
+        tensors |= {f"encoder.{k}": v for k, v in prior.encoder.state_dict().items()}
+    if prior.residual is not None:
+        tensors |= {"residual.std": prior.residual.std, "residual.correlation": prior.residual.correlation}
+    tensors |= {"latents.mean": prior.latents.mean, "latents.covariance": prior.latents.covariance}
+    tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in tensors.items()}
+    if prior.base is not None:
+        tensors["linear.support"] = support.to(torch.uint8).cpu()
+    info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp}
+    info["linear_noise_variance"] = prior.base.noise_variance if prior.base is not None else 0.0
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(tensors, part, metadata={"format": _FORMAT, "info": json.dumps(info)})
+        part.replace(path)
+    except Exception as error:
+        raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
+    return sha256_of(path)
+
+
+def read_prior(path: Path, name: str | None = None) -> StyleGAN2Prior:
+    """Read a prior, or a bare StyleGAN2 state dict in safetensors (its latent statistics are then computed).
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged, or holds something else.
+    """
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}; see `napari-brgm info` for the priors that are installed")
+    try:
+        with safe_open(path, "pt") as handle:
+            metadata = handle.metadata() or {}
+            tensors = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118 (not a dict)
+        info: dict[str, Any] = json.loads(metadata["info"]) if metadata.get("format") == _FORMAT else {}
+    except Exception as error:
+        raise WeightsError(
+            f"{path.name} cannot be read as safetensors weights; it is damaged or of another kind"
+        ) from error
+    tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
+        raise WeightsError(f"{path.name} holds values that are not finite; it is damaged")
+    digest = sha256_of(path)
+    if not info:
+        net = StyleGAN2.from_state_dict(tensors)
+        return StyleGAN2Prior.of_network(net, PriorInfo(name or path.stem, weights_sha256=digest))
+    try:
+        return _assembled(tensors, info, digest)
+    except BrgmError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"{path.name} does not hold a complete prior: {error}") from error
+
+
+def _assembled(tensors: dict[str, Tensor], info: dict[str, Any], digest: str) -> StyleGAN2Prior:
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    own = under("synthesis.")
+    for k in [k for k in own if k.endswith("conv0.weight") or k.endswith("conv1.weight")]:
+        block = k.rsplit(".", 1)[0]
+        side = int(k.split(".")[0][1:])
+        own.setdefault(f"{block}.noise_const", torch.zeros(side, side))  # left out where the noise strength is 0
+    clamp = info.pop("conv_clamp")
+    linear_noise = info.pop("linear_noise_variance")
+    synthesis = Synthesis.from_state_dict(own, clamp)
+    described = replace(PriorInfo(**info), weights_sha256=digest)
+    base = None
+    if "linear.basis" in tensors:
+        support = tensors["linear.support"].bool()
+        packed = tensors["linear.basis"]
+        basis = torch.zeros(*packed.shape[:2], *support.shape)
+        basis[:, :, support] = packed
+        base = LinearGaussian(tensors["linear.mean"], basis, linear_noise, described)
+    mapping = None
+    if weights := under("mapping."):
+        layers = sum(k.endswith(".weight") for k in weights)
+        mapping = Mapping(int(weights["fc0.weight"].shape[1]), synthesis.w_dim, synthesis.num_ws, layers)
+        load_exactly(mapping, weights)
+    encoder = Encoder.from_state_dict(weights) if (weights := under("encoder.")) else None
+    residual = None
+    if "residual.std" in tensors:
+        residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
+    latents = LatentStatistics(tensors["latents.mean"], tensors["latents.covariance"])
+    return StyleGAN2Prior(synthesis, latents, described, mapping=mapping, base=base, encoder=encoder, residual=residual)
