@@ -1,22 +1,10 @@
-"""What all tests share: third-party warnings that cannot be avoided, and the folder of real scans."""
+"""What all tests share: the folder of real scans."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
-# napari and its manifest reader still use what pydantic has deprecated; said once, on import
-_THIRD_PARTY = (
-    "ignore:`json_encoders` is deprecated:DeprecationWarning",
-    "ignore:Using extra keyword arguments on `Field` is deprecated:DeprecationWarning",
-    "ignore:`allow_mutation` is deprecated:DeprecationWarning",
-)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for line in _THIRD_PARTY:
-        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.fixture(scope="session")

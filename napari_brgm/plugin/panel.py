@@ -1,4 +1,4 @@
-"""What the widgets have in common: the choices, Run and Cancel, progress, and one run at a time.
+"""What the widgets have in common: Run and Cancel, progress, previews, results, and one run at a time.
 
 Everything here lives in Qt's main thread. The worker is heard through signals whose slots are methods of this QWidget,
 so that Qt delivers them in the main thread and drops them when the widget is gone.
@@ -7,30 +7,27 @@ so that Qt delivers them in the main thread and drops them when the widget is go
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
-from napari.layers import Image
-from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEvent
 
 import napari_brgm
-from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.errors import BrgmError
 from napari_brgm.plugin import worker
+from napari_brgm.plugin.choices import ChoicesPanel
 from napari_brgm.plugin.layers import shown_slice
-from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.preview import Preview
-from napari_brgm.plugin.results import NOTICE, Extras, add_results
-from napari_brgm.settings import QUALITY_STEPS
+from napari_brgm.plugin.results import Extras, add_results
 
 if TYPE_CHECKING:
     import napari.viewer
-    from magicgui.widgets.bases import Widget
-    from napari.layers import Layer
+    import numpy as np
+    import numpy.typing as npt
+    from napari.layers import Image
 
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
@@ -41,61 +38,30 @@ __all__ = ["RestorationPanel"]
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = str(Path(napari_brgm.__file__).parent)
-_METHODS = [("MAP: the most probable image", "map"), ("VI: mean of the posterior", "vi")]
+_TELL_SECONDS = 1.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
 
 
-class RestorationPanel(QWidget):
+class RestorationPanel(ChoicesPanel):
     """Base of the widgets; a subclass names its task, adds its inputs and makes the job.
 
     Attributes
     ----------
-    image, prior, method, quality, device, seed, samples, with_std, with_samples : magicgui widgets
-        The choices; ``.value`` reads and sets them.
-    run_button, cancel_button : QPushButton
-    progress : QProgressBar
-    status : QLabel
-        The last message: progress, result or error, one sentence.
     worker : RestorationWorker or None
         The run in progress.
     """
 
     task: ClassVar[str]
-    help: ClassVar[str]
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.worker: RestorationWorker | None = None
         self._preview: Preview | None = None
         self._source: tuple[Image, ShownSlice, Extras] | None = None
-        self._began = 0.0
-        chosen = preferences()
-        self.image = ComboBox(
-            label="Image", choices=lambda _: self._layers(Image), tooltip="The scan; its slice on show"
-        )
-        self.prior = ComboBox(label="Prior", choices=_priors(), tooltip="What the anatomy looks like: trained weights")
-        self.method = ComboBox(label="Method", choices=_METHODS, tooltip="MAP is fast; VI fits the spread as well")
-        self.quality = ComboBox(
-            label="Quality",
-            choices=[(f"{name} ({steps} steps)", name) for name, steps in QUALITY_STEPS.items()],
-            value=chosen.quality,
-        )
-        self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
-        self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
-        self.samples = SpinBox(label="Samples", value=32, min=2, max=1024, tooltip="Drawn from the posterior")
-        self.with_std = CheckBox(text="Standard deviation layer", value=False)
-        self.with_samples = CheckBox(text="Samples layer", value=False)
-        self._choose_active()
-        self._lay_out()
+        self._estimate: npt.NDArray[np.float32] | None = None  # told, not shown yet
+        self._began = self._told = 0.0
+        self.run_button.clicked.connect(lambda: self.run())
+        self.cancel_button.clicked.connect(lambda: self.cancel())
         self._show_running(False)
-        if not self.prior.choices:
-            self._say("no prior is installed; fetch one with 'napari-brgm weights fetch'")
-
-    # what a subclass says
-
-    def inputs(self) -> list[Widget]:
-        """Make the widgets between the image and the prior."""
-        raise NotImplementedError
 
     def job(self, image: Image, shown: ShownSlice) -> Job:
         """Make the job for this slice.
@@ -106,19 +72,6 @@ class RestorationPanel(QWidget):
             The inputs cannot be used.
         """
         raise NotImplementedError
-
-    def common(self) -> dict[str, Any]:
-        """Fields of the job that all widgets share."""
-        if self.prior.value is None:
-            raise InputError("no prior is installed; fetch one with 'napari-brgm weights fetch'")
-        return {
-            "prior": self.prior.value,
-            "method": self.method.value,
-            "device": self.device.value,
-            "steps": QUALITY_STEPS[self.quality.value],
-            "samples": self.samples.value,
-            "seed": self.seed.value,
-        }
 
     # one run
 
@@ -135,7 +88,7 @@ class RestorationPanel(QWidget):
             return
         self._source = (image, shown, Extras(std=self.with_std.value, samples=self.with_samples.value))
         self._preview = Preview(self.viewer, image, shown)
-        self._began = time.monotonic()
+        self._began, self._told, self._estimate = time.monotonic(), -math.inf, None
         self._show_running(True)
         self._say("loading the prior ...")
         slots = {
@@ -155,16 +108,6 @@ class RestorationPanel(QWidget):
             self.cancel_button.setEnabled(False)
             self._say("cancelling ...")
 
-    def chosen_image(self) -> Image:
-        """Give the chosen image layer."""
-        if self.image.value is None:
-            raise InputError("there is no image to restore; open a scan first")
-        return self.image.value
-
-    def reset_choices(self, event: object = None) -> None:
-        """Follow the layer list; napari connects this when the widget is docked."""
-        self.image.reset_choices()
-
     def event(self, event: QEvent | None) -> bool:
         """Stop the run when napari takes the widget out of its window."""
         orphaned = event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None
@@ -178,13 +121,19 @@ class RestorationPanel(QWidget):
     def _on_step(self, step: Step) -> None:
         if self.worker is None or self.worker.abort_requested:
             return
+        self._estimate = self._estimate if step.preview is None else step.preview
+        now = time.monotonic()
+        if now - self._told < _TELL_SECONDS and step.iteration < step.total:
+            return
+        self._told = now
         self.progress.setRange(0, step.total)
         self.progress.setValue(step.iteration)
-        left = (time.monotonic() - self._began) / step.iteration * (step.total - step.iteration)
-        now = f"about {left:.0f} s left" if step.iteration < step.total else "drawing samples ..."
-        self._say(f"{step.phase.upper()} step {step.iteration} of {step.total}, loss {step.loss:.4g}, {now}")
-        if step.preview is not None and self._preview is not None:
-            self._preview.show(step.preview)
+        left = (now - self._began) / step.iteration * (step.total - step.iteration)
+        rest = f"about {left:.0f} s left" if step.iteration < step.total else "drawing samples ..."
+        self._say(f"{step.phase.upper()} step {step.iteration} of {step.total}, loss {step.loss:.4g}, {rest}")
+        if self._estimate is not None and self._preview is not None:
+            self._preview.show(self._estimate)
+            self._estimate = None
 
     def _on_result(self, result: Restoration) -> None:
         self._clear_preview()
@@ -194,7 +143,8 @@ class RestorationPanel(QWidget):
         layers = add_results(self.viewer, image, shown, result, self.task, extras)
         seconds = time.monotonic() - self._began
         notes = [f"{note[:1].upper()}{note[1:]}." for note in result.provenance.get("notes", ())]
-        self._say(" ".join([f"added '{layers[-1].name}' and its variance after {seconds:.0f} s.", *notes]))
+        where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
+        self._say(" ".join([f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}.", *notes]))
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, BrgmError):
@@ -221,14 +171,6 @@ class RestorationPanel(QWidget):
 
     # display
 
-    def _fail(self, error: BrgmError | str) -> None:
-        self._say(str(error), bad=True)
-        show_error(self.status.text())
-
-    def _say(self, sentence: str, *, bad: bool = False) -> None:
-        self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setStyleSheet("color: #ff6b6b;" if bad else "")
-
     def _clear_preview(self) -> None:
         if self._preview is not None:
             self._preview.remove()
@@ -238,68 +180,5 @@ class RestorationPanel(QWidget):
         self.run_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         self.progress.setVisible(running)
-        self.progress.setRange(0, 0)  # busy until the first step
-
-    def _layers(self, kind: type[Layer]) -> list[Layer]:
-        """Layers of this kind, without uncertainties, samples and previews of earlier runs."""
-        aside = ("variance", "std", "samples", "preview")
-        return [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, kind) and layer.metadata.get("brgm", {}).get("role") not in aside
-        ]
-
-    def _choose_active(self) -> None:
-        active = self.viewer.layers.selection.active
-        if active in self._layers(Image):
-            self.image.value = active
-
-    def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for widget in (_wrapped(self.help), _form(self.image, *self.inputs(), self.prior, self.method, self.quality)):
-            layout.addWidget(widget)
-        advanced = QCollapsible("Advanced")
-        advanced.addWidget(_form(self.device, self.seed, self.samples, self.with_std, self.with_samples))
-        advanced.setDuration(0)
-        layout.addWidget(advanced)
-
-        self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
-        self.run_button.clicked.connect(lambda: self.run())
-        self.cancel_button.clicked.connect(lambda: self.cancel())
-        row = QHBoxLayout()
-        row.addWidget(self.run_button)
-        row.addWidget(self.cancel_button)
-        layout.addLayout(row)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(True)
-        layout.addWidget(self.progress)
-        self.status = _wrapped("")
-        layout.addWidget(self.status)
-        notice = _wrapped(NOTICE)
-        notice.setStyleSheet("color: #d9a441;")
-        layout.addWidget(notice)
-
-
-def _priors() -> list[str]:
-    try:
-        from napari_brgm.zoo.registry import available_priors
-    except ImportError:
-        return []
-    return list(available_priors())
-
-
-def _form(*widgets: Widget) -> QWidget:
-    form = QWidget()
-    layout = QFormLayout(form)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for widget in widgets:
-        layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
-    return form
-
-
-def _wrapped(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    return label
+        self.progress.setRange(0, 1)
+        self.progress.setValue(0)

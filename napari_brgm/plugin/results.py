@@ -22,6 +22,7 @@ from napari_brgm.plugin.layers import linear, stored
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+    from napari.utils.colormaps import Colormap
 
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers import ShownSlice
@@ -96,18 +97,19 @@ def plane_data(source: Image, shown: ShownSlice, image: npt.NDArray[Any]) -> npt
 def add_results(
     viewer: ViewerModel, source: Image, shown: ShownSlice, result: Restoration, task: str, extras: Extras
 ) -> list[Image]:
-    """Add the layers of one run: variance, wanted extras, and on top the restored image.
+    """Add the layers of one run: restored image, wanted extras, and on top the variance as a tint; restored first.
 
-    In-painting gives layers of the source's shape; super-resolution gives the one slice on its finer grid.
+    In-painting gives layers of the source's shape, and the tint marks what is synthetic. Super-resolution gives the
+    one slice on its finer grid; there all is synthetic, and the tint is off until it is wanted.
     """
     add = _Adder(viewer, source, shown, result, task)
-    layers = [add("variance", np.asarray(result.variance))]
-    if extras.std:
-        layers.append(add("std", np.asarray(result.std)))
+    layers = [add("restored" if task == "in-paint" else _finer(shown, result), np.asarray(result.estimate))]
     if extras.samples:
         layers.append(add("samples", np.asarray(result.samples)))
-    layers.append(add("restored" if task == "in-paint" else _finer(shown, result), np.asarray(result.estimate)))
-    viewer.layers.selection.active = layers[-1]
+    if extras.std:
+        layers.append(add("std", np.asarray(result.std)))
+    layers.append(add("variance", np.asarray(result.variance)))
+    viewer.layers.selection.active = layers[0]
     return layers
 
 
@@ -144,9 +146,10 @@ class _Adder:
             data,
             name=f"{self.source.name} [{role}, synthetic]",
             rgb=False,
-            colormap="inferno" if uncertainty else self.source.colormap,
+            colormap=_tint() if uncertainty else self.source.colormap,
             contrast_limits=limits,
-            visible=role != "samples",
+            blending="translucent" if uncertainty else "translucent_no_depth",
+            visible=role not in ("samples", "std") and (self.task == "in-paint" or not uncertainty),
             metadata=self._metadata(place) | {"brgm": record},
             **place,
         )
@@ -177,6 +180,14 @@ def _inserted(source: Image, shown: ShownSlice, image: Float, *, keep: bool) -> 
     lazy = lazy.astype(np.float32) if keep else dask.array.zeros_like(lazy, dtype=np.float32)
     lazy[shown.index] = plane
     return lazy
+
+
+def _tint() -> Colormap:
+    """Clear where nothing is uncertain, orange to red where much is."""
+    from napari.utils.colormaps import Colormap
+
+    colours = [[1.0, 0.8, 0.2, 0.0], [1.0, 0.5, 0.0, 0.45], [1.0, 0.1, 0.2, 0.7]]
+    return Colormap(colours, name="brgm uncertainty", display_name="uncertainty")
 
 
 def _start(shown: ShownSlice) -> npt.NDArray[np.float64]:

@@ -6,6 +6,9 @@ vanish without a signal, and after ``quit()`` the generator would stay suspended
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +62,11 @@ class Job:
 
 def engine(job: Job) -> Generator[Step, None, Restoration]:
     """Run the job on the engine; torch is imported here, so that napari opens without it."""
-    from napari_brgm import load_prior
+    _load_triton_apart()
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.engine.restore import restore_steps
     from napari_brgm.settings import preset
+    from napari_brgm.zoo.registry import load_prior
 
     prior = load_prior(job.prior)
     corruption = Downsample(job.factor or 1) if job.missing is None else Mask(job.missing)
@@ -71,6 +75,23 @@ def engine(job: Job) -> Generator[Step, None, Restoration]:
         spacing=job.spacing, settings=preset("default").but(steps=job.steps),
     )  # fmt: skip
     return steps
+
+
+def _load_triton_apart() -> None:
+    """Keep triton's LLVM from that of the OpenGL driver.
+
+    torch's optimisers import triton, whose library exports its own LLVM. With Mesa's libLLVM in the process, as in any
+    napari window that Mesa draws, its symbols would bind to that other version and the process would crash.
+    """
+    if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        with suppress(ImportError):  # torch does without
+            import triton  # noqa: F401
+    finally:
+        sys.setdlopenflags(flags)
 
 
 class RestorationWorker(GeneratorWorker):

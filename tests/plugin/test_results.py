@@ -46,7 +46,7 @@ def test_in_painting_keeps_all_but_the_hole(place: dict, fake_restoration) -> No
     missing = np.zeros((5, 6), bool)
     missing[1:3, 2:5] = True
     result = fake_restoration(Job(shown.image, "fake", missing=missing))
-    variance, std, samples, restored = add_results(viewer, source, shown, result, "in-paint", Extras(True, True))
+    restored, samples, std, variance = add_results(viewer, source, shown, result, "in-paint", Extras(True, True))
 
     assert [restored.name, variance.name] == ["scan [restored, synthetic]", "scan [variance, synthetic]"]
     assert viewer.layers.selection.active is restored
@@ -95,7 +95,7 @@ def test_super_resolution_overlays_its_slice(order: tuple[int, int, int], fake_r
     viewer.dims.set_current_step(across, 1)
     shown = shown_slice(source, viewer.dims)
     result = fake_restoration(Job(shown.image, "fake", factor=4))
-    variance, restored = add_results(viewer, source, shown, result, "super-resolve", Extras())
+    restored, variance = add_results(viewer, source, shown, result, "super-resolve", Extras())
 
     assert restored.name == "scan [x4, synthetic]"
     expected = [4 * n for n in volume.shape]
@@ -124,7 +124,7 @@ def test_lazy_source_stays_lazy(fake_restoration) -> None:
     viewer.dims.set_current_step(0, 7)
     shown = shown_slice(source, viewer.dims)
     result = fake_restoration(Job(shown.image, "fake", missing=shown.image > 0.9))
-    variance, restored = add_results(viewer, source, shown, result, "in-paint", Extras())
+    restored, variance = add_results(viewer, source, shown, result, "in-paint", Extras())
     assert isinstance(restored.data, dask.array.Array)
     np.testing.assert_array_equal(np.asarray(restored.data[7]), result.estimate)
     np.testing.assert_allclose(np.asarray(restored.data[8]), np.asarray(data[8]), rtol=1e-6)

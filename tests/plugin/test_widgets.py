@@ -10,30 +10,26 @@ import numpy as np
 import pytest
 
 from napari_brgm.errors import InputError
-from napari_brgm.plugin import panel
+from napari_brgm.plugin import choices
 from napari_brgm.plugin.inpaint import InpaintWidget
 from napari_brgm.plugin.super_resolve import SuperResolveWidget
+from napari_brgm.settings import QUALITY_STEPS
 
 PLUGIN = "napari-brgm"
 ARTEFACT, LOW_RESOLUTION = "brain-artefact", "brain-low-resolution"
-
-pytestmark = [
-    # PyQt and vispy, on import and on closing a window
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 @pytest.fixture(autouse=True)
 def one_prior(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "fake_engine" in request.fixturenames:
-        monkeypatch.setattr(panel, "_priors", lambda: ["fake"])
+        monkeypatch.setattr(choices, "priors", lambda: ["fake"])
 
 
 @pytest.fixture
 def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What napari shows as an error."""
     said: list[str] = []
-    monkeypatch.setattr(panel, "show_error", said.append)
+    monkeypatch.setattr(choices, "show_error", said.append)
     return said
 
 
@@ -80,8 +76,8 @@ def test_in_paint_the_sample(window, qtbot, fake_engine) -> None:
     run(qtbot, widget)
 
     names = [layer.name for layer in viewer.layers]
-    assert names[2:] == [f"{image.name} [{role}, synthetic]" for role in ("variance", "std", "restored")]
-    restored = viewer.layers[-1]
+    assert names[2:] == [f"{image.name} [{role}, synthetic]" for role in ("restored", "std", "variance")]
+    restored = viewer.layers[2]
     hole = mask.data > 0
     np.testing.assert_array_equal(restored.data[~hole], image.data[~hole])
     assert not np.array_equal(restored.data[hole], image.data[hole])
@@ -104,15 +100,49 @@ def test_super_resolve_the_sample(window, qtbot, fake_engine) -> None:
     (image,) = viewer.open_sample(PLUGIN, LOW_RESOLUTION)
     widget.factor.value = 3
     run(qtbot, widget)
-    restored = viewer.layers[-1]
+    restored = viewer.layers[1]
     assert restored.data.shape == tuple(3 * n for n in image.data.shape)
     np.testing.assert_allclose(restored.scale, image.scale / 3)
     np.testing.assert_allclose(restored.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))
     assert fake_engine.jobs[0].factor == 3
 
 
+@pytest.mark.parametrize(("title", "sample"), [("In-paint", ARTEFACT), ("Super-resolve", LOW_RESOLUTION)])
+def test_with_the_engine_and_the_shipped_prior(window, qtbot, title: str, sample: str) -> None:
+    viewer, widget = window(title, show=True)
+    source, *rest = viewer.open_sample(PLUGIN, sample)
+    assert "brain-axial-128" in widget.prior.choices
+    widget.prior.value = "brain-axial-128"
+    widget.device.value = "cpu"
+    widget.quality.value = "preview"
+    widget.samples.value = 4
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: viewer.layers[-1].name.endswith("[preview, synthetic]"), timeout=120_000)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=120_000)
+    qtbot.wait(300)
+    picture(viewer, title.lower())
+    restored, variance = list(viewer.layers)[1 + len(rest) :]
+    record = restored.metadata["brgm"]
+    assert record["prior"]["name"] == "brain-axial-128"
+    assert record["notice"].startswith("Synthetic")
+    assert np.isfinite(restored.data).all()
+    assert (variance.data >= 0).all()
+    if rest:
+        hole = rest[0].data > 0
+        np.testing.assert_array_equal(restored.data[~hole], source.data[~hole])
+        assert not variance.data[~hole].any()
+        assert (variance.data[hole] > 0).mean() > 0.99
+        # nearer to the truth than the mean of the brain is
+        brain = source.data[source.data > 0].mean()
+        error = np.abs(restored.data - source.data)[hole].mean()
+        assert error < np.abs(brain - source.data)[hole].mean()
+    else:
+        blocks = restored.data.reshape(source.data.shape[0], 4, source.data.shape[1], 4).mean(axis=(1, 3))
+        np.testing.assert_allclose(blocks, source.data, atol=0.02)
+
+
 def test_preview_and_cancel_then_run_again(window, qtbot, fake_engine) -> None:
-    fake_engine.pause = 0.02
+    fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     before = list(viewer.layers)
@@ -121,7 +151,7 @@ def test_preview_and_cancel_then_run_again(window, qtbot, fake_engine) -> None:
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     assert viewer.layers[-1].name.endswith("[preview, synthetic]")
     assert viewer.layers.selection.active is before[1]
-    assert widget.progress.maximum() == 100
+    assert widget.progress.maximum() == QUALITY_STEPS["standard"]
     assert "loss" in widget.status.text()
     click(qtbot, widget.run_button)  # disabled: no second run
     assert len(fake_engine.jobs) == 1
@@ -205,7 +235,7 @@ def test_error_in_the_engine_leaves_the_widget_usable(
 
 
 def test_taking_the_widget_away_stops_its_run(window, qtbot, fake_engine) -> None:
-    fake_engine.pause = 0.02
+    fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     click(qtbot, widget.run_button)
@@ -217,7 +247,7 @@ def test_taking_the_widget_away_stops_its_run(window, qtbot, fake_engine) -> Non
 
 
 def test_closing_the_window_stops_its_run(window, qtbot, fake_engine) -> None:
-    fake_engine.pause = 0.02
+    fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     click(qtbot, widget.run_button)
@@ -234,13 +264,13 @@ def test_layers_deleted_during_a_run(window, qtbot, fake_engine) -> None:
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     viewer.layers.clear()
     qtbot.waitUntil(lambda: widget.worker is None, timeout=10_000)
-    assert [layer.name.split("[")[1] for layer in viewer.layers] == ["variance, synthetic]", "restored, synthetic]"]
+    assert [layer.name.split("[")[1] for layer in viewer.layers] == ["restored, synthetic]", "variance, synthetic]"]
 
 
 def test_preferences_are_the_defaults_of_new_widgets(make_napari_viewer, monkeypatch, fake_engine) -> None:
     from napari_brgm.plugin.preferences import Preferences
 
-    monkeypatch.setattr(panel, "preferences", lambda: Preferences(device="cpu", quality="careful"))
+    monkeypatch.setattr(choices, "preferences", lambda: Preferences(device="cpu", quality="careful"))
     viewer = make_napari_viewer()
     widget = InpaintWidget(viewer)
     assert (widget.device.value, widget.quality.value) == ("cpu", "careful")
