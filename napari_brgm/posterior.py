@@ -8,8 +8,8 @@ With sums and lambda_pix = 1 / sigma_pix^2, loss = -2 log p(w | I) + const.
 
 Inference works in coordinates v in which the problem is well scaled; w = mu + T (v0 + P v):
 - prior "gaussian": T is the Cholesky factor of the latents' covariance, so that L_w = |v|^2; P = 1, v0 = 0.
-- the same with a linear part and a linear f: P is the square root of the linear posterior's covariance and v0 its mean, so
-  that for a purely linear generator the posterior of v is N(0, I). This is exact preconditioning: the density is the same.
+- the same with a linear part and a linear f: P is the square root of the linear posterior's covariance and v0 its mean,
+  so that for a purely linear generator the posterior of v is N(0, I). This is exact preconditioning, no other density.
 - prior "diagonal" (the paper's presets): v = w, as published, so that their learning rates mean the same.
 """
 
@@ -43,7 +43,7 @@ class Posterior:
 
     @property
     def linear(self) -> GaussianPosterior | None:
-        """Exact posterior of the generator's linear part in whitened latents u, or None (no linear part, or f is not linear)."""
+        """Exact posterior of the generator's linear part in whitened latents u, or None (no linear part or f)."""
         return cast("GaussianPosterior | None", self.__dict__["linear"])
 
     def _linear_posterior(self) -> GaussianPosterior | None:
@@ -80,7 +80,7 @@ class Posterior:
         return torch.zeros(batch, *self.shape, device=self.prior.latents.mean.device)
 
     def start_std(self) -> Tensor:
-        """(L, D) spread of v before the data are seen; 1 in preconditioned coordinates, where it is the linear answer."""
+        """(L, D) spread of v before the data are seen; 1 where preconditioned, which is the linear answer."""
         if self.settings.prior_density == "diagonal":
             return self.prior.latents.std.expand(self.shape).clone()
         return torch.ones(self.shape, device=self.prior.latents.mean.device)

@@ -41,6 +41,7 @@ class InferenceSettings:
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
     inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
     residual_field: bool = True  # add what the generator cannot draw, given the data, if the prior models it
+    fit_pose: bool = True  # shift and scale of a scan that is not on the generator's own grid
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
     preview_every: int = 10  # steps between previews
 
@@ -75,7 +76,8 @@ PRESETS: dict[str, InferenceSettings] = {
     "reference": InferenceSettings(
         name="reference", latent_space="w+", prior_density="diagonal", reduction="mean", lambda_w=100.0,
         lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, noise="const", start="mean",
-        learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
+        learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), residual_field=False,
+        data_consistency=False,
     ),
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""From a slice in native pixels to a Restoration."""

@@ -4,8 +4,8 @@ Centres, not corners, carry the geometry: native pixel i of an axis lies in fram
 
     p(i) = (i - c_native) * spacing / frame_spacing + c_frame
 
-Where native pixels are finer than the frame's, its image is interpolated linearly; where they are coarser, averaged over
-the native pixel's box. Both are one (N, R) matrix per axis, so the map and its adjoint are exact.
+Where native pixels are finer than the frame's, its image is interpolated linearly; where they are coarser, averaged
+over the native pixel's box. Both are one (N, R) matrix per axis, so the map and its adjoint are exact.
 """
 
 from __future__ import annotations

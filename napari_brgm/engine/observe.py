@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_brgm.corruptions import Compose, Downsample, Mask
 from napari_brgm.engine.frame import Frame, Window, foreground_box
+from napari_brgm.engine.pose import fit_pose
 from napari_brgm.errors import InputError
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.noise import estimate_noise_sigma
@@ -65,7 +66,7 @@ class Problem:
             x = self._consistent(x)
         grey = x.double().cpu().numpy()
         grey = grey[:, 0] if grey.shape[1] == 1 else np.moveaxis(grey, 1, -1)
-        return self.window.from_grey(grey)
+        return np.asarray(self.window.from_grey(grey), dtype=np.float64)
 
     def _consistent(self, x: Tensor) -> Tensor:
         """X + A^+ (y - A x), a few rounds with the bound at black between them (the last word is the data's)."""
@@ -80,11 +81,11 @@ class Problem:
         return x
 
     def keep_measured(self, restored: npt.NDArray[np.floating[Any]]) -> npt.NDArray[Any]:
-        """Put the measured pixels back, bit for bit; the dtype holds both without loss."""
+        """Put the measured pixels back into (..., H, W[, 3]), bit for bit; the dtype holds both without loss."""
         kind = np.result_type(self.image.dtype, np.float32)
         if not self.measured.any():
             return restored.astype(kind)
-        where = self.measured if restored.ndim == 2 else self.measured[..., None]
+        where = self.measured if self.image.ndim == 2 else self.measured[..., None]
         return np.where(where, self.image.astype(kind), restored.astype(kind))
 
 
@@ -95,6 +96,7 @@ def observe(
     *,
     spacing: tuple[float, float] | None = None,
     noise_sigma: float | None = None,
+    pose: bool = True,
 ) -> Problem:
     """State the problem (see engine/restore.py for the parameters).
 
@@ -141,10 +143,16 @@ def observe(
     grey = window.to_grey(np.where(seen if array.ndim == 2 else seen[..., None], array, window.low).astype(np.float64))
     observation = torch.from_numpy(grey).float().to(device)
     observation = observation[None, None] if grey.ndim == 2 else observation.permute(2, 0, 1)[None]
+    observed = torch.from_numpy(seen).to(device, torch.float32)[None, None]
+    if pose and prior.linear_part is not None and corruption.linear and not frame.is_identity:
+        frame = fit_pose(
+            frame, prior.linear_part, observation * observed, lambda g, x: corruption.A(g.to_native(x)) * observed,
+            float(np.hypot(noise, representation)),
+        )  # fmt: skip
     likelihood = Likelihood(
         observation=observation,
         forward_map=lambda x: corruption.A(frame.to_native(x)),
-        observed=torch.from_numpy(seen).to(device, torch.float32)[None, None],
+        observed=observed,
         sigma=float(np.hypot(noise, representation)),
         linear=bool(corruption.linear),
     )
@@ -180,8 +188,8 @@ def _placed(
 ) -> tuple[Frame, list[str]]:  # fmt: skip
     """Where the restored grid lies in the generator frame.
 
-    A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of the
-    head on the box of the mean training image's head.
+    A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of
+    the head on the box of the mean training image's head.
     """
     factor = (fine[0] / plane[0], fine[1] / plane[1])
     own = prior.info.spacing_mm or 1.0

@@ -8,6 +8,7 @@ In-painting returns the measured pixels bit for bit. Super-resolution returns a 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
@@ -142,9 +143,9 @@ def _run(
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
     prior = prior.to(device)
-    problem = observe(image, corruption, prior, spacing=spacing, noise_sigma=noise_sigma)
+    problem = observe(image, corruption, prior, spacing=spacing, noise_sigma=noise_sigma, pose=settings.fit_pose)
     posterior = Posterior(prior, problem.likelihood, settings)
-    total = settings.steps * (2 if method == "vi" else 1)
+    total = settings.steps * (2 if method == "vi" else 1) + math.ceil(samples / _BATCH)
     trace: list[dict[str, Any]] = []
 
     maximum = yield from _reported(maximise(posterior, total), problem, settings, trace)
@@ -153,7 +154,7 @@ def _run(
         fit = fit_gaussian(posterior, spread, generator, done=settings.steps, total=total)
         spread = yield from _reported(fit, problem, settings, trace)
 
-    draws = _draw(posterior, problem, settings, spread, samples, generator)
+    draws = yield from _draw(posterior, problem, spread, samples, generator, total)
     best = spread.mean[None] if method == "vi" else maximum.v
     with torch.no_grad():
         estimate = problem.finish(_completed(posterior, problem, posterior.images(best)), settings.data_consistency)[0]
@@ -168,7 +169,7 @@ def _run(
         estimate=estimate,
         mean=mean,
         variance=variance.astype(np.float32),
-        samples=draws.astype(np.float32),
+        samples=problem.keep_measured(draws).astype(np.float32),
         latents=latents,
         measured=problem.measured,
         trace=trace,
@@ -196,13 +197,18 @@ def _reported(inference: Any, problem: Problem, settings: InferenceSettings, tra
 
 
 def _draw(
-    posterior: Posterior, problem: Problem, settings: InferenceSettings, spread: Gaussian, samples: int,
-    generator: torch.Generator,
-) -> npt.NDArray[Any]:  # fmt: skip
-    """Posterior draws (S, H, W) in the scan's units, each consistent with the data."""
+    posterior: Posterior, problem: Problem, spread: Gaussian, samples: int, generator: torch.Generator, total: int
+) -> Generator[Step, None, npt.NDArray[Any]]:
+    """Posterior draws (S, H, W) in the scan's units, each consistent with the data; a Step for each batch."""
+    batches = torch.split(spread.sample(samples, generator), _BATCH)
+    images = []
+    for i, part in enumerate(batches):
+        with torch.no_grad():
+            images.append(posterior.images(part))
+        yield Step("samples", total - len(batches) + i + 1, total, math.nan)
     with torch.no_grad():
-        images = torch.cat([posterior.images(part) for part in spread.sample(samples, generator).split(_BATCH)])
-        return problem.finish(_completed(posterior, problem, images, generator), settings.data_consistency)
+        completed = _completed(posterior, problem, torch.cat(images), generator)
+        return problem.finish(completed, posterior.settings.data_consistency)
 
 
 def _completed(

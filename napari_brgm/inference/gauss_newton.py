@@ -26,8 +26,8 @@ PROBES = 24
 def gaussian_at(posterior: Posterior, v: Tensor, generator: torch.Generator) -> Gaussian:
     """N(v, diag) at the MAP coordinates v (1, L, D).
 
-    Where the linear part preconditions the problem, its exact posterior covariance (std 1 in v) is taken as it is: it knows
-    the correlations that a diagonal estimate would lose.
+    Where the linear part preconditions the problem, its exact posterior covariance (std 1 in v) is taken as it is: it
+    knows the correlations that a diagonal estimate would lose.
     """
     if posterior.linear is not None:
         return Gaussian(v[0].detach(), posterior.start_std())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from napari_brgm.inference.adam import Adam
 from napari_brgm.inference.step import Step
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def learning_rate(iteration: int, steps: int, peak: float, schedule: str) -> flo
 
 
 def maximise(posterior: Posterior, total: int | None = None) -> Generator[tuple[Step, Tensor], None, Maximum]:
-    """Minimise the loss of ``posterior``; yields each step with the current image (1, C, R, R), returns the best point seen.
+    """Minimise the loss of ``posterior``; yields each step with its image (1, C, R, R), returns the best point seen.
 
     Parameters
     ----------
@@ -56,15 +57,11 @@ def maximise(posterior: Posterior, total: int | None = None) -> Generator[tuple[
     """
     settings = posterior.settings
     v = posterior.start().requires_grad_(True)
-    optimiser = torch.optim.Adam([v], lr=settings.learning_rate)
+    optimiser = Adam([v])
     best, best_loss = v.detach().clone(), math.inf
     for iteration in range(settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(iteration, settings.steps, settings.learning_rate, settings.schedule)
         terms, images = posterior.terms(v)
         loss = torch.stack(list(terms.values())).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         if value < best_loss:
             best, best_loss = v.detach().clone(), value
@@ -72,5 +69,5 @@ def maximise(posterior: Posterior, total: int | None = None) -> Generator[tuple[
             Step("map", iteration + 1, total or settings.steps, value, {k: t.sum().item() for k, t in terms.items()}),
             images.detach(),
         )
-        optimiser.step()
+        optimiser.step(loss, learning_rate(iteration, settings.steps, settings.learning_rate, settings.schedule))
     return Maximum(best, best_loss)

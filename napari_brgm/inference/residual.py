@@ -41,8 +41,8 @@ def complete(
     noise : float
         Measurement noise of an observed pixel, grey levels, above 0.
     generator : torch.Generator or None
-        None adds the mean of e given y; else each image gets a draw of its own, centred over the batch so that the mean of
-        the draws is not noise.
+        None adds the mean of e given y; else each image gets a draw of its own, centred over the batch so that the mean
+        of the draws is not noise.
     """
     shape = images.shape
     drawn: Tensor | float = 0.0

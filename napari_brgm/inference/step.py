@@ -19,13 +19,14 @@ class Step:
     Attributes
     ----------
     phase : str
-        'map' or 'vi'.
+        'map', 'vi' or 'samples' (drawing; the loss is then nan).
     iteration, total : int
-        1-based number of this step and the number of steps of the whole run (both phases).
+        1-based number of this step and the number of steps of the whole run (all phases).
     loss : float
         Value of the objective, dimensionless (a negative log density up to a constant).
     terms : dict[str, float]
-        The weighted terms that sum to ``loss``, named as in the paper: 'w', 'colinear', 'pixel', 'perceptual', 'entropy'.
+        The weighted terms that sum to ``loss``, named as in the paper: 'w', 'colinear', 'pixel', 'perceptual',
+        'entropy', 'spread'.
     preview : (H, W) ndarray or None
         Current estimate on the result's grid in the scan's units, every few steps.
     """

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_brgm.inference.adam import Adam
 from napari_brgm.inference.maximum import learning_rate
 from napari_brgm.inference.step import Step
 
@@ -46,11 +47,14 @@ class Gaussian:
         """
         noise = torch.randn(n, *self.mean.shape, generator=generator)
         noise = (noise - noise.mean(dim=0)) * (n / (n - 1)) ** 0.5
-        return self.mean + self.std * noise.to(self.mean)
+        draws: Tensor = self.mean + self.std * noise.to(self.mean)
+        return draws
 
 
 def _inverse_softplus(value: Tensor) -> Tensor:
-    return value + torch.log(-torch.expm1(-value))
+    """Softplus backwards, elementwise."""
+    inverse: Tensor = value + torch.log(-torch.expm1(-value))
+    return inverse
 
 
 def fit_gaussian(
@@ -83,12 +87,10 @@ def fit_gaussian(
     total = total or done + steps
     m = start.mean.clone().requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
-    optimiser = torch.optim.Adam([m, rho], lr=settings.learning_rate, betas=(0.9, 0.99))
+    optimiser = Adam([m, rho], betas=(0.9, 0.99))
     kept: list[tuple[Tensor, Tensor]] = []
     pairs = math.ceil(settings.vi_samples_per_step / 2)
     for iteration in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(iteration, steps, settings.learning_rate, settings.schedule)
         s = F.softplus(rho)
         half = torch.randn(pairs, *m.shape, generator=generator).to(m)
         noise = torch.cat([half, -half])[: settings.vi_samples_per_step]  # antithetic: odd terms cancel
@@ -99,9 +101,7 @@ def fit_gaussian(
             alpha, beta = settings.inverse_gamma
             parts["spread"] = ((alpha + 1) * s.log() + beta / s).sum()
         loss = torch.stack(list(parts.values())).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.step(loss, learning_rate(iteration, steps, settings.learning_rate, settings.schedule))
         if iteration >= steps - max(1, steps // 4):
             kept.append((m.detach().clone(), F.softplus(rho.detach())))
         yield (

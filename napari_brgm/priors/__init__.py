@@ -1,0 +1,1 @@
+"""Priors: generators with the density of their latents."""

@@ -40,11 +40,12 @@ class GaussianPosterior:
 
     @property
     def covariance(self) -> Tensor:  # (K, K)
-        return torch.cholesky_inverse(torch.linalg.cholesky(self.precision))
+        covariance: Tensor = torch.cholesky_inverse(torch.linalg.cholesky(self.precision))
+        return covariance
 
     @property
     def mean_field_std(self) -> Tensor:
-        """(K,) standard deviations of the best diagonal Gaussian in KL(q || p): 1 / sqrt of the precision's diagonal."""
+        """(K,) standard deviations of the best diagonal q in KL(q || p): 1 / sqrt of the precision's diagonal."""
         return self.precision.diagonal().rsqrt()
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -52,7 +53,8 @@ class GaussianPosterior:
         factor = torch.linalg.cholesky(self.precision)  # precision = F F'
         noise = torch.randn(len(self.mean), n, generator=generator, dtype=torch.float64)
         noise = noise.to(factor)
-        return self.mean + torch.linalg.solve_triangular(factor.T, noise, upper=True).T
+        deviations: Tensor = torch.linalg.solve_triangular(factor.T, noise, upper=True)
+        return self.mean + deviations.T
 
 
 def _components(centred: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,8 +109,8 @@ class LinearGaussian:
     ) -> LinearGaussian:
         """Fit to images (N, C, R, R) in [-1, 1] by the eigenvectors of their (N, N) Gram matrix.
 
-        ``mirror`` adds the left-right reflection of every image (for anatomy that is symmetric): the components are then
-        even or odd, and are found separately.
+        ``mirror`` adds the left-right reflection of every image (for anatomy that is symmetric): the components are
+        then even or odd, and are found separately.
 
         Raises
         ------
@@ -149,7 +151,8 @@ class LinearGaussian:
         flat = self.basis.flatten(1)
         gram = flat @ flat.T
         right = flat @ (images - self.mean).flatten(1).T
-        return torch.linalg.solve(gram, right).T
+        latents: Tensor = torch.linalg.solve(gram, right).T
+        return latents
 
     def posterior(self, observation: Tensor, linear_map: LinearMap, noise_variance: float) -> GaussianPosterior:
         """Exact posterior of w given y = A G(w) + N(0, noise_variance).

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.linear_gaussian import LinearGaussian
     from napari_brgm.priors.residual_field import ResidualField
-    from napari_brgm.priors.stylegan2 import NoiseMode
+    from napari_brgm.priors.stylegan2_layers import NoiseMode
 
 __all__ = ["LatentStatistics", "Prior", "PriorInfo"]
 
@@ -41,7 +41,8 @@ class LatentStatistics:
         """Cholesky factor of the covariance, regularised by 1e-6 of its mean variance so that rank gaps do no harm."""
         ridge = 1e-6 * self.covariance.diagonal().mean() + 1e-12
         eye = torch.eye(len(self.mean), dtype=torch.float64, device=self.mean.device)
-        return torch.linalg.cholesky(self.covariance.double() + ridge * eye).to(self.mean.dtype)
+        factor: Tensor = torch.linalg.cholesky(self.covariance.double() + ridge * eye)
+        return factor.to(self.mean.dtype)
 
     @classmethod
     def standard(cls, size: int) -> LatentStatistics:

@@ -2,8 +2,8 @@
 
     x = G(w) + e,   e ~ N(0, S R S),   S = diag(std map),  R = stationary correlation
 
-The std map says where (cortex, rims), the correlation how far (a few pixels). Estimated from slices of subjects that the
-generator's linear part was not fitted to. It is the representation error of generative priors, put to use: it lets
+The std map says where (cortex, rims), the correlation how far (a few pixels). Estimated from slices of subjects that
+the generator's linear part was not fitted to. It is the representation error of generative priors, put to use: it lets
 measured pixels speak for their neighbours, and it belongs in the posterior variance.
 
 Source: Gaussian random field regression (kriging; Rasmussen and Williams, "Gaussian Processes for Machine Learning",
@@ -62,7 +62,7 @@ class ResidualField:
 
     @classmethod
     def fit(cls, residuals: Tensor, reach: float = 12.0) -> ResidualField:
-        """Estimate from residuals (N, 1, R, R) in grey levels; the correlation is tapered to nothing over ``reach`` pixels."""
+        """Estimate from residuals (N, 1, R, R) in grey levels; the correlation is tapered over ``reach`` pixels."""
         size = residuals.shape[-1]
         power = residuals.square().mean(dim=0, keepdim=True)  # (1, 1, R, R)
         std = F.avg_pool2d(power.sqrt(), 5, 1, 2)[0, 0]

@@ -6,11 +6,8 @@
     image = sum over resolutions of upsampled torgb(x)  ('skip'), or the last torgb ('resnet')
 
 Sources: Karras et al., "A Style-Based Generator Architecture" (arXiv 1812.04948), "Analyzing and Improving the Image
-Quality of StyleGAN" (arXiv 1912.04958, Sec. 2 for (de)modulation, Fig. 7 for the architectures). The parameter names are
-those of the published weight files, so that a state dict loads as it is.
-
-A style-modulated convolution is evaluated by scaling activations, not weights (1912.04958, Sec. 2.2, Eq. 1-3):
-conv(x; w * s) / norm == conv(x * s; w) / norm, so that a batch of samples shares one ordinary convolution.
+Quality of StyleGAN" (arXiv 1912.04958, Sec. 2 for (de)modulation, Fig. 7 for the architectures). The parameter names
+are those of the published weight files, so that a state dict loads as it is.
 """
 
 from __future__ import annotations
@@ -23,29 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.stylegan2_layers import FIR, GAIN, Dense, Inject, NoiseMode, Skip, StyledConv, ToRGB, upsample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
-NoiseMode = Literal["const", "none", "random"]
 Architecture = Literal["skip", "resnet"]
-
-_FIR = (1.0, 3.0, 3.0, 1.0)  # the only resampling filter used by published nets
-_GAIN = math.sqrt(2.0)  # of the leaky ReLU
-
-
-class Dense(nn.Module):
-    """Fully connected layer with equalised learning rate: ``x W' * (lr / sqrt(in)) + b * lr``."""
-
-    def __init__(self, in_features: int, out_features: int, lr: float = 1.0, bias_init: float = 0.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr)
-        self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
-        self.lr = lr
-
-    def forward(self, x: Tensor) -> Tensor:  # (B, in) -> (B, out)
-        weight = self.weight * (self.lr / math.sqrt(self.weight.shape[1]))
-        return F.linear(x, weight, self.bias * self.lr)
 
 
 class Mapping(nn.Module):
@@ -64,102 +44,12 @@ class Mapping(nn.Module):
         """Map z (B, z_dim), any scale, to ws (B, num_ws, w_dim); ``psi`` pulls the first ``cutoff`` ws to w_avg."""
         x = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()  # (B, z)
         for i in range(self.num_layers):
-            x = F.leaky_relu(getattr(self, f"fc{i}")(x), 0.2) * _GAIN  # (B, w)
+            x = F.leaky_relu(getattr(self, f"fc{i}")(x), 0.2) * GAIN  # (B, w)
         ws = x[:, None].repeat(1, self.num_ws, 1)  # (B, L, w)
         if truncation_psi != 1.0:
             cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
             ws[:, :cut] = self.w_avg + truncation_psi * (ws[:, :cut] - self.w_avg)
         return ws
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Double the size of x (B, C, H, W): zero insertion, then the FIR [1, 3, 3, 1] / 8 per axis with gain 4."""
-    channels = x.shape[1]
-    fir = torch.tensor(_FIR, dtype=x.dtype, device=x.device) / 4
-    kernel = torch.outer(fir, fir).expand(channels, 1, 4, 4)
-    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
-
-
-def _smooth(x: Tensor) -> Tensor:
-    """FIR [1, 3, 3, 1] / 4 per axis of x (B, C, 2r + 1, 2r + 1) -> (B, C, 2r, 2r), zeros outside."""
-    x = F.pad(x, (1, 1, 1, 1))
-    x = (x[:, :, :-3] + x[:, :, 3:]).add_(x[:, :, 1:-2] + x[:, :, 2:-1], alpha=3.0)
-    return (x[..., :-3] + x[..., 3:]).add_(x[..., 1:-2] + x[..., 2:-1], alpha=3.0).mul_(1 / 16)
-
-
-class StyledConv(nn.Module):
-    """Modulated, demodulated 3x3 convolution with noise, bias and leaky ReLU; ``up`` doubles the size."""
-
-    noise_const: Tensor
-
-    def __init__(self, in_ch: int, out_ch: int, w_dim: int, resolution: int, up: bool, clamp: float | None) -> None:
-        super().__init__()
-        self.resolution, self.up, self.clamp = resolution, up, clamp
-        self.weight = nn.Parameter(torch.randn(out_ch, in_ch, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(out_ch))
-        self.affine = Dense(w_dim, in_ch, bias_init=1.0)
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-
-    def forward(self, x: Tensor, w: Tensor, noise: NoiseMode, gain: float = 1.0) -> Tensor:
-        s = self.affine(w)  # (B, I)
-        power = self.weight.square().sum(dim=(2, 3))  # (O, I)
-        demod = (s.square() @ power.T + 1e-8).rsqrt()  # (B, O)
-        x = x * s[:, :, None, None].to(x.dtype)  # (B, I, h, w)
-        weight = self.weight.to(x.dtype)
-        if self.up:
-            x = _smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
-        else:
-            x = F.conv2d(x, weight, padding=1)
-        x = x * demod[:, :, None, None].to(x.dtype)  # (B, O, r, r)
-        if noise == "const":
-            x = x + (self.noise_const * self.noise_strength).to(x.dtype)
-        elif noise == "random":
-            field = torch.randn(len(x), 1, self.resolution, self.resolution, device=x.device)
-            x = x + (field * self.noise_strength).to(x.dtype)
-        x = F.leaky_relu(x + self.bias[:, None, None].to(x.dtype), 0.2) * (_GAIN * gain)
-        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
-
-
-class ToRGB(nn.Module):
-    """1x1 modulated convolution to image channels, no demodulation; styles carry the gain 1 / sqrt(fan-in)."""
-
-    def __init__(self, in_ch: int, channels: int, w_dim: int, clamp: float | None) -> None:
-        super().__init__()
-        self.clamp = clamp
-        self.weight = nn.Parameter(torch.randn(channels, in_ch, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.affine = Dense(w_dim, in_ch, bias_init=1.0)
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # (B, I, r, r) -> (B, C, r, r) float32
-        s = self.affine(w) / math.sqrt(self.weight.shape[1])  # (B, I)
-        x = F.conv2d(x * s[:, :, None, None].to(x.dtype), self.weight.to(x.dtype))
-        x = x.float() + self.bias[:, None, None]
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-
-class Skip(nn.Module):
-    """Residual path of the 'resnet' architecture: 1x1 convolution and up-sampling, gain 1 / sqrt(2)."""
-
-    def __init__(self, in_ch: int, out_ch: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_ch, in_ch, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.to(x.dtype) * (math.sqrt(0.5) / math.sqrt(self.weight.shape[1]))
-        return upsample(F.conv2d(x, weight))
-
-
-class Inject(nn.Module):
-    """Ours: a spatial latent. Patches of a base image (B, C, R, R) become features at resolution r by a 1x1 convolution."""
-
-    def __init__(self, channels: int, out_ch: int, patch: int) -> None:
-        super().__init__()
-        self.patch = patch
-        self.weight = nn.Parameter(torch.randn(out_ch, channels * patch**2, 1, 1) / patch)
-
-    def forward(self, base: Tensor) -> Tensor:  # (B, C, R, R) -> (B, O, r, r)
-        return F.conv2d(F.pixel_unshuffle(base, self.patch), self.weight)
 
 
 class Block(nn.Module):
@@ -207,8 +97,8 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """ws (B, num_ws, w_dim) -> image (B, channels, resolution, resolution), nominally in [-1, 1].
 
-    With ``inject``, the network refines a base image (B, channels, resolution, resolution): it reads its patches at every
-    resolution, and the caller adds the result to it.
+    With ``inject``, the network refines a base image (B, channels, resolution, resolution): it reads its patches at
+    every resolution, and the caller adds the result to it.
     """
 
     def __init__(
@@ -249,7 +139,7 @@ class Synthesis(nn.Module):
             ) from error
         if sorted(widths) != [first * 2**i for i in range(len(widths))]:
             raise WeightsError(f"resolutions {sorted(widths)} in the weights do not double from block to block")
-        fir = torch.outer(torch.tensor(_FIR), torch.tensor(_FIR)) / 64
+        fir = torch.outer(torch.tensor(FIR), torch.tensor(FIR)) / 64
         for name, value in weights.items():
             if name.endswith("resample_filter") and not (
                 value.shape == fir.shape and torch.allclose(value.float().cpu(), fir, atol=1e-3)

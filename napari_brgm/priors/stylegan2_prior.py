@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.linear_gaussian import LinearGaussian
     from napari_brgm.priors.residual_field import ResidualField
-    from napari_brgm.priors.stylegan2 import Mapping, NoiseMode, StyleGAN2, Synthesis
+    from napari_brgm.priors.stylegan2 import Mapping, StyleGAN2, Synthesis
+    from napari_brgm.priors.stylegan2_layers import NoiseMode
 
 __all__ = ["LATENT_SAMPLES", "StyleGAN2Prior", "mapped_statistics"]
 
@@ -34,7 +35,7 @@ def mapped_statistics(mapping: Mapping, samples: int = LATENT_SAMPLES, seed: int
     z = torch.randn(samples, mapping.z_dim, generator=torch.Generator().manual_seed(seed))
     device = mapping.w_avg.device
     with torch.no_grad():
-        found = torch.cat([mapping(part.to(device))[:, 0] for part in z.split(1000)])
+        found = torch.cat([mapping(part.to(device))[:, 0] for part in torch.split(z, 1000)])
     return LatentStatistics.of(found)
 
 
@@ -81,7 +82,7 @@ class StyleGAN2Prior:
 
     @classmethod
     def of_network(cls, net: StyleGAN2, info: PriorInfo) -> StyleGAN2Prior:
-        """A published network with the statistics of 10,000 mapped z."""
+        """Wrap a published network with the statistics of 10,000 mapped z."""
         return cls(net.synthesis, mapped_statistics(net.mapping), info, mapping=net.mapping)
 
     @property
@@ -123,10 +124,10 @@ class StyleGAN2Prior:
                 u = torch.randn(n, self.w_dim, generator=generator).to(device)
                 w = self.latents.mean + u @ self.latents.factor.T
                 ws = w[:, None].expand(-1, self.num_ws, -1)
-            return torch.cat([self.synthesize(part) for part in ws.split(8)])
+            return torch.cat([self.synthesize(part) for part in torch.split(ws, 8)])
 
     def to(self, device: torch.device | str) -> StyleGAN2Prior:
-        """A copy on ``device`` (the same object if it is there already)."""
+        """Copy to ``device`` (the same object if it is there already)."""
         if self.latents.mean.device == torch.device(device):
             return self
         return StyleGAN2Prior(

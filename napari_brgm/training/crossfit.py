@@ -1,8 +1,9 @@
 """Cross-fitted latents: what the linear posterior says of slices it was not fitted to.
 
 A linear-Gaussian model restores the subjects it was fitted to better than new ones. A network trained to refine its
-estimates would learn from errors that are too small. So each fold of subjects is restored by a model fitted to the other
-folds, under random corruptions and noise levels, and the estimate is written in the coordinates of the model that ships.
+estimates would learn from errors that are too small. So each fold of subjects is restored by a model fitted to the
+other folds, under random corruptions and noise levels, and the estimate is written in the coordinates of the model that
+ships.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _random_observation(size: int, generator: torch.Generator):  # type: ignore[
 def crossfit(
     images: Tensor, subjects: Tensor, model: LinearGaussian, *, folds: int = 5, corruptions: int = 32, seed: int = 0
 ) -> CrossFit:
-    """Latents of ``images`` (N, 1, R, R) in [-1, 1] and of their mirror images, estimated across ``folds`` of subjects."""
+    """Latents of ``images`` (N, 1, R, R) in [-1, 1] and of their mirror images, across ``folds`` of subjects."""
     generator = torch.Generator().manual_seed(seed)
     fold_of = torch.randperm(int(subjects.max()) + 1, generator=generator)[subjects] % folds
     n, size = len(images), images.shape[-1]

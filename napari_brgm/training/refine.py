@@ -143,7 +143,7 @@ def refine(
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate
         optimiser.zero_grad(set_to_none=True)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         shown += settings.batch
         keep = 0.5 ** (settings.batch / min(settings.ema_images, 0.1 * shown + 1))
