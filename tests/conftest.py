@@ -1,10 +1,22 @@
-"""What all tests share: the folder of real scans."""
+"""What all tests share: the folder of real scans, and small priors."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.prior import PriorInfo
+from napari_brgm.priors.stylegan2 import StyleGAN2
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +26,48 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real scans in ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smooth_images() -> Callable[..., torch.Tensor]:
+    """``draw(n, size, seed)``: random smooth images (n, 1, size, size) in [-1, 1] round a bright disc."""
+
+    def draw(n: int, size: int, seed: int = 0) -> torch.Tensor:
+        white = torch.randn(n, 1, size, size, generator=torch.Generator().manual_seed(seed))
+        frequency = torch.fft.fftfreq(size) * size
+        radius = frequency[:, None].square() + frequency[None].square()
+        smooth = torch.fft.ifft2(torch.fft.fft2(white) * torch.exp(-radius / 8)).real
+        axis = torch.linspace(-1, 1, size)
+        disc = torch.sigmoid(8 * (0.7 - (axis[:, None].square() + axis[None].square()).sqrt()))
+        return (disc * (1.1 + 0.25 * smooth / smooth.std()) - 0.8).clamp(-1, 1)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def linear_prior(smooth_images: Callable[..., torch.Tensor]) -> LinearGaussian:
+    """Probabilistic PCA of 24 px images with 12 components: its posterior is known exactly."""
+    info = PriorInfo("toy-24", modality="MR", plane="axial", spacing_mm=1.5, representation_sigma=6.0)
+    return LinearGaussian.fit(smooth_images(60, 24), 12, info)
+
+
+@pytest.fixture(scope="session")
+def parity() -> Callable[[str], tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
+    """``parity(name)``: weights of a random StyleGAN2, and what an independent implementation computes from them."""
+
+    @cache
+    def read(name: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        tensors = load_file(Path(__file__).parent / "fixtures" / f"stylegan2_parity_{name}.safetensors")
+        weights = {k.removeprefix("weights."): v for k, v in tensors.items() if k.startswith("weights.")}
+        return weights, {k.removeprefix("case."): v for k, v in tensors.items() if k.startswith("case.")}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def random_stylegan2(
+    parity: Callable[[str], tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]],
+) -> StyleGAN2Prior:
+    """A prior of 32 px with random weights: curved, but without any meaning."""
+    net = StyleGAN2.from_state_dict(parity("32_gray")[0])
+    return StyleGAN2Prior.of_network(net, PriorInfo("random-32", spacing_mm=1.0, representation_sigma=5.0))

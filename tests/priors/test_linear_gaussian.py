@@ -1,0 +1,124 @@
+"""The linear-Gaussian prior is probabilistic PCA, and its posterior is the Gaussian conditional in pixel space."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from napari_brgm.errors import InputError
+from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.prior import Prior
+
+SIGMA = 0.2
+
+
+def pca(images: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (P,), covariance (P, P) of the leading components, mean variance of a pixel outside them; by SVD."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    _, s, vt = np.linalg.svd(flat - mean, full_matrices=False)
+    power = s**2 / len(flat)
+    kept = (vt[:components].T * power[:components]) @ vt[:components]
+    return mean, kept, power[components:].sum() / (flat.shape[1] - components)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_fit_is_pca(smooth_images, mirror):
+    """Catches components of the wrong scale, a wrong noise variance, and a mirror that leaks between even and odd."""
+    images = smooth_images(20, 8, seed=3)
+    found = LinearGaussian.fit(images, 5, mirror=mirror)
+    whole = torch.cat([images, images.flip(-1)]) if mirror else images
+    mean, covariance, noise = pca(whole.numpy(), 5)
+    np.testing.assert_allclose(found.mean.flatten(), mean, atol=1e-5)
+    basis = found.basis.flatten(1).double().numpy()
+    np.testing.assert_allclose(basis.T @ basis, covariance, atol=1e-4 * np.abs(covariance).max())
+    assert found.noise_variance == pytest.approx(noise, rel=1e-3)
+    assert found.info.representation_sigma == pytest.approx(127.5 * noise**0.5, rel=1e-3)
+
+
+def test_mirrored_components_are_even_or_odd(smooth_images):
+    basis = LinearGaussian.fit(smooth_images(20, 8, seed=3), 6, mirror=True).basis
+    for component in basis:
+        parity = min((component - s * component.flip(-1)).norm() for s in (1, -1)) / component.norm()
+        assert parity < 1e-3
+
+
+def test_too_many_components_are_refused(smooth_images):
+    with pytest.raises(InputError, match="20 images cannot give 20 components"):
+        LinearGaussian.fit(smooth_images(20, 8), 20)
+
+
+def double(prior: LinearGaussian) -> LinearGaussian:
+    return LinearGaussian(prior.mean.double(), prior.basis.double(), prior.noise_variance)
+
+
+def shrink(x: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool2d(x, 3)
+
+
+def left_part(x: torch.Tensor) -> torch.Tensor:
+    return x[..., :9]
+
+
+def test_posterior_is_the_gaussian_conditional_of_the_pixels(linear_prior):
+    """mean + C A' (A C A' + s^2)^-1 (y - A mean) and C - C A' (...)^-1 A C, by dense matrices."""
+    prior = double(linear_prior)
+    pixels = prior.mean.numel()
+    a = shrink(torch.eye(pixels, dtype=torch.float64).reshape(pixels, 1, 24, 24)).flatten(1).T.numpy()  # (M, P)
+    basis, mean = prior.basis.flatten(1).numpy(), prior.mean.flatten().numpy()
+    c = basis.T @ basis
+    y = shrink(prior.sample(1, seed=4).double()) + 0.1
+    gain = c @ a.T @ np.linalg.inv(a @ c @ a.T + SIGMA**2 * np.eye(len(a)))
+    found = prior.posterior(y, shrink, SIGMA**2)
+    wanted = mean + gain @ (y.flatten().numpy() - a @ mean)
+    np.testing.assert_allclose(prior.posterior_mean(y, shrink, SIGMA**2).flatten(), wanted, atol=1e-6)
+    np.testing.assert_allclose(basis.T @ found.covariance.numpy() @ basis, c - gain @ a @ c, atol=1e-6)
+
+
+def test_mean_field_std_minimises_the_divergence(linear_prior):
+    """Catches marginal standard deviations, sqrt(diag(covariance)), in place of the best diagonal Gaussian's."""
+    found = linear_prior.posterior(left_part(linear_prior.sample(1, seed=4)), left_part, SIGMA**2)
+
+    def divergence(std: torch.Tensor) -> float:  # KL(N(mean, diag std^2) || posterior) without constants
+        return float(0.5 * (found.precision.diagonal() * std.square()).sum() - std.log().sum())
+
+    best = found.mean_field_std
+    for k in range(len(best)):
+        for factor in (0.95, 1.05):
+            other = best.clone()
+            other[k] *= factor
+            assert divergence(other) > divergence(best)
+    assert (found.covariance.diagonal().sqrt() > best * 1.01).any()  # they differ here
+
+
+def test_draws_have_the_posterior_covariance(linear_prior):
+    """Catches a transposed Cholesky factor: right variances in total, wrong directions."""
+    found = linear_prior.posterior(shrink(linear_prior.sample(1, seed=4)), shrink, SIGMA**2)
+    draws = found.sample(40_000, torch.Generator().manual_seed(0))
+    scale = found.covariance.norm()
+    assert (torch.cov(draws.T) - found.covariance).norm() < 0.03 * scale
+    assert ((draws.mean(dim=0) - found.mean) / found.covariance.diagonal().sqrt()).abs().max() < 0.03
+
+
+def test_more_noise_moves_the_posterior_to_the_prior(linear_prior):
+    y = shrink(linear_prior.sample(1, seed=4))
+    means, spreads = [], []
+    for sigma in (0.1, 0.4, 1.6, 1e4):
+        found = linear_prior.posterior(y, shrink, sigma**2)
+        means.append(float(found.mean.norm()))
+        spreads.append(float(found.covariance.trace()))
+    assert means == sorted(means, reverse=True) and spreads == sorted(spreads)
+    assert means[-1] < 1e-3 and spreads[-1] == pytest.approx(12, rel=1e-3)
+    with pytest.raises(InputError, match="noise_variance"):
+        linear_prior.posterior(y, shrink, 0.0)
+
+
+def test_encode_undoes_synthesis_and_it_is_a_prior(linear_prior):
+    w = torch.randn(3, 12, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(linear_prior.encode(linear_prior.synthesize(w[:, None])), w, atol=1e-3, rtol=0)
+    assert isinstance(linear_prior, Prior) and linear_prior.linear_part is linear_prior
+    covariance = torch.cov(linear_prior.sample(4000, seed=1).flatten(1).T)
+    flat = linear_prior.basis.flatten(1)
+    assert (covariance - flat.T @ flat).norm() < 0.1 * covariance.norm()
