@@ -30,7 +30,8 @@ class InferenceSettings:
     lambda_pixel: float | None = (
         None  # per grey level squared; None: 1 / (noise^2 + representation^2) of scan and prior
     )
-    lambda_perceptual: float = 0.0
+    lambda_perceptual: float = 0.0  # BRGM Eq. 6
+    features: Literal["auto", "lpips", "encoder"] = "auto"  # phi: VGG16 if its backbone is on disk, else the encoder
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
     start: Literal["mean", "linear"] = (
         "linear"  # linear: exact posterior mean of the generator's linear part if it has one
@@ -54,14 +55,16 @@ class InferenceSettings:
             raise InputError(f"lambda_pixel must be above 0, got {self.lambda_pixel}")
         if self.vi_samples_per_step < 1:
             raise InputError(f"vi_samples_per_step must be at least 1, got {self.vi_samples_per_step}")
+        if self.preview_every < 1:
+            raise InputError(f"preview_every must be at least 1, got {self.preview_every}")
 
     def but(self, **changes: Any) -> InferenceSettings:
         """A copy with these fields changed."""
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Fields as plain values, for provenance."""
-        return asdict(self)
+        """Fields as plain values that JSON gives back as they are, for provenance."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 PRESETS: dict[str, InferenceSettings] = {

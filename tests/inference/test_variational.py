@@ -1,0 +1,117 @@
+"""Variational inference: the best diagonal Gaussian where it is known, and a spread that comes from the data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from napari_brgm.inference import Gaussian, fit_gaussian
+from napari_brgm.settings import PRESETS
+
+
+def fitted(exact, finish, steps=500, seed=0):
+    posterior = exact.posterior
+    start = Gaussian(posterior.start()[0], posterior.start_std())
+    return finish(fit_gaussian(posterior, start, torch.Generator().manual_seed(seed), steps=steps))
+
+
+@pytest.mark.parametrize("kind", ["mask", "downsample", "blur"])
+@pytest.mark.parametrize("sigma", [25.0, 100.0])
+def test_the_best_diagonal_gaussian_is_found(linear_problem, finish, kind, sigma):
+    """Std 1 / sqrt(diag precision) within 5 %: a missing entropy, a factor 2 or the initial spread would all fail."""
+    exact = linear_problem(kind, sigma, vi_samples_per_step=128)
+    _, q = fitted(exact, finish)
+    assert q.mean.shape == q.std.shape == (1, 12)
+    assert (q.mean[0].double() - exact.mean).norm() < 0.02 * exact.mean.norm()
+    torch.testing.assert_close(q.std[0].double(), exact.mean_field_std, rtol=0.05, atol=0)
+
+
+def test_more_noise_widens_the_posterior(linear_problem, finish):
+    narrow, wide = (fitted(linear_problem("mask", sigma), finish, 200)[1] for sigma in (25.0, 100.0))
+    assert (wide.std > narrow.std).all() and wide.std[0, 0] > 2 * narrow.std[0, 0]
+    assert wide.mean.norm() < narrow.mean.norm()
+
+
+@pytest.mark.parametrize("kind", ["mask", "blur"])
+def test_preconditioned_posterior_is_standard_normal(linear_problem, finish, kind):
+    """q(v) = N(0, I) in the coordinates of start='linear'; a diagonal q there is the full covariance in w."""
+    exact = linear_problem(kind, start="linear", vi_samples_per_step=128)
+    wrong = Gaussian(torch.full((1, 12), 0.5), torch.full((1, 12), 0.4))
+    _, q = finish(fit_gaussian(exact.posterior, wrong, torch.Generator().manual_seed(0), steps=300))
+    assert q.mean.abs().max() < 0.05
+    torch.testing.assert_close(q.std, torch.ones(1, 12), rtol=0.05, atol=0)
+
+
+def paper_spread(linear_problem, finish, sigma: float) -> torch.Tensor:
+    paper = PRESETS["paper"]
+    changes = {k: v for k, v in paper.as_dict().items() if k not in ("lambda_pixel", "steps", "learning_rate")}
+    exact = linear_problem("mask", sigma, **changes, lambda_pixel=None, learning_rate=0.02)
+    return fitted(exact, finish, 300)[1].std[0]
+
+
+def test_the_paper_preset_has_the_entropy(linear_problem, finish):
+    """The released code lacks it: its spread comes from the inverse gamma alone and ignores the data."""
+    sharp, vague = paper_spread(linear_problem, finish, 25.0), paper_spread(linear_problem, finish, 200.0)
+    assert (vague > 1.2 * sharp).sum() >= 6
+    assert (vague > 0.99 * sharp).all()
+
+
+def test_inverse_gamma_is_a_term_and_enters_the_optimum(linear_problem, finish):
+    """alpha log s + beta / s + p s^2 / 2, p the precision, has its minimum where p s^3 + alpha s = beta."""
+    alpha, beta = 0.1, 0.95
+    exact = linear_problem("mask", 25.0, inverse_gamma=(alpha, beta), vi_samples_per_step=128)
+    yielded, q = fitted(exact, finish)
+    assert set(yielded[0][0].terms) == {"w", "pixel", "entropy", "spread"}
+    s, p = q.std[0].double(), exact.precision.diagonal()
+    torch.testing.assert_close(p * s**3 + alpha * s, torch.full_like(s, beta), rtol=0.15, atol=0)
+
+
+def test_steps_report_the_terms_they_sum(linear_problem, finish):
+    exact = linear_problem("mask")
+    start = Gaussian(exact.posterior.start()[0], exact.posterior.start_std())
+    run = fit_gaussian(exact.posterior, start, torch.Generator().manual_seed(0), steps=3, done=7, total=10)
+    yielded, _ = finish(run)
+    assert [(s.phase, s.iteration, s.total) for s, _ in yielded] == [("vi", i, 10) for i in (8, 9, 10)]
+    for step, image in yielded:
+        assert set(step.terms) == {"w", "pixel", "entropy"}
+        assert step.loss == pytest.approx(sum(step.terms.values()), rel=1e-4)
+        assert image.shape == (1, 1, 24, 24)
+    assert yielded[0][0].terms["entropy"] == pytest.approx(0.0, abs=1e-3)  # -sum log 1
+
+
+def test_the_first_terms_are_their_expectations(linear_problem, finish):
+    """E_q of 1/2 L_w and 1/2 lambda L_pix in closed form, at the start: catches terms counted twice or not halved."""
+    exact = linear_problem("mask", vi_samples_per_step=400)
+    step = fitted(exact, finish, steps=1)[0][0][0]
+    posterior = exact.posterior
+    at_mean = posterior.likelihood.pixel(posterior.images(posterior.start())).item() / 25.0**2
+    trace = float(exact.precision.trace()) - 12
+    assert step.terms["w"] == pytest.approx(0.5 * 12, rel=0.1)
+    assert step.terms["pixel"] == pytest.approx(0.5 * (at_mean + trace), rel=0.1)
+
+
+def test_a_seed_repeats_the_fit(linear_problem, finish):
+    exact = linear_problem("mask")
+    a, b, c = (fitted(exact, finish, 20, seed)[1] for seed in (1, 1, 2))
+    assert torch.equal(a.mean, b.mean) and torch.equal(a.std, b.std)
+    assert not torch.equal(a.std, c.std)
+
+
+def test_draws_have_mean_and_spread_of_q():
+    """Few draws: their mean is exact, and their mean square is right on average."""
+    q = Gaussian(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 3.0]]))
+    generator = torch.Generator().manual_seed(0)
+    squares = torch.zeros(1, 2)
+    for _ in range(4000):
+        draws = q.sample(3, generator)
+        assert draws.shape == (3, 1, 2)
+        squares += (draws - q.mean).square().mean(dim=0) / 4000
+    torch.testing.assert_close(draws.mean(dim=0), q.mean)
+    torch.testing.assert_close(squares.sqrt(), q.std, rtol=0.03, atol=0)
+
+
+def test_odd_numbers_of_samples_are_used(linear_problem, finish):
+    yielded, q = fitted(linear_problem("mask", vi_samples_per_step=1), finish, steps=2)
+    assert math.isfinite(yielded[-1][0].loss) and torch.isfinite(q.std).all()

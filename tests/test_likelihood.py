@@ -1,0 +1,84 @@
+"""The likelihood looks at measured pixels, in grey levels, by sums or means."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_brgm.corruptions import Mask
+from napari_brgm.likelihood import Likelihood, from_grey, to_grey
+
+SIDE = 12
+
+
+class Squares:
+    """Toy features: the image and its square, at 8 px."""
+
+    name, size = "squares", 8
+
+    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+        assert images.shape[1:] == (1, 8, 8)
+        return [images, images.square()]
+
+
+@pytest.fixture
+def masked() -> Likelihood:
+    missing = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    missing[2:6, 3:9] = True
+    y = 255 * torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    return Likelihood(y, Mask(missing).A, (~missing).float()[None, None], 10.0, features=Squares())
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return 2 * torch.rand(3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1)) - 1
+
+
+def test_pixel_term_by_loops(masked, images):
+    """|| I - f(x) ||^2 over measured pixels on 0..255, each image of the batch by itself."""
+    for image, found in zip(images, masked.pixel(images), strict=True):
+        total = 0.0
+        for r in range(SIDE):
+            for c in range(SIDE):
+                if masked.observed[0, 0, r, c]:
+                    total += float(masked.observation[0, 0, r, c] - (image[0, r, c] + 1) * 127.5) ** 2
+        assert float(found) == pytest.approx(total, rel=1e-4)
+    torch.testing.assert_close(masked.pixel(images, "mean"), masked.pixel(images) / SIDE**2)
+
+
+@pytest.mark.parametrize("term", ["pixel", "perceptual"])
+def test_missing_pixels_have_no_say(masked, images, term):
+    """Catches a hole that leaks into a term through the observation or through the image."""
+    hole = masked.observed < 0.5
+    other = Likelihood(
+        torch.where(hole, 99.0, masked.observation), masked.forward_map, masked.observed, 10.0, features=Squares()
+    )
+    wanted = getattr(masked, term)(images)
+    torch.testing.assert_close(getattr(other, term)(images), wanted)
+    torch.testing.assert_close(getattr(masked, term)(torch.where(hole, 0.3, images)), wanted)
+
+
+def test_perceptual_term_is_zero_at_the_truth_and_grows(masked):
+    truth = from_grey(masked.observation)
+    near, far = truth + 0.05, truth + 0.5
+    values = [float(masked.perceptual(x)) for x in (truth, near, far)]
+    assert values[0] == pytest.approx(0, abs=1e-6) and 0 < values[1] < values[2]
+    assert float(masked.perceptual(far, "mean")) == pytest.approx(values[2] / 64, rel=1e-5)
+
+
+def test_perceptual_gradient_reaches_the_image(masked, images):
+    x = images.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(masked.perceptual(x).sum(), x)
+    assert gradient[:, 0, 0, 0].abs().min() > 0
+    assert float(gradient[..., 3, 5].abs().max()) == 0  # in the hole
+
+
+def test_without_features_there_is_no_perceptual_term(images):
+    plain = Likelihood(torch.zeros(1, 1, SIDE, SIDE), lambda x: x, torch.ones(1, 1, SIDE, SIDE), 10.0)
+    assert plain.perceptual(images).tolist() == [0, 0, 0]
+
+
+def test_grey_levels():
+    x = torch.tensor([-1.0, 0.0, 1.0])
+    assert to_grey(x).tolist() == [0, 127.5, 255]
+    torch.testing.assert_close(from_grey(to_grey(x)), x)

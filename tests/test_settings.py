@@ -1,0 +1,59 @@
+"""Settings are frozen, checked, and the presets say what was published."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from napari_brgm.errors import InputError
+from napari_brgm.settings import PRESETS, QUALITY_STEPS, InferenceSettings, preset
+
+
+def test_presets_hold_the_published_constants():
+    paper, reference = preset("paper"), preset("reference")
+    assert (paper.steps, paper.learning_rate, paper.inverse_gamma) == (500, 0.001, (0.1, 0.95))
+    assert (paper.lambda_colinear, paper.lambda_pixel, paper.lambda_perceptual) == (0.03, 1e-5, 0.01)
+    assert paper.reduction == "sum"
+    assert (reference.steps, reference.learning_rate, reference.reduction) == (501, 0.1, "mean")
+    assert (reference.lambda_w, reference.lambda_colinear) == (100, 0.1)
+    assert (reference.lambda_pixel, reference.lambda_perceptual) == (0.001, 1e7)
+    for published in (paper, reference):
+        assert published.latent_space == "w+" and published.noise == "const" and published.start == "mean"
+        assert published.prior_density == "diagonal" and published.vi_samples_per_step == 6
+        assert not published.residual_field and not published.data_consistency
+
+
+def test_names_match_and_default_is_the_default():
+    assert all(name == settings.name for name, settings in PRESETS.items())
+    assert preset("default") == InferenceSettings()
+    assert set(QUALITY_STEPS) == {"preview", "standard", "careful"}
+    with pytest.raises(InputError, match="choose one of default, paper, reference"):
+        preset("best")
+
+
+def test_frozen_and_changed_by_copy():
+    default = preset("default")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        default.steps = 3
+    assert default.but(steps=3).steps == 3 and default.steps == 40
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_plain_values_survive_json(name):
+    """Provenance is saved as JSON: a tuple would come back as a list, and a loaded record would differ."""
+    plain = preset(name).as_dict()
+    assert json.loads(json.dumps(plain)) == plain
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"lambda_pixel": -1.0},
+        {"lambda_pixel": float("nan")}, {"vi_samples_per_step": 0}, {"preview_every": 0},
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_used_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        preset("default").but(**wrong)
