@@ -62,6 +62,8 @@ class Window:
         if low >= 0 and bright >= 100 and high <= 255.5:
             return cls(0.0, 255.0)
         bottom = 0.0 if low >= 0 else float(np.percentile(values, 0.5))
+        if not bright > bottom:  # all but a few pixels are alike
+            bottom, bright = low, high
         return cls(bottom, bottom + (bright - bottom) * 255.0 / bright_level)
 
 

@@ -134,9 +134,9 @@ def observe(
         noise_sigma = estimate_noise_sigma(np.where(seen, grey_plane, 0).astype(np.float64), ~seen)
         if fine != plane:  # large pixels hold texture that the estimate counts as noise
             noise_sigma = min(noise_sigma, _LARGEST_GUESS / window.gain)
-    elif not noise_sigma >= 0:
+    elif not 0 <= noise_sigma < np.inf:
         raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
-    noise = noise_sigma * window.gain
+    noise = float(noise_sigma) * window.gain
     area = frame.ratio[0] * frame.ratio[1] * (fine[0] / plane[0]) * (fine[1] / plane[1])  # of an observed pixel
     representation = prior.info.representation_sigma / area**0.5
     device = prior.latents.mean.device
@@ -197,7 +197,7 @@ def _placed(
         spacing = (own * factor[0], own * factor[1])
     if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
         raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
-    ratio = (spacing[0] / own, spacing[1] / own)
+    ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
     size = prior.resolution
     if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):
         return Frame.identity(size), []

@@ -122,7 +122,7 @@ def restore_steps(
     if samples < 2:
         raise InputError(f"samples must be at least 2 to give a variance, got {samples}")
     chosen = pick_device(device)
-    arguments = (image, corruption, prior, method, samples, seed, spacing, noise_sigma, settings)
+    arguments = (image, corruption, prior, method, int(samples), int(seed), spacing, noise_sigma, settings)
     try:
         return (yield from _run(*arguments, chosen, []))
     except torch.cuda.OutOfMemoryError as error:
@@ -160,11 +160,11 @@ def _run(
         estimate = problem.finish(_completed(posterior, problem, posterior.images(best)), settings.data_consistency)[0]
         latents = posterior.latents(best)[0].cpu().numpy()
     mean = draws.mean(axis=0, dtype=np.float64)
-    variance = draws.var(axis=0, ddof=1, dtype=np.float64)
+    variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
     if method == "vi":
         estimate = mean
     estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
-    variance = np.where(problem.measured, 0, variance)
+    variance[problem.measured] = 0
     return Restoration(
         estimate=estimate,
         mean=mean,
@@ -189,7 +189,7 @@ def _reported(inference: Any, problem: Problem, settings: InferenceSettings, tra
         except StopIteration as end:
             return end.value
         trace.append({"phase": step.phase, "iteration": step.iteration, "loss": step.loss, **step.terms})
-        if step.iteration % settings.preview_every == 1 or step.iteration == step.total:
+        if (step.iteration - 1) % settings.preview_every == 0 or step.iteration == step.total:
             with torch.no_grad():
                 preview = problem.keep_measured(problem.finish(images, settings.data_consistency)[0])
             step = Step(step.phase, step.iteration, step.total, step.loss, step.terms, preview.astype(np.float32))

@@ -1,0 +1,165 @@
+"""Bad input ends in one sentence of the right class, cancelling stops, and a full GPU falls back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine import restore as module
+from napari_brgm.engine.devices import pick_device
+from napari_brgm.engine.restore import restore, restore_steps
+from napari_brgm.errors import BrgmError, Cancelled, DeviceError, InputError
+
+
+def one_sentence(caught) -> str:
+    text = str(caught.value)
+    assert isinstance(caught.value, BrgmError) and not isinstance(caught.value, RuntimeError)
+    assert text and "\n" not in text and len(text) < 250 and "Traceback" not in text
+    return text
+
+
+def with_value(scan, value):
+    image = scan.copy()
+    image[2, 3] = value
+    return image
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s, h: (s[:-1], h), "the mask has 24 x 24 pixels but the image has 23 x 24"),
+        (lambda s, h: (with_value(s, np.nan), h), "NaN or infinite"),
+        (lambda s, h: (with_value(s, np.inf), h), "NaN or infinite"),
+        (lambda s, h: (np.stack([s] * 3, axis=-1), h), "colour"),
+        (lambda s, h: (np.stack([s] * 4, axis=-1), h), "colour"),
+        (lambda s, h: (np.full_like(s, 7), h), "same value"),
+        (lambda s, h: (s[None].repeat(5, axis=0), h), "one slice"),
+        (lambda s, h: (s[None, None], h), "one slice"),
+        (lambda s, h: (s[0], h), "one slice"),
+        (lambda s, h: (s[:2, :2], h[:2, :2]), "4 x 4"),
+        (lambda s, h: (s.astype(complex), h), "real numbers"),
+        (lambda s, h: (s.astype(str), h), "real numbers"),
+    ],
+)  # fmt: skip
+def test_images_that_cannot_be_used(linear_prior, scan, hole, quick, change, says):
+    image, missing = change(scan, hole.copy())
+    missing[0, 0] = True
+    with pytest.raises(InputError, match=says) as caught:
+        restore(image, Mask(missing), linear_prior, settings=quick)
+    one_sentence(caught)
+
+
+@pytest.mark.parametrize(("fill", "says"), [(False, "no pixel"), (True, "every pixel")])
+def test_masks_of_nothing_or_everything(linear_prior, scan, quick, fill, says):
+    with pytest.raises(InputError, match=says) as caught:
+        restore(scan, Mask(np.full((24, 24), fill)), linear_prior, settings=quick)
+    one_sentence(caught)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"method": "mcmc"}, "'map' or 'vi'"), ({"samples": 1}, "samples"), ({"noise_sigma": -1.0}, "noise_sigma"),
+        ({"noise_sigma": float("nan")}, "noise_sigma"), ({"noise_sigma": float("inf")}, "noise_sigma"),
+        ({"spacing": (1.0, 0.0)}, "spacing"), ({"spacing": (1.0, float("nan"))}, "spacing"),
+        ({"spacing": (1.0, 1.0, 1.0)}, "spacing"),
+    ],
+)  # fmt: skip
+def test_arguments_that_cannot_be_used(linear_prior, scan, hole, quick, arguments, says):
+    with pytest.raises(InputError, match=says) as caught:
+        restore(scan, Mask(hole), linear_prior, settings=quick, **arguments)
+    one_sentence(caught)
+
+
+def test_a_low_resolution_image_with_nan(linear_prior, scan, quick):
+    with pytest.raises(InputError, match="NaN"):
+        restore(with_value(scan[::2, ::2], np.nan), Downsample(2), linear_prior, settings=quick)
+
+
+def test_values_from_numpy_are_as_good_as_python_s(linear_prior, scan, hole, quick, tmp_path):
+    """Headers give float32 spacings: catches a provenance that JSON cannot hold."""
+    result = restore(
+        scan, Mask(hole), linear_prior, settings=quick, spacing=np.array([1.0, 1.2], np.float32),
+        noise_sigma=np.float32(3), samples=np.int64(2), seed=np.int64(4),
+    )  # fmt: skip
+    json.dumps(result.provenance)
+    result.save(tmp_path / "result.brgm")
+
+
+def test_one_odd_pixel_in_a_constant_image(linear_prior, hole, quick):
+    image = np.zeros((24, 24))
+    image[0, 0] = -1
+    assert np.isfinite(restore(image, Mask(hole), linear_prior, samples=2, settings=quick).estimate).all()
+
+
+def test_a_callback_that_returns_false_stops_at_once(linear_prior, scan, hole, quick):
+    seen = []
+
+    def stop(step):
+        seen.append(step)
+        return step.iteration < 3
+
+    with pytest.raises(Cancelled, match="step 3"):
+        restore(scan, Mask(hole), linear_prior, settings=quick.but(steps=50), callback=stop)
+    assert len(seen) == 3
+    done = restore(scan, Mask(hole), linear_prior, samples=2, settings=quick, callback=lambda step: None)
+    assert done.shape == (24, 24)
+
+
+def test_closing_the_generator_stops(linear_prior, scan, hole, quick):
+    run = restore_steps(scan, Mask(hole), linear_prior, settings=quick.but(steps=50))
+    next(run)
+    next(run)
+    run.close()
+    with pytest.raises(StopIteration):
+        next(run)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:7", "mps", "gpu", "xpu:0"])
+def test_devices_that_are_not_there(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="choose") as caught:
+        pick_device(name)
+    one_sentence(caught)
+
+
+def test_devices_that_are_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("auto").type == "cuda" and pick_device("cuda:1").index == 1 and pick_device("cpu").type == "cpu"
+    with pytest.raises(DeviceError, match="has 2"):
+        pick_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+
+
+@pytest.fixture
+def full_gpu(monkeypatch):
+    """A run that fails once for want of GPU memory; the device itself is the CPU."""
+    failures = [torch.cuda.OutOfMemoryError("CUDA out of memory")]
+    observe = module.observe
+
+    def failing(*args, **kwargs):
+        if failures:
+            raise failures.pop()
+        return observe(*args, **kwargs)
+
+    monkeypatch.setattr(module, "observe", failing)
+    monkeypatch.setattr(module, "pick_device", lambda name: torch.device("cpu"))
+    return failures
+
+
+def test_a_full_gpu_falls_back_to_the_cpu(full_gpu, linear_prior, scan, hole, quick):
+    result = restore(scan, Mask(hole), linear_prior, samples=2, settings=quick)
+    assert not full_gpu and result.provenance["device"] == "cpu"
+    assert any("CPU" in note for note in result.provenance["notes"])
+
+
+def test_a_full_gpu_that_was_asked_for_is_an_error(full_gpu, linear_prior, scan, hole, quick):
+    with pytest.raises(DeviceError, match="out of memory") as caught:
+        restore(scan, Mask(hole), linear_prior, samples=2, settings=quick, device="cuda")
+    one_sentence(caught)
