@@ -1,0 +1,47 @@
+# Two commands: `make demo` and `make test`. Both make .venv by themselves; nothing outside this folder is written to,
+# but for Debian packages where they are missing and the person is root.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input
+# caches that would otherwise want a home folder that can be written to
+export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-env lint clean
+
+help:
+	@echo "make demo   restore a real brain slice; results go to demo-output (makes .venv first)"
+	@echo "make test   linters, types and tests (makes .venv first)"
+	@echo "make env    make .venv; make lint: linters and types only; make clean: remove .venv and results"
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml .ci/debian-packages
+	@.ci/debian-packages
+	@test -x $(PYTHON) || python3 -m venv $(VENV) || { echo "python3 cannot make a virtual environment; install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) (about 6 GB, some minutes)"
+	@$(PIP) -e '.[gui]'
+	@mkdir -p $(MPLCONFIGDIR) && touch $@
+
+test-env: $(VENV)/.installed-test
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@$(PIP) -e '.[gui,test]'
+	@touch $@
+
+demo: env
+	@$(PYTHON) -m napari_brgm demo --out demo-output --overwrite
+
+lint: test-env
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+
+test: lint
+	@.ci/debian-packages xvfb
+	$(PYTHON) -m pytest -q $(PYTEST)
+
+clean:
+	rm -rf $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,113 @@
+"""The typer application, and what becomes of errors: one sentence on stderr and exit code 2; 130 after Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from napari_brgm import __version__
+from napari_brgm.cli.demo import demo
+from napari_brgm.cli.info import info
+from napari_brgm.cli.inpaint import inpaint
+from napari_brgm.cli.measure import benchmark, evaluate
+from napari_brgm.cli.superres import superres
+from napari_brgm.errors import BrgmError
+
+__all__ = ["app", "main"]
+
+_BAD_INPUT = 2
+_STOPPED = 130  # 128 + SIGINT
+
+
+class Commands(TyperGroup):
+    """A group whose every failure that a person can mend is one sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("stopped; no file was left half-written")
+            raise typer.Exit(_STOPPED) from None
+        except BrgmError as error:
+            _say(str(error))
+        except MemoryError:
+            _say("there is not enough memory; choose fewer --samples or a smaller scan")
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            _say(f"cannot use{where}: {error.strerror or error}; check the path and its permissions")
+        raise typer.Exit(_BAD_INPUT)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, **extra | {"standalone_mode": False})
+        except Exception as error:
+            # typer's own errors of use: click's class, or the copy of it that newer versions of typer carry
+            message = getattr(error, "format_message", None)
+            if message is None or not standalone_mode:
+                raise
+            _say(f"{message().rstrip('.')}; see --help" if message() else "see --help")
+            raise SystemExit(_BAD_INPUT) from None
+        if not standalone_mode:
+            return code
+        raise SystemExit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(
+    name="napari-brgm",
+    cls=Commands,
+    help="Restore medical images with a generative prior, and say how uncertain each pixel is. "
+    "What is restored is synthetic: not for diagnosis.",
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _commands(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _example(*lines: str) -> str:
+    return "Examples:\n\n" + "\n\n".join(lines)
+
+
+app.command(
+    epilog=_example(
+        "napari-brgm inpaint brain.nii.gz --mask artefact.nii.gz --out restored",
+        "napari-brgm inpaint series-folder --series 2 --mask strokes.png --index 80 --method vi --out restored",
+    )
+)(inpaint)
+app.command(
+    epilog=_example(
+        "napari-brgm superres brain.nii.gz --factor 4 --index 12 --out restored",
+        "napari-brgm superres thick.nii.gz --factor 3,1 --plane coronal --out restored",
+    )
+)(superres)
+app.command(epilog=_example("napari-brgm demo --out demo-output"))(demo)
+app.command()(info)
+app.command(epilog=_example("napari-brgm evaluate --quick --data data --out table"))(evaluate)
+app.command(epilog=_example("napari-brgm benchmark --device cpu"))(benchmark)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="napari-brgm")
+
+
+def _say(sentence: str) -> None:
+    typer.echo("napari-brgm: " + " ".join(sentence.split()), err=True)

@@ -1,0 +1,48 @@
+"""``napari-brgm info``."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import typer
+
+__all__ = ["info"]
+
+_BACKBONES = {"VGG16": "vgg16-397923af.pth", "AlexNet": "alexnet-owt-7be5be79.pth"}  # torchvision's file names
+
+
+def info() -> None:
+    """Print version, device, priors with their hashes, and whether a perceptual backbone is on disk."""
+    import torch
+
+    from napari_brgm import __version__
+    from napari_brgm.zoo.files import sha256_of
+    from napari_brgm.zoo.registry import registry, weights_folder
+
+    typer.echo(f"napari-brgm {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+    if torch.cuda.is_available():
+        device = f"cuda ({torch.cuda.get_device_name()})"
+    else:
+        device = f"cpu ({torch.get_num_threads()} threads); no CUDA device can be used"
+    typer.echo(f"device: {device}")
+    typer.echo("priors:")
+    folder = weights_folder()
+    for name, entry in sorted(registry().items()):
+        file = folder / entry["file"]
+        if not file.is_file():
+            state = f"MISSING: {file}"
+        elif sha256_of(file) != entry["sha256"]:
+            state = "DAMAGED: its hash differs; install napari-brgm again"
+        else:
+            state = f"{file.stat().st_size / 1e6:.1f} MB, intact"
+        size = entry["resolution"]
+        typer.echo(f"  {name}: {entry['modality']}, {entry['plane']}, {size} x {size}; {state}")
+        typer.echo(f"    sha256 {entry['sha256']}")
+        typer.echo(f"    licence: {entry['licence']}; card: {folder / entry['card']}")
+    found = [name for name, file in _BACKBONES.items() if (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file()]
+    typer.echo(
+        f"perceptual backbone: {', '.join(found)}"
+        if found
+        else "perceptual backbone: none on disk; features that ship with the prior take its place"
+    )

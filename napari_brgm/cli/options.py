@@ -1,0 +1,116 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_brgm.errors import InputError
+from napari_brgm.settings import InferenceSettings, preset
+
+if TYPE_CHECKING:
+    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+
+__all__ = [
+    "DEFAULT_PRIOR", "Device", "Index", "MethodName", "MethodOption", "Out", "Overwrite", "PlaneName", "PlaneOption",
+    "PresetName", "PriorName", "Run", "Samples", "Seed", "Series", "Steps", "Volume",
+]  # fmt: skip
+
+DEFAULT_PRIOR = "brain-axial-128"
+
+
+class MethodName(StrEnum):
+    """Methods of inference, as the shell spells them."""
+
+    map = "map"
+    vi = "vi"
+
+
+class PlaneName(StrEnum):
+    """Planes of a slice, as the shell spells them."""
+
+    axial = "axial"
+    coronal = "coronal"
+    sagittal = "sagittal"
+
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)]
+PriorName = Annotated[str, typer.Option("--prior", help="Name of a prior (see info), or path of a weights file.")]
+MethodOption = Annotated[
+    MethodName, typer.Option("--method", help="map: most probable image; vi: mean of the fitted posterior (slower).")
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="Steps of the optimisation; default: the preset's.", show_default=False)
+]
+Samples = Annotated[int, typer.Option("--samples", help="Posterior samples behind the variance, at least 2.")]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result on the same device.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+PresetName = Annotated[str, typer.Option("--preset", help="Settings: default, paper or reference.")]
+PlaneOption = Annotated[
+    PlaneName | None,
+    typer.Option("--plane", help="Plane of the slice; default: the prior's.", show_default=False),
+]
+Index = Annotated[
+    int | None, typer.Option("--index", help="Slice, from 0, in the order of the file.", show_default=False)
+]
+Volume = Annotated[int | None, typer.Option("--volume", help="Volume of a 4-D scan, from 0.", show_default=False)]
+Series = Annotated[
+    int | None, typer.Option("--series", help="Which scan of a DICOM folder, from 1.", show_default=False)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How to infer, checked before anything is read."""
+
+    prior: str
+    method: str
+    samples: int
+    seed: int
+    device: str
+    settings: InferenceSettings
+
+    @classmethod
+    def of(
+        cls, prior: str, method: str, steps: int | None, samples: int, seed: int, device: str, preset_name: str
+    ) -> Run:
+        """Check what can be checked without loading anything.
+
+        Raises
+        ------
+        InputError
+            The preset is unknown, or a number is out of range.
+        """
+        settings = preset(preset_name)
+        if steps is not None:
+            settings = settings.but(steps=steps)
+        if samples < 2:
+            raise InputError(f"--samples must be at least 2 to give a variance, got {samples}")
+        if not -(2**63) <= seed < 2**63:
+            raise InputError(f"--seed must fit 64 bits, got {seed}")
+        return cls(prior, str(method), samples, seed, device, settings)
+
+    def load_prior(self) -> StyleGAN2Prior:
+        """Load the prior, after a look at the device: both may fail, and neither takes long.
+
+        Raises
+        ------
+        DeviceError, WeightsError
+        """
+        from napari_brgm.engine.devices import pick_device
+        from napari_brgm.zoo.registry import load_prior
+
+        pick_device(self.device)
+        return load_prior(self.prior)
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of ``napari_brgm.restore``."""
+        return {
+            "method": self.method, "samples": self.samples, "seed": self.seed, "device": self.device,
+            "settings": self.settings,
+        }  # fmt: skip

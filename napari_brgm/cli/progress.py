@@ -1,0 +1,62 @@
+"""Progress on stderr. A bar appears with the first step, so that where input is refused the sentence stands alone."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import Progress, ProgressColumn
+
+    from napari_brgm.inference.step import Step
+
+__all__ = ["count_bar", "loss_bar"]
+
+
+@contextmanager
+def loss_bar(title: str) -> Iterator[Callable[[Step], None]]:
+    """Show a bar with the loss; call what it gives with each step."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+    loss = TextColumn("loss {task.fields[loss]}")
+    with _bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeElapsedColumn()) as bar:
+        task = bar.add_task(title, total=None, loss="-")
+
+        def tell(step: Step) -> None:
+            bar.start()
+            bar.update(task, completed=step.iteration, total=step.total)
+            if isfinite(step.loss):  # a step without an objective keeps the last one on show
+                bar.update(task, loss=f"{step.loss:.5g}")
+
+        yield tell
+
+
+@contextmanager
+def count_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar; call what it gives with (done, in all, what comes next)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(done: int, total: int, text: str) -> None:
+            bar.start()
+            bar.update(task, completed=done, total=total, description=text)
+
+        yield tell
+
+
+@contextmanager
+def _bar(*columns: ProgressColumn) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(*columns, console=Console(stderr=True))
+    try:
+        yield bar
+    finally:
+        if bar.live.is_started:
+            bar.stop()

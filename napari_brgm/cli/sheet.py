@@ -1,0 +1,102 @@
+"""Sheet: original, corrupted, restored and standard deviation side by side in a PNG, in mm and the scan's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_brgm.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+__all__ = ["Panel", "SheetRow", "draw_sheet"]
+
+_INCHES = 3.0  # a panel
+_NOTICE = "synthetic where restored, not for diagnosis"
+_MISSING = (0.93, 0.35, 0.3, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """One picture.
+
+    Attributes
+    ----------
+    image : (H, W) ndarray
+        In the scan's units.
+    spacing : (float, float)
+        Pixel size (row, column), mm.
+    missing : (H, W) bool ndarray or None
+        Painted over in red.
+    """
+
+    heading: str
+    image: npt.NDArray[Any]
+    spacing: tuple[float, float]
+    missing: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SheetRow:
+    """Pictures on one grey scale, and the standard deviation on its own."""
+
+    title: str
+    panels: list[Panel]
+    spread: Panel
+
+
+def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str) -> None:
+    """Draw the rows to a PNG.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(len(row.panels) for row in rows) + 1
+    height, width = rows[0].spread.image.shape
+    tall = min(2.0, max(0.6, height * rows[0].spread.spacing[0] / (width * rows[0].spread.spacing[1])))
+    figure = Figure(figsize=(_INCHES * columns + 1.6, _INCHES * tall * len(rows) + 0.9), layout="compressed")
+    FigureCanvasAgg(figure)  # no window, no pyplot state
+    figure.suptitle(f"{title}\n{_NOTICE}", fontsize=11)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for row, line in zip(rows, axes, strict=True):
+        measured = row.panels[0].image[np.isfinite(row.panels[0].image)]
+        limits = (float(measured.min()), float(np.percentile(measured, 99.8)))
+        for axis, panel in zip(line, row.panels, strict=False):
+            picture = _show(axis, panel, "gray", limits)
+        figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7, label=f"intensity ({units})")
+        top = float(np.nanmax(row.spread.image)) or 1.0
+        spread = _show(line[-1], row.spread, "magma", (0.0, top))
+        figure.colorbar(spread, ax=line[-1], shrink=0.7, label=f"standard deviation ({units})")
+        line[0].set_ylabel(f"{row.title}\nmm", fontsize=9)
+        for axis in line[len(row.panels) : -1]:
+            axis.set_axis_off()
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error
+
+
+def _show(axis: Any, panel: Panel, colours: str, limits: tuple[float, float]) -> Any:
+    height, width = panel.image.shape
+    extent = (0, width * panel.spacing[1], height * panel.spacing[0], 0)  # mm; the edges of the pixels
+    picture = axis.imshow(
+        np.asarray(panel.image, np.float32), cmap=colours, vmin=limits[0], vmax=limits[1], extent=extent
+    )
+    if panel.missing is not None:
+        paint = np.zeros((height, width, 4))
+        paint[panel.missing] = _MISSING
+        axis.imshow(paint, extent=extent, interpolation="nearest")
+    axis.set_title(panel.heading, fontsize=10)
+    axis.tick_params(labelsize=7)
+    return picture

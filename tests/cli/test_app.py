@@ -1,0 +1,89 @@
+"""The commands as a whole: help without torch, info, series of a folder, the thin commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from napari_brgm import __version__
+from napari_brgm.evaluation import benchmark, table
+
+
+@pytest.mark.parametrize("command", ["inpaint", "superres", "demo", "info", "evaluate", "benchmark"])
+def test_help(shell, command):
+    done = shell(command, "--help")
+    assert done.exit_code == 0
+    assert command == "info" or "napari-brgm " + command in done.stdout
+
+
+def test_no_command_shows_help_and_version(shell):
+    assert "superres" in shell().stdout
+    assert shell("--version").stdout.strip() == __version__
+
+
+def test_help_needs_neither_torch_nor_qt():
+    code = (
+        "import sys, napari_brgm.cli; heavy = {'torch', 'qtpy', 'napari', 'matplotlib', 'nibabel', 'nilearn'}; "
+        "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_info_as_a_module(shipped_weights):
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_brgm", "info"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert __version__ in done.stdout and "brain-axial-128: MR T1, axial, 128 x 128" in done.stdout
+    assert "intact" in done.stdout and "sha256" in done.stdout and "device:" in done.stdout
+
+
+def test_info_says_when_weights_are_missing_or_damaged(shell, tmp_path, monkeypatch):
+    entry = '{"a": {"file": "a.safetensors", "sha256": "00", "modality": "MR", "plane": "axial", "resolution": 64, "licence": "x", "card": "a.md"}}'  # noqa: E501
+    (tmp_path / "registry.json").write_text(entry)
+    monkeypatch.setattr(import_module("napari_brgm.zoo.registry"), "weights_folder", lambda: tmp_path)
+    assert "MISSING" in shell("info").stdout
+    (tmp_path / "a.safetensors").write_bytes(b"?")
+    assert "DAMAGED" in shell("info").stdout
+
+
+def test_several_series_are_listed(shell, tmp_path, monkeypatch, mask):
+    from napari_brgm import Scan
+
+    scans = [Scan(np.zeros((4, 4, 2)), np.eye(4), name=name) for name in ("1 T1", "2 FLAIR")]
+    monkeypatch.setattr("napari_brgm.scans.read_scan", lambda path: scans)
+    sentence = shell.refused("inpaint", tmp_path, "--mask", mask, "--out", tmp_path / "out")
+    assert "1 = 1 T1, 2 = 2 FLAIR" in sentence and "--series" in sentence
+
+
+def test_evaluate_passes_its_options_on(shell, tmp_path, monkeypatch):
+    seen = {}
+
+    def run(*arguments, **named):
+        seen["arguments"], seen["named"] = arguments, named
+
+    monkeypatch.setattr(table, "run", run)
+    done = shell(
+        "evaluate", "--quick", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea,map", "--steps", 7
+    )
+    assert done.exit_code == 0, done.output
+    data, out, prior, quick, methods, _ = seen["arguments"]
+    assert (data, out, prior, quick, methods) == (tmp_path, tmp_path / "out", "brain-axial-128", True, ("telea", "map"))
+    assert seen["named"]["settings"].steps == 7
+
+
+def test_evaluate_without_data_is_one_sentence(shell, tmp_path):
+    assert "brain_validation.zip" in shell.refused("evaluate", "--data", tmp_path, "--out", tmp_path / "out")
+
+
+def test_benchmark_passes_its_options_on(shell, monkeypatch, shipped_weights):
+    seen = {}
+    monkeypatch.setattr(benchmark, "run", lambda prior, repeats, **named: seen.update(named, repeats=repeats))
+    done = shell("benchmark", "--repeats", 1, "--steps", 2, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert seen["repeats"] == 1 and seen["settings"].steps == 2 and seen["device"] == "cpu"

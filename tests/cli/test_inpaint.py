@@ -1,0 +1,216 @@
+"""``napari-brgm inpaint``: files that are true to the scan, and one sentence for each way of going wrong."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_brgm import Restoration, cli
+from napari_brgm.cli import restored_slice
+
+QUICK = ("--steps", 3, "--samples", 2, "--device", "cpu")
+
+
+def test_measured_voxels_affine_and_record(shell, scan, mask, head, tmp_path, shipped_weights):
+    out = tmp_path / "new" / "out"
+    done = shell("inpaint", scan, "--mask", mask, "--out", out, *QUICK, "--seed", 5)
+    assert done.exit_code == 0, done.output
+    restored = nib.load(out / "sub-01_desc-brgmInpaint_T1w.nii.gz")
+    source = nib.load(scan)
+    np.testing.assert_array_equal(restored.affine, source.affine)
+    missing = nib.load(mask).get_fdata() > 0
+    values = restored.get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(values[~missing], source.get_fdata(dtype=np.float32)[~missing])
+    assert (values[missing] != head[missing]).mean() > 0.9
+    variance = nib.load(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz").get_fdata()
+    assert (variance[missing] > 0).all() and (variance[~missing] == 0).all()
+    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    assert record["seed"] == 5 and record["settings"]["steps"] == 3 and len(record["prior"]["sha256"]) == 64
+    assert record["Sources"] == ["sub-01_T1w.nii.gz", "mask.nii.gz"] and record["slices"][0]["index"] == 1
+    assert "Not for diagnosis" in record["notice"] and record["Units"] == "a.u."
+    posterior = Restoration.load(out / "sub-01_desc-brgmInpaintAxial001_T1w.safetensors")
+    assert posterior.samples.shape[0] == 2
+    with Image.open(out / "sub-01_desc-brgmInpaintSheet_T1w.png") as sheet:
+        assert sheet.width > 800
+    assert all((out / line.split("/")[-1]).is_file() for line in done.stdout.split())
+    assert not list(out.glob(".brgm*"))
+    again = shell.refused("inpaint", scan, "--mask", mask, "--out", out, *QUICK)
+    assert "exists already" in again and "--overwrite" in again
+
+
+def test_every_slice_the_mask_touches(shell, scan, save, shipped_weights, tmp_path):
+    missing = np.zeros((60, 72, 3))
+    missing[20:25, 30:40, ::2] = 255
+    out = tmp_path / "out"
+    done = shell("inpaint", scan, "--mask", save("two.nii", missing), "--out", out, *QUICK)
+    assert done.exit_code == 0, done.output
+    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    assert [one["index"] for one in record["slices"]] == [0, 2]
+    assert all("corruption" in record | one for one in record["slices"])
+    variance = nib.load(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz").get_fdata()
+    assert variance.any(axis=(0, 1)).tolist() == [True, False, True]
+
+
+def test_a_png_mask_is_the_slice_as_displayed(shell, scan, head, tmp_path, shipped_weights):
+    """The scan's first axis runs to the right of the patient's left, its second to the front."""
+    from napari_brgm import read_scan
+
+    piece = read_scan(scan)[0].slice("axial", 2)
+    missing = np.zeros(piece.image.shape, np.uint8)
+    missing[25:35, 15:35] = 255
+    Image.fromarray(missing).save(tmp_path / "strokes.png")
+    out = tmp_path / "out"
+    done = shell("inpaint", scan, "--mask", tmp_path / "strokes.png", "--index", 2, "--out", out, *QUICK)
+    assert done.exit_code == 0, done.output
+    (restored,) = read_scan(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz")
+    np.testing.assert_array_equal(restored.slice("axial", 2).image > 0, missing > 0)
+
+
+def _with(array, where, value):
+    array = array.copy()
+    array[where] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((60, 72, 3)), "is empty"),
+        (np.ones((60, 72, 3)), "covers all of axial slice 0"),
+        (np.ones((60, 72, 2)), "same grid"),
+        (np.arange(60 * 72 * 3).reshape(60, 72, 3), "more than two values"),
+        (_with(np.zeros((60, 72, 3)), (1, 1, 1), np.nan), "NaN"),
+    ],
+)
+def test_masks_that_cannot_be_used(shell, scan, save, tmp_path, values, words, shipped_weights):
+    sentence = shell.refused("inpaint", scan, "--mask", save("bad.nii.gz", values), "--out", tmp_path / "out")
+    assert words in sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_elsewhere_in_space(shell, scan, save, tmp_path, shipped_weights):
+    affine = nib.load(scan).affine
+    affine[0, 3] += 2
+    sentence = shell.refused(
+        "inpaint",
+        scan,
+        "--mask",
+        save("moved.nii.gz", np.eye(60, 72)[..., None] * np.ones(3), affine),
+        "--out",
+        tmp_path,
+    )
+    assert "affines differ" in sentence
+
+
+@pytest.mark.parametrize(
+    ("array", "index", "words"),
+    [
+        (np.ones((72, 60), bool), None, "choose one with --index"),
+        (np.ones((60, 72), bool), 1, "60 x 72 pixels but the axial slice has 72 x 60"),
+        (np.zeros((72, 60), bool), 1, "is empty on axial slice 1"),
+        (np.zeros((72, 60, 3), bool), 1, "must be one slice"),
+        (np.ones((72, 60), bool), 7, "there is no axial slice 7"),
+    ],
+)
+def test_masks_of_one_slice(shell, scan, tmp_path, array, index, words, shipped_weights):
+    np.save(tmp_path / "one.npy", array)
+    chosen = [] if index is None else ["--index", index]
+    sentence = shell.refused("inpaint", scan, "--mask", tmp_path / "one.npy", "--out", tmp_path / "out", *chosen)
+    assert words in sentence
+
+
+def test_png_masks_that_cannot_be_read(shell, scan, tmp_path, shipped_weights):
+    (tmp_path / "text.png").write_text("not a picture")
+    colours = np.zeros((72, 60, 3), np.uint8)
+    colours[:9, :, 0] = 255
+    Image.fromarray(colours).save(tmp_path / "red.png")
+    arguments = ("inpaint", scan, "--index", 1, "--out", tmp_path / "out", "--mask")
+    assert "damaged" in shell.refused(*arguments, tmp_path / "text.png")
+    assert "in colour" in shell.refused(*arguments, tmp_path / "red.png")
+    assert "no mask file" in shell.refused(*arguments, tmp_path / "nothing.png")
+
+
+def test_scans_that_cannot_be_used(shell, scan, mask, save, head, tmp_path, shipped_weights):
+    def refused(source, *more):
+        return shell.refused("inpaint", source, "--mask", mask, "--out", tmp_path / "out", *QUICK, *more)
+
+    assert "no file or folder" in refused(tmp_path / "nothing.nii.gz")
+    (tmp_path / "half.nii.gz").write_bytes(scan.read_bytes()[:2000])
+    assert "half.nii.gz" in refused(tmp_path / "half.nii.gz")
+    assert "NaN" in refused(save("nan.nii.gz", _with(head, (0, 0, 1), np.nan)))
+    assert "same value" in refused(save("flat.nii.gz", np.ones_like(head)))
+    series = save("bold.nii.gz", np.stack([head, head], axis=-1))
+    assert "choose one with --volume 0 .. 1" in refused(series)
+    assert "there is no volume 2" in refused(series, "--volume", 2)
+    assert "there is no series 2" in refused(scan, "--series", 2)
+    colours = np.zeros((60, 72, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "rgb.nii.gz")
+    assert "colours" in refused(tmp_path / "rgb.nii.gz")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_volume_of_a_4d_scan(shell, mask, save, head, tmp_path, shipped_weights):
+    series = save("bold.nii.gz", np.stack([head, 2 * head], axis=-1))
+    out = tmp_path / "out"
+    done = shell("inpaint", series, "--mask", mask, "--out", out, "--volume", 1, *QUICK)
+    assert done.exit_code == 0, done.output
+    restored = nib.load(out / "bold_desc-brgmInpaint_image.nii.gz")
+    assert restored.shape == (60, 72, 3)
+    np.testing.assert_array_equal(restored.get_fdata(dtype=np.float32)[..., 0], (2 * head[..., 0]).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--samples", 1], "at least 2"),
+        (["--steps", 0], "at least 1"),
+        (["--steps", "many"], "--steps"),
+        (["--method", "hmc"], "--method"),
+        (["--preset", "best"], "there is no preset"),
+        (["--prior", "unheard-of"], "there is no prior"),
+        (["--prior", "missing.safetensors"], "no weights file"),
+        (["--device", "abacus"], "no device"),
+        (["--plane", "oblique"], "--plane"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_options_that_cannot_be_used(shell, scan, mask, tmp_path, more, words):
+    assert words in shell.refused("inpaint", scan, "--mask", mask, "--out", tmp_path / "out", *more)
+
+
+def test_results_that_cannot_be_written(shell, scan, mask, tmp_path, shipped_weights):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert "cannot write" in shell.refused("inpaint", scan, "--mask", mask, "--out", out, *QUICK)
+
+
+def test_control_c_leaves_nothing(shell, scan, mask, tmp_path, monkeypatch, shipped_weights):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(restored_slice, "restore", interrupted)
+    done = shell("inpaint", scan, "--mask", mask, "--out", tmp_path / "deep" / "out", *QUICK)
+    assert done.exit_code == 130 and "stopped" in done.stderr
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_full_disk_leaves_nothing(shell, scan, mask, tmp_path, monkeypatch, shipped_weights):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_brgm.cli.inpainting.draw_sheet", full)
+    done = shell("inpaint", scan, "--mask", mask, "--out", tmp_path / "out", *QUICK)
+    assert done.exit_code == 2 and "No space left" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_entry_point_exits(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["napari-brgm", "inpaint"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
