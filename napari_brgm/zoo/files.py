@@ -2,7 +2,7 @@
 
 Tensors, float16 or float32: ``synthesis.*`` (names of docs/design.md), ``mapping.*`` if z is mapped, ``linear.mean``
 (C, R, R), ``linear.support`` (R, R) uint8 and ``linear.basis`` (K, C, pixels in the support) for a linear part,
-``latents.mean`` (D,) and ``latents.covariance`` (D, D), ``encoder.*`` for perceptual features,
+``latents.mean`` (D,) and ``latents.covariance`` (D, D), always float32, ``encoder.*`` for perceptual features,
 ``residual.std`` and ``residual.correlation`` (R, R) for what the generator cannot draw.
 Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp among it).
 """
@@ -62,8 +62,10 @@ def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.fl
         tensors |= {f"encoder.{k}": v for k, v in prior.encoder.state_dict().items()}
     if prior.residual is not None:
         tensors |= {"residual.std": prior.residual.std, "residual.correlation": prior.residual.correlation}
+    tensors = {k: v.detach().to(dtype) for k, v in tensors.items()}
+    # never in half precision: rounding would make a steep covariance indefinite
     tensors |= {"latents.mean": prior.latents.mean, "latents.covariance": prior.latents.covariance}
-    tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in tensors.items()}
+    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
     if prior.base is not None:
         tensors["linear.support"] = support.to(torch.uint8).cpu()
     info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp}

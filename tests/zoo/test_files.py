@@ -1,0 +1,146 @@
+"""Weight files give back the prior that was written, and say in one sentence what is wrong with others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_brgm.errors import OutputError, WeightsError
+from napari_brgm.priors.encoder import Encoder
+from napari_brgm.priors.prior import LatentStatistics, PriorInfo
+from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stylegan2 import StyleGAN2, Synthesis
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.zoo.files import read_prior, sha256_of, write_prior
+
+
+@pytest.fixture(scope="module")
+def prior(linear_prior) -> StyleGAN2Prior:
+    """Every part that a file can hold: network, linear part, encoder and residual field."""
+    torch.manual_seed(0)
+    net = Synthesis({6: 4, 12: 4, 24: 3}, 5, inject=True, conv_clamp=256.0)
+    info = PriorInfo("ours", "MR T1", "axial", 1.5, 220.0, 33.0)
+    field = ResidualField(torch.rand(24, 24) + 4, torch.rand(24, 24))
+    statistics = LatentStatistics(torch.linspace(-0.1, 0.1, 12), torch.eye(12) + 0.1)
+    return StyleGAN2Prior(net, statistics, info, base=linear_prior, encoder=Encoder((3, 4), 6, 24), residual=field)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float16, 2e-2), (torch.float32, 1e-6)])
+def test_a_prior_comes_back(prior, tmp_path, dtype, error):
+    """Images within the rounding of the stored type (half of one grey level is 0.004); everything else by value."""
+    path = tmp_path / "ours.safetensors"
+    digest = write_prior(prior, path, dtype)
+    again = read_prior(path)
+    assert digest == sha256_of(path) == again.info.weights_sha256
+    assert replace(again.info, weights_sha256="") == prior.info
+    assert again.synthesis.conv_clamp == 256.0
+    ws = torch.randn(3, prior.num_ws, 12, generator=torch.Generator().manual_seed(1))
+    assert (again.synthesize(ws) - prior.synthesize(ws)).abs().max() < error
+    for a, b in [
+        (again.latents.mean, prior.latents.mean), (again.latents.covariance, prior.latents.covariance),
+        (again.residual.std, prior.residual.std), (again.residual.correlation, prior.residual.correlation),
+        (again.base.mean, prior.base.mean), (again.base.basis, prior.base.basis),
+    ]:  # fmt: skip
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+    assert again.base.noise_variance == pytest.approx(prior.base.noise_variance)
+    images = torch.rand(2, 1, 24, 24)
+    torch.testing.assert_close(again.encoder.encode(images), prior.encoder.encode(images), rtol=1e-2, atol=1e-2)
+    assert [p.name for p in tmp_path.iterdir()] == ["ours.safetensors"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_published_network_comes_back(random_stylegan2, tmp_path, dtype):
+    """With its mapping and its noise maps; a half as written keeps images within 2 % of their range."""
+    path = tmp_path / "net.safetensors"
+    write_prior(random_stylegan2, path, dtype)
+    again = read_prior(path)
+    wanted = random_stylegan2.sample(2, seed=3)
+    torch.testing.assert_close(
+        again.sample(2, seed=3), wanted, atol=(0.02 if dtype is torch.float16 else 1e-5) * 4, rtol=0
+    )
+    ws = random_stylegan2.latents.mean.expand(1, 8, -1)
+    const = random_stylegan2.synthesize(ws, "const")
+    assert (again.synthesize(ws, "const") - const).abs().max() < 0.05
+    assert (const - random_stylegan2.synthesize(ws, "none")).abs().max() > 0.05
+
+
+def test_half_precision_keeps_a_steep_covariance(random_stylegan2, tmp_path):
+    """W of a trained net varies by factors of thousands between directions: rounding must not make it indefinite."""
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(32, 32, generator=generator, dtype=torch.float64)).Q
+    covariance = (turn * torch.logspace(0, -7, 32, dtype=torch.float64)) @ turn.T
+    steep = StyleGAN2Prior(
+        random_stylegan2.synthesis, LatentStatistics(torch.zeros(32), covariance.float()), random_stylegan2.info
+    )
+    path = tmp_path / "steep.safetensors"
+    write_prior(steep, path)
+    factor = read_prior(path).latents.factor.double()
+    assert (factor @ factor.T - covariance).norm() < 1e-2 * covariance.norm()
+
+
+def test_a_bare_state_dict_is_a_prior(parity, tmp_path):
+    weights, case = parity("32_gray")
+    path = tmp_path / "bare.safetensors"
+    save_file(weights, path)
+    prior = read_prior(path)
+    with torch.no_grad():
+        images = prior.synthesize(case["wplus"], "const")
+    torch.testing.assert_close(images, case["image_noise_const"], atol=1e-4, rtol=0)
+    assert prior.info.name == "bare" and prior.info.weights_sha256 == sha256_of(path)
+    assert prior.latents.mean.shape == (32,) and prior.mapping is not None
+    assert StyleGAN2.from_state_dict(weights).num_ws == prior.num_ws
+
+
+def damage(path, how: str) -> None:
+    match how:
+        case "missing":
+            path.unlink()
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-1000])
+        case "empty":
+            path.write_bytes(b"")
+        case "pickle":
+            torch.save({"a": torch.zeros(3)}, path)
+        case "folder":
+            path.unlink()
+            path.mkdir()
+        case "not finite" | "part missing" | "shape":
+            from safetensors import safe_open
+
+            with safe_open(path, "pt") as handle:
+                metadata = handle.metadata()
+            tensors = load_file(path)
+            if how == "not finite":
+                tensors["linear.mean"][0, 3, 3] = float("nan")
+            elif how == "part missing":
+                del tensors["latents.covariance"]
+            else:
+                tensors["synthesis.b24.conv1.weight"] = tensors["synthesis.b24.conv1.weight"][:, :-1].contiguous()
+            save_file(tensors, path, metadata=metadata)
+        case "something else":
+            save_file({"layer.weight": torch.zeros(3, 3)}, path)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("missing", "no weights file"), ("truncated", "damaged"), ("empty", "damaged"), ("pickle", "damaged"),
+        ("folder", "no weights file"), ("not finite", "not finite"), ("part missing", "complete"),
+        ("shape", r"b24\.conv1"), ("something else", "not a StyleGAN2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_ends_in_one_sentence(prior, tmp_path, how, says):
+    path = tmp_path / "ours.safetensors"
+    write_prior(prior, path)
+    damage(path, how)
+    with pytest.raises(WeightsError, match=says) as caught:
+        read_prior(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_place_that_cannot_be_written(prior, tmp_path):
+    with pytest.raises(OutputError, match="choose a folder"):
+        write_prior(prior, tmp_path / "nowhere" / "ours.safetensors")

@@ -1,0 +1,92 @@
+"""The registry loads what it names, and only the file it knows."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from napari_brgm.corruptions import Mask
+from napari_brgm.engine.restore import restore
+from napari_brgm.errors import WeightsError
+from napari_brgm.settings import preset
+from napari_brgm.zoo.files import sha256_of, write_prior
+from napari_brgm.zoo.registry import available_priors, load_prior, registry, weights_folder
+
+SHIPPED = "brain-axial-128"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, random_stylegan2):
+    """A weights folder with one prior."""
+    digest = write_prior(random_stylegan2, tmp_path / "toy.safetensors")
+    entry = {"file": "toy.safetensors", "sha256": digest, "modality": "", "plane": "", "resolution": 32}
+    (tmp_path / "registry.json").write_text(json.dumps({"toy": entry}))
+    monkeypatch.setattr(import_module("napari_brgm.zoo.registry"), "weights_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_by_name_and_by_path(folder):
+    by_name, by_path = load_prior("toy"), load_prior(folder / "toy.safetensors")
+    assert by_name.info == by_path.info == load_prior(str(folder / "toy.safetensors")).info
+    assert available_priors() == ["toy"] and by_name.resolution == 32
+
+
+def test_another_file_under_the_name_is_refused(folder):
+    path = folder / "toy.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="hash"):
+        load_prior("toy")
+
+
+def test_a_missing_file_says_where_it_belongs(folder):
+    (folder / "toy.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"missing.*toy\.safetensors"):
+        load_prior("toy")
+
+
+@pytest.mark.parametrize("name", ["toys", "Toy"])
+def test_an_unknown_name_tells_the_known_ones(folder, name):
+    with pytest.raises(WeightsError) as caught:
+        load_prior(name)
+    assert "\n" not in str(caught.value)
+    assert "toy" in str(caught.value)
+
+
+def test_every_shipped_entry_is_complete():
+    for name, entry in registry().items():
+        assert {"file", "sha256", "modality", "plane", "resolution", "licence", "card"} <= set(entry), name
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    path = weights_folder() / registry()[SHIPPED]["file"]
+    if not path.is_file() or sha256_of(path) != registry()[SHIPPED]["sha256"]:
+        pytest.skip("the shipped prior is not in this checkout, or is just being replaced")
+    return load_prior(SHIPPED)
+
+
+def test_the_shipped_prior_draws_heads(shipped):
+    """Finite, in range, dark at the border and bright inside: catches weights that no longer fit the code."""
+    entry = registry()[SHIPPED]
+    assert shipped.resolution == entry["resolution"] and shipped.info.weights_sha256 == entry["sha256"]
+    assert (weights_folder() / entry["file"]).stat().st_size <= 15e6
+    images = shipped.sample(4, seed=0)[:, 0].numpy()
+    assert images.shape == (4, 128, 128) and np.isfinite(images).all() and np.abs(images).max() < 2
+    border = np.concatenate([images[:, :4].ravel(), images[:, -4:].ravel()])
+    assert border.mean() < -0.8 and images[:, 50:80, 50:80].mean() > -0.5
+    assert images.std(axis=0).max() > 0.1
+
+
+def test_the_shipped_prior_restores(shipped):
+    image = ((shipped.sample(1, seed=5)[0, 0].numpy() + 1) * 127.5).clip(0)
+    hole = np.zeros((128, 128), bool)
+    hole[50:70, 60:85] = True
+    result = restore(image, Mask(hole), shipped, samples=3, settings=preset("default").but(steps=2))
+    np.testing.assert_array_equal(result.estimate[~hole], image[~hole])
+    assert (result.variance[hole] > 0).mean() > 0.99
+    assert np.abs(result.estimate - image)[hole].mean() < np.abs(image[hole] - image[~hole].mean()).mean()
