@@ -48,6 +48,8 @@ class Likelihood:
         Whether ``forward_map`` is linear.
     features : Features or None
         phi of the perceptual term.
+    weight : (1, 1, h, w) Tensor or None
+        sigma^2 / variance of each observed pixel, where the noise differs between pixels; None: 1 everywhere.
     """
 
     observation: Tensor
@@ -56,14 +58,17 @@ class Likelihood:
     sigma: float
     linear: bool = True
     features: Features | None = None
+    weight: Tensor | None = None
 
     def residual(self, images: Tensor) -> Tensor:
         """I - f(x) on measured pixels, (B, C, h, w) grey levels, of images (B, C, R, R) in [-1, 1]."""
         return (self.observation - self.forward_map(to_grey(images))) * self.observed
 
     def pixel(self, images: Tensor, reduction: str = "sum") -> Tensor:
-        """L_pix (B,), grey levels squared."""
+        """L_pix (B,), grey levels squared, weighted where the noise differs between pixels."""
         squared = self.residual(images).square()
+        if self.weight is not None:
+            squared = squared * self.weight
         return squared.sum(dim=(1, 2, 3)) if reduction == "sum" else squared.mean(dim=(1, 2, 3))
 
     def perceptual(self, images: Tensor, reduction: str = "sum") -> Tensor:

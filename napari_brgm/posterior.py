@@ -52,15 +52,16 @@ class Posterior:
         if part is None or s.start != "linear" or s.prior_density != "gaussian" or not self.likelihood.linear:
             return None
 
-        def whitened(
-            images: Tensor,
-        ) -> Tensor:  # f is affine on [-1, 1] images; work with its linear part in grey levels
-            return self.likelihood.forward_map(images * 127.5) * self.likelihood.observed
+        scale = self.likelihood.observed
+        if self.likelihood.weight is not None:
+            scale = scale * self.likelihood.weight.sqrt()
+
+        def observe(images: Tensor) -> Tensor:  # the linear part of f on [-1, 1] images, in grey levels
+            return self.likelihood.forward_map(images * 127.5) * scale
 
         # y - f(mean) with y in grey levels equals A (x - mean) for x, mean in [-1, 1]: shift both by the black level.
-        black = torch.ones_like(part.mean)[None]
-        observation = self.likelihood.observation * self.likelihood.observed - whitened(black)
-        return part.posterior(observation, whitened, 1.0 / self.lambda_pixel)
+        observation = self.likelihood.observation * scale - observe(torch.ones_like(part.mean)[None])
+        return part.whitened(self.prior.latents).posterior(observation, observe, 1.0 / self.lambda_pixel)
 
     @property
     def lambda_pixel(self) -> float:

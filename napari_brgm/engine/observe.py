@@ -97,6 +97,7 @@ def observe(
     spacing: tuple[float, float] | None = None,
     noise_sigma: float | None = None,
     pose: bool = True,
+    field: bool = True,
 ) -> Problem:
     """State the problem (see engine/restore.py for the parameters).
 
@@ -155,6 +156,7 @@ def observe(
         observed=observed,
         sigma=float(np.hypot(noise, representation)),
         linear=bool(corruption.linear),
+        weight=_weight(prior, corruption, frame, noise, representation) if field else None,
     )
     masked = isinstance(corruption, Mask)
     return Problem(
@@ -167,6 +169,17 @@ def observe(
         noise={"measured": noise, "representation": representation, "pixel": likelihood.sigma},
         notes=notes,
     )
+
+
+def _weight(
+    prior: Prior, corruption: Corruption, frame: Frame, noise: float, representation: float
+) -> torch.Tensor | None:
+    """Inverse relative noise variance of each observed pixel (1, 1, h, w), where the prior knows it."""
+    if prior.residual is None or not corruption.linear or prior.channels != 1:
+        return None
+    relative = prior.residual.relative_variance[None, None]
+    seen = corruption.A(frame.to_native(relative)).clamp(min=float(relative.min()))
+    return (noise**2 + representation**2) / (noise**2 + representation**2 * seen)
 
 
 def _checked(image: npt.ArrayLike, prior: Prior) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_brgm.engine.provenance import record
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import Cancelled, DeviceError, InputError
 from napari_brgm.inference import Gaussian, Step, complete, fit_gaussian, gaussian_at, maximise
+from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
 from napari_brgm.settings import InferenceSettings, preset
 
@@ -143,8 +145,19 @@ def _run(
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
     prior = prior.to(device)
-    problem = observe(image, corruption, prior, spacing=spacing, noise_sigma=noise_sigma, pose=settings.fit_pose)
-    posterior = Posterior(prior, problem.likelihood, settings)
+    problem = observe(
+        image,
+        corruption,
+        prior,
+        spacing=spacing,
+        noise_sigma=noise_sigma,
+        pose=settings.fit_pose,
+        field=settings.residual_field,
+    )
+    likelihood = problem.likelihood
+    if settings.lambda_perceptual:
+        likelihood = replace(likelihood, features=pick_features(prior, settings.features))
+    posterior = Posterior(prior, likelihood, settings)
     total = settings.steps * (2 if method == "vi" else 1) + math.ceil(samples / _BATCH)
     trace: list[dict[str, Any]] = []
 

@@ -34,7 +34,8 @@ def gaussian_at(posterior: Posterior, v: Tensor, generator: torch.Generator) -> 
     v = v.detach().clone().requires_grad_(True)
     images = posterior.images(v)
     residual = posterior.likelihood.residual(images)  # (1, C, h, w)
-    scale = posterior.lambda_pixel**0.5
+    weight = posterior.likelihood.weight
+    scale = posterior.lambda_pixel**0.5 * (1.0 if weight is None else weight.sqrt())  # R^-1/2
     total = torch.zeros_like(v)
     for _ in range(PROBES):
         probe = torch.randn(residual.shape, generator=generator).to(residual)

@@ -86,6 +86,7 @@ class LinearGaussian:
         self.mean, self.basis, self.noise_variance = mean, basis, noise_variance
         self.info = info or PriorInfo("linear-gaussian", representation_sigma=127.5 * noise_variance**0.5)
         self.latents = LatentStatistics.standard(len(basis)).to(mean.device)
+        self._whitened_for: tuple[LatentStatistics, LinearGaussian] = (self.latents, self)
 
     @property
     def resolution(self) -> int:
@@ -153,6 +154,16 @@ class LinearGaussian:
         right = flat @ (images - self.mean).flatten(1).T
         latents: Tensor = torch.linalg.solve(gram, right).T
         return latents
+
+    def whitened(self, latents: LatentStatistics) -> LinearGaussian:
+        """The same images from latents u ~ N(0, I) where w ~ N(``latents``): w = mean + factor u."""
+        if latents is self._whitened_for[0]:
+            return self._whitened_for[1]
+        mean = self.synthesize(latents.mean[None, None])[0]
+        basis = (latents.factor.T @ self.basis.flatten(1)).reshape(self.basis.shape)
+        found = LinearGaussian(mean, basis, self.noise_variance, self.info)
+        self._whitened_for = (latents, found)  # one product of the basis' size, kept for the next restoration
+        return found
 
     def posterior(self, observation: Tensor, linear_map: LinearMap, noise_variance: float) -> GaussianPosterior:
         """Exact posterior of w given y = A G(w) + N(0, noise_variance).

@@ -54,6 +54,16 @@ class LatentStatistics:
         """Statistics of latents (N, D)."""
         return cls(latents.mean(dim=0), torch.cov(latents.T))
 
+    @classmethod
+    def of_nearly_symmetric(cls, latents: Tensor, signs: Tensor, share: float) -> LatentStatistics:
+        """Statistics of a mixture: ``share`` the latents (N, D), the rest mirrored, (N, D) * ``signs`` (D,)."""
+        one, other = cls.of(latents), cls.of(latents * signs)
+        mean = share * one.mean + (1 - share) * other.mean
+        apart = (one.mean - mean, other.mean - mean)
+        covariance = share * (one.covariance + torch.outer(apart[0], apart[0]))
+        covariance += (1 - share) * (other.covariance + torch.outer(apart[1], apart[1]))
+        return cls(mean, covariance)
+
     def to(self, device: torch.device | str) -> LatentStatistics:
         return LatentStatistics(self.mean.to(device), self.covariance.to(device))
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 __all__ = ["ResidualField"]
 
+_FLOOR = 5.0  # grey levels, added in quadrature where the field tells how much to trust a pixel
 _LEAST = 3.0  # grey levels; where the residual is smaller there is only air
 
 
@@ -45,6 +46,12 @@ class ResidualField:
         """(R, R) eigenvalues of the correlation, none negative."""
         spectrum: Tensor = torch.fft.fft2(self.correlation.float()).real
         return spectrum.clamp(min=1e-4)
+
+    @property
+    def relative_variance(self) -> Tensor:
+        """(R, R) variance relative to its mean over the frame: how the representation error differs between pixels."""
+        power = self.std.square() + _FLOOR**2
+        return power / power.mean()
 
     def covariance(self, z: Tensor) -> Tensor:
         """S R S z for z (B, 1, R, R)."""

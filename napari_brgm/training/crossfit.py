@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 
-__all__ = ["CrossFit", "crossfit"]
+__all__ = ["CrossFit", "crossfit", "fold_residuals", "random_missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def crossfit(
 ) -> CrossFit:
     """Latents of ``images`` (N, 1, R, R) in [-1, 1] and of their mirror images, across ``folds`` of subjects."""
     generator = torch.Generator().manual_seed(seed)
-    fold_of = torch.randperm(int(subjects.max()) + 1, generator=generator)[subjects] % folds
+    fold_of = _folds(subjects, folds, generator)
     n, size = len(images), images.shape[-1]
     basis = model.basis.flatten(1)  # (K, P), orthogonal rows
     project = basis / basis.square().sum(dim=1, keepdim=True)  # (K, P): w of an image in the span
@@ -112,3 +112,40 @@ def crossfit(
             found = torch.cholesky_solve(right.T, torch.linalg.cholesky(precision)).T
             latents[v, rows] = (found @ turn + shift).half()
     return CrossFit(latents, complete)
+
+
+def fold_residuals(
+    images: Tensor, subjects: Tensor, components: int, sigma: float, *, folds: int = 5, seed: int = 0, every: int = 4
+) -> Tensor:
+    """What a linear model of other subjects leaves unexplained in slices that it has seen whole.
+
+    Parameters
+    ----------
+    images : (N, 1, R, R) Tensor
+        In [-1, 1].
+    sigma : float
+        Noise of a pixel in grey levels that the posterior assumes, as in a restoration.
+    every : int
+        Use every so many slices.
+
+    Returns
+    -------
+    (M, 1, R, R) Tensor
+        Slice minus posterior mean, grey levels.
+    """
+    fold_of = _folds(subjects, folds, torch.Generator().manual_seed(seed))
+    found = []
+    for fold in range(folds):
+        model = LinearGaussian.fit(images[fold_of != fold], components, mirror=True)
+        slices = images[fold_of == fold][::every]
+        basis = model.basis.flatten(1)
+        precision = basis @ basis.T / (sigma / 127.5) ** 2 + torch.eye(components)
+        right = basis @ (slices - model.mean).flatten(1).T / (sigma / 127.5) ** 2
+        w = torch.linalg.solve(precision, right).T
+        found.append((slices - model.synthesize(w[:, None])) * 127.5)
+    return torch.cat(found)
+
+
+def _folds(subjects: Tensor, folds: int, generator: torch.Generator) -> Tensor:
+    """Fold of each slice: subjects are dealt out at random, slices of one subject stay together."""
+    return torch.randperm(int(subjects.max()) + 1, generator=generator)[subjects] % folds

@@ -1,0 +1,111 @@
+"""Perceptual features phi: VGG16 of LPIPS where its backbone is on disk, else the encoder that ships with the prior.
+
+The backbone is never fetched unasked: ``fetch_backbone`` does it, after the person agreed, and torch checks the file's
+hash. A hospital machine without internet copies the file into torch's cache folder, or uses the encoder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from napari_brgm.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from napari_brgm.likelihood import Features
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["BACKBONE", "FeatureChoice", "VggFeatures", "backbone_path", "fetch_backbone", "pick_features"]
+
+FeatureChoice = Literal["auto", "lpips", "encoder"]
+BACKBONE = "vgg16-397923af.pth"  # the file's name carries the start of its SHA-256
+
+
+def backbone_path() -> Path:
+    """Where the VGG16 backbone lies, or should be copied to."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE
+
+
+def fetch_backbone(agreed: bool) -> Path:
+    """Download the VGG16 backbone (528 MB) into torch's cache and check its hash.
+
+    Raises
+    ------
+    WeightsError
+        Nobody agreed to the download, there is no connection, or the hash is wrong.
+    """
+    path = backbone_path()
+    if path.is_file():
+        return path
+    if not agreed:
+        raise WeightsError(
+            f"the VGG16 backbone is not on this machine; copy {BACKBONE} to {path.parent}, or agree to the download"
+        )
+    try:
+        from torchvision.models import VGG16_Weights
+
+        torch.hub.load_state_dict_from_url(VGG16_Weights.IMAGENET1K_V1.url, check_hash=True, progress=False)
+    except Exception as error:
+        raise WeightsError(
+            f"the VGG16 backbone could not be fetched; copy {BACKBONE} to {path.parent} by hand"
+        ) from error
+    return path
+
+
+class VggFeatures:
+    """The feature maps that LPIPS (vgg) compares, with its learned channel weights (arXiv 1801.03924, Eq. 1).
+
+    Squared distances between two calls, summed over all entries, are LPIPS distances.
+    """
+
+    name = "lpips-vgg"
+    size = 256  # BRGM Sec. 2.2: images are resized to 256 x 256
+
+    def __init__(self, device: torch.device | str) -> None:
+        try:
+            import lpips
+        except Exception as error:
+            raise WeightsError(
+                "the lpips package cannot be imported (it needs torchvision); use the encoder's features"
+            ) from error
+        if not backbone_path().is_file():
+            raise WeightsError(
+                f"the VGG16 backbone is not on this machine; copy {BACKBONE} to {backbone_path().parent}"
+            )
+        self._net = lpips.LPIPS(net="vgg", verbose=False).to(device).eval().requires_grad_(False)
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        net = self._net
+        rgb = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        found = []
+        for x, head in zip(net.net(net.scaling_layer(rgb)), net.lins, strict=True):
+            unit = x * (x.square().sum(dim=1, keepdim=True) + 1e-10).rsqrt()
+            weight = head.model[-1].weight[0].clamp(min=0).sqrt()  # (C, 1, 1)
+            found.append(unit * weight / (x.shape[-1] * x.shape[-2]) ** 0.5)
+        return found
+
+
+def pick_features(prior: Prior, choice: FeatureChoice = "auto") -> Features:
+    """Features for the perceptual term on the prior's device.
+
+    'auto': LPIPS if its backbone is on disk, else the prior's encoder.
+
+    Raises
+    ------
+    WeightsError
+        What was chosen is not there.
+    InputError
+        There is no such choice.
+    """
+    if choice not in ("auto", "lpips", "encoder"):
+        raise InputError(f"features must be 'auto', 'lpips' or 'encoder', got {choice!r}")
+    if choice == "lpips" or (choice == "auto" and backbone_path().is_file()):
+        return VggFeatures(prior.latents.mean.device)
+    if prior.encoder is None:
+        raise WeightsError(
+            "this prior ships without an encoder; set lambda_perceptual to 0, or install the LPIPS backbone"
+        )
+    return prior.encoder
