@@ -13,6 +13,7 @@ from napari_brgm.cli.info import info
 from napari_brgm.cli.inpaint import inpaint
 from napari_brgm.cli.measure import benchmark, evaluate
 from napari_brgm.cli.superres import superres
+from napari_brgm.cli.train import train
 from napari_brgm.errors import BrgmError
 
 __all__ = ["app", "main"]
@@ -102,6 +103,11 @@ app.command(epilog=_example("napari-brgm demo --out demo-output"))(demo)
 app.command()(info)
 app.command(epilog=_example("napari-brgm evaluate --quick --data data --out table"))(evaluate)
 app.command(epilog=_example("napari-brgm benchmark --device cpu"))(benchmark)
+app.command(
+    epilog=_example(
+        "napari-brgm train --data brain_train.zip --work runs/brain --out brain.safetensors --minutes 120",
+    )
+)(train)
 
 
 def main() -> None:
