@@ -43,17 +43,21 @@ def hole() -> Tensor:
 
 @pytest.fixture(scope="session")
 def linear_problem(linear_prior: LinearGaussian, hole: Tensor) -> Callable[..., Exact]:
-    """``build(kind, sigma, **settings)`` with kind 'mask', 'downsample' or 'blur' and sigma in grey levels."""
+    """``build(kind, sigma, **settings)`` with kind 'mask', 'downsample' or 'blur' and sigma in grey levels.
 
-    def build(kind: str, sigma: float = 25.0, **changes: object) -> Exact:
+    ``uneven`` gives each pixel a noise of its own, from sigma / 2 to 2 sigma.
+    """
+
+    def build(kind: str, sigma: float = 25.0, uneven: bool = False, **changes: object) -> Exact:
         f = {"mask": Mask(hole), "downsample": Downsample(3), "blur": Blur(4.0)}[kind]
         generator = torch.Generator().manual_seed(11)
         clean = f.A(to_grey(linear_prior.sample(1, seed=21)))
         observed = ~hole[None, None] if kind == "mask" else torch.ones_like(clean, dtype=torch.bool)
         y = clean + 10 * torch.randn(clean.shape, generator=generator)
-        likelihood = Likelihood(y, f.A, observed.float(), sigma)
-        b = (f.A(127.5 * linear_prior.basis.double()) * observed).flatten(1)  # (K, M)
-        r = ((y.double() - f.A(to_grey(linear_prior.mean.double())[None])) * observed).flatten()
+        own = 2 ** (2 * torch.rand(clean.shape, generator=generator) - 1) if uneven else torch.ones_like(clean)
+        likelihood = Likelihood(y, f.A, observed.float(), sigma, weight=own**-2 if uneven else None)
+        b = (f.A(127.5 * linear_prior.basis.double()) * observed / own).flatten(1)  # (K, M)
+        r = ((y.double() - f.A(to_grey(linear_prior.mean.double())[None])) * observed / own).flatten()
         precision = torch.eye(len(b), dtype=torch.float64) + b @ b.T / sigma**2
         mean = torch.linalg.solve(precision, b @ r / sigma**2)
         settings = preset("default").but(**{"start": "mean", **changes})

@@ -25,10 +25,11 @@ def test_map_is_the_exact_mean(linear_problem, finish, kind, sigma):
     assert found.loss == pytest.approx(float(sum(exact.posterior.terms(found.v)[0].values())), rel=1e-5)
 
 
+@pytest.mark.parametrize("uneven", [False, True])
 @pytest.mark.parametrize("kind", ["mask", "downsample", "blur"])
-def test_preconditioned_start_is_the_answer(linear_problem, finish, kind):
+def test_preconditioned_start_is_the_answer(linear_problem, finish, kind, uneven):
     """start='linear' on a linear generator: v = 0 is the exact mean, and steps must not lose it."""
-    exact = linear_problem(kind, start="linear", steps=5)
+    exact = linear_problem(kind, start="linear", steps=5, uneven=uneven)
     posterior = exact.posterior
     w = posterior.latents(posterior.start())[0, 0].double()
     assert (w - exact.mean).norm() < 2e-3 * exact.mean.norm()
@@ -95,3 +96,12 @@ def test_schedule():
     assert learning_rate(0, 1, 0.1, "cosine") > 0
     assert {learning_rate(i, 100, 0.1, "constant") for i in range(100)} == {0.1}
     assert math.isclose(learning_rate(55, 100, 0.1, "cosine"), 0.05, rel_tol=1e-6)
+
+
+def test_pixels_weigh_by_their_own_noise(linear_problem, finish):
+    """Catches a weight that is a standard deviation, or one that reaches the linear start but not the objective."""
+    exact, even = linear_problem("downsample", 50.0, uneven=True, steps=800), linear_problem("downsample", 50.0)
+    _, found = finish(maximise(exact.posterior))
+    w = exact.posterior.latents(found.v)[0, 0].double()
+    assert (w - exact.mean).norm() < 0.01 * exact.mean.norm()
+    assert (w - even.mean).norm() > 0.02 * exact.mean.norm()
