@@ -13,6 +13,17 @@ Method = Literal["map", "vi"]
 Quality = Literal["preview", "standard", "careful"]
 
 
+_CHOICES = {
+    "latent_space": ("w", "w+"),
+    "prior_density": ("gaussian", "diagonal"),
+    "reduction": ("sum", "mean"),
+    "noise": ("none", "const"),
+    "start": ("mean", "linear"),
+    "schedule": ("constant", "cosine"),
+    "features": ("auto", "lpips", "encoder"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceSettings:
     """Everything that decides a reconstruction besides the scan, the corruption and the prior.
@@ -47,6 +58,9 @@ class InferenceSettings:
     preview_every: int = 10  # steps between previews
 
     def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if self.steps < 1:
             raise InputError(f"steps must be at least 1, got {self.steps}")
         if not self.learning_rate > 0:

@@ -18,7 +18,7 @@ def info() -> None:
 
     from napari_brgm import __version__
     from napari_brgm.zoo.files import sha256_of
-    from napari_brgm.zoo.registry import registry, weights_folder
+    from napari_brgm.zoo.registry import registered, weights_folder
 
     typer.echo(f"napari-brgm {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     if torch.cuda.is_available():
@@ -28,7 +28,7 @@ def info() -> None:
     typer.echo(f"device: {device}")
     typer.echo("priors:")
     folder = weights_folder()
-    for name, entry in sorted(registry().items()):
+    for name, entry in sorted(registered().items()):
         file = folder / entry["file"]
         if not file.is_file():
             state = f"MISSING: {file}"

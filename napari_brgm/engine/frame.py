@@ -54,6 +54,8 @@ class Window:
     def of(cls, values: FloatArray, bright_level: float) -> Window:
         """Robust window of measured values (N,): the 99th percentile of the tissue goes to ``bright_level``.
 
+        Black is 0 for images that are never negative (MR, X-ray), else the darkest half percent.
+
         Values that are grey levels already (within 0..255 and reaching at least 100) are taken as they are.
         """
         low, high = float(values.min()), float(values.max())
@@ -135,6 +137,15 @@ class Frame:
             )
         )
         return rows, columns
+
+    @property
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """(H, W) True where a native pixel lies inside the frame (more than half of it)."""
+        if self.is_identity:
+            return np.ones(self.shape, dtype=bool)
+        rows, columns = (m.sum(dim=1).numpy() > 0.5 for m in self.matrices)
+        inside: npt.NDArray[np.bool_] = rows[:, None] & columns[None]
+        return inside
 
     def to_native(self, grey: Tensor) -> Tensor:
         """Images (B, C, R, R) in grey levels on the native grid (B, C, H, W); 0 (air) outside the frame."""

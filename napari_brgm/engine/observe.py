@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "observe"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
+_ROUNDING = 0.29  # grey levels; no image is more exact than its rounding (1 / sqrt(12))
 _LARGEST_GUESS = 3.0  # grey levels; noise of a low-resolution image that is not given
 _UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of blurs, which would amplify noise
 
@@ -44,6 +45,8 @@ class Problem:
     likelihood : Likelihood
     measured : (H', W') bool ndarray
         Pixels of the restored grid that are kept as measured.
+    unseen : (H', W') bool ndarray
+        Masked pixels outside the generator frame, of which nothing is known.
     noise : dict
         Noise levels in grey levels.
     notes : list of str
@@ -56,6 +59,7 @@ class Problem:
     window: Window
     likelihood: Likelihood
     measured: npt.NDArray[np.bool_]
+    unseen: npt.NDArray[np.bool_]
     noise: dict[str, float]
     notes: list[str] = field(default_factory=list)
 
@@ -128,7 +132,10 @@ def observe(
 
     grid = tuple(corruption.image_shape(plane))
     fine = (grid[0], grid[1])
-    frame, notes = _placed(array, seen, plane, fine, prior, spacing)
+    factor = (fine[0] / plane[0], fine[1] / plane[1])
+    if isinstance(corruption, Downsample):
+        factor = (float(corruption.factor[0]), float(corruption.factor[1]))  # exact where the sizes are rounded
+    frame, notes = _placed(array, seen, plane, fine, factor, prior, spacing)
     window = Window.of(measured_values, prior.info.bright_level)
     if noise_sigma is None:
         grey_plane = array if array.ndim == 2 else array.mean(axis=2)
@@ -138,7 +145,7 @@ def observe(
     elif not 0 <= noise_sigma < np.inf:
         raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
     noise = float(noise_sigma) * window.gain
-    area = frame.ratio[0] * frame.ratio[1] * (fine[0] / plane[0]) * (fine[1] / plane[1])  # of an observed pixel
+    area = frame.ratio[0] * frame.ratio[1] * factor[0] * factor[1]  # of an observed pixel
     representation = prior.info.representation_sigma / area**0.5
     device = prior.latents.mean.device
     grey = window.to_grey(np.where(seen if array.ndim == 2 else seen[..., None], array, window.low).astype(np.float64))
@@ -148,17 +155,23 @@ def observe(
     if pose and prior.linear_part is not None and corruption.linear and not frame.is_identity:
         frame = fit_pose(
             frame, prior.linear_part, observation * observed, lambda g, x: corruption.A(g.to_native(x)) * observed,
-            float(np.hypot(noise, representation)),
+            max(float(np.hypot(noise, representation)), _ROUNDING),
         )  # fmt: skip
     likelihood = Likelihood(
         observation=observation,
         forward_map=lambda x: corruption.A(frame.to_native(x)),
         observed=observed,
-        sigma=float(np.hypot(noise, representation)),
+        sigma=max(float(np.hypot(noise, representation)), _ROUNDING),
         linear=bool(corruption.linear),
         weight=_weight(prior, corruption, frame, noise, representation) if field else None,
     )
     masked = isinstance(corruption, Mask)
+    unseen = ~seen & ~frame.covered if masked else np.zeros(fine, dtype=bool)
+    if unseen.any():
+        notes.append(
+            f"{int(unseen.sum())} masked pixels lie outside the generator's field of view; they are left black, "
+            "with the variance of a uniform guess"
+        )
     return Problem(
         image=array,
         corruption=corruption,
@@ -166,6 +179,7 @@ def observe(
         window=window,
         likelihood=likelihood,
         measured=seen if masked else np.zeros(fine, dtype=bool),
+        unseen=unseen,
         noise={"measured": noise, "representation": representation, "pixel": likelihood.sigma},
         notes=notes,
     )
@@ -196,15 +210,14 @@ def _checked(image: npt.ArrayLike, prior: Prior) -> npt.NDArray[Any]:
 
 
 def _placed(
-    array: npt.NDArray[Any], seen: npt.NDArray[np.bool_], plane: tuple[int, int], fine: tuple[int, int], prior: Prior,
-    spacing: tuple[float, float] | None,
+    array: npt.NDArray[Any], seen: npt.NDArray[np.bool_], plane: tuple[int, int], fine: tuple[int, int],
+    factor: tuple[float, float], prior: Prior, spacing: tuple[float, float] | None,
 ) -> tuple[Frame, list[str]]:  # fmt: skip
     """Where the restored grid lies in the generator frame.
 
     A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of
     the head on the box of the mean training image's head.
     """
-    factor = (fine[0] / plane[0], fine[1] / plane[1])
     own = prior.info.spacing_mm or 1.0
     if spacing is None:
         spacing = (own * factor[0], own * factor[1])

@@ -127,12 +127,17 @@ def restore_steps(
     arguments = (image, corruption, prior, method, int(samples), int(seed), spacing, noise_sigma, settings)
     try:
         return (yield from _run(*arguments, chosen, []))
-    except torch.cuda.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        if device != "auto":
-            raise DeviceError(
-                "the GPU ran out of memory; choose device 'cpu', or close other programs on it"
-            ) from error
+    except torch.cuda.OutOfMemoryError:
+        full = True  # leave the handler first: its traceback holds the tensors
+    except RuntimeError as error:
+        if "not enough memory" not in str(error):
+            raise
+        full = False
+    if not full:
+        raise DeviceError("there is not enough memory for this run; choose fewer samples or a smaller image")
+    torch.cuda.empty_cache()
+    if device != "auto":
+        raise DeviceError("the GPU ran out of memory; choose device 'cpu', or close other programs on it")
     note = "the GPU ran out of memory; this run was repeated on the CPU"
     return (yield from _run(*arguments, torch.device("cpu"), [note]))
 
@@ -168,16 +173,18 @@ def _run(
         spread = yield from _reported(fit, problem, settings, trace)
 
     draws = yield from _draw(posterior, problem, spread, samples, generator, total)
-    best = spread.mean[None] if method == "vi" else maximum.v
-    with torch.no_grad():
-        estimate = problem.finish(_completed(posterior, problem, posterior.images(best)), settings.data_consistency)[0]
-        latents = posterior.latents(best)[0].cpu().numpy()
     mean = draws.mean(axis=0, dtype=np.float64)
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
-    if method == "vi":
-        estimate = mean
+    best = spread.mean[None] if method == "vi" else maximum.v
+    estimate = mean
+    with torch.no_grad():
+        latents = posterior.latents(best)[0].cpu().numpy()
+        if method == "map":
+            image = _completed(posterior, problem, posterior.images(best))
+            estimate = problem.finish(image, settings.data_consistency)[0]
     estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
     variance[problem.measured] = 0
+    variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     return Restoration(
         estimate=estimate,
         mean=mean,

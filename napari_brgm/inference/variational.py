@@ -93,6 +93,8 @@ def fit_gaussian(
     for iteration in range(steps):
         s = F.softplus(rho)
         half = torch.randn(pairs, *m.shape, generator=generator).to(m)
+        if pairs > 1:  # unit mean square in each coordinate: a quadratic loss then has no Monte Carlo noise in s
+            half = half / half.square().mean(dim=0).sqrt()
         noise = torch.cat([half, -half])[: settings.vi_samples_per_step]  # antithetic: odd terms cancel
         terms, images = posterior.terms(m + s * noise)
         parts = {name: 0.5 * value.mean() for name, value in terms.items()}  # Eq. 6 sums are twice -log p

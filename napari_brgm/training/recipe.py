@@ -23,6 +23,7 @@ from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.training.crossfit import CrossFit, crossfit, fold_residuals
 from napari_brgm.training.encode import train_encoder
 from napari_brgm.training.refine import RefineSettings, refine
+from napari_brgm.training.sheet import sample_sheet
 from napari_brgm.training.slices import read_slices
 from napari_brgm.zoo.files import write_prior
 
@@ -137,6 +138,7 @@ def train_prior(
         residual=ResidualField(**_kept(work / "residual.pt", residual, report)),
     )
     digest = write_prior(prior, out)
+    sample_sheet(prior, out.with_suffix(".png"))
     report(f"{out.name}: {out.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
     return digest
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_brgm.errors import InputError
 from napari_brgm.priors.stylegan2 import Synthesis
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def refine(
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        if json.loads(state["settings"])["widths"] != [list(pair) for pair in settings.widths]:
+            raise InputError(f"{checkpoint} holds a network of other widths; choose another folder, or the same widths")
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])

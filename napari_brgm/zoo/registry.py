@@ -12,7 +12,7 @@ from napari_brgm.zoo.files import read_prior, sha256_of
 if TYPE_CHECKING:
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 
-__all__ = ["available_priors", "load_prior", "registry", "weights_folder"]
+__all__ = ["available_priors", "load_prior", "registered", "weights_folder"]
 
 
 def weights_folder() -> Path:
@@ -30,7 +30,7 @@ def weights_folder() -> Path:
     raise WeightsError("the shipped weights are missing; install napari-brgm again")
 
 
-def registry() -> dict[str, dict[str, Any]]:
+def registered() -> dict[str, dict[str, Any]]:
     """Entries by name: file, sha256, modality, plane, resolution, licence, card."""
     entries: dict[str, dict[str, Any]] = json.loads((weights_folder() / "registry.json").read_text())
     return entries
@@ -38,7 +38,7 @@ def registry() -> dict[str, dict[str, Any]]:
 
 def available_priors() -> list[str]:
     """Names of the shipped priors."""
-    return sorted(registry())
+    return sorted(registered())
 
 
 def load_prior(name: str | Path) -> StyleGAN2Prior:
@@ -49,7 +49,7 @@ def load_prior(name: str | Path) -> StyleGAN2Prior:
     WeightsError
         There is none of this name, or its file is missing, damaged or not the one the registry knows.
     """
-    entry = registry().get(str(name))
+    entry = registered().get(str(name))
     if entry is None:
         path = Path(name)
         if path.suffix or path.exists():

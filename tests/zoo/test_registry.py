@@ -13,7 +13,7 @@ from napari_brgm.engine.restore import restore
 from napari_brgm.errors import WeightsError
 from napari_brgm.settings import preset
 from napari_brgm.zoo.files import sha256_of, write_prior
-from napari_brgm.zoo.registry import available_priors, load_prior, registry, weights_folder
+from napari_brgm.zoo.registry import available_priors, load_prior, registered, weights_folder
 
 SHIPPED = "brain-axial-128"
 
@@ -58,21 +58,21 @@ def test_an_unknown_name_tells_the_known_ones(folder, name):
 
 
 def test_every_shipped_entry_is_complete():
-    for name, entry in registry().items():
+    for name, entry in registered().items():
         assert {"file", "sha256", "modality", "plane", "resolution", "licence", "card"} <= set(entry), name
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    path = weights_folder() / registry()[SHIPPED]["file"]
-    if not path.is_file() or sha256_of(path) != registry()[SHIPPED]["sha256"]:
+    path = weights_folder() / registered()[SHIPPED]["file"]
+    if not path.is_file() or sha256_of(path) != registered()[SHIPPED]["sha256"]:
         pytest.skip("the shipped prior is not in this checkout, or is just being replaced")
     return load_prior(SHIPPED)
 
 
 def test_the_shipped_prior_draws_heads(shipped):
     """Finite, in range, dark at the border and bright inside: catches weights that no longer fit the code."""
-    entry = registry()[SHIPPED]
+    entry = registered()[SHIPPED]
     assert shipped.resolution == entry["resolution"] and shipped.info.weights_sha256 == entry["sha256"]
     assert (weights_folder() / entry["file"]).stat().st_size <= 15e6
     images = shipped.sample(4, seed=0)[:, 0].numpy()
