@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_brgm.cli import app
-from napari_brgm.zoo.registry import registry, weights_folder
+from napari_brgm.zoo.registry import registered, weights_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,6 @@ def mask(save: Callable[..., Path]) -> Path:
 @pytest.fixture
 def shipped_weights() -> None:
     """The tests that restore need the shipped prior."""
-    file = weights_folder() / registry()["brain-axial-128"]["file"]
+    file = weights_folder() / registered()["brain-axial-128"]["file"]
     if not file.is_file():
         pytest.skip(f"needs {file.name} in weights")
