@@ -83,7 +83,7 @@ class Restoration:
         OutputError
             The file cannot be written.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         path = Path(path)
         part = path.with_name(path.name + ".part")
@@ -91,7 +91,7 @@ class Restoration:
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         arrays["measured"] = arrays["measured"].astype(np.uint8)
         try:
-            save_file(arrays, part, metadata=text)
+            part.write_bytes(save(arrays, metadata=text))  # save_file would leave it readable by its owner alone
             part.replace(path)
         except Exception as error:
             part.unlink(missing_ok=True) if part.parent.is_dir() else None

@@ -23,7 +23,7 @@ from torch import Tensor
 __all__ = ["ResidualField"]
 
 _FLOOR = 5.0  # grey levels, added in quadrature where the field tells how much to trust a pixel
-_LEAST = 3.0  # grey levels; where the residual is smaller there is only air
+_LEAST = 1.0  # grey levels; where the residual is smaller there is only air
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class ResidualField:
         size = residuals.shape[-1]
         power = residuals.square().mean(dim=0, keepdim=True)  # (1, 1, R, R)
         std = F.avg_pool2d(power.sqrt(), 5, 1, 2)[0, 0]
-        inside = std > _LEAST
+        inside = std > 3 * _LEAST  # enough signal to tell the correlation
         scaled = torch.where(inside, residuals[:, 0] / std.clamp(min=1.0), torch.zeros(()))
         products = torch.fft.ifft2(torch.fft.fft2(scaled).abs().square().mean(dim=0)).real
         counts = torch.fft.ifft2(torch.fft.fft2(inside.float()).abs().square()).real
         correlation = products / counts.clamp(min=50)
         lag = torch.fft.fftfreq(size) * size
         taper = torch.exp(-(lag[:, None].square() + lag[None].square()) / reach**2)
-        return cls(torch.where(inside, std, torch.zeros(())), correlation / correlation[0, 0] * taper)
+        return cls(torch.where(std > _LEAST, std, torch.zeros(())), correlation / correlation[0, 0] * taper)

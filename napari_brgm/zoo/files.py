@@ -47,7 +47,7 @@ def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.fl
     OutputError
         The file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items() if not k.endswith("noise_const")}
     if any(float(v.abs().max()) > 0 for k, v in tensors.items() if k.endswith("noise_strength")):
@@ -72,7 +72,7 @@ def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.fl
     info["linear_noise_variance"] = prior.base.noise_variance if prior.base is not None else 0.0
     part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, metadata={"format": _FORMAT, "info": json.dumps(info)})
+        part.write_bytes(save(tensors, metadata={"format": _FORMAT, "info": json.dumps(info)}))
         part.replace(path)
     except Exception as error:
         raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
