@@ -49,7 +49,7 @@ class InferenceSettings:
     )
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
-    steps: int = 40  # of MAP; VI takes as many again
+    steps: int = 24  # of MAP; VI takes as many again
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
     inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
     residual_field: bool = True  # add what the generator cannot draw, given the data, if the prior models it
@@ -98,7 +98,7 @@ PRESETS: dict[str, InferenceSettings] = {
     ),
 }  # fmt: skip
 
-QUALITY_STEPS: dict[str, int] = {"preview": 15, "standard": 40, "careful": 150}
+QUALITY_STEPS: dict[str, int] = {"preview": 8, "standard": 24, "careful": 100}
 
 
 def preset(name: str) -> InferenceSettings:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
+from typing import Annotated
 
 import typer
 
 __all__ = ["info"]
 
-_BACKBONES = {"VGG16": "vgg16-397923af.pth", "AlexNet": "alexnet-owt-7be5be79.pth"}  # torchvision's file names
 
-
-def info() -> None:
+def info(
+    fetch_backbone: Annotated[
+        bool, typer.Option("--fetch-backbone", help="Download the VGG16 backbone of LPIPS (528 MB), after asking.")
+    ] = False,
+) -> None:
     """Print version, device, priors with their hashes, and whether a perceptual backbone is on disk."""
     import torch
 
-    from napari_brgm import __version__
+    from napari_brgm import __version__, perceptual
     from napari_brgm.zoo.files import sha256_of
     from napari_brgm.zoo.registry import registered, weights_folder
 
@@ -40,9 +42,11 @@ def info() -> None:
         typer.echo(f"  {name}: {entry['modality']}, {entry['plane']}, {size} x {size}; {state}")
         typer.echo(f"    sha256 {entry['sha256']}")
         typer.echo(f"    licence: {entry['licence']}; card: {folder / entry['card']}")
-    found = [name for name, file in _BACKBONES.items() if (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file()]
+    path = perceptual.backbone_path()
+    if fetch_backbone and not path.is_file():
+        perceptual.fetch_backbone(typer.confirm(f"Download the VGG16 backbone (528 MB) to {path.parent}?"))
     typer.echo(
-        f"perceptual backbone: {', '.join(found)}"
-        if found
+        f"perceptual backbone: VGG16 at {path}"
+        if path.is_file()
         else "perceptual backbone: none on disk; features that ship with the prior take its place"
     )

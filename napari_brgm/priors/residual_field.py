@@ -8,7 +8,7 @@ measured pixels speak for their neighbours, and it belongs in the posterior vari
 
 Source: Gaussian random field regression (kriging; Rasmussen and Williams, "Gaussian Processes for Machine Learning",
 2006, Sec. 2.2); products with R by the fast Fourier transform on the torus, which is exact here as long as the anatomy
-keeps a margin of a few pixels (the std map is 0 outside it).
+keeps a margin of a few pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from torch import Tensor
 __all__ = ["ResidualField"]
 
 _FLOOR = 5.0  # grey levels, added in quadrature where the field tells how much to trust a pixel
-_LEAST = 1.0  # grey levels; where the residual is smaller there is only air
+_LEAST = 1.5  # grey levels; no pixel is quite certain, and anatomy larger than the training set's must find room
+_TISSUE = 3.0  # grey levels; where the residual is smaller there is too little signal to tell the correlation
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ class ResidualField:
         size = residuals.shape[-1]
         power = residuals.square().mean(dim=0, keepdim=True)  # (1, 1, R, R)
         std = F.avg_pool2d(power.sqrt(), 5, 1, 2)[0, 0]
-        inside = std > 3 * _LEAST  # enough signal to tell the correlation
+        inside = std > _TISSUE
         scaled = torch.where(inside, residuals[:, 0] / std.clamp(min=1.0), torch.zeros(()))
         products = torch.fft.ifft2(torch.fft.fft2(scaled).abs().square().mean(dim=0)).real
         counts = torch.fft.ifft2(torch.fft.fft2(inside.float()).abs().square()).real
         correlation = products / counts.clamp(min=50)
         lag = torch.fft.fftfreq(size) * size
         taper = torch.exp(-(lag[:, None].square() + lag[None].square()) / reach**2)
-        return cls(torch.where(std > _LEAST, std, torch.zeros(())), correlation / correlation[0, 0] * taper)
+        return cls(std.clamp(min=_LEAST), correlation / correlation[0, 0] * taper)

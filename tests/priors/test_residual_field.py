@@ -51,6 +51,6 @@ def test_fit_recovers_std_and_correlation():
     truth = ResidualField(std, correlation)
     found = ResidualField.fit(truth.sample(300, torch.Generator().manual_seed(2)), reach=1e3)
     torch.testing.assert_close(found.std[20:28, 20:28], std[20:28, 20:28], rtol=0.1, atol=0)
-    assert float(found.std[:3].max()) == 0
+    assert float(found.std[:3].max()) == pytest.approx(1.5)  # the floor: no pixel is quite certain
     assert found.correlation[0, 0] == pytest.approx(1)
     torch.testing.assert_close(found.correlation[:3, :3], correlation[:3, :3], atol=0.05, rtol=0)

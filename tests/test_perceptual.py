@@ -1,0 +1,64 @@
+"""Perceptual features: what is taken where, and nothing is fetched unasked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_brgm.errors import InputError, WeightsError
+from napari_brgm.perceptual import backbone_path, fetch_backbone, pick_features
+from napari_brgm.priors.encoder import Encoder
+
+
+@pytest.fixture
+def no_backbone(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    return tmp_path
+
+
+def test_without_a_backbone_the_encoder_of_the_prior_is_taken(no_backbone, linear_prior):
+    linear_prior.encoder = Encoder((4, 8), 3, linear_prior.resolution)
+    assert pick_features(linear_prior) is linear_prior.encoder
+    assert pick_features(linear_prior, "encoder") is linear_prior.encoder
+
+
+def test_without_either_one_sentence_says_what_to_do(no_backbone, linear_prior):
+    linear_prior.encoder = None
+    with pytest.raises(WeightsError, match="lambda_perceptual to 0"):
+        pick_features(linear_prior)
+    with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth"):
+        pick_features(linear_prior, "lpips")
+    with pytest.raises(InputError, match="must be 'auto'"):
+        pick_features(linear_prior, "alexnet")
+
+
+def test_nothing_is_fetched_without_consent(no_backbone, monkeypatch):
+    def called(*_args, **_kwargs):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", called)
+    with pytest.raises(WeightsError, match="agree to the download"):
+        fetch_backbone(agreed=False)
+    assert not backbone_path().exists()
+
+
+def test_a_failed_download_is_one_sentence(no_backbone, monkeypatch):
+    def offline(*_args, check_hash, **_kwargs):
+        assert check_hash
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    with pytest.raises(WeightsError, match="by hand"):
+        fetch_backbone(agreed=True)
+
+
+def test_feature_distance_is_zero_for_equal_images_and_grows():
+    net = Encoder((4, 8, 8), 3, 32).requires_grad_(False)
+    x = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+
+    def distance(y):
+        return sum(float((a - b).square().sum()) for a, b in zip(net(x), net(y), strict=True))
+
+    assert distance(x) == 0
+    assert 0 < distance(x + 0.05 * noise) < distance(x + 0.5 * noise)
