@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_brgm.errors import InputError
+from napari_brgm.evaluation.dataset import read_slices
 from napari_brgm.likelihood import from_grey
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.linear_gaussian import LinearGaussian
@@ -24,7 +25,6 @@ from napari_brgm.training.crossfit import CrossFit, crossfit, fold_residuals
 from napari_brgm.training.encode import train_encoder
 from napari_brgm.training.refine import RefineSettings, refine
 from napari_brgm.training.sheet import sample_sheet
-from napari_brgm.training.slices import read_slices
 from napari_brgm.zoo.files import write_prior
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def train_prior(
     Parameters
     ----------
     archive : Path
-        Zip of training slices (see training/slices.py).
+        Zip of training slices (see evaluation/dataset.py).
     work : Path
         Folder of the stages' files; give the same one to go on.
     out : Path
@@ -78,8 +78,10 @@ def train_prior(
 
     Raises
     ------
+    ScanError
+        The archive cannot be read.
     InputError
-        The archive cannot be used.
+        It holds too few slices.
     """
     began = time.monotonic()
 
@@ -88,21 +90,24 @@ def train_prior(
 
     work.mkdir(parents=True, exist_ok=True)
     slices = read_slices(archive)
-    images = from_grey(slices.images.float())
+    grey = torch.from_numpy(slices.images)[:, None].round().clamp(0, 255).to(torch.uint8)  # (N, 1, R, R)
+    names = sorted({subject for subject, _ in slices.keys})
+    subjects = torch.tensor([names.index(subject) for subject, _ in slices.keys])  # (N,), counted from 0
+    images = from_grey(grey.float())
     if len(images) <= recipe.components:
         raise InputError(f"{len(images)} slices cannot give {recipe.components} latents; use a larger set of slices")
-    report(f"{len(images)} slices of {int(slices.subjects.max()) + 1} subjects")
+    report(f"{len(images)} slices of {len(names)} subjects")
 
     def linear() -> dict[str, Tensor]:
         model = LinearGaussian.fit(images, recipe.components, mirror=recipe.mirror)
-        support = slices.images.float().mean(dim=0)[0] > recipe.dark
+        support = grey.float().mean(dim=0)[0] > recipe.dark
         return {"mean": model.mean, "basis": model.basis * support, "noise": torch.tensor(model.noise_variance)}
 
     part = _kept(work / "linear.pt", linear, report)
     model = LinearGaussian(part["mean"], part["basis"], float(part["noise"]), recipe.info)
 
     def estimates() -> dict[str, Tensor]:
-        pairs = crossfit(images, slices.subjects, model, corruptions=recipe.corruptions)
+        pairs = crossfit(images, subjects, model, corruptions=recipe.corruptions)
         return {"latents": pairs.latents, "complete": pairs.complete}
 
     pairs = CrossFit(**_kept(work / "crossfit.pt", estimates, report))
@@ -110,14 +115,14 @@ def train_prior(
     def figures(found: dict[str, float], _: object) -> None:
         report("  ".join(f"{name} {value:.4g}" for name, value in found.items()))
 
-    network = refine(model, slices.images, pairs, recipe.refine, work, figures, left())
+    network = refine(model, grey, pairs, recipe.refine, work, figures, left())
     if left() <= 0:
         return None
 
     def encoder() -> dict[str, Tensor]:
         latents = pairs.complete[: len(images), : recipe.encoder_latents]
         net = train_encoder(
-            slices.images, latents, steps=recipe.encoder_steps,
+            grey, latents, steps=recipe.encoder_steps,
             report=lambda step, loss: report(f"encoder step {step}  loss {loss:.3f}"),
         )  # fmt: skip
         return dict(net.state_dict())
@@ -125,7 +130,7 @@ def train_prior(
     features = Encoder.from_state_dict(_kept(work / "encoder.pt", encoder, report))
 
     def residual() -> dict[str, Tensor]:
-        left_over = fold_residuals(images, slices.subjects, recipe.components, recipe.info.representation_sigma)
+        left_over = fold_residuals(images, subjects, recipe.components, recipe.info.representation_sigma)
         fitted = ResidualField.fit(left_over)
         return {"std": fitted.std, "correlation": fitted.correlation}
 

@@ -67,3 +67,14 @@ def test_the_fifty_slices(shared_data):
     quick = validation_slices(archive, quick=True)
     assert len(quick) == 8
     assert np.array_equal(quick.images[1], slices.images[7])
+
+
+def test_a_spot_lands_where_the_frame_says():
+    """Native (104, 30): 8 columns are added, 8 rows cut, pixels are 1.5 mm; catches a shift by half a pixel."""
+    grey = np.zeros((208, 176), np.float32)
+    grey[101:108, 27:34] = 200
+    weights = to_frame(grey).astype(np.float64)
+    rows = (weights.sum(axis=1) * np.arange(128)).sum() / weights.sum()
+    columns = (weights.sum(axis=0) * np.arange(128)).sum() / weights.sum()
+    assert rows == pytest.approx((104 - 8 + 0.5) / 1.5 - 0.5, abs=0.02)
+    assert columns == pytest.approx((30 + 8 + 0.5) / 1.5 - 0.5, abs=0.02)
