@@ -24,7 +24,7 @@ def test_import_and_engine_leave_the_heavy_packages_alone():
     """The engine runs where only torch, numpy, scipy and scikit-image (and safetensors) are installed."""
     code = (
         "import sys, napari_brgm, napari_brgm.engine.restore, napari_brgm.zoo; "
-        "heavy = {'qtpy', 'PyQt6', 'napari', 'magicgui', 'monai', 'matplotlib', 'nibabel', 'pydicom', 'lpips', "
+        "heavy = {'qtpy', 'PyQt6', 'napari', 'magicgui', 'monai', 'matplotlib', 'nibabel', 'pydicom', 'lpips', 'safetensors', "
         "'torchvision'}; "
         "sys.exit(repr(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
     )

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.stats import norm
 
 from napari_brgm.errors import BrgmError, InputError, OutputError
+from napari_brgm.tensor_file import read_tensors, write_tensors
 
 __all__ = ["Restoration"]
 
@@ -83,18 +85,12 @@ class Restoration:
         OutputError
             The file cannot be written.
         """
-        from safetensors.numpy import save
-
         path = Path(path)
-        part = path.with_name(path.name + ".part")
         text = {"format": _FORMAT, "trace": json.dumps(self.trace), "provenance": json.dumps(self.provenance)}
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        arrays["measured"] = arrays["measured"].astype(np.uint8)
+        arrays = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in _ARRAYS}
         try:
-            part.write_bytes(save(arrays, metadata=text))  # save_file would leave it readable by its owner alone
-            part.replace(path)
-        except Exception as error:
-            part.unlink(missing_ok=True) if part.parent.is_dir() else None
+            write_tensors(path, arrays, text)
+        except OSError as error:
             raise OutputError(
                 f"the restoration cannot be written to {path}: choose a folder that can be written"
             ) from error
@@ -109,17 +105,13 @@ class Restoration:
         InputError
             The file is missing, damaged or of another kind.
         """
-        from safetensors import safe_open
-
         path = Path(path)
         try:
-            with safe_open(path, "np") as handle:
-                text = handle.metadata() or {}
-                if text.get("format") != _FORMAT:
-                    raise InputError(f"{path.name} is not a restoration saved by napari-brgm")
-                arrays = {name: handle.get_tensor(name) for name in _ARRAYS}
-                arrays["measured"] = arrays["measured"].astype(bool)
-                return cls(**arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]))
+            tensors, text = read_tensors(path)
+            if text.get("format") != _FORMAT:
+                raise InputError(f"{path.name} is not a restoration saved by napari-brgm")
+            arrays = {name: tensors[name].numpy() for name in _ARRAYS}
+            return cls(**arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]))
         except BrgmError:
             raise
         except Exception as error:

@@ -24,6 +24,7 @@ from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import Mapping, StyleGAN2, Synthesis, load_exactly
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +48,6 @@ def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.fl
     OutputError
         The file cannot be written.
     """
-    from safetensors.torch import save
-
     tensors = {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items() if not k.endswith("noise_const")}
     if any(float(v.abs().max()) > 0 for k, v in tensors.items() if k.endswith("noise_strength")):
         tensors |= {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items()}
@@ -70,11 +69,9 @@ def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.fl
         tensors["linear.support"] = support.to(torch.uint8).cpu()
     info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp}
     info["linear_noise_variance"] = prior.base.noise_variance if prior.base is not None else 0.0
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(save(tensors, metadata={"format": _FORMAT, "info": json.dumps(info)}))
-        part.replace(path)
-    except Exception as error:
+        write_tensors(path, tensors, {"format": _FORMAT, "info": json.dumps(info)})
+    except OSError as error:
         raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
     return sha256_of(path)
 
@@ -87,16 +84,12 @@ def read_prior(path: Path, name: str | None = None) -> StyleGAN2Prior:
     WeightsError
         The file is missing, damaged, or holds something else.
     """
-    from safetensors import safe_open
-
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}; see `napari-brgm info` for the priors that are installed")
     try:
-        with safe_open(path, "pt") as handle:
-            metadata = handle.metadata() or {}
-            tensors = {k: handle.get_tensor(k) for k in handle.keys()}  # noqa: SIM118 (not a dict)
+        tensors, metadata = read_tensors(path)
         info: dict[str, Any] = json.loads(metadata["info"]) if metadata.get("format") == _FORMAT else {}
-    except Exception as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(
             f"{path.name} cannot be read as safetensors weights; it is damaged or of another kind"
         ) from error

@@ -1,0 +1,98 @@
+"""Tensor files are safetensors files, whoever wrote them, and damaged ones are refused before memory is taken."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+import safetensors.torch
+import torch
+
+from napari_brgm.tensor_file import TensorFileError, read_tensors, write_tensors
+
+TENSORS = {
+    "half": torch.randn(3, 5).half(),
+    "mask": torch.tensor([[True, False, True]]),
+    "scalar": torch.tensor(2.5, dtype=torch.float64),
+    "bytes": torch.arange(7, dtype=torch.uint8),
+    "empty": torch.zeros(0, 4),
+    "turned": torch.arange(6.0).reshape(2, 3).T,
+}
+METADATA = {"format": "test", "note": "Grüße"}
+
+
+def same(found):
+    assert found.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
+
+
+def test_the_library_reads_what_we_write(tmp_path):
+    path = tmp_path / "ours.safetensors"
+    write_tensors(path, TENSORS, METADATA)
+    same(safetensors.torch.load_file(path))
+    with safetensors.safe_open(path, "pt") as handle:
+        assert handle.metadata() == METADATA
+
+
+def test_we_read_what_the_library_writes(tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    safetensors.torch.save_file({k: v.contiguous() for k, v in TENSORS.items()}, path, metadata=METADATA)
+    found, metadata = read_tensors(path)
+    same(found)
+    assert metadata == METADATA
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"not json",
+        b'{"x": 3}',
+        b'{"x": {"dtype": "F32", "shape": [1e9], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [99999999999, 99999999999], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        b'{"x": {"dtype": "object", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [true], "data_offsets": [0, 4]}}',
+        b'{"__metadata__": {"a": 1}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_hostile_header_is_refused(tmp_path, header):
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(TensorFileError):
+        read_tensors(path)
+
+
+def test_a_header_that_claims_terabytes_is_refused(tmp_path):
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
+    with pytest.raises(TensorFileError, match="longer than the file"):
+        read_tensors(path)
+
+
+def test_mutations_end_in_tensors_or_one_kind_of_error(tmp_path):
+    """Truncations and changed bytes: never another exception."""
+    path = tmp_path / "valid.safetensors"
+    write_tensors(path, TENSORS, METADATA)
+    valid = path.read_bytes()
+    header = json.loads(valid[8 : 8 + int.from_bytes(valid[:8], "little")])
+    assert set(header) == {*TENSORS, "__metadata__"}
+    dice = random.Random(0)
+    refused = 0
+    for _ in range(1000):
+        data = bytearray(valid)
+        for _ in range(dice.randint(1, 3)):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        if dice.random() < 0.3:
+            del data[dice.randrange(len(data)) :]
+        path.write_bytes(data)
+        try:
+            read_tensors(path)
+        except TensorFileError:
+            refused += 1
+    assert refused > 300
