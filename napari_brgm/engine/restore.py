@@ -1,7 +1,9 @@
 """restore(): a slice in native pixels and units -> generator frame -> inference -> back to the native or finer grid.
 
     f = corruption o (frame -> native grid),   y = window(image)      in grey levels 0..255
-    estimate = window^-1( x + A^+ (y - A x) ),  x = G(w) on the native or finer grid      (hard data consistency)
+    estimate = window^-1( x + A^+ (y - A x) ),  x = G(w) + e on the native or finer grid  (hard data consistency)
+
+e is what the generator cannot draw, given the data (inference/residual.py), where the prior has a model of it.
 
 In-painting returns the measured pixels bit for bit. Super-resolution returns a finer grid over the same rectangle.
 """

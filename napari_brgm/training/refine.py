@@ -83,7 +83,7 @@ def refine(
     pairs : CrossFit
         Their latents; index i + N is the mirror image of slice i.
     out : Path
-        Folder of checkpoint.pt and log.jsonl.
+        Folder of checkpoint.pt.
     report : callable
         Called about once a minute with the figures and the averaged network.
     seconds : float
