@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], latents: int, size: int, channels: int = 1) -> None:
         super().__init__()
-        self.size, self.name = size, "encoder"
+        self.size, self.latents, self.name = size, latents, "encoder"
         ins = (channels, *widths[:-1])
         for i, (a, b) in enumerate(zip(ins, widths, strict=True)):
             self.add_module(f"conv{i}", nn.Conv2d(a, b, 3, stride=1 if i == 0 else 2, padding=1))
