@@ -16,11 +16,21 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
-from napari_brgm.priors.stylegan2_layers import FIR, GAIN, Dense, Inject, NoiseMode, Skip, StyledConv, ToRGB, upsample
+from napari_brgm.priors.stylegan2_layers import (
+    FIR,
+    Activation,
+    Dense,
+    Inject,
+    NoiseMode,
+    Skip,
+    StyledConv,
+    ToRGB,
+    activate,
+    upsample,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
@@ -33,9 +43,10 @@ class Mapping(nn.Module):
 
     w_avg: Tensor
 
-    def __init__(self, z_dim: int, w_dim: int, num_ws: int, num_layers: int) -> None:
+    def __init__(self, z_dim: int, w_dim: int, num_ws: int, num_layers: int, activation: Activation = "lrelu") -> None:
         super().__init__()
         self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, num_layers
+        self.activation = activation
         for i in range(num_layers):
             self.add_module(f"fc{i}", Dense(z_dim if i == 0 else w_dim, w_dim, lr=0.01))
         self.register_buffer("w_avg", torch.zeros(w_dim))
@@ -44,7 +55,7 @@ class Mapping(nn.Module):
         """Map z (B, z_dim), any scale, to ws (B, num_ws, w_dim); ``psi`` pulls the first ``cutoff`` ws to w_avg."""
         x = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()  # (B, z)
         for i in range(self.num_layers):
-            x = F.leaky_relu(getattr(self, f"fc{i}")(x), 0.2) * GAIN  # (B, w)
+            x = activate(getattr(self, f"fc{i}")(x), self.activation)  # (B, w)
         ws = x[:, None].repeat(1, self.num_ws, 1)  # (B, L, w)
         if truncation_psi != 1.0:
             cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
@@ -57,7 +68,7 @@ class Block(nn.Module):
 
     def __init__(
         self, in_ch: int, out_ch: int, w_dim: int, resolution: int, channels: int, architecture: Architecture,
-        is_last: bool, clamp: float | None, inject: int = 0,
+        is_last: bool, clamp: float | None, inject: int = 0, activation: Activation = "lrelu",
     ) -> None:  # fmt: skip
         super().__init__()
         self.is_first = in_ch == 0
@@ -65,10 +76,10 @@ class Block(nn.Module):
         if self.is_first:
             self.const = nn.Parameter(torch.randn(out_ch, resolution, resolution))
         else:
-            self.conv0 = StyledConv(in_ch, out_ch, w_dim, resolution, True, clamp)
+            self.conv0 = StyledConv(in_ch, out_ch, w_dim, resolution, True, clamp, activation)
             if architecture == "resnet":
                 self.skip = Skip(in_ch, out_ch)
-        self.conv1 = StyledConv(out_ch, out_ch, w_dim, resolution, False, clamp)
+        self.conv1 = StyledConv(out_ch, out_ch, w_dim, resolution, False, clamp, activation)
         self.torgb = ToRGB(out_ch, channels, w_dim, clamp) if architecture == "skip" or is_last else None
         self.inject = Inject(channels, out_ch, inject) if inject else None
 
@@ -103,23 +114,30 @@ class Synthesis(nn.Module):
 
     def __init__(
         self, widths: dict[int, int], w_dim: int, channels: int = 1, architecture: Architecture = "skip",
-        conv_clamp: float | None = None, inject: bool = False,
+        conv_clamp: float | None = None, inject: bool = False, activation: Activation = "lrelu",
     ) -> None:  # fmt: skip
         super().__init__()
         self.resolutions = sorted(widths)
         self.num_ws = 2 * len(self.resolutions)
         self.w_dim, self.channels, self.architecture, self.conv_clamp = w_dim, channels, architecture, conv_clamp
+        self.activation = activation
         previous = 0
         for r in self.resolutions:
             last = self.resolutions[-1]
             patch = last // r if inject else 0
-            block = Block(previous, widths[r], w_dim, r, channels, architecture, r == last, conv_clamp, patch)
+            block = Block(
+                previous, widths[r], w_dim, r, channels, architecture, r == last, conv_clamp, patch, activation
+            )
             self.add_module(f"b{r}", block)
             previous = widths[r]
 
     @classmethod
-    def from_state_dict(cls, weights: MappingType[str, Tensor], conv_clamp: float | None = None) -> Synthesis:
+    def from_state_dict(
+        cls, weights: MappingType[str, Tensor], conv_clamp: float | None = None, activation: Activation = "lrelu"
+    ) -> Synthesis:
         """Build the network that fits ``weights`` (names without 'synthesis.'), read off the names and shapes.
+
+        What no shape tells, the clamp and the activation, is given.
 
         Raises
         ------
@@ -137,7 +155,7 @@ class Synthesis(nn.Module):
             raise WeightsError(
                 f"these weights are not a StyleGAN2 generator: {error} is missing or malformed"
             ) from error
-        if sorted(widths) != [first * 2**i for i in range(len(widths))]:
+        if first < 1 or sorted(widths) != [first * 2**i for i in range(len(widths))]:
             raise WeightsError(f"resolutions {sorted(widths)} in the weights do not double from block to block")
         fir = torch.outer(torch.tensor(FIR), torch.tensor(FIR)) / 64
         for name, value in weights.items():
@@ -147,7 +165,8 @@ class Synthesis(nn.Module):
                 raise WeightsError(f"{name} is not the [1, 3, 3, 1] filter; such networks are not supported")
         architecture: Architecture = "skip" if f"b{first}.torgb.weight" in weights else "resnet"
         inject = f"b{first}.inject.weight" in weights
-        net = cls(widths, w_dim, channels, architecture, conv_clamp, inject)
+        with torch.device("meta"):  # what the shapes claim is compared before anything is allocated
+            net = cls(widths, w_dim, channels, architecture, conv_clamp, inject, activation)
         load_exactly(net, {k: v for k, v in weights.items() if not k.endswith("resample_filter")})
         return net
 
@@ -182,7 +201,10 @@ def load_exactly(net: nn.Module, weights: dict[str, Tensor]) -> None:
     if wrong:
         k = wrong[0]
         raise WeightsError(f"{k} has the shape {tuple(weights[k].shape)} where {tuple(own[k].shape)} is expected")
-    net.load_state_dict({k: v.to(own[k].dtype) for k, v in weights.items()})
+    net.load_state_dict(
+        {k: v.to(own[k].dtype, memory_format=torch.contiguous_format, copy=True) for k, v in weights.items()},
+        assign=True,
+    )
 
 
 class StyleGAN2(nn.Module):
@@ -201,15 +223,18 @@ class StyleGAN2(nn.Module):
     architecture : {'skip', 'resnet'}
     conv_clamp : float or None
         Activations are clamped to +- this value times the gain (256 in every net trained with mixed precision).
+    activation, mapping_activation : {'lrelu', 'lsoftplus'}
+        Of the synthesis and of the mapping network.
     """
 
     def __init__(
         self, widths: dict[int, int], z_dim: int = 512, w_dim: int = 512, channels: int = 1, mapping_layers: int = 8,
-        architecture: Architecture = "skip", conv_clamp: float | None = None,
+        architecture: Architecture = "skip", conv_clamp: float | None = None, activation: Activation = "lrelu",
+        mapping_activation: Activation = "lrelu",
     ) -> None:  # fmt: skip
         super().__init__()
-        self.synthesis = Synthesis(widths, w_dim, channels, architecture, conv_clamp)
-        self.mapping = Mapping(z_dim, w_dim, self.synthesis.num_ws, mapping_layers)
+        self.synthesis = Synthesis(widths, w_dim, channels, architecture, conv_clamp, activation=activation)
+        self.mapping = Mapping(z_dim, w_dim, self.synthesis.num_ws, mapping_layers, mapping_activation)
 
     @property
     def resolution(self) -> int:
@@ -220,7 +245,10 @@ class StyleGAN2(nn.Module):
         return self.synthesis.num_ws
 
     @classmethod
-    def from_state_dict(cls, weights: MappingType[str, Tensor], conv_clamp: float | None = None) -> StyleGAN2:
+    def from_state_dict(
+        cls, weights: MappingType[str, Tensor], conv_clamp: float | None = None, activation: Activation = "lrelu",
+        mapping_activation: Activation = "lrelu",
+    ) -> StyleGAN2:  # fmt: skip
         """Build the network that fits ``weights``; the architecture is read off the names and shapes.
 
         Raises
@@ -240,11 +268,12 @@ class StyleGAN2(nn.Module):
             ) from error
         layers = sum(k.startswith("mapping.fc") and k.endswith(".weight") for k in weights)
         own = {k.removeprefix("synthesis."): v for k, v in weights.items() if k.startswith("synthesis.")}
-        synthesis = Synthesis.from_state_dict(own, conv_clamp)
+        synthesis = Synthesis.from_state_dict(own, conv_clamp, activation)
         net = cls.__new__(cls)
         nn.Module.__init__(net)
         net.synthesis = synthesis
-        net.mapping = Mapping(z_dim, synthesis.w_dim, synthesis.num_ws, layers)
+        with torch.device("meta"):
+            net.mapping = Mapping(z_dim, synthesis.w_dim, synthesis.num_ws, layers, mapping_activation)
         mapping = {k.removeprefix("mapping."): v for k, v in weights.items() if k.startswith("mapping.")}
         load_exactly(net.mapping, mapping)
         return net

@@ -13,12 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["FIR", "GAIN", "Dense", "Inject", "NoiseMode", "Skip", "StyledConv", "ToRGB", "upsample"]
+__all__ = [
+    "FIR", "GAIN", "Activation", "Dense", "Inject", "NoiseMode", "Skip", "StyledConv", "ToRGB", "activate", "upsample",
+]  # fmt: skip
 
 NoiseMode = Literal["const", "none", "random"]
+Activation = Literal["lrelu", "lsoftplus"]
 
 FIR = (1.0, 3.0, 3.0, 1.0)  # the only resampling filter used by published nets
 GAIN = math.sqrt(2.0)  # of the leaky ReLU
+
+
+def activate(x: Tensor, activation: Activation, gain: float = 1.0) -> Tensor:
+    """Leaky ReLU 0.2 times sqrt(2), or the smooth ``0.2 x + 0.8 softplus(50 x) / 50``, which has no gain of its own."""
+    if activation == "lrelu":
+        return F.leaky_relu(x, 0.2) * (GAIN * gain)
+    return (0.2 * x + 0.8 * F.softplus(x, beta=50)) * gain
 
 
 class Dense(nn.Module):
@@ -51,13 +61,16 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 class StyledConv(nn.Module):
-    """Modulated, demodulated 3x3 convolution with noise, bias and leaky ReLU; ``up`` doubles the size."""
+    """Modulated, demodulated 3x3 convolution with noise, bias and activation; ``up`` doubles the size."""
 
     noise_const: Tensor
 
-    def __init__(self, in_ch: int, out_ch: int, w_dim: int, resolution: int, up: bool, clamp: float | None) -> None:
+    def __init__(
+        self, in_ch: int, out_ch: int, w_dim: int, resolution: int, up: bool, clamp: float | None,
+        activation: Activation = "lrelu",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.resolution, self.up, self.clamp = resolution, up, clamp
+        self.resolution, self.up, self.clamp, self.activation = resolution, up, clamp, activation
         self.weight = nn.Parameter(torch.randn(out_ch, in_ch, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_ch))
         self.affine = Dense(w_dim, in_ch, bias_init=1.0)
@@ -91,7 +104,7 @@ class StyledConv(nn.Module):
         elif noise == "random":
             field = torch.randn(len(x), 1, self.resolution, self.resolution, device=x.device)
             x = x + (field * self.noise_strength).to(x.dtype)
-        x = F.leaky_relu(x + self.bias[:, None, None].to(x.dtype), 0.2) * (GAIN * gain)
+        x = activate(x + self.bias[:, None, None].to(x.dtype), self.activation, gain)
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
 

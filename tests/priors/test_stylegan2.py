@@ -7,6 +7,7 @@ import torch
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.priors.stylegan2 import StyleGAN2
+from napari_brgm.priors.stylegan2_layers import activate
 
 NETS = ["32_gray", "64_rgb", "64_gray_resnet"]
 
@@ -151,3 +152,39 @@ def test_resample_filters_need_not_be_stored(parity):
     weights, case = parity("32_gray")
     net = StyleGAN2.from_state_dict({k: v for k, v in weights.items() if not k.endswith("resample_filter")})
     torch.testing.assert_close(net.synthesis(case["wplus"]), case["image_noise_const"], atol=1e-4, rtol=0)
+
+
+def test_the_smooth_activation(parity):
+    """0.2 x + 0.8 softplus(50 x) / 50 in place of the leaky ReLU with its gain; each network has its own."""
+    x = torch.linspace(-2, 2, 41)
+    smooth = activate(x, "lsoftplus")
+    torch.testing.assert_close(smooth, 0.2 * x + 0.8 * torch.log1p(torch.exp(50.0 * x.double())).float() / 50)
+    torch.testing.assert_close(activate(x, "lrelu", 0.5), torch.where(x > 0, x, 0.2 * x) * 0.5 * 2**0.5)
+    weights, case = parity("32_gray")
+    plain = StyleGAN2.from_state_dict(weights)
+    net = StyleGAN2.from_state_dict(weights, activation="lsoftplus")
+    torch.testing.assert_close(net.mapping(case["z"]), case["ws"], atol=1e-4, rtol=0)
+    with torch.no_grad():
+        assert (net.synthesis(case["wplus"]) - plain.synthesis(case["wplus"])).abs().max() > 0.01
+    both = StyleGAN2.from_state_dict(weights, activation="lsoftplus", mapping_activation="lsoftplus")
+    assert (both.mapping(case["z"]) - case["ws"]).abs().max() > 0.01
+
+
+def test_nothing_is_allocated_on_the_word_of_a_shape(parity):
+    """A tensor without elements can claim any width; built from such claims, the network would take terabytes."""
+    weights = dict(parity("32_gray")[0])
+    weights["synthesis.b32.conv1.weight"] = torch.zeros(10**7, 0, 3, 3)
+    weights["synthesis.b16.conv1.weight"] = torch.zeros(10**7, 0, 3, 3)
+    with pytest.raises(WeightsError, match="shape"):
+        StyleGAN2.from_state_dict(weights)
+
+
+def test_weights_are_copied(parity):
+    """A network that is trained on must not change what it was made from."""
+    weights = {k: v.clone() for k, v in parity("32_gray")[0].items()}
+    net = StyleGAN2.from_state_dict(weights)
+    with torch.no_grad():
+        net.mapping.w_avg.add_(1)
+        net.synthesis.b4.const.add_(1)
+    torch.testing.assert_close(weights["synthesis.b4.const"], parity("32_gray")[0]["synthesis.b4.const"])
+    torch.testing.assert_close(weights["mapping.w_avg"], parity("32_gray")[0]["mapping.w_avg"])
