@@ -14,6 +14,7 @@ from napari_brgm.cli.inpaint import inpaint
 from napari_brgm.cli.measure import benchmark, evaluate
 from napari_brgm.cli.superres import superres
 from napari_brgm.cli.train import train
+from napari_brgm.cli.weights import weights
 from napari_brgm.errors import BrgmError
 
 __all__ = ["app", "main"]
@@ -108,6 +109,8 @@ app.command(
         "napari-brgm train --data brain_train.zip --work runs/brain --out brain.safetensors --minutes 120",
     )
 )(train)
+
+app.add_typer(weights, name="weights")
 
 
 def main() -> None:

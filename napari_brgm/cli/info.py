@@ -20,7 +20,8 @@ def info(
 
     from napari_brgm import __version__, perceptual
     from napari_brgm.zoo.files import sha256_of
-    from napari_brgm.zoo.registry import registered, weights_folder
+    from napari_brgm.zoo.folder import installed
+    from napari_brgm.zoo.registry import card_of, file_of, registered
 
     typer.echo(f"napari-brgm {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     if torch.cuda.is_available():
@@ -29,19 +30,18 @@ def info(
         device = f"cpu ({torch.get_num_threads()} threads); no CUDA device can be used"
     typer.echo(f"device: {device}")
     typer.echo("priors:")
-    folder = weights_folder()
-    for name, entry in sorted(registered().items()):
-        file = folder / entry["file"]
-        if not file.is_file():
+    for name, entry in (installed() | registered()).items():
+        file = file_of(entry)
+        if file is None or not file.is_file():
             state = f"MISSING: {file}"
-        elif sha256_of(file) != entry["sha256"]:
-            state = "DAMAGED: its hash differs; install napari-brgm again"
+        elif sha256_of(file) != entry.sha256:
+            state = f"DAMAGED: its hash differs; install {'napari-brgm' if entry.kind == 'shipped' else 'it'} again"
         else:
             state = f"{file.stat().st_size / 1e6:.1f} MB, intact"
-        size = entry["resolution"]
-        typer.echo(f"  {name}: {entry['modality']}, {entry['plane']}, {size} x {size}; {state}")
-        typer.echo(f"    sha256 {entry['sha256']}")
-        typer.echo(f"    licence: {entry['licence']}; card: {folder / entry['card']}")
+        anatomy = ", ".join(part for part in (entry.modality, entry.plane) if part) or "anatomy not stated"
+        typer.echo(f"  {name}: {anatomy}, {entry.resolution} x {entry.resolution}; {state}")
+        typer.echo(f"    sha256 {entry.sha256}")
+        typer.echo(f"    licence: {entry.licence}; card: {card_of(entry) or 'none'}")
     path = perceptual.backbone_path()
     if fetch_backbone and not path.is_file():
         perceptual.fetch_backbone(typer.confirm(f"Download the VGG16 backbone (528 MB) to {path.parent}?"))

@@ -76,6 +76,6 @@ def mask(save: Callable[..., Path]) -> Path:
 @pytest.fixture
 def shipped_weights() -> None:
     """The tests that restore need the shipped prior."""
-    file = weights_folder() / registered()["brain-axial-128"]["file"]
+    file = weights_folder() / registered()["brain-axial-128"].file
     if not file.is_file():
         pytest.skip(f"needs {file.name} in weights")

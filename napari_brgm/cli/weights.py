@@ -1,0 +1,200 @@
+"""``napari-brgm weights``: list, fetch, import, verify and remove priors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_brgm.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+__all__ = ["weights"]
+
+weights = typer.Typer(
+    help="Priors: those that ship, those you installed, and those that others have published.",
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+)
+
+_DECLINED = 1
+_FAILED = 1
+_COLOURS = {
+    "shipped": "green", "installed": "cyan", "to fetch": "yellow", "by hand": "dim", "missing": "red",
+    "intact": "green", "FAILED": "bold red",
+}  # fmt: skip
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the prior (see `weights list`).")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@weights.command("list")
+def list_priors(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")] = False,
+) -> None:
+    """List the priors with size, licence and status.
+
+    Status: shipped, installed, to fetch (`weights fetch NAME`), by hand (only a page is known), missing.
+    """
+    from napari_brgm.zoo.registry import catalogue, status_of
+
+    entries = catalogue()
+    if as_json:
+        records = [entry.to_json() | {"status": status_of(entry)} for entry in entries]
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        return
+    rows = [
+        (
+            entry.name,
+            entry.modality or "-",
+            entry.plane or "-",
+            str(entry.resolution or "-"),
+            "-" if entry.size is None else f"{entry.size / 1e6:.1f} MB",
+            entry.licence or "-",
+            status_of(entry),
+        )
+        for entry in entries
+    ]
+    _table(("name", "modality", "plane", "pixels", "size", "licence", "status"), rows)
+
+
+@weights.command(
+    epilog="Examples:\n\nnapari-brgm weights fetch brgm-brains\n\nnapari-brgm weights fetch brgm-brains --yes"
+)
+def fetch(
+    name: Name,
+    yes: Yes = False,
+    again: Annotated[bool, typer.Option("--again", help="Even if it is installed; the hash must be the same.")] = False,
+) -> None:
+    """Download published weights, after asking, and convert them to safetensors without running their code.
+
+    A download that was cut goes on where it was when the command is given again.
+    """
+    from napari_brgm.zoo import fetch as fetching
+
+    entry = fetching.fetchable(name, again)
+    typer.echo(fetching.question(entry), err=True)
+    if not (yes or _agreed("Download it?")):
+        typer.echo("nothing was fetched", err=True)
+        raise typer.Exit(_DECLINED)
+    with _byte_bar() as tell:
+        done = fetching.fetch(name, agreed=True, again=again, progress=tell)
+    typer.echo(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
+
+
+@weights.command(
+    "import",
+    epilog="Examples:\n\nnapari-brgm weights import network.pkl --name knee-256 --licence 'CC BY 4.0'\n\n"
+    "napari-brgm weights import brains.pkl --name brgm-brains",
+)
+def import_weights(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Safetensors, StyleGAN2 .pkl (PyTorch or TensorFlow), or .pt (rosinality)."
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="What to call the prior: small letters, digits, '-' and '_'.")],
+    licence: Annotated[str, typer.Option(help="Licence, for the model card.", show_default=False)] = "",
+    source: Annotated[str, typer.Option(help="Where the file is from, for the card.", show_default=False)] = "",
+    citation: Annotated[str, typer.Option(help="What to cite, for the card.", show_default=False)] = "",
+) -> None:
+    """Install a weights file of your own, or one that was fetched by hand; no code in it runs.
+
+    With the name of published weights, their licence and citation are taken over and the hash must be the trusted one.
+    """
+    from napari_brgm.zoo.install import import_file
+    from napari_brgm.zoo.registry import card_of
+
+    done = import_file(file, name, licence=licence, source=source, citation=citation)
+    typer.echo(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
+    typer.echo(card_of(done))
+
+
+@weights.command()
+def verify(as_json: Annotated[bool, typer.Option("--json", help="The verdicts as JSON.")] = False) -> None:
+    """Hash and load every prior that is here; exit code 1 if one fails."""
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.zoo.verify import verify as every
+
+    verdicts = []
+    with count_bar() as tell:
+        for verdict in every():
+            verdicts.append(verdict)
+            if sys.stderr.isatty():
+                tell(len(verdicts), len(verdicts), verdict.name)
+    if as_json:
+        typer.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2, ensure_ascii=False))
+    else:
+        rows = [(v.name, str(v.kind), "intact" if v.intact else "FAILED", v.sentence) for v in verdicts]
+        _table(("name", "kind", "verdict", "what was found"), rows)
+    if not all(verdict.intact for verdict in verdicts):
+        raise typer.Exit(_FAILED)
+
+
+@weights.command()
+def remove(name: Name, yes: Yes = False) -> None:
+    """Remove a prior that you installed, after asking. Those that ship stay."""
+    from napari_brgm.zoo import install
+
+    install.check_removable(name)
+    if not (yes or _agreed(f"Remove {name} and its model card from this machine?")):
+        typer.echo("nothing was removed", err=True)
+        raise typer.Exit(_DECLINED)
+    install.remove(name)
+    typer.echo(f"{name}: removed")
+
+
+def _agreed(text: str) -> bool:
+    try:
+        return typer.confirm(text, err=True)
+    except typer.Abort:
+        raise WeightsError("nobody answered, so nothing was done; add --yes where nobody can") from None
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for eyes, or where the output is a pipe, lines of tab-separated fields under their headings."""
+    if not sys.stdout.isatty():
+        for row in (headings, *rows):
+            typer.echo("\t".join(" ".join(field.split()) for field in row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        long = heading in ("licence", "what was found")
+        table.add_column(heading, justify="right" if heading in ("pixels", "size") else "left", no_wrap=not long)
+    for row in rows:
+        fields: list[RenderableType] = [Text(field, style=_COLOURS.get(field, "")) for field in row]
+        table.add_row(*fields)
+    Console().print(table)
+
+
+@contextmanager
+def _byte_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how many bytes have come and how many are to come."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("connecting", total=None)
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what == "fetching":
+                bar.update(task, description=what, completed=done, total=total)
+            else:
+                bar.update(task, description=what)
+
+        yield tell

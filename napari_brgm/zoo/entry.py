@@ -1,0 +1,122 @@
+"""Registry entry: what is known of a prior before its file is opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from napari_brgm.errors import InputError, WeightsError
+
+__all__ = ["Kind", "PriorEntry", "checked_name"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Kind(StrEnum):
+    """Where a prior comes from."""
+
+    shipped = "shipped"
+    published = "published"
+    installed = "installed"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorEntry:
+    """One prior of the registry.
+
+    Attributes
+    ----------
+    name : str
+        Small letters, digits, '-' and '_'; what ``load_prior`` takes.
+    kind : Kind
+    title, modality, plane : str
+    resolution, channels : int
+        Pixels of a side, colours; 0 if unknown.
+    format : str
+        'ours', 'pytorch', 'tensorflow' or 'rosinality': that of ``file``, or of what was imported.
+    file : str
+        Name of the weights file, without folder: as shipped, as installed, or as published.
+    size : int or None
+        Bytes of ``file``; None if nobody has published it.
+    sha256 : str or None
+        Of ``file``; None if nobody has published it.
+    licence, citation : str
+    source : str
+        Where it comes from, for a person: an address, or the name of the page to look for.
+    download : str or None
+        Direct https address of ``file``; None where only the page is known.
+    card : str
+        Name of the model card beside the file; empty if there is none.
+    original_sha256, when : str
+        Of what was imported, and the UTC time of it (ISO 8601); empty for what ships.
+    """
+
+    name: str
+    kind: Kind
+    title: str = ""
+    modality: str = ""
+    plane: str = ""
+    resolution: int = 0
+    channels: int = 1
+    format: str = "ours"
+    file: str = ""
+    size: int | None = None
+    sha256: str | None = None
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
+    download: str | None = None
+    card: str = ""
+    original_sha256: str = ""
+    when: str = ""
+
+    @classmethod
+    def from_json(cls, name: str, kind: Kind, record: Any) -> Self:
+        """Read an entry; keys that it does not know are left aside.
+
+        Raises
+        ------
+        WeightsError
+            The record is not one of a prior.
+        """
+        known = {field.name: field for field in fields(cls)}
+        if not isinstance(record, dict):
+            raise WeightsError(f"the entry of {name!r} in the registry is malformed: it is not a table")
+        values = {k: v for k, v in record.items() if k in known and k not in ("name", "kind")}
+        for key, value in values.items():
+            wanted: Any = {"resolution": int, "channels": int, "size": (int, type(None))}.get(key, str)
+            wanted = (str, type(None)) if key in ("sha256", "download") else wanted
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is {value!r}")
+        for key in ("file", "card"):
+            if re.search(r"[/\\:]|^\.", values.get(key, "")):  # a name beside the registry, never a path out of it
+                raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is not a file name")
+        return cls(name=name, kind=kind, **values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the record that ``from_json`` reads, and for people the name and kind."""
+        return asdict(self) | {"kind": str(self.kind)}
+
+    @property
+    def hashed(self) -> bool:
+        """Whether somebody has published the hash of the file."""
+        return self.sha256 is not None and _SHA256.fullmatch(self.sha256) is not None
+
+
+def checked_name(name: str) -> str:
+    """Give ``name`` back if a prior can be called so.
+
+    Raises
+    ------
+    InputError
+        It holds other characters, or is too long; paths cannot get in this way.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot be the name of a prior; use up to 64 small letters, digits, '-' and '_', "
+            "such as 'brain-coronal-256'"
+        )
+    return name
