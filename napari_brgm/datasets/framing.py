@@ -91,8 +91,8 @@ class Framing:
         rows, columns = (
             _axis_matrix(n, self.resolution, field / p) for n, p in zip(array.shape[-2:], pixel_mm, strict=True)
         )
-        framed = np.matmul(np.matmul(rows, array), columns.T)  # (R, H) (..., H, W) (W, R)
-        return framed.astype(np.float32, copy=False)
+        framed: npt.NDArray[np.float32] = np.matmul(np.matmul(rows, array), columns.T)  # (R, H) (..., H, W) (W, R)
+        return framed
 
     def _field_mm(self, shape: tuple[int, ...], pixel_mm: tuple[float, float]) -> float:
         if self.spacing_mm > 0:

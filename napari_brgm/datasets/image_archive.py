@@ -17,7 +17,7 @@ from napari_brgm.errors import ScanError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ImageArchive", "natural_order", "subjects_of"]
+__all__ = ["ImageArchive", "natural_order", "subject_depth", "subjects_of"]
 
 _LARGEST_FILE = 1 << 28  # bytes of one image, unpacked
 _ENCRYPTED = 0x1
@@ -122,10 +122,18 @@ def subjects_of(names: tuple[str, ...]) -> tuple[str, ...]:
     >>> subjects_of(("1.png", "2.png"))
     ('1', '2')
     """
-    paths = [PurePosixPath(name).parts for name in names]
-    while paths and len({parts[0] for parts in paths}) == 1 and all(len(parts) > 2 for parts in paths):
-        paths = [parts[1:] for parts in paths]
+    depth = subject_depth(names)
+    paths = [PurePosixPath(name).parts[depth:] for name in names]
     return tuple(parts[0] if len(parts) > 1 else parts[0].rsplit(".", 1)[0] for parts in paths)
+
+
+def subject_depth(names: tuple[str, ...]) -> int:
+    """Number of folders that all these paths share and that hold only folders."""
+    paths = [PurePosixPath(name).parts for name in names]
+    depth = 0
+    while paths and len({parts[depth] for parts in paths}) == 1 and all(len(parts) > depth + 2 for parts in paths):
+        depth += 1
+    return depth
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_images", "slices_of_images"]
 
+_MOST_BYTES = 1 << 36
 _SURVEYED = 32  # images looked at to learn what the set holds
 
 
@@ -35,12 +36,15 @@ def slices_of_images(
     ------
     ScanError
         An image cannot be decoded, or differs in kind (grey or colour, 8 or 16 bits) from the others.
+    InputError
+        They would fill more than 64 GiB.
     """
     names = [archive.names[i] for i in chosen]
     survey = np.unique(np.linspace(0, len(names) - 1, min(_SURVEYED, len(names))).astype(int))
     seen = [archive.pixels(names[i]) for i in survey]
     channels = 3 if all(image.ndim == 3 for image in seen) and any(_is_colour(image) for image in seen) else 1
     dtype = seen[0].dtype
+    _check_size(len(names) * channels * framing.resolution**2 * dtype.itemsize)
     images = np.empty((len(names), channels, framing.resolution, framing.resolution), dtype)
     brightest = 0
     for i, name in enumerate(names):
@@ -90,6 +94,11 @@ def to_levels(values: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
     """Round to whole grey levels."""
     levels: Pixels = np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
     return levels
+
+
+def _check_size(size: int) -> None:
+    if size > _MOST_BYTES:
+        raise InputError(f"these slices would fill {size / 1e9:.0f} GB; take fewer with a stride, or a smaller frame")
 
 
 def _planes(pixels: Pixels, channels: int, name: str) -> Pixels:
