@@ -138,18 +138,19 @@ class Download:
                 self._read(response, url, start)
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise _Cut(f"no answer from {host} in time") from error
+        except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError) as error:
+            raise WeightsError(f"{host} points to an address that is none; nothing was fetched") from error
         except requests.exceptions.SSLError as error:
             raise _Cut(f"no secure connection to {host}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _Cut(f"no lasting connection to {host}" if self._come() else f"no connection to {host}") from error
+        except ValueError as error:  # urllib's way to refuse an address
+            raise WeightsError(f"{host} points to an address that is none; nothing was fetched") from error
 
     def _open(self, session: Any, url: str, headers: dict[str, str]) -> Response:
         here = url
         for _ in range(_REDIRECTS + 1):
-            try:
-                _check_scheme(here, url)
-            except ValueError as error:
-                raise WeightsError(f"{urlsplit(url).hostname} points to a malformed address") from error
+            _check_scheme(here, url)
             timeout = (self.limits.connect_seconds, self.limits.read_seconds)
             response: Response = session.get(here, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
             if not response.is_redirect:

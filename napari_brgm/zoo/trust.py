@@ -84,7 +84,7 @@ def _records() -> dict[str, dict[str, Any]]:
     try:
         records = json.loads(path.read_text("utf-8"))
         whole = all(isinstance(seen["sha256"], str) and isinstance(seen["when"], str) for seen in records.values())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         whole = False

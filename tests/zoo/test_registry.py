@@ -12,8 +12,17 @@ from napari_brgm.corruptions import Mask
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import WeightsError
 from napari_brgm.settings import preset
+from napari_brgm.zoo.entry import Kind, checked_name
 from napari_brgm.zoo.files import sha256_of, write_prior
-from napari_brgm.zoo.registry import available_priors, load_prior, registered, weights_folder
+from napari_brgm.zoo.registry import (
+    available_priors,
+    card_of,
+    load_prior,
+    published,
+    registered,
+    status_of,
+    weights_folder,
+)
 
 SHIPPED = "brain-axial-128"
 
@@ -59,13 +68,50 @@ def test_an_unknown_name_tells_the_known_ones(folder, name):
 
 def test_every_shipped_entry_is_complete():
     for name, entry in registered().items():
-        assert {"file", "sha256", "modality", "plane", "resolution", "licence", "card"} <= set(entry), name
+        said = (entry.title, entry.file, entry.modality, entry.plane, entry.resolution, entry.licence, entry.source)
+        assert all(said) and entry.hashed and entry.kind is Kind.shipped, name
+        assert card_of(entry) is not None, name
+
+
+def test_every_published_entry_can_be_used():
+    """Addresses are https, hashes are hashes or not there, and each says where to look and under what licence."""
+    entries = published()
+    assert {"brgm-brains", "brgm-xray", "brgm-ffhq", "uiuc-brain", "mammoganesis", "octagan", "brecahad"} <= set(
+        entries
+    )
+    for name, entry in entries.items():
+        assert checked_name(name) == name and name not in registered()
+        assert entry.title and entry.licence and entry.source and entry.citation, name
+        assert entry.format in ("pytorch", "tensorflow", "rosinality"), name
+        assert entry.sha256 is None or entry.hashed, name
+        assert entry.download is None or (entry.download.startswith("https://") and entry.file), name
+        assert status_of(entry) == ("by hand" if entry.download is None else "to fetch")
+
+
+def test_a_published_prior_that_is_not_here_says_how_to_get_it(folder):
+    (folder / "published.json").write_text('{"far": {"title": "x"}}')
+    with pytest.raises(WeightsError, match="weights fetch far"):
+        load_prior("far")
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["[]", "3", '{"file": "../x"}', '{"file": "a/b"}', '{"file": "c:x"}', '{"resolution": "64"}', '{"size": true}',
+     '{"licence": null}', '{"card": "/etc/passwd"}'],
+)  # fmt: skip
+def test_a_malformed_registry_is_one_sentence(folder, record):
+    (folder / "registry.json").write_text(f'{{"toy": {record}}}')
+    with pytest.raises(WeightsError, match="'toy' in the registry is malformed"):
+        load_prior("toy")
+    (folder / "registry.json").write_text("?")
+    with pytest.raises(WeightsError, match="install napari-brgm again"):
+        load_prior("toy")
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    path = weights_folder() / registered()[SHIPPED]["file"]
-    if not path.is_file() or sha256_of(path) != registered()[SHIPPED]["sha256"]:
+    path = weights_folder() / registered()[SHIPPED].file
+    if not path.is_file() or sha256_of(path) != registered()[SHIPPED].sha256:
         pytest.skip("the shipped prior is not in this checkout, or is just being replaced")
     return load_prior(SHIPPED)
 
@@ -73,8 +119,8 @@ def shipped():
 def test_the_shipped_prior_draws_heads(shipped):
     """Finite, in range, dark at the border and bright inside: catches weights that no longer fit the code."""
     entry = registered()[SHIPPED]
-    assert shipped.resolution == entry["resolution"] and shipped.info.weights_sha256 == entry["sha256"]
-    assert (weights_folder() / entry["file"]).stat().st_size <= 15e6
+    assert shipped.resolution == entry.resolution and shipped.info.weights_sha256 == entry.sha256
+    assert (weights_folder() / entry.file).stat().st_size <= 15e6
     images = shipped.sample(4, seed=0)[:, 0].numpy()
     assert images.shape == (4, 128, 128) and np.isfinite(images).all() and np.abs(images).max() < 2
     border = np.concatenate([images[:, :4].ravel(), images[:, -4:].ravel()])

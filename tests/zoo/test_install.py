@@ -1,0 +1,168 @@
+"""Installed priors are found by name, whole or not at all, and cannot take the place of shipped ones."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_brgm.errors import InputError, OutputError, WeightsError
+from napari_brgm.zoo.files import sha256_of
+from napari_brgm.zoo.folder import home, installed, unreadable, user_folder
+from napari_brgm.zoo.install import import_file, remove
+from napari_brgm.zoo.registry import available_priors, card_of, catalogue, load_prior, status_of
+from napari_brgm.zoo.verify import verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+def test_a_prior_of_ones_own(weights):
+    entry = import_file(weights, "knee-32", licence="CC0", source="our scanner")
+    prior = load_prior("knee-32")
+    assert prior.info.name == "knee-32" and prior.info.weights_sha256 == sha256_of(weights) == entry.sha256
+    assert available_priors() == ["knee-32"]
+    record = json.loads((user_folder() / "knee-32" / "entry.json").read_text())
+    assert {"sha256", "original_sha256", "source", "licence", "when"} <= set(record)
+    assert installed()["knee-32"] == entry
+    card = card_of(entry).read_text()
+    assert "CC0" in card and "our scanner" in card and "not for diagnosis" in card
+    (listed,) = catalogue()
+    assert status_of(listed) == "installed" and listed.size == weights.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["", "../knee", "Knee", "knee 32", "a" * 65, ".hidden", "a/b", "con:", "-x"])
+def test_names_that_are_none(weights, name):
+    with pytest.raises(InputError, match="cannot be the name"):
+        import_file(weights, name)
+    assert not home().exists()
+
+
+def test_names_that_are_taken(weights, registry):
+    import_file(weights, "knee")
+    with pytest.raises(WeightsError, match="installed already"):
+        import_file(weights, "knee")
+    (registry / "registry.json").write_text('{"brain": {"file": "brain.safetensors"}}')
+    with pytest.raises(WeightsError, match="ships"):
+        import_file(weights, "brain")
+    with pytest.raises(WeightsError, match="ships"):
+        remove("brain")
+    assert list(installed()) == ["knee"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x10\0\0\0\0\0\0\0{" + b"?" * 20])
+def test_what_cannot_be_read_leaves_nothing(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        import_file(path, "knee")
+    assert "\n" not in str(caught.value)
+    assert not installed() and not [p for p in user_folder().rglob("*") if user_folder().exists()]
+    with pytest.raises(WeightsError, match="no weights file"):
+        import_file(tmp_path, "knee")
+
+
+def test_a_full_disk_leaves_nothing(weights, monkeypatch):
+    def full(*_paths: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OutputError, match="is full"):
+        import_file(weights, "knee")
+    assert not installed() and not list(user_folder().iterdir())
+
+
+def test_published_weights_brought_by_hand(weights, publish, tmp_path):
+    """The way of an offline machine: what is known of them is taken over, and their hash is recorded and compared."""
+    entry = import_file(weights, "toy")
+    assert (entry.licence, entry.citation, entry.plane) == ("none stated", "Somebody", "coronal")
+    remove("toy")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(WeightsError, match="REFUSED"):
+        import_file(other, "toy")
+    assert not installed()
+    import_file(other, "something-else")
+    import_file(weights, "toy")
+
+
+@dataclass
+class FakeConversion:
+    """``import_weights`` of zoo/convert.py."""
+
+    weights: Path
+    fails: bool = False
+
+    def import_weights(self, path, name, folder, *, licence, source, citation):
+        self.given = (licence, source, citation)
+        (folder / "half").write_bytes(b"half")
+        if self.fails:
+            raise WeightsError("it is a StyleGAN3 file")
+        shutil.copyfile(self.weights, folder / f"{name}.safetensors")
+        (folder / f"{name}.md").write_text("# card")
+        return SimpleNamespace(
+            path=folder / f"{name}.safetensors", card=folder / f"{name}.md", sha256=sha256_of(self.weights),
+            original_sha256=sha256_of(path), resolution=32, channels=1, fp16_error=0.01, format="pytorch",
+        )  # fmt: skip
+
+
+def test_published_formats_are_converted(weights, tmp_path, monkeypatch):
+    convert = FakeConversion(weights)
+    monkeypatch.setitem(sys.modules, "napari_brgm.zoo.convert", convert)
+    pickle = tmp_path / "net.pkl"
+    pickle.write_bytes(b"\x80\x04N.")
+    entry = import_file(pickle, "net", licence="CC BY 4.0", source="a page", citation="us")
+    assert convert.given == ("CC BY 4.0", "a page", "us")
+    assert entry.original_sha256 == sha256_of(pickle) and entry.format == "pytorch"
+    assert load_prior("net").resolution == 32 and card_of(entry).read_text() == "# card"
+    convert.fails = True
+    with pytest.raises(WeightsError, match="StyleGAN3"):
+        import_file(pickle, "other")
+    assert [path.name for path in user_folder().iterdir()] == ["net"]
+
+
+def test_remove(weights):
+    import_file(weights, "knee")
+    remove("knee")
+    assert not installed() and not list(user_folder().iterdir())
+    with pytest.raises(WeightsError, match="not installed"):
+        remove("knee")
+    with pytest.raises(WeightsError, match="not installed"):
+        remove("../weights")
+    import_file(weights, "knee")
+
+
+@pytest.mark.parametrize("record", ["?", "[]", "{}", '{"file": "../../x", "sha256": "%s"}', '{"file": 3}'])
+def test_an_entry_that_cannot_be_read_harms_no_other(weights, record):
+    import_file(weights, "good")
+    import_file(weights, "bad")
+    (user_folder() / "bad" / "entry.json").write_text(record.replace("%s", "0" * 64))
+    assert available_priors() == ["good"] and load_prior("good")
+    assert list(unreadable()) == ["bad"]
+    assert [(v.name, v.intact) for v in verify()] == [("good", True), ("bad", False)]
+    remove("bad")
+    assert not unreadable()
+
+
+def test_verify_finds_what_is_damaged_or_gone(weights):
+    for name in ("a", "b", "c"):
+        import_file(weights, name)
+    file = user_folder() / "b" / "b.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    (user_folder() / "c" / "c.safetensors").unlink()
+    verdicts = {verdict.name: verdict for verdict in verify()}
+    assert {name: verdict.intact for name, verdict in verdicts.items()} == {"a": True, "b": False, "c": False}
+    assert "hash differs" in verdicts["b"].sentence and "missing" in verdicts["c"].sentence
+    with pytest.raises(WeightsError, match="hash differs"):
+        load_prior("b")
+    assert status_of(installed()["c"]) == "missing"
