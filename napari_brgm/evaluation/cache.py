@@ -29,9 +29,9 @@ class Cell:
     Attributes
     ----------
     scores : Scores
-    pictures : (P, 128, 128) ndarray
+    pictures : (P, R, R) ndarray
         Finished estimates of the slices of the contact sheet.
-    stds : (P, 128, 128) ndarray or None
+    stds : (P, R, R) ndarray or None
         Their standard deviations, grey levels, where the method gives any.
     """
 
@@ -77,11 +77,8 @@ class Cache:
         path = self._path(method, task, "json")
         path.unlink(missing_ok=True)
         _write_arrays(self._path(method, task, "npz"), {"pictures": cell.pictures, "stds": cell.stds})
-        record = {"fingerprint": fingerprint, "scores": asdict(cell.scores)}
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(record, indent=1) + "\n")
-        draft.replace(path)
-        self._path(method, task, "part.npz").unlink(missing_ok=True)
+        _write_json(path, {"fingerprint": fingerprint, "scores": asdict(cell.scores)})
+        self.drop_part(method, task)
 
     def load_part(self, method: str, task: str, fingerprint: dict[str, Any]) -> Progressed | None:
         """Give the slices done of an unfinished cell, or None."""
@@ -98,12 +95,37 @@ class Cache:
         arrays = {"estimates": part.estimates, "stds": part.stds, "seconds": part.seconds}
         _write_arrays(self._path(method, task, "part.npz"), {**arrays, "fingerprint": _text(fingerprint)})
 
+    def drop_part(self, method: str, task: str) -> None:
+        """Forget what is done of an unfinished cell."""
+        self._path(method, task, "part.npz").unlink(missing_ok=True)
+
+    def load_record(self, name: str, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
+        """Give the plain values kept under ``name``, or None."""
+        path = self.folder / f"{name}.json"
+        if not path.is_file():
+            return None
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if _text(kept["fingerprint"]) != _text(fingerprint):
+            return None
+        record: dict[str, Any] = kept["record"]
+        return record
+
+    def save_record(self, name: str, fingerprint: dict[str, Any], record: dict[str, Any]) -> None:
+        """Keep plain values."""
+        _write_json(self.folder / f"{name}.json", {"fingerprint": fingerprint, "record": record})
+
     def _path(self, method: str, task: str, suffix: str) -> Path:
         return self.folder / f"{method}--{task}.{suffix}"
 
 
 def _text(fingerprint: dict[str, Any]) -> str:
     return json.dumps(fingerprint, sort_keys=True)
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(record, indent=1) + "\n")
+    draft.replace(path)
 
 
 def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -24,9 +24,9 @@ class Progressed:
 
     Attributes
     ----------
-    estimates : (n, 128, 128) ndarray
+    estimates : (n, R, R) or (n, kinds, R, R) ndarray
         Grey levels 0..255, not clipped.
-    stds : (n, 128, 128) ndarray or None
+    stds : (n, R, R) ndarray or None
         Their standard deviations in grey levels, where the method gives any.
     seconds : float
         All n slices together, without what is learned once.

@@ -57,7 +57,7 @@ class Scores:
 
 
 def score(predictions: Images, truth: Images, task: Task, seconds: float) -> Scores:
-    """Measure finished predictions (N, 128, 128); ``seconds`` is the time of one slice."""
+    """Measure finished predictions (N, R, R); ``seconds`` is the time of one slice."""
     return Scores(
         rmse=rmse(predictions, truth, task.region),
         ms_ssim=ms_ssim_distance(predictions, truth),

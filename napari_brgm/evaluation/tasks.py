@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.float32]
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["TASKS", "Task", "tasks_of_size"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,21 +31,24 @@ class Task:
         'mask-0' .. 'mask-6', 'x2', 'x4', 'x8'; names files too.
     title : str
         Head of the column.
-    missing : (128, 128) ndarray of bool, or None
+    missing : (R, R) ndarray of bool, or None
         The hole of an in-painting.
     factor : int
         Of super-resolution by area averaging; 1 for in-painting.
+    size : int
+        R, side of the frame.
     """
 
     name: str
     title: str
     missing: npt.NDArray[np.bool_] | None = None
     factor: int = 1
+    size: int = FRAME
 
     @property
     def region(self) -> npt.NDArray[np.bool_]:
         """Where the error is measured: the hole, or the whole image."""
-        return np.ones((FRAME, FRAME), dtype=np.bool_) if self.missing is None else self.missing
+        return np.ones((self.size, self.size), dtype=np.bool_) if self.missing is None else self.missing
 
     def apply(self, images: Tensor) -> Tensor:
         """Apply A to (B, 1, H, W): zero in the hole, or (B, 1, H / f, W / f) block means."""
@@ -59,12 +62,21 @@ class Task:
         return observed
 
     def finish(self, predictions: npt.NDArray[np.floating], observed: Images) -> Images:
-        """Clip predictions (N, 128, 128) to 0..255 and put the measured pixels of an in-painting back."""
+        """Clip predictions (N, R, R) to 0..255 and put the measured pixels of an in-painting back."""
         clipped = np.clip(predictions, 0.0, 255.0).astype(np.float32)
         return clipped if self.missing is None else np.where(self.missing, clipped, observed)
 
 
-TASKS: tuple[Task, ...] = (
-    *(Task(f"mask-{i}", f"{i} {name}", paper_mask(i, FRAME)) for i, name in enumerate(MASK_NAMES)),
-    *(Task(f"x{factor}", f"x{factor}", factor=factor) for factor in (2, 4, 8)),
-)
+def tasks_of_size(size: int) -> tuple[Task, ...]:
+    """The ten tasks on a frame of ``size``, which divides 256 and is a multiple of 8.
+
+    Raises
+    ------
+    InputError
+        The masks do not fit such a frame.
+    """
+    holes = [Task(f"mask-{i}", f"{i} {name}", paper_mask(i, size), size=size) for i, name in enumerate(MASK_NAMES)]
+    return (*holes, *(Task(f"x{factor}", f"x{factor}", factor=factor, size=size) for factor in (2, 4, 8)))
+
+
+TASKS: tuple[Task, ...] = tasks_of_size(FRAME)
