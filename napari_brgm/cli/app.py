@@ -9,9 +9,10 @@ from typer.core import TyperGroup
 
 from napari_brgm import __version__
 from napari_brgm.cli.demo import demo
+from napari_brgm.cli.evaluate import evaluate
 from napari_brgm.cli.info import info
 from napari_brgm.cli.inpaint import inpaint
-from napari_brgm.cli.measure import benchmark, evaluate
+from napari_brgm.cli.measure import benchmark
 from napari_brgm.cli.superres import superres
 from napari_brgm.cli.train import train
 from napari_brgm.cli.weights import weights
@@ -102,7 +103,7 @@ app.command(
 )(superres)
 app.command(epilog=_example("napari-brgm demo --out demo-output"))(demo)
 app.command()(info)
-app.command(epilog=_example("napari-brgm evaluate --quick --data data --out table"))(evaluate)
+app.add_typer(evaluate, name="evaluate")
 app.command(epilog=_example("napari-brgm benchmark --device cpu"))(benchmark)
 app.command(
     epilog=_example(

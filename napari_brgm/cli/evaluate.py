@@ -1,0 +1,143 @@
+"""``napari-brgm evaluate`` and ``napari-brgm evaluate priors``: thin over the evaluation package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_brgm.cli.options import (
+    DEFAULT_PRIOR,
+    Device,
+    MethodName,
+    MethodOption,
+    Out,
+    PresetName,
+    PriorName,
+    Run,
+    Samples,
+    Seed,
+    Steps,
+)
+from napari_brgm.errors import InputError
+
+__all__ = ["evaluate"]
+
+_DATA = (Path("data"), Path("../shared/data"))
+evaluate = typer.Typer(
+    epilog="Examples:\n\nnapari-brgm evaluate --quick --data data --out table\n\n"
+    "napari-brgm evaluate priors --priors brain-axial-128,runs/new.safetensors --data data --out priors"
+)
+
+
+@evaluate.callback(invoke_without_command=True)
+def _evaluate(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of brain_train.zip and brain_validation.zip, or one that holds it as 'brain'; "
+            "default: data, else ../shared/data.",
+            show_default=False,
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="8 slices instead of 50.")] = False,
+    methods: Annotated[
+        str | None, typer.Option(help="Comma-separated, for example telea,linear-1024,map.", show_default="all")
+    ] = None,
+    prior: PriorName = DEFAULT_PRIOR,
+    steps: Steps = None,
+    samples: Samples = 32,
+    seed: Seed = 0,
+    device: Device = "auto",
+    preset: PresetName = "default",
+) -> None:
+    """Measure our methods and their rivals on held-out slices, and print one table.
+
+    Seven masks and super-resolution x2, x4, x8. Writes results.json, results.md and contact_sheet.png. A run that was
+    stopped goes on where it was when the command is given again.
+    """
+    if context.invoked_subcommand is not None:
+        if out is not None or data is not None:
+            raise InputError("give the options after the name of the table, as in evaluate priors --out DIR")
+        return
+    if out is None:
+        raise InputError("Missing option '--out'; see --help")
+    run = Run.of(prior, "map", steps, samples, seed, device, preset)
+    from napari_brgm.cli.outputs import Outputs
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.evaluation import table
+
+    chosen = table.METHODS if methods is None else _names(methods)
+    with Outputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
+        table.run(
+            _data_folder(data), out, run.prior, quick, chosen, tell,
+            settings=run.settings, samples=run.samples, seed=run.seed, device=run.device,
+        )  # fmt: skip
+    typer.echo(out / "results.md")
+
+
+@evaluate.command(
+    epilog="Examples:\n\nnapari-brgm evaluate priors --data data --out priors\n\n"
+    "napari-brgm evaluate priors --priors brain-axial-128,runs/new.safetensors --data data --out priors --slices 4"
+)
+def priors(
+    out: Out,
+    priors: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated names or weights files.", show_default="every prior that ships"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds the sets as 'brain' and 'xray'; default: data, else ../shared/data.",
+            show_default=False,
+        ),
+    ] = None,
+    slices: Annotated[
+        int | None,
+        typer.Option(help="Held-out images of each set, evenly spaced.", show_default="12, minutes a prior at 128"),
+    ] = None,
+    method: MethodOption = MethodName.map,
+    steps: Steps = None,
+    inversion_steps: Annotated[int, typer.Option(help="Steps of the reconstruction of complete images.")] = 200,
+    samples: Samples = 16,
+    seed: Seed = 0,
+    device: Device = "auto",
+    preset: PresetName = "default",
+) -> None:
+    """Measure priors on the validation subjects of their own sets, beside the linear-Gaussian rival, in one table.
+
+    Reconstruction in W+ and W, seven masks, super-resolution x2, x4, x8, and samples. Writes results.json, results.md
+    and a contact sheet for each prior. A run that was stopped goes on where it was; a new prior costs only its own
+    figures when the folder is the same.
+    """
+    run = Run.of(DEFAULT_PRIOR, method, steps, samples, seed, device, preset)
+    from napari_brgm.cli.outputs import Outputs
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.evaluation import priors as table
+    from napari_brgm.evaluation.prior_cells import HowToInfer
+    from napari_brgm.zoo.registry import registered
+
+    unchanged = steps is None and preset == "default"  # then each prior gets the steps that it needs
+    how = HowToInfer(
+        method="vi" if method is MethodName.vi else "map", settings=None if unchanged else run.settings,
+        samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps,
+    )  # fmt: skip
+    chosen = tuple(registered()) if priors is None else _names(priors)
+    count = table.DEFAULT_SLICES if slices is None else slices
+    with Outputs(out, (), overwrite=True), count_bar() as tell:
+        table.run(_data_folder(data), out, chosen, count, tell, how=how)
+    typer.echo(out / "results.md")
+
+
+def _data_folder(given: Path | None) -> Path:
+    return next((place for place in _DATA if place.is_dir()), _DATA[0]) if given is None else given
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
