@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingType
 
 Architecture = Literal["skip", "resnet"]
+LARGEST = 4096  # pixels; published nets draw at most 1024
 
 
 class Mapping(nn.Module):
@@ -155,8 +156,10 @@ class Synthesis(nn.Module):
             raise WeightsError(
                 f"these weights are not a StyleGAN2 generator: {error} is missing or malformed"
             ) from error
-        if first < 1 or sorted(widths) != [first * 2**i for i in range(len(widths))]:
-            raise WeightsError(f"resolutions {sorted(widths)} in the weights do not double from block to block")
+        if first < 1 or last > LARGEST or sorted(widths) != [first * 2**i for i in range(len(widths))]:
+            raise WeightsError(
+                f"resolutions {sorted(widths)[:12]} in the weights do not double from block to block up to {LARGEST}"
+            )
         fir = torch.outer(torch.tensor(FIR), torch.tensor(FIR)) / 64
         for name, value in weights.items():
             if name.endswith("resample_filter") and not (
@@ -165,8 +168,11 @@ class Synthesis(nn.Module):
                 raise WeightsError(f"{name} is not the [1, 3, 3, 1] filter; such networks are not supported")
         architecture: Architecture = "skip" if f"b{first}.torgb.weight" in weights else "resnet"
         inject = f"b{first}.inject.weight" in weights
-        with torch.device("meta"):  # what the shapes claim is compared before anything is allocated
-            net = cls(widths, w_dim, channels, architecture, conv_clamp, inject, activation)
+        try:
+            with torch.device("meta"):  # what the shapes claim is compared before anything is allocated
+                net = cls(widths, w_dim, channels, architecture, conv_clamp, inject, activation)
+        except (RuntimeError, ValueError) as error:  # more elements than a tensor can have
+            raise WeightsError("these weights do not fit a StyleGAN2 generator: their shapes are absurd") from error
         load_exactly(net, {k: v for k, v in weights.items() if not k.endswith("resample_filter")})
         return net
 

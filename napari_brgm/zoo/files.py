@@ -4,7 +4,8 @@ Tensors, float16 or float32: ``synthesis.*`` (names of docs/design.md), ``mappin
 (C, R, R), ``linear.support`` (R, R) uint8 and ``linear.basis`` (K, C, pixels in the support) for a linear part,
 ``latents.mean`` (D,) and ``latents.covariance`` (D, D), always float32, ``encoder.*`` for perceptual features,
 ``residual.std`` and ``residual.correlation`` (R, R) for what the generator cannot draw.
-Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp among it).
+Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp and activations among it); notes of an import.
+Noise maps are left out where their strength is 0; what float16 cannot hold stays float32.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
-from napari_brgm.priors.stylegan2 import Mapping, StyleGAN2, Synthesis, load_exactly
+from napari_brgm.priors.stylegan2 import LARGEST, Mapping, StyleGAN2, Synthesis, load_exactly
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.tensor_file import read_tensors, write_tensors
 
@@ -40,17 +41,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.float16) -> str:
-    """Write ``prior`` with its latent statistics; returns the SHA-256 of the file.
+def write_prior(
+    prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.float16, notes: dict[str, str] | None = None
+) -> str:
+    """Write ``prior`` with its latent statistics, and notes as metadata; returns the SHA-256 of the file.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    tensors = {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items() if not k.endswith("noise_const")}
-    if any(float(v.abs().max()) > 0 for k, v in tensors.items() if k.endswith("noise_strength")):
-        tensors |= {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items()}
+    own = prior.synthesis.state_dict()
+    unused = {k.replace("noise_strength", "noise_const") for k, v in own.items() if "noise_strength" in k and v == 0}
+    tensors = {f"synthesis.{k}": v for k, v in own.items() if k not in unused}
     if prior.mapping is not None:
         tensors |= {f"mapping.{k}": v for k, v in prior.mapping.state_dict().items()}
     if prior.base is not None:
@@ -61,16 +64,19 @@ def write_prior(prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.fl
         tensors |= {f"encoder.{k}": v for k, v in prior.encoder.state_dict().items()}
     if prior.residual is not None:
         tensors |= {"residual.std": prior.residual.std, "residual.correlation": prior.residual.correlation}
-    tensors = {k: v.detach().to(dtype) for k, v in tensors.items()}
+    largest = torch.finfo(dtype).max
+    tensors = {k: v.detach().to(dtype if v.abs().max() <= largest else torch.float32) for k, v in tensors.items()}
     # never in half precision: rounding would make a steep covariance indefinite
     tensors |= {"latents.mean": prior.latents.mean, "latents.covariance": prior.latents.covariance}
     tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
     if prior.base is not None:
         tensors["linear.support"] = support.to(torch.uint8).cpu()
-    info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp}
+    info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp, "activation": prior.synthesis.activation}
+    if prior.mapping is not None:
+        info["mapping_activation"] = prior.mapping.activation
     info["linear_noise_variance"] = prior.base.noise_variance if prior.base is not None else 0.0
     try:
-        write_tensors(path, tensors, {"format": _FORMAT, "info": json.dumps(info)})
+        write_tensors(path, tensors, {"format": _FORMAT, "info": json.dumps(info), **(notes or {})})
     except OSError as error:
         raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
     return sha256_of(path)
@@ -115,11 +121,12 @@ def _assembled(tensors: dict[str, Tensor], info: dict[str, Any], digest: str) ->
     own = under("synthesis.")
     for k in [k for k in own if k.endswith("conv0.weight") or k.endswith("conv1.weight")]:
         block = k.rsplit(".", 1)[0]
-        side = int(k.split(".")[0][1:])
-        own.setdefault(f"{block}.noise_const", torch.zeros(side, side))  # left out where the noise strength is 0
-    clamp = info.pop("conv_clamp")
-    linear_noise = info.pop("linear_noise_variance")
-    synthesis = Synthesis.from_state_dict(own, clamp)
+        side = min(int(k.split(".")[0][1:]), LARGEST)
+        if f"{block}.noise_const" not in own:  # left out where the noise strength is 0
+            own[f"{block}.noise_const"] = torch.zeros(side, side)
+    clamp, linear_noise = info.pop("conv_clamp"), info.pop("linear_noise_variance")
+    activation, mapping_activation = info.pop("activation", "lrelu"), info.pop("mapping_activation", "lrelu")
+    synthesis = Synthesis.from_state_dict(own, clamp, activation)
     described = replace(PriorInfo(**info), weights_sha256=digest)
     base = None
     if "linear.basis" in tensors:
@@ -131,7 +138,9 @@ def _assembled(tensors: dict[str, Tensor], info: dict[str, Any], digest: str) ->
     mapping = None
     if weights := under("mapping."):
         layers = sum(k.endswith(".weight") for k in weights)
-        mapping = Mapping(int(weights["fc0.weight"].shape[1]), synthesis.w_dim, synthesis.num_ws, layers)
+        size = int(weights["fc0.weight"].shape[1])
+        with torch.device("meta"):
+            mapping = Mapping(size, synthesis.w_dim, synthesis.num_ws, layers, mapping_activation)
         load_exactly(mapping, weights)
     encoder = Encoder.from_state_dict(weights) if (weights := under("encoder.")) else None
     residual = None
