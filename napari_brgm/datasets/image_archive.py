@@ -155,4 +155,4 @@ def _files(folder: Path) -> list[Path]:
 def _is_image(name: str) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
-    return not hidden and parts[-1].rsplit(".", 1)[-1].lower() in SUFFIXES
+    return bool(parts) and not hidden and parts[-1].rsplit(".", 1)[-1].lower() in SUFFIXES

@@ -54,7 +54,11 @@ def slices_of_images(
                 f"{name} has {8 * pixels.itemsize} bits, {names[0]} has {8 * dtype.itemsize}; give one kind"
             )
         brightest = max(brightest, int(pixels.max()))
-        images[i] = to_levels(framing.apply(_planes(pixels, channels, name), pixel_mm), dtype)
+        planes = _planes(pixels, channels, name)
+        if planes.min() == planes.max():  # shows nothing, though its edge would inside the padding
+            images[i] = 0
+        else:
+            images[i] = to_levels(framing.apply(planes, pixel_mm), dtype)
     levels = "as stored"
     if dtype == np.uint16 and 0 < (shift := 16 - brightest.bit_length()) < 16:
         images <<= np.uint16(shift)

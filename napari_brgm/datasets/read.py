@@ -88,7 +88,7 @@ def holds_images(source: Path) -> bool:
     if source.is_dir():
         with ImageArchive(source) as archive:
             images = bool(archive.names)
-        if images and volume_files(source, dicom=False):
+        if images and volume_files(source, beside_images=True):
             raise ScanError(f"the folder {source.name} holds both images and volumes; give a folder of one kind")
         return images
     if not source.is_file():

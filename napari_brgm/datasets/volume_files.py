@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from napari_brgm.datasets.image_archive import natural_order, subject_depth
+from napari_brgm.datasets.image_file import SUFFIXES
 
 __all__ = ["VolumeFile", "volume_files"]
 
@@ -32,7 +33,7 @@ class VolumeFile:
     subject: str | None
 
 
-def volume_files(source: Path, *, dicom: bool = True) -> list[VolumeFile]:
+def volume_files(source: Path, *, beside_images: bool = False) -> list[VolumeFile]:
     """List the volumes below a folder, or the one that a file is.
 
     The subject is the first folder below the root, else the name of the NIfTI file. DICOM files that lie in the root
@@ -41,15 +42,16 @@ def volume_files(source: Path, *, dicom: bool = True) -> list[VolumeFile]:
     Parameters
     ----------
     source : Path
-    dicom : bool
-        Look into files without a known suffix, for DICOM.
+    beside_images : bool
+        Know DICOM by its magic alone, which needs no pydicom, and pass over image files.
     """
     if source.is_file():
         return [VolumeFile(source, source.name, _stem(source.name))]
     files = sorted((f.relative_to(source).as_posix() for f in source.rglob("*") if f.is_file()), key=natural_order)
     files = [name for name in files if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))]
+    is_dicom = _has_magic if beside_images else _is_dicom
     nifti = [name for name in files if name.lower().endswith(_NIFTI)]
-    series = [name for name in files if name not in set(nifti) and _is_dicom(source / name)] if dicom else []
+    series = [name for name in files if name not in set(nifti) and is_dicom(source / name)]
     depth = subject_depth((*nifti, *series))
     found = []
     for name in nifti:
@@ -63,6 +65,16 @@ def volume_files(source: Path, *, dicom: bool = True) -> list[VolumeFile]:
 
 def _stem(name: str) -> str:
     return name.removesuffix(".gz").rsplit(".", 1)[0]
+
+
+def _has_magic(path: Path) -> bool:
+    if path.suffix.lower().removeprefix(".") in SUFFIXES:
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _is_dicom(path: Path) -> bool:

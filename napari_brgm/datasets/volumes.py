@@ -76,6 +76,7 @@ def slices_of_volumes(
         stack = np.stack([scan.slice(plane, last - i if reverse else i).image for i in picked])  # (n, H, W)
         window = window_of(stack, scan.units)
         grey = np.nan_to_num(window.to_grey(stack), nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255)
+        grey[grey.min(axis=(1, 2)) == grey.max(axis=(1, 2))] = 0  # shows nothing, though its edge would in the padding
         parts.append(to_levels(framing.apply(grey, size) * (65535 / 255), _DTYPE)[:, None])
         names += [f"{label} {plane} {i:03d}" for i in picked]
         owners += [subject] * len(picked)
