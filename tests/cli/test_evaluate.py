@@ -1,0 +1,52 @@
+"""The group of tables: the old command without a subcommand, and the table of priors."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_brgm.evaluation import priors, table
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    calls = {}
+    monkeypatch.setattr(table, "run", lambda *given, **named: calls.update(table=(given, named)))
+    monkeypatch.setattr(priors, "run", lambda *given, **named: calls.update(priors=(given, named)))
+    return calls
+
+
+def test_without_a_subcommand_it_is_the_table_of_methods(shell, tmp_path, seen):
+    done = shell("evaluate", "--quick", "--out", tmp_path / "out", "--data", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert set(seen) == {"table"} and seen["table"][0][3] is True
+    assert done.stdout.strip().endswith("results.md")
+    assert "Missing option '--out'" in shell.refused("evaluate", "--quick")
+
+
+def test_priors_passes_its_options_on(shell, tmp_path, seen):
+    done = shell(
+        "evaluate", "priors", "--priors", "brain-axial-128, new.safetensors", "--data", tmp_path, "--out",
+        tmp_path / "out", "--slices", 3, "--method", "vi", "--seed", 5, "--device", "cpu", "--inversion-steps", 9,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (data, out, names, slices, _), named = seen["priors"]
+    assert set(seen) == {"priors"}
+    assert (data, out, names, slices) == (tmp_path, tmp_path / "out", ("brain-axial-128", "new.safetensors"), 3)
+    how = named["how"]
+    assert (how.method, how.seed, how.device, how.inversion_steps) == ("vi", 5, "cpu", 9)
+    assert how.settings is None  # each prior gets the steps that it needs
+
+
+def test_priors_with_steps_of_ones_own(shell, tmp_path, seen):
+    assert shell("evaluate", "priors", "--out", tmp_path, "--data", tmp_path, "--steps", 7).exit_code == 0
+    (_, _, names, slices, _), named = seen["priors"]
+    assert "brain-axial-128" in names and slices == priors.DEFAULT_SLICES
+    assert named["how"].settings.steps == 7
+
+
+def test_refusals_are_one_sentence(shell, tmp_path):
+    out = tmp_path / "out"
+    assert "after the name" in shell.refused("evaluate", "--out", out, "priors", "--out", out)
+    assert "there is no prior 'nobody'" in shell.refused("evaluate", "priors", "--priors", "nobody", "--out", out)
+    assert "Missing option '--out'" in shell.refused("evaluate", "priors")
+    assert not out.exists()
