@@ -81,8 +81,9 @@ def fetch(
     from napari_brgm.zoo import fetch as fetching
 
     entry = fetching.fetchable(name, again)
-    typer.echo(fetching.question(entry), err=True)
-    if not (yes or _agreed("Download it?")):
+    for what, said in fetching.terms(entry).items():
+        typer.echo(f"  {what:8} {said}", err=True)
+    if not (yes or _agreed(f"Download {name}?")):
         typer.echo("nothing was fetched", err=True)
         raise typer.Exit(_DECLINED)
     with _byte_bar() as tell:

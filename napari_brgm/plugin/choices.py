@@ -56,10 +56,7 @@ class ChoicesPanel(QWidget):
         self.with_samples = CheckBox(text="Samples layer", value=False)
         self._choose_active()
         self._lay_out()
-        try:
-            self.prior.choices = priors()
-        except BrgmError as error:
-            self._fail(error)
+        self.refresh_priors()
 
     def inputs(self) -> list[Widget]:
         """Make the widgets between the image and the prior."""
@@ -87,6 +84,13 @@ class ChoicesPanel(QWidget):
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari connects this when the widget is docked."""
         self.image.reset_choices()
+
+    def refresh_priors(self) -> None:
+        """Offer the priors that are there now; the chosen one stays if it is among them."""
+        try:
+            self.prior.choices = priors()
+        except BrgmError as error:
+            self._fail(error)
 
     def _fail(self, error: BrgmError | str) -> None:
         self._say(str(error), bad=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_brgm.zoo.download import Progress
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["fetch", "fetchable", "question"]
+__all__ = ["fetch", "fetchable", "terms"]
 
 
 def fetchable(name: str, again: bool = False) -> PriorEntry:
@@ -47,24 +47,21 @@ def fetchable(name: str, again: bool = False) -> PriorEntry:
     return entry
 
 
-def question(entry: PriorEntry) -> str:
-    """What a person has to agree to: size, licence, address, folder and whether a hash is known, one line each."""
-    size = "not published" if entry.size is None else f"{entry.size / 1e6:,.1f} MB"
+def terms(entry: PriorEntry) -> dict[str, str]:
+    """What a person has to agree to before a download: its address, size, licence, and what is known of the hash."""
     known = trusted_sha256(entry)
     trust = "not published; recorded now, and every later download must be the same"
     if known is not None:
         trust = f"{known[:16]}..., {'published' if entry.hashed else 'recorded at the first use'}"
-    return "\n".join(
-        [
-            f"{entry.name}: {entry.title}",
-            f"  from     {entry.download}",
-            f"  size     {size}",
-            f"  licence  {entry.licence}",
-            f"  cite     {entry.citation}",
-            f"  SHA-256  {trust}",
-            f"  into     {downloads_folder() / entry.name}, then converted; no code in it runs",
-        ]
-    )
+    return {
+        "what": entry.title,
+        "from": str(entry.download),
+        "size": "not published" if entry.size is None else f"{entry.size / 1e6:,.1f} MB",
+        "licence": entry.licence,
+        "cite": entry.citation,
+        "SHA-256": trust,
+        "into": f"{downloads_folder() / entry.name}, then converted; no code in it runs",
+    }
 
 
 def fetch(
@@ -80,7 +77,7 @@ def fetch(
     Parameters
     ----------
     agreed : bool
-        A person has answered ``question`` with yes.
+        A person has agreed to the ``terms``.
     again : bool
         Even if they are installed; these are replaced only by a file of the same hash.
     progress : callable

@@ -17,7 +17,7 @@ from napari_brgm.zoo.trust import check_trusted, remember
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_removable", "import_file", "remove"]
+__all__ = ["check_free", "check_removable", "import_file", "remove"]
 
 _UNSTATED = "not stated"
 
@@ -56,7 +56,7 @@ def import_file(
     OutputError
         The files cannot be written; nothing is installed then.
     """
-    _check_free(name, replace_installed)
+    check_free(name, replace_installed)
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}; give the path of the file to import")
     known = published().get(name, PriorEntry(name, Kind.published, title=name))
@@ -125,7 +125,16 @@ def remove(name: str) -> None:
         raise OutputError(f"{folder} cannot be removed: {error.strerror or error}") from error
 
 
-def _check_free(name: str, replace_installed: bool) -> None:
+def check_free(name: str, replace_installed: bool = False) -> None:
+    """Look whether a prior can be installed under ``name``.
+
+    Raises
+    ------
+    InputError
+        It cannot be a name.
+    WeightsError
+        It is taken.
+    """
     if checked_name(name) in registered():
         raise WeightsError(f"{name} is the name of a prior that ships with napari-brgm; choose another one")
     if not replace_installed and (name in installed() or name in unreadable()):

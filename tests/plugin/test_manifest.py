@@ -27,7 +27,11 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
 
 def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -> None:
     assert PluginManifest.from_distribution("napari-brgm") == manifest
-    assert {widget.display_name for widget in manifest.contributions.widgets} == {"In-paint", "Super-resolve"}
+    assert {widget.display_name for widget in manifest.contributions.widgets} == {
+        "In-paint",
+        "Super-resolve",
+        "Weights",
+    }
 
 
 def test_preferences_offer_what_the_widgets_know(manifest: PluginManifest) -> None:

@@ -1,13 +1,16 @@
-"""A folder of one's own for each test, and a web server that behaves as badly as it is told to."""
+"""A folder of one's own for each test, a web server that behaves as badly as it is told to, and published files."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,6 @@ from napari_brgm.zoo.files import write_prior
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +155,13 @@ def publish(registry: Path, server: Server) -> Callable[..., None]:
 
     write()
     return write
+
+
+@pytest.fixture(scope="session")
+def published():
+    """Builders of published layouts (published.py beside this file)."""
+    spec = importlib.util.spec_from_file_location("published_layouts", Path(__file__).with_name("published.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -13,7 +13,7 @@ import pytest
 
 from napari_brgm.errors import BrgmError, Cancelled, OutputError, WeightsError
 from napari_brgm.zoo.download import Limits
-from napari_brgm.zoo.fetch import fetch, fetchable, question
+from napari_brgm.zoo.fetch import fetch, fetchable, terms
 from napari_brgm.zoo.folder import downloads_folder, home, installed, user_folder
 from napari_brgm.zoo.registry import available_priors, load_prior
 
@@ -63,11 +63,12 @@ def test_nothing_happens_without_consent(site, publish):
     assert not site.requests and not home().exists()
 
 
-def test_the_question_names_size_licence_address_and_hash(site, publish):
-    text = question(fetchable("toy"))
+def test_the_terms_name_size_licence_address_and_hash(site, publish):
+    text = "; ".join(terms(fetchable("toy")).values())
     assert all(part in text for part in ("none stated", site_address(), "not published", str(downloads_folder())))
     publish(size=5_000_000, sha256="ab" * 32)
-    assert "5.0 MB" in question(fetchable("toy")) and "abababab" in question(fetchable("toy"))
+    said = terms(fetchable("toy"))
+    assert said["size"] == "5.0 MB" and "abababab" in said["SHA-256"]
 
 
 def site_address() -> str:
