@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from napari_brgm.errors import ScanError
 
@@ -20,6 +21,7 @@ _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": 
 SUFFIXES = tuple(_FORMATS)
 
 _MOST_PIXELS = 1 << 26  # 8192 x 8192: four times a chest X-ray detector
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag
 _GREY = ("L", "LA", "1")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # more than 8 bits of grey
 
@@ -75,6 +77,8 @@ def _pixels(image: Image.Image, name: str) -> Pixels:
     if image.mode in _GREY:
         return np.array(image.convert("L"))
     if image.mode in _DEEP:
+        if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            raise ScanError(f"{name} stores white as 0; save it with black as 0")  # Pillow turns only 8 bits round
         values: npt.NDArray[Any] = np.array(image)
         if values.min() < 0 or values.max() > 65535:
             raise ScanError(f"{name} holds values outside 0 .. 65535; save it with 8 or 16 bits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from napari_brgm.datasets.framing import Framing
     from napari_brgm.datasets.image_file import Pixels
 
-__all__ = ["chosen_images", "slices_of_images"]
+__all__ = ["check_size", "chosen_images", "slices_of_images", "to_levels"]
 
-_MOST_BYTES = 1 << 36
+_MOST_BYTES = 1 << 35  # where the machine does not tell its memory
 _SURVEYED = 32  # images looked at to learn what the set holds
 
 
@@ -37,14 +38,14 @@ def slices_of_images(
     ScanError
         An image cannot be decoded, or differs in kind (grey or colour, 8 or 16 bits) from the others.
     InputError
-        They would fill more than 64 GiB.
+        They would not fit into memory.
     """
     names = [archive.names[i] for i in chosen]
     survey = np.unique(np.linspace(0, len(names) - 1, min(_SURVEYED, len(names))).astype(int))
     seen = [archive.pixels(names[i]) for i in survey]
     channels = 3 if all(image.ndim == 3 for image in seen) and any(_is_colour(image) for image in seen) else 1
     dtype = seen[0].dtype
-    _check_size(len(names) * channels * framing.resolution**2 * dtype.itemsize)
+    check_size(len(names) * channels * framing.resolution**2 * dtype.itemsize)
     images = np.empty((len(names), channels, framing.resolution, framing.resolution), dtype)
     brightest = 0
     for i, name in enumerate(names):
@@ -100,9 +101,28 @@ def to_levels(values: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
     return levels
 
 
-def _check_size(size: int) -> None:
-    if size > _MOST_BYTES:
-        raise InputError(f"these slices would fill {size / 1e9:.0f} GB; take fewer with a stride, or a smaller frame")
+def check_size(size: int) -> None:
+    """Refuse slices of so many bytes if they would not fit into this machine.
+
+    Raises
+    ------
+    InputError
+        They would not.
+    """
+    most = _memory()
+    if size > most:
+        raise InputError(
+            f"these slices would fill {size / 1e9:.3g} GB of the machine's {most / 1e9:.3g} GB; "
+            "take fewer with a stride, or a smaller frame"
+        )
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return _MOST_BYTES
 
 
 def _planes(pixels: Pixels, channels: int, name: str) -> Pixels:

@@ -29,7 +29,7 @@ class SliceSet:
     images : (N, C, R, R) ndarray, uint8 or uint16
         C is 1 (grey) or 3 (red, green, blue); 0 is black, ``white`` the level that a generator draws as +1.
     subjects : (N,) ndarray, int64
-        Index into ``subject_names``; slices of one subject lie together.
+        Index into ``subject_names``.
     names : tuple of str
         Where each slice comes from.
     subject_names : tuple of str

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_brgm.datasets.images import to_levels
+from napari_brgm.datasets.images import check_size, to_levels
 from napari_brgm.datasets.slice_set import SliceSet
 from napari_brgm.datasets.volume_levels import RULE, window_of
 from napari_brgm.errors import InputError, ScanError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_brgm.datasets.framing import Framing
     from napari_brgm.datasets.image_file import Pixels
     from napari_brgm.datasets.volume_files import VolumeFile
+    from napari_brgm.engine.frame import Window
     from napari_brgm.scan import Plane, Scan
 
 __all__ = ["slices_of_volumes"]
@@ -52,7 +53,7 @@ def slices_of_volumes(
     ScanError
         A file cannot be read, none has slices of this plane, or a pixel size is not known.
     InputError
-        The range lies outside a volume.
+        The range lies outside a volume, or the slices would not fit into memory.
     """
     parts: list[Pixels] = []
     names: list[str] = []
@@ -70,14 +71,10 @@ def slices_of_volumes(
         passed += len(chosen)
         if not picked:
             continue
+        check_size(2 * (len(names) + len(picked)) * framing.resolution**2 * _DTYPE.itemsize)  # once more when joined
         size = pixel_mm or _known_size(scan, label, plane, framing)
-        reverse = nearest_axes(scan.affine)[1][_NORMAL[plane]] < 0
-        last = scan.count(plane) - 1
-        stack = np.stack([scan.slice(plane, last - i if reverse else i).image for i in picked])  # (n, H, W)
-        window = window_of(stack, scan.units)
-        grey = np.nan_to_num(window.to_grey(stack), nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255)
-        grey[grey.min(axis=(1, 2)) == grey.max(axis=(1, 2))] = 0  # shows nothing, though its edge would in the padding
-        parts.append(to_levels(framing.apply(grey, size) * (65535 / 255), _DTYPE)[:, None])
+        images, window = _framed(scan, plane, picked, framing, size)
+        parts.append(images)
         names += [f"{label} {plane} {i:03d}" for i in picked]
         owners += [subject] * len(picked)
         windows.append((label, window.low, window.high))
@@ -117,6 +114,19 @@ def _patient(scan: Scan, known: dict[str, str]) -> str:
     headers = scan.header
     identifier = str(headers[0].get("PatientID") or "") if isinstance(headers, tuple) and headers else ""
     return known.setdefault(identifier, f"patient {len(known) + 1}")
+
+
+def _framed(
+    scan: Scan, plane: Plane, picked: Sequence[int], framing: Framing, size: tuple[float, float]
+) -> tuple[Pixels, Window]:
+    """Slices (n, 1, R, R) of a scan and their window; indices count along the patient."""
+    reverse = nearest_axes(scan.affine)[1][_NORMAL[plane]] < 0
+    last = scan.count(plane) - 1
+    stack = np.stack([scan.slice(plane, last - i if reverse else i).image for i in picked])  # (n, H, W)
+    window = window_of(stack, scan.units)
+    grey = np.nan_to_num(window.to_grey(stack), nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255)
+    grey[grey.min(axis=(1, 2)) == grey.max(axis=(1, 2))] = 0  # shows nothing, though its edge would in the padding
+    return to_levels(framing.apply(grey, size) * (65535 / 255), _DTYPE)[:, None], window
 
 
 def _unfit(scan: Scan, label: str, plane: Plane) -> str | None:

@@ -78,6 +78,10 @@ def test_what_is_no_grey_level_gets_a_sentence(encoded):
     pages = saved(Image.fromarray(RAMP), "tiff", save_all=True, append_images=[Image.fromarray(RAMP)])
     with pytest.raises(ScanError, match=r"a\.tif holds several pages"):
         decode_image(pages, "a.tif")
+    with pytest.raises(ScanError, match="stores white as 0"):
+        decode_image(saved(Image.fromarray(DEEP), "tiff", tiffinfo={262: 0}), "a.tif")
+    eight = decode_image(saved(Image.fromarray(RAMP), "tiff", tiffinfo={262: 0}), "a.tif")
+    assert np.array_equal(eight, RAMP)  # what Pillow turns round for us
     with pytest.raises(ScanError, match="holds fractions"):
         decode_image(encoded(RAMP / np.float32(7), "tiff"), "a.tif")
     with pytest.raises(ScanError, match=r"outside 0 \.\. 65535"):

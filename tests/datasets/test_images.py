@@ -83,6 +83,6 @@ def test_a_damaged_image_is_named(zipped, encoded, grey):
 
 
 def test_more_than_memory_is_refused_before_it_is_taken(zipped, encoded, grey, monkeypatch):
-    monkeypatch.setattr("napari_brgm.datasets.images._MOST_BYTES", 1000)
+    monkeypatch.setattr("napari_brgm.datasets.images._memory", lambda: 1000)
     with pytest.raises(InputError, match="would fill"):
         read_slices(zipped({f"{i}.png": encoded(grey(40)) for i in range(2)}), FRAMING)
