@@ -116,7 +116,8 @@ class PriorReport:
         lines += [
             "- The rival is the exact posterior mean of a linear-Gaussian prior fitted to the same training set in the "
             "same frame, with hard data consistency at x2, x4, x8.",
-            "- Percentages: distance of one restoration against that of the linear mean; below 0 is nearer the truth.",
+            "- At or under: to a tenth of a grey level. Percentages: distance of one restoration against that of the "
+            "linear mean; below 0 is nearer the truth.",
             "- Fréchet: samples against all validation images on simple named features (evaluation/frechet.py); "
             "training images give the floor.",
         ]
@@ -239,7 +240,7 @@ def _sentences(row: PriorRow) -> list[str]:
             if known:
                 below = sum(share <= GOAL_PERCEPTUAL for share in known)
                 sentences.append(
-                    f"{KINDS[kind].capitalize() if kind == 'draw' else KINDS[kind]}, {title} against the linear mean: "
+                    f"{KINDS[kind][0].upper()}{KINDS[kind][1:]}, {title} against the linear mean: "
                     f"{sum(known) / len(known):+.0f} % over the masks, goal {GOAL_PERCEPTUAL:.0f} %: "
                     f"reached on {below} of {len(known)}."
                 )
