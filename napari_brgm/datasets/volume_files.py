@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from napari_brgm.datasets.image_archive import natural_order, subject_depth
 from napari_brgm.datasets.image_file import SUFFIXES
+from napari_brgm.errors import InputError
 
 __all__ = ["VolumeFile", "volume_files"]
 
@@ -44,7 +46,15 @@ def volume_files(source: Path, *, beside_images: bool = False) -> list[VolumeFil
     source : Path
     beside_images : bool
         Know DICOM by its magic alone, which needs no pydicom, and pass over image files.
+
+    Raises
+    ------
+    InputError
+        A package that reads volumes is not installed.
     """
+    for package in () if beside_images else ("nibabel", "pydicom"):
+        if find_spec(package) is None:
+            raise InputError(f"volumes need the package {package}; install it, or give the slices as images")
     if source.is_file():
         return [VolumeFile(source, source.name, _stem(source.name))]
     files = sorted((f.relative_to(source).as_posix() for f in source.rglob("*") if f.is_file()), key=natural_order)

@@ -6,7 +6,6 @@ left (sagittal), so that a range means the same anatomy in volumes stored either
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,9 +95,6 @@ def slices_of_volumes(
 
 def _scans(files: Sequence[VolumeFile]) -> Iterator[tuple[str, str, Scan]]:
     """(label, subject, scan) of every volume, one file or series folder in memory at a time."""
-    for package in ("nibabel", "pydicom"):
-        if find_spec(package) is None:
-            raise InputError(f"volumes need the package {package}; install it, or give the slices as images")
     from napari_brgm.scans import read_scan
 
     patients: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """read_slices: what a source is, and the sentence for what is none."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,17 @@ def test_sources_that_are_none(tmp_path, zipped, encoded, grey):
         (tmp_path / "both" / name).unlink()
     with pytest.raises(InputError, match="no plane 'oblique'"):
         read_slices(tmp_path, FRAMING, plane="oblique")
+
+
+def test_images_need_no_package_for_volumes(tmp_path, encoded, grey, monkeypatch):
+    for package in ("nibabel", "pydicom"):
+        monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "README").write_text("x" * 500)
+    with pytest.raises(InputError, match="need the package nibabel; install it"):
+        read_slices(tmp_path / "set", FRAMING)
+    (tmp_path / "set" / "a.png").write_bytes(encoded(grey(50)))
+    assert len(read_slices(tmp_path / "set", FRAMING)) == 1
 
 
 @pytest.mark.shared
