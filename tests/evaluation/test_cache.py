@@ -44,3 +44,11 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="choose another"):
         Cache(tmp_path / "file" / "cache")
+
+
+def test_records_come_back_for_their_fingerprint_only(tmp_path):
+    cache = Cache(tmp_path)
+    assert cache.load_record("tuning", PRINT) is None
+    cache.save_record("tuning", PRINT, {"x2": [64, 8.0]})
+    assert cache.load_record("tuning", PRINT) == {"x2": [64, 8.0]}
+    assert cache.load_record("tuning", {**PRINT, "weights": "other"}) is None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_brgm.evaluation.tasks import TASKS
+from napari_brgm.errors import InputError
+from napari_brgm.evaluation.tasks import TASKS, tasks_of_size
 
 
 def test_the_ten_columns_in_order():
@@ -33,3 +34,14 @@ def test_masks_of_the_table_agree_with_our_operators():
     for task in TASKS:
         ours = Downsample(task.factor) if task.missing is None else Mask(task.missing)
         assert torch.allclose(ours.A(image), task.apply(image), atol=1e-5), task.name
+
+
+def test_at_256_the_masks_are_as_published():
+    by_name = {task.name: task for task in tasks_of_size(256)}
+    tall = by_name["mask-3"].missing
+    assert tall is not None
+    assert tall[47:209, 130:186].all() and tall.sum() == 162 * 56
+    assert by_name["x8"].region.shape == (256, 256)
+    assert by_name["x8"].observe(np.zeros((1, 256, 256), np.float32)).shape == (1, 32, 32)
+    with pytest.raises(InputError, match="divides 256"):
+        tasks_of_size(96)
