@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_brgm.errors import InputError
@@ -22,6 +24,9 @@ from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 __all__ = ["GaussianPosterior", "LinearGaussian"]
 
 LinearMap = Callable[[Tensor], Tensor]
+_FEW = 1500  # images, or pixels: the eigenvectors are then found exactly
+_SPARE = 60  # directions more than are wanted, in the subspace iteration
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,31 @@ class GaussianPosterior:
         return self.mean + deviations.T
 
 
-def _components(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Variances (N,) and scaled principal directions (N, P) of centred images (N, P)."""
-    values, vectors = torch.linalg.eigh(centred @ centred.T)  # (N,), (N, N)
-    return values.clamp(min=0) / len(centred), (vectors.T @ centred) / len(centred) ** 0.5
+def _components(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """At most ``most`` variances (k,) and scaled principal directions (k, P) of centred images (N, P).
+
+    The Gram matrix where the images are few; else subspace iteration (Halko, Martinsson and Tropp, arXiv 0909.4061,
+    Algorithm 4.4).
+    """
+    n, p = centred.shape
+    if min(n, p) <= _FEW or 3 * most > min(n, p):
+        values, vectors = torch.linalg.eigh(centred @ centred.T)  # (N,), (N, N)
+        values, vectors = values.flip(0)[:most], vectors.flip(1)[:, :most]
+        return values.clamp(min=0) / n, (vectors.T @ centred) / n**0.5
+    generator = torch.Generator().manual_seed(0)
+    q = torch.linalg.qr(torch.randn(p, most + _SPARE, generator=generator).to(centred)).Q  # (P, k)
+    for _ in range(_ROUNDS):
+        q = torch.linalg.qr(centred.T @ (centred @ q)).Q
+    values, vectors = torch.linalg.eigh((centred @ q).T @ (centred @ q))
+    values, vectors = values.flip(0)[:most].clamp(min=0) / n, vectors.flip(1)[:, :most]
+    return values, values.sqrt()[:, None] * (vectors.T @ q.T)
+
+
+def _refined(coarse: Tensor, size: int) -> Tensor:
+    """Images (N, C, r, r) on a grid of side ``size``: bicubic, half-pixel centres."""
+    if coarse.shape[-1] == size:
+        return coarse
+    return F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
 
 
 class LinearGaussian:
@@ -70,8 +96,9 @@ class LinearGaussian:
     ----------
     mean : (C, R, R) Tensor
         In [-1, 1].
-    basis : (K, C, R, R) Tensor
-        Principal components scaled by the standard deviations of their coordinates.
+    basis : (K, C, r, r) Tensor
+        Principal components scaled by the standard deviations of their coordinates. They may live on a coarser grid
+        than the mean, r = R / 2, R / 4, ...: the components are smooth, and bicubic interpolation brings them to R.
     noise_variance : float
         Mean residual variance of a pixel outside the basis, in units of the [-1, 1] range squared.
     """
@@ -81,12 +108,17 @@ class LinearGaussian:
     encoder = None
 
     def __init__(self, mean: Tensor, basis: Tensor, noise_variance: float, info: PriorInfo | None = None) -> None:
-        if basis.ndim != 4 or basis.shape[1:] != mean.shape:
-            raise InputError(f"basis {tuple(basis.shape)} must be (K, C, R, R) with mean {tuple(mean.shape)}")
-        self.mean, self.basis, self.noise_variance = mean, basis, noise_variance
+        if basis.ndim != 4 or basis.shape[1] != mean.shape[0] or mean.shape[-1] % basis.shape[-1]:
+            raise InputError(f"basis {tuple(basis.shape)} must be (K, C, r, r) with mean {tuple(mean.shape)}")
+        self.mean, self.coarse, self.noise_variance = mean, basis, noise_variance
         self.info = info or PriorInfo("linear-gaussian", representation_sigma=127.5 * noise_variance**0.5)
         self.latents = LatentStatistics.standard(len(basis)).to(mean.device)
         self._whitened_for: tuple[LatentStatistics, LinearGaussian] = (self.latents, self)
+
+    @cached_property
+    def basis(self) -> Tensor:
+        """(K, C, R, R) components on the grid of the mean."""
+        return _refined(self.coarse, self.resolution)
 
     @property
     def resolution(self) -> int:
@@ -98,7 +130,7 @@ class LinearGaussian:
 
     @property
     def w_dim(self) -> int:
-        return len(self.basis)
+        return len(self.coarse)
 
     @property
     def linear_part(self) -> LinearGaussian:
@@ -106,9 +138,12 @@ class LinearGaussian:
 
     @classmethod
     def fit(
-        cls, images: Tensor, components: int, info: PriorInfo | None = None, *, mirror: bool = False
-    ) -> LinearGaussian:
-        """Fit to images (N, C, R, R) in [-1, 1] by the eigenvectors of their (N, N) Gram matrix.
+        cls, images: Tensor, components: int, info: PriorInfo | None = None, *, mirror: bool = False,
+        grid: int | None = None,
+    ) -> LinearGaussian:  # fmt: skip
+        """Fit to images (N, C, R, R) in [-1, 1].
+
+        ``grid`` is the side r of the grid on which the components are found and kept (a divisor of R; default R).
 
         ``mirror`` adds the left-right reflection of every image (for anatomy that is symmetric): the components are
         then even or odd, and are found separately.
@@ -121,26 +156,30 @@ class LinearGaussian:
         n = len(images)
         if not 0 < components < n:
             raise InputError(f"{n} images cannot give {components} components; ask for fewer than there are images")
-        images = images.float()
+        size = images.shape[-1]
+        if grid is not None and (grid < 1 or size % grid):
+            raise InputError(f"the components' grid {grid} must divide the images' side {size}")
+        mean = images.float().mean(dim=0)
+        small = F.avg_pool2d(images.float(), size // (grid or size))
+        centre = small.mean(dim=0)
         if mirror:
-            flipped = images.flip(-1)
-            mean = ((images + flipped) / 2).mean(dim=0)
-            parts = [(images + flipped) / 2 - mean, (images - flipped) / 2]  # even, odd
+            mean, centre = (mean + mean.flip(-1)) / 2, (centre + centre.flip(-1)) / 2
+            flipped = small.flip(-1)
+            parts = [(small + flipped) / 2 - centre, (small - flipped) / 2]  # even, odd
         else:
-            mean = images.mean(dim=0)
-            parts = [images - mean]
-        variances, basis = (torch.cat(found) for found in zip(*(_components(p.flatten(1)) for p in parts), strict=True))
-        order = variances.argsort(descending=True)
-        left_out = float(variances[order[components:]].sum())
-        pixels = mean.numel()
-        noise = left_out / max(pixels - components, 1)  # Tipping and Bishop, Eq. 8
-        order = order[:components]
-        return cls(mean, basis[order].reshape(components, *mean.shape), noise, info)
+            parts = [small - centre]
+        total = sum(float(part.square().sum()) for part in parts) / n
+        found = [_components(part.flatten(1), components) for part in parts]
+        variances, basis = (torch.cat(kind) for kind in zip(*found, strict=True))
+        order = variances.argsort(descending=True)[:components]
+        left_out = max(total - float(variances[order].sum()), 0.0)
+        noise = left_out / max(centre.numel() - components, 1)  # Tipping and Bishop, Eq. 8
+        return cls(mean, basis[order].reshape(len(order), *centre.shape), noise, info)
 
     def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K)."""
-        flat = ws[:, 0].to(self.basis.dtype) @ self.basis.flatten(1)  # (B, P)
-        return self.mean + flat.reshape(len(ws), *self.mean.shape)
+        flat = ws[:, 0].to(self.coarse.dtype) @ self.coarse.flatten(1)  # (B, C r r)
+        return self.mean + _refined(flat.reshape(len(ws), *self.coarse.shape[1:]), self.resolution)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draw n images (n, C, R, R) from the prior, without the pixel noise."""
@@ -160,7 +199,7 @@ class LinearGaussian:
         if latents is self._whitened_for[0]:
             return self._whitened_for[1]
         mean = self.synthesize(latents.mean[None, None])[0]
-        basis = (latents.factor.T @ self.basis.flatten(1)).reshape(self.basis.shape)
+        basis = (latents.factor.T @ self.coarse.flatten(1)).reshape(self.coarse.shape)
         found = LinearGaussian(mean, basis, self.noise_variance, self.info)
         self._whitened_for = (latents, found)  # one product of the basis' size, kept for the next restoration
         return found
@@ -192,4 +231,4 @@ class LinearGaussian:
         return self.synthesize(self.posterior(observation, linear_map, noise_variance).mean[None, None])[0]
 
     def to(self, device: torch.device | str) -> LinearGaussian:
-        return LinearGaussian(self.mean.to(device), self.basis.to(device), self.noise_variance, self.info)
+        return LinearGaussian(self.mean.to(device), self.coarse.to(device), self.noise_variance, self.info)

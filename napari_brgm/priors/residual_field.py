@@ -7,8 +7,8 @@ the generator's linear part was not fitted to. It is the representation error of
 measured pixels speak for their neighbours, and it belongs in the posterior variance.
 
 Source: Gaussian random field regression (kriging; Rasmussen and Williams, "Gaussian Processes for Machine Learning",
-2006, Sec. 2.2); products with R by the fast Fourier transform on the torus, which is exact here as long as the anatomy
-keeps a margin of a few pixels.
+2006, Sec. 2.2); products with R by the fast Fourier transform on the torus. The torus is larger than the frame where
+anatomy reaches the frame's border, so that opposite borders know nothing of each other.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class ResidualField:
     ----------
     std : (R, R) Tensor
         Grey levels.
-    correlation : (R, R) Tensor
-        Correlation with pixel (0, 0), by lag on the torus; 1 at lag 0.
+    correlation : (P, P) Tensor
+        Correlation with pixel (0, 0), by lag on a torus of side P >= R; 1 at lag 0.
     """
 
     std: Tensor
@@ -44,7 +44,7 @@ class ResidualField:
 
     @cached_property
     def spectrum(self) -> Tensor:
-        """(R, R) eigenvalues of the correlation, none negative."""
+        """(P, P) eigenvalues of the correlation, none negative."""
         spectrum: Tensor = torch.fft.fft2(self.correlation.float()).real
         return spectrum.clamp(min=1e-4)
 
@@ -56,14 +56,16 @@ class ResidualField:
 
     def covariance(self, z: Tensor) -> Tensor:
         """S R S z for z (B, 1, R, R)."""
-        smooth: Tensor = torch.fft.ifft2(self.spectrum * torch.fft.fft2(self.std * z)).real
-        return self.std * smooth
+        size, torus = self.std.shape[-1], self.correlation.shape[-1]
+        smooth: Tensor = torch.fft.ifft2(self.spectrum * torch.fft.fft2(self.std * z, s=(torus, torus))).real
+        return self.std * smooth[..., :size, :size]
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n fields (n, 1, R, R) in grey levels; made on the CPU so that a seed means the same on every device."""
-        white = torch.randn(n, 1, *self.std.shape, generator=generator).to(self.std)
+        size = self.std.shape[-1]
+        white = torch.randn(n, 1, *self.correlation.shape, generator=generator).to(self.std)
         coloured: Tensor = torch.fft.ifft2(self.spectrum.sqrt() * torch.fft.fft2(white)).real
-        return self.std * coloured
+        return self.std * coloured[..., :size, :size]
 
     def to(self, device: torch.device | str) -> ResidualField:
         return ResidualField(self.std.to(device), self.correlation.to(device))
@@ -73,12 +75,17 @@ class ResidualField:
         """Estimate from residuals (N, 1, R, R) in grey levels; the correlation is tapered over ``reach`` pixels."""
         size = residuals.shape[-1]
         power = residuals.square().mean(dim=0, keepdim=True)  # (1, 1, R, R)
-        std = F.avg_pool2d(power.sqrt(), 5, 1, 2)[0, 0]
+        std = F.avg_pool2d(power.sqrt(), 5, 1, 2, count_include_pad=False)[0, 0]
         inside = std > _TISSUE
-        scaled = torch.where(inside, residuals[:, 0] / std.clamp(min=1.0), torch.zeros(()))
-        products = torch.fft.ifft2(torch.fft.fft2(scaled).abs().square().mean(dim=0)).real
-        counts = torch.fft.ifft2(torch.fft.fft2(inside.float()).abs().square()).real
-        correlation = products / counts.clamp(min=50)
-        lag = torch.fft.fftfreq(size) * size
+        margin = round(2 * reach)  # beyond it the taper leaves 2 % of a correlation
+        rows, columns = (inside.any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+        free = min((size - 1 - int(i.max()) + int(i.min()) for i in (rows, columns) if len(i)), default=size)
+        torus = size if free >= margin else size + min(margin, size)
+        lag = torch.fft.fftfreq(torus) * torus
+        products, counts = torch.zeros(torus, torus), torch.fft.fft2(inside.float(), s=(torus, torus)).abs().square()
+        for part in residuals.split(64):
+            scaled = torch.where(inside, part[:, 0] / std.clamp(min=1.0), torch.zeros(()))
+            products += torch.fft.fft2(scaled, s=(torus, torus)).abs().square().sum(dim=0)
+        correlation = torch.fft.ifft2(products / len(residuals)).real / torch.fft.ifft2(counts).real.clamp(min=50)
         taper = torch.exp(-(lag[:, None].square() + lag[None].square()) / reach**2)
         return cls(std.clamp(min=_LEAST), correlation / correlation[0, 0] * taper)
