@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 
 from napari_brgm.errors import Cancelled
+from napari_brgm.plugin.worker import load_triton_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class Task:
         self.state: tuple[str, int, int | None] = ("", 0, None)
         self._stop = threading.Event()
         self._worker: FunctionWorker = create_worker(
-            work, self._tell, _connect=connect, _start_thread=True, _ignore_errors=True
+            self._run, work, _connect=connect, _start_thread=True, _ignore_errors=True
         )
 
     @property
@@ -48,6 +49,10 @@ class Task:
     def cancel(self) -> None:
         """End the work at its next report; 'errored' is emitted with ``Cancelled``."""
         self._stop.set()
+
+    def _run(self, work: Callable[[Callable[[str, int, int | None], None]], Any]) -> Any:
+        load_triton_apart()  # loading a prior imports it
+        return work(self._tell)
 
     def _tell(self, what: str, done: int, total: int | None) -> None:
         if self._stop.is_set():

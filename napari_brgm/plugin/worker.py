@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_brgm.inference.step import Step
     from napari_brgm.settings import Method
 
-__all__ = ["Job", "RestorationWorker", "start"]
+__all__ = ["Job", "RestorationWorker", "load_triton_apart", "start"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class Job:
 
 def engine(job: Job) -> Generator[Step, None, Restoration]:
     """Run the job on the engine; torch is imported here, so that napari opens without it."""
-    _load_triton_apart()
+    load_triton_apart()
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.engine.restore import restore_steps
     from napari_brgm.settings import preset
@@ -77,7 +77,7 @@ def engine(job: Job) -> Generator[Step, None, Restoration]:
     return steps
 
 
-def _load_triton_apart() -> None:
+def load_triton_apart() -> None:
     """Keep triton's LLVM from that of the OpenGL driver.
 
     torch's optimisers import triton, whose library exports its own LLVM. With Mesa's libLLVM in the process, as in any
