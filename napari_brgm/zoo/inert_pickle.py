@@ -111,9 +111,6 @@ class _Machine:
         self.text_left = MOST_TEXT
 
     def run(self) -> Any:
-        operations: dict[int, tuple[Callable[[Any], None], Any]] = {
-            code: (getattr(self, name), argument) for code, (name, argument) in _OPERATIONS.items()
-        }
         for _ in range(MOST_OPERATIONS):
             code = self.data[self.at]
             self.at += 1
@@ -122,10 +119,10 @@ class _Machine:
                 if self.stack:
                     raise WeightsError("the pickle is damaged: it leaves values behind")
                 return value
-            if code not in operations:
+            if code not in _OPERATIONS:
                 raise WeightsError("the file holds pickle instructions that no published generator needs")
-            operation, argument = operations[code]
-            operation(argument)
+            operation, argument = _OPERATIONS[code]
+            operation(self, argument)
         raise WeightsError("the pickle has more instructions than any published generator")
 
     def take(self, size: int) -> memoryview:
@@ -250,7 +247,7 @@ class _Machine:
         else:
             module, name = self.line(), self.line()
         full = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
-        if full not in self.allowed:
+        if full not in self.allowed or "." in name:
             shown = "".join(c if c.isprintable() else "?" for c in full[:60]) or "something without a name"
             raise WeightsError(
                 f"the file asks to run {shown}, which no published generator needs; it was refused and nothing was run"
@@ -278,7 +275,7 @@ class _Machine:
 
 
 _STOP: Final = 0x2E
-_OPERATIONS: Final[dict[int, tuple[str, Any]]] = {
+_NAMES: Final[dict[int, tuple[str, Any]]] = {
     0x80: ("protocol", None), 0x95: ("frame", None),
     ord("N"): ("constant", None), 0x88: ("constant", True), 0x89: ("constant", False),
     ord("]"): ("empty", list), ord("}"): ("empty", dict), ord(")"): ("empty", tuple), 0x8F: ("empty", list),
@@ -294,3 +291,6 @@ _OPERATIONS: Final[dict[int, tuple[str, Any]]] = {
     ord("c"): ("named", False), 0x93: ("named", True), ord("R"): ("call", None), 0x81: ("call", None),
     ord("b"): ("build", None), ord("Q"): ("persistent_id", None),
 }  # fmt: skip
+_OPERATIONS: Final[dict[int, tuple[Callable[[_Machine, Any], None], Any]]] = {
+    code: (getattr(_Machine, name), argument) for code, (name, argument) in _NAMES.items()
+}
