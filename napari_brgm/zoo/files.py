@@ -1,8 +1,9 @@
 """Weight files: a prior as one safetensors file. Nothing in it can run.
 
 Tensors, float16 or float32: ``synthesis.*`` (names of docs/design.md), ``mapping.*`` if z is mapped, ``linear.mean``
-(C, R, R), ``linear.support`` (R, R) uint8 and ``linear.basis`` (K, C, pixels in the support) for a linear part,
-``latents.mean`` (D,) and ``latents.covariance`` (D, D), always float32, ``encoder.*`` for perceptual features,
+(C, R, R), ``linear.support`` (r, r) uint8 and ``linear.basis`` (K, C, pixels in the support) for a linear part, int8
+with ``linear.scale`` (K,) in a file of halves; ``latents.mean`` (D,) and ``latents.covariance`` (D, D), float32 unless
+rounding does no harm; ``encoder.*`` for perceptual features,
 ``residual.std`` and ``residual.correlation`` (R, R) for what the generator cannot draw.
 Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp and activations among it); notes of an import.
 Noise maps are left out where their strength is 0; what float16 cannot hold stays float32.
@@ -57,20 +58,18 @@ def write_prior(
     if prior.mapping is not None:
         tensors |= {f"mapping.{k}": v for k, v in prior.mapping.state_dict().items()}
     if prior.base is not None:
-        support = prior.base.basis.abs().amax(dim=(0, 1)) > 0  # (R, R)
         tensors["linear.mean"] = prior.base.mean
-        tensors["linear.basis"] = prior.base.basis[:, :, support]
     if prior.encoder is not None:
         tensors |= {f"encoder.{k}": v for k, v in prior.encoder.state_dict().items()}
     if prior.residual is not None:
         tensors |= {"residual.std": prior.residual.std, "residual.correlation": prior.residual.correlation}
     largest = torch.finfo(dtype).max
     tensors = {k: v.detach().to(dtype if v.abs().max() <= largest else torch.float32) for k, v in tensors.items()}
-    # never in half precision: rounding would make a steep covariance indefinite
-    tensors |= {"latents.mean": prior.latents.mean, "latents.covariance": prior.latents.covariance}
-    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    covariance = prior.latents.covariance
+    tensors |= {"latents.mean": prior.latents.mean, "latents.covariance": _rounded(covariance, dtype)}
     if prior.base is not None:
-        tensors["linear.support"] = support.to(torch.uint8).cpu()
+        tensors |= _packed(prior.base, dtype)
+    tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
     info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp, "activation": prior.synthesis.activation}
     if prior.mapping is not None:
         info["mapping_activation"] = prior.mapping.activation
@@ -80,6 +79,25 @@ def write_prior(
     except OSError as error:
         raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
     return sha256_of(path)
+
+
+def _rounded(covariance: Tensor, dtype: torch.dtype) -> Tensor:
+    """The covariance in ``dtype`` where rounding does no harm; a steep one would become indefinite."""
+    values = torch.linalg.eigvalsh(covariance.double())
+    return covariance.to(dtype) if values[0] > 0.02 * values[-1] else covariance.float()
+
+
+def _packed(base: LinearGaussian, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The linear part's basis inside its support: 8 bits and a scale for each component where halves are wanted."""
+    basis = base.coarse.detach()
+    support = basis.abs().amax(dim=(0, 1)) > 0  # (r, r)
+    inside = basis[:, :, support]  # (K, C, pixels)
+    found = {"linear.support": support.to(torch.uint8), "linear.basis": inside}
+    if dtype is torch.float16:
+        scale = inside.abs().amax(dim=(1, 2)).clamp(min=1e-30) / 127
+        found["linear.basis"] = (inside / scale[:, None, None]).round().to(torch.int8)
+        found["linear.scale"] = scale.float()
+    return found
 
 
 def read_prior(path: Path, name: str | None = None) -> StyleGAN2Prior:
@@ -131,7 +149,9 @@ def _assembled(tensors: dict[str, Tensor], info: dict[str, Any], digest: str) ->
     base = None
     if "linear.basis" in tensors:
         support = tensors["linear.support"].bool()
-        packed = tensors["linear.basis"]
+        packed = tensors["linear.basis"].float()
+        if "linear.scale" in tensors:
+            packed = packed * tensors["linear.scale"][:, None, None]
         basis = torch.zeros(*packed.shape[:2], *support.shape)
         basis[:, :, support] = packed
         base = LinearGaussian(tensors["linear.mean"], basis, linear_noise, described)
