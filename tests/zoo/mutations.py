@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 OPCODES = [ord(op.code) for op in pickletools.opcodes]
 NUMBERS = [0, 1, 2, 127, 128, 255, 256, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1]
 FRAGMENTS = [
-    b"cos\nsystem\nX\x04\x00\x00\x00true\x85R", b"\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R", b"(X\x04\x00\x00\x00trueios\nsystem\n",
-    b"cbuiltins\neval\nX\x01\x00\x00\x001\x85R", b"0", b"1", b"2", b"l", b"d", b"N", b".", b"(", b")", b"]", b"}", b"}b", b"\x81", b"R",
-    b"\x94", b"\x85", b"\x8e" + b"\xff" * 8, b"\x8b\xff\xff\xff\x7f", b"r\xff\xff\xff\xff", b"\x82\x01", b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f",
-    b"nan", b"O8", b"|O", b"V9", b"synthesis.input", b"L0_36", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+    b"cos\nsystem\nX\x04\x00\x00\x00true\x85R", b"\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R",
+    b"(X\x04\x00\x00\x00trueios\nsystem\n", b"cbuiltins\neval\nX\x01\x00\x00\x001\x85R",
+    *(bytes([code]) for code in b"012ldN.()]}bR\x81\x94\x85"), b"}b", b"\x8e" + b"\xff" * 8, b"\x8b\xff\xff\xff\x7f",
+    b"r\xff\xff\xff\xff", b"\x82\x01", b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f", b"nan", b"O8", b"|O", b"V9",
+    b"synthesis.input", b"L0_36", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
 ]  # fmt: skip
 
 

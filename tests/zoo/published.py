@@ -80,7 +80,7 @@ def stand_ins():
 
 
 def random_weights(
-    resolution: int = 8, width: int = 2, z: int = 3, w: int = 2, channels: int = 1, layers: int = 2
+    resolution: int = 8, width: int = 2, z: int = 2, w: int = 2, channels: int = 1, layers: int = 2
 ) -> Weights:
     """A generator small enough that most bytes of its file are structure."""
     draw = torch.Generator().manual_seed(0)
