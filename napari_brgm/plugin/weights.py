@@ -180,7 +180,7 @@ class WeightsWidget(WeightsPanel):
             rest = f" ({len(failed)} of {len(verdicts)} failed)" if len(failed) > 1 else ""
             self._fail(f"{failed[0].name}: {failed[0].sentence}{rest}")
         else:
-            self._say(f"all {len(verdicts)} priors that are here are intact" if len(verdicts) != 1 else "it is intact")
+            self._say(f"verified: {len(verdicts)} on this machine, all intact")
 
     def _changed(self) -> None:
         """Follow a change of the registry here and in the other widgets, whichever window they are in."""

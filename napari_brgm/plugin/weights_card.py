@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QImage, QTextDocument
+from qtpy.QtGui import QColor, QImage, QTextCharFormat, QTextDocument
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_brgm.zoo.registry import card_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CardView", "described"]
 
 _LONGEST = 200_000  # characters of a card
+_LINK = "#5b9bd5"  # readable on dark and light
 _MARGIN = 40  # pixels beside a picture
 
 
@@ -27,6 +28,8 @@ class CardView(QTextBrowser):
     def __init__(self) -> None:
         super().__init__()
         self.setOpenExternalLinks(True)
+        self.setFrameShape(QTextBrowser.Shape.NoFrame)
+        self.setStyleSheet("background: transparent;")
         self.setPlaceholderText("Choose a prior to read its model card.")
         self._folder: Path | None = None
 
@@ -42,7 +45,20 @@ class CardView(QTextBrowser):
         assert document is not None  # for type checkers: a browser has one
         document.clear()
         document.setMarkdown(text or described(entry, status), features.MarkdownDialectGitHub | features.MarkdownNoHTML)
+        self._colour_links()
         self.moveCursor(self.textCursor().MoveOperation.Start)
+
+    def _colour_links(self) -> None:
+        """Make links readable on dark themes: Qt paints those of markdown in the dark blue of its default palette."""
+        cursor = self.textCursor()
+        cursor.movePosition(cursor.MoveOperation.Start)
+        link = QTextCharFormat()
+        link.setForeground(QColor(_LINK))
+        while not cursor.atEnd():
+            cursor.movePosition(cursor.MoveOperation.NextCharacter, cursor.MoveMode.KeepAnchor)
+            if cursor.charFormat().isAnchor():
+                cursor.mergeCharFormat(link)
+            cursor.clearSelection()
 
     def loadResource(self, kind: int, name: QUrl) -> Any:
         """Pictures of the card's folder, no wider than the pane."""
@@ -67,15 +83,15 @@ def described(entry: PriorEntry, status: str) -> str:
         "Citation": entry.citation,
         "SHA-256": hash_known,
     }
-    table = "\n".join(f"| **{key}** | {value.replace('|', '/')} |" for key, value in rows.items())
+    known = "\n".join(f"- **{key}**: {value}" for key, value in rows.items())
     how = {
         "to fetch": "Press **Fetch**: you are asked before anything is downloaded. On a machine without a connection, "
-        f"get `{entry.file}` from the address above, then press **Import file...** and call it `{entry.name}`.",
+        f"get `{entry.file}` from the source below, then press **Import file...** and call it `{entry.name}`.",
         "by hand": f"No direct address is known. Get the file from *{entry.source}*, then press **Import file...** "
         f"and call it `{entry.name}`.",
         "missing": "Its file is gone: install it again.",
     }.get(status, "It has no model card.")
     return (
-        f"# {entry.name}\n\n{entry.title}\n\n{how}\n\n|  |  |\n|---|---|\n{table}\n\n"
+        f"# {entry.name}\n\n{entry.title}\n\n{how}\n\n{known}\n\n"
         "Made by others and not measured here. What a prior draws is synthetic; **not for diagnosis**.\n"
     )

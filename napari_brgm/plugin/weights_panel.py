@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from napari_brgm.plugin.weights_card import CardView
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["WeightsPanel"]
+
+_WIDTH = 600  # pixels
 
 
 class WeightsPanel(QWidget):
@@ -43,6 +45,10 @@ class WeightsPanel(QWidget):
         self.table, self.card = PriorTable(), CardView()
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._show_chosen)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for all columns."""
+        return QSize(_WIDTH, super().sizeHint().height())
 
     def refresh(self) -> None:
         """Read the registry again."""

@@ -1,4 +1,4 @@
-"""The table of priors: name, modality, plane, resolution, size, licence, status."""
+"""The table of priors: name, status, modality, plane, resolution, size, licence."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PriorTable"]
 
-_HEADINGS = ("Name", "Modality", "Plane", "Pixels", "Size", "Licence", "Status")
-_LICENCE, _STATUS = 5, 6
+_HEADINGS = ("Name", "Status", "Modality", "Plane", "Pixels", "Size", "Licence")
+_STATUS, _LICENCE = 1, 6
+_ROW = 26  # pixels
 _COLOURS = {
     "shipped": "#5fb878", "installed": "#4fb3d9", "to fetch": "#d9a441", "by hand": "#9a9a9a", "missing": "#ff6b6b",
     "intact": "#5fb878", "FAILED": "#ff6b6b",
@@ -42,11 +43,11 @@ class PriorTable(QTableWidget):
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setWordWrap(False)
         self.setShowGrid(False)
-        self.setAlternatingRowColors(True)
         self.setTabKeyNavigation(False)
         numbers, header = self.verticalHeader(), self.horizontalHeader()
         assert numbers is not None and header is not None  # for type checkers: a table has both
         numbers.hide()
+        numbers.setDefaultSectionSize(_ROW)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -61,7 +62,7 @@ class PriorTable(QTableWidget):
         for row, (entry, status) in enumerate(entries):
             size = "" if entry.size is None else f"{entry.size / 1e6:.1f} MB"
             texts = (
-                entry.name, entry.modality, entry.plane, str(entry.resolution or ""), size, entry.licence, status,
+                entry.name, status, entry.modality, entry.plane, str(entry.resolution or ""), size, entry.licence,
             )  # fmt: skip
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text or "–")

@@ -209,10 +209,10 @@ def _card(entry: PriorEntry, original: str) -> str:
         "Imported": f"{entry.when} from `{original}`",
         "SHA-256": f"`{entry.sha256}`",
     }
-    table = "\n".join(f"| {key} | {value.replace('|', '/')} |" for key, value in rows.items())
+    known = "\n".join(f"- {key}: {value}" for key, value in rows.items())
     return (
         f"# {entry.name}\n\n{entry.title}. Imported by hand.\n"
         "**Research only. What it draws is synthetic; it is not for diagnosis.**\n\n"
-        f"| | |\n|---|---|\n{table}\n\n"
+        f"{known}\n\n"
         "What it was trained on, and how well it restores, nobody has measured here. `napari-brgm evaluate` does.\n"
     )

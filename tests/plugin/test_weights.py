@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from qtpy.QtCore import Qt, QUrl
@@ -19,9 +19,6 @@ from napari_brgm.zoo import fetch as fetching
 from napari_brgm.zoo.files import sha256_of, write_prior
 from napari_brgm.zoo.folder import installed
 from napari_brgm.zoo.install import import_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ADDRESS = "https://example.org/<b>toy</b>.pkl"
 
@@ -120,7 +117,7 @@ def test_the_table_and_what_can_be_done(widget):
     names = [table.item(row, 0).text() for row in range(table.rowCount())]
     assert names == ["ours", "far", "toy"]
     assert [table.status(name) for name in names] == ["shipped", "by hand", "to fetch"]
-    assert table.item(0, 4).text().endswith("MB") and table.item(2, 5).text() == "none | stated"
+    assert table.item(0, 5).text().endswith("MB") and table.item(2, 6).text() == "none | stated"
     for name, can_fetch in (("ours", False), ("far", False), ("toy", True)):
         table.choose(name)
         assert widget.fetch_button.isEnabled() is can_fetch
@@ -289,3 +286,14 @@ def test_other_widgets_offer_what_was_installed(make_napari_viewer, qtbot, weigh
     inpaint.prior.value = "brgm-brains"
     widget.remove()
     assert inpaint.prior.choices == before and inpaint.prior.value == before[0]
+    if show:  # a picture of the window, where the variable names a folder for it
+        widget.table.choose(before[0])
+        widget.verify()
+        ended(qtbot, widget)
+        viewer.window._qt_window.resize(1400, 900)
+        viewer.open_sample("napari-brgm", "brain-artefact")
+        qtbot.wait(1000)
+        viewer.reset_view()
+        folder = Path(os.environ["BRGM_SCREENSHOTS"])
+        folder.mkdir(parents=True, exist_ok=True)
+        viewer.screenshot(str(folder / "weights.png"), canvas_only=False, flash=False)

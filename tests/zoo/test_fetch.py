@@ -279,6 +279,19 @@ def test_cancelling_keeps_what_has_come(site, publish):
     assert site.requests[-1]["range"] == "bytes=3000-"
 
 
+def test_a_published_pickle_is_fetched_converted_and_loaded(site, publish, published):
+    """The whole way of brains.pkl, without a byte of its code."""
+    net = published.random_weights(16)
+    site.content = published.pytorch_pickle(net)
+    site.cuts = [len(site.content) // 2]
+    publish(file="brains.pkl")
+    entry = get()
+    assert entry.original_sha256 == hashlib.sha256(site.content).hexdigest() != entry.sha256
+    assert load_prior("toy").resolution == entry.resolution == 16
+    assert leftovers() == ["first-use.json", *INSTALLED]
+    assert "none stated" in (user_folder() / "toy" / "toy.md").read_text()
+
+
 def test_what_cannot_be_fetched_says_what_to_do(publish, registry):
     publish(download=None)
     with pytest.raises(WeightsError, match=r"a page.*weights import FILE --name toy"):
