@@ -33,9 +33,11 @@ class Encoder(nn.Module):
         R.
     channels : int
         C.
+    direct : int
+        Side of the pooled image that is also mapped to the latents directly, by one matrix; 0: there is none.
     """
 
-    def __init__(self, widths: tuple[int, ...], latents: int, size: int, channels: int = 1) -> None:
+    def __init__(self, widths: tuple[int, ...], latents: int, size: int, channels: int = 1, direct: int = 0) -> None:
         super().__init__()
         self.size, self.latents, self.name = size, latents, "encoder"
         ins = (channels, *widths[:-1])
@@ -45,6 +47,8 @@ class Encoder(nn.Module):
         side = size >> (len(widths) - 1)
         self.squeeze = nn.Conv2d(widths[-1], 16, 1)
         self.head = nn.Linear(16 * side * side, latents)
+        self.pool = size // direct if direct else 0
+        self.direct = nn.Linear(channels * direct * direct, latents) if direct else None
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Activations (B, C_l, R / 2^l, R / 2^l) of each stage."""
@@ -57,7 +61,10 @@ class Encoder(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """Leading latents (B, K) of images (B, C, R, R)."""
         x = F.leaky_relu(self.squeeze(self.maps(images)[-1]), 0.2)
-        return self.head(x.flatten(1))  # type: ignore[no-any-return]
+        found: Tensor = self.head(x.flatten(1))
+        if self.direct is not None:
+            found = found + self.direct(F.avg_pool2d(images, self.pool).flatten(1))
+        return found
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features for the perceptual term: squared distances may be summed over all entries."""
@@ -80,7 +87,9 @@ class Encoder(nn.Module):
             widths = tuple(int(weights[f"conv{i}.weight"].shape[0]) for i in range(depth))
             side = int((weights["head.weight"].shape[1] / 16) ** 0.5)
             size = side << (depth - 1)
-            net = cls(widths, int(weights["head.weight"].shape[0]), size, int(weights["conv0.weight"].shape[1]))
+            channels = int(weights["conv0.weight"].shape[1])
+            direct = int((weights["direct.weight"].shape[1] / channels) ** 0.5) if "direct.weight" in weights else 0
+            net = cls(widths, int(weights["head.weight"].shape[0]), size, channels, direct)
             net.load_state_dict(dict(weights))
         except (KeyError, RuntimeError, IndexError) as error:
             raise WeightsError("the encoder in these weights is incomplete") from error
