@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import WeightsError
@@ -15,6 +16,7 @@ from napari_brgm.zoo.registry import published, registered
 from napari_brgm.zoo.trust import check_trusted, trusted_sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_brgm.zoo.download import Progress
@@ -95,16 +97,36 @@ def fetch(
     if not agreed:
         raise WeightsError(f"nothing was fetched: nobody agreed to the download of {entry.download}")
     folder = downloads_folder() / name
-    file = _download(entry, folder, progress, limits)
-    progress("converting", 0, None)
-    try:
-        check_trusted(entry, sha256_of(file), str(entry.download))
-        done = import_file(file, name, replace_installed=again)
-    except WeightsError:
-        shutil.rmtree(folder, ignore_errors=True)  # not what its name says: a new try must not begin from it
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    with _alone(name):
+        file = _download(entry, folder, progress, limits)
+        progress("converting", 0, None)
+        try:
+            check_trusted(entry, sha256_of(file), str(entry.download))
+            done = import_file(file, name, replace_installed=again)
+        except WeightsError:
+            shutil.rmtree(folder, ignore_errors=True)  # not what its name says: a new try must not begin from it
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
     return done
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep other processes from fetching the same: two writers would mix their bytes in one file."""
+    from filelock import FileLock, Timeout  # torch brings it
+
+    try:
+        downloads_folder().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(downloads_folder() / f".{name}.lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise WeightsError(f"{name} is being fetched by another napari-brgm on this machine; wait for it") from error
+    except OSError as error:
+        raise cannot_write(downloads_folder(), error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _download(entry: PriorEntry, folder: Path, progress: Progress, limits: Limits) -> Path:

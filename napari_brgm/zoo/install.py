@@ -59,13 +59,14 @@ def import_file(
     check_free(name, replace_installed)
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}; give the path of the file to import")
-    known = published().get(name, PriorEntry(name, Kind.published, title=name))
+    listed = published().get(name)
+    known = listed or PriorEntry(name, Kind.installed, title=name)
     try:
         original = sha256_of(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
-    if known.source:
-        check_trusted(known, original, path.name)
+    if listed is not None:
+        check_trusted(listed, original, path.name)
     described = replace(
         known,
         kind=Kind.installed,
@@ -83,8 +84,8 @@ def import_file(
         if entry.original_sha256 != original:
             raise WeightsError(f"{path.name} was changed while it was read; import it again")
         write_json(folder / ENTRY, entry.to_json())
-    if known.source:
-        remember(known, original, known.download or known.source)
+    if listed is not None:
+        remember(listed, original, path.name)
     return entry
 
 
