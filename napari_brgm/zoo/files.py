@@ -82,9 +82,10 @@ def write_prior(
 
 
 def _rounded(covariance: Tensor, dtype: torch.dtype) -> Tensor:
-    """The covariance in ``dtype`` where rounding does no harm; a steep one would become indefinite."""
+    """The covariance in ``dtype`` where rounding does no harm; a steep one would become indefinite, a wide one inf."""
     values = torch.linalg.eigvalsh(covariance.double())
-    return covariance.to(dtype) if values[0] > 0.02 * values[-1] else covariance.float()
+    harmless = values[0] > 0.02 * values[-1] and covariance.abs().max() <= torch.finfo(dtype).max
+    return covariance.to(dtype) if harmless else covariance.float()
 
 
 def _packed(base: LinearGaussian, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Global", "Persistent", "fields", "read_pickle"]
 
-MOST_OPERATIONS: Final = 1_000_000  # a published file with its discriminator and optimisers needs about 100,000
+MOST_OPERATIONS: Final = 400_000  # a 1024 px file with discriminator and optimisers needs some 60,000
 LONGEST_INTEGER: Final = 16  # bytes; the longest published one, torch's magic number, has 10
 MOST_TEXT: Final = 64 << 20  # bytes of all texts; the source texts in published files make a few MB
 _SHORT: Final = 1024  # bytes

@@ -110,9 +110,7 @@ def _compare(net: StyleGAN2, stated: Stated) -> None:
     for name, value in found.items():
         said = getattr(stated, name)
         if said is not None and said != value:
-            raise WeightsError(
-                f"the file says {name.replace('_', ' ')} {said}, its weights have {value}; it is damaged"
-            )
+            raise WeightsError(f"the file says {name} {_shown(str(said))}, but its weights have {value}; it is damaged")
     if synthesis.channels not in (1, 3):
         raise WeightsError(f"this network draws {synthesis.channels} channels; gray and RGB ones can be imported")
     if synthesis.resolutions[0] != 4:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_brgm.errors import WeightsError
 from napari_brgm.zoo.files import write_prior
 
 if TYPE_CHECKING:
@@ -197,3 +198,21 @@ def nothing_runs(published: ModuleType, tmp_path_factory: pytest.TempPathFactory
         read_published(file).network()
     b"name".decode("cp437")  # of zip entries
     return _beside("trap").watched
+
+
+@pytest.fixture
+def refused(tmp_path: Path, nothing_runs: Callable[[], object]) -> Callable[[bytes], str]:
+    """``refused(data)``: the one sentence in which a file is refused, while nothing runs and nothing is written."""
+    from napari_brgm.zoo.published_file import read_published
+
+    def read(data: bytes) -> str:
+        path = tmp_path / "file.pkl"
+        path.write_bytes(data)
+        before = sorted(tmp_path.iterdir())
+        with nothing_runs(), pytest.raises(WeightsError) as caught:
+            read_published(path).network()
+        said = str(caught.value)
+        assert said.isprintable() and len(said) < 300 and sorted(tmp_path.iterdir()) == before
+        return said
+
+    return read

@@ -292,7 +292,8 @@ def rosinality_pt(weights: Weights, *, zipped: bool = True, average: bool = True
     """Layout (c), in today's or in the older container."""
     said = described(weights)
     content = {"g_ema": rosinality_state(weights) if state is None else state}
-    content["g"] = {k: v + 1 for k, v in content["g_ema"].items()}
+    if state is None:
+        content["g"] = {k: v + 1 for k, v in content["g_ema"].items()}
     content["g_optim"] = {"state": {0: {"step": 3, "exp_avg": torch.zeros(4)}}, "param_groups": [{"lr": 2e-3}]}
     if average:
         content["latent_avg"] = weights["mapping.w_avg"]
