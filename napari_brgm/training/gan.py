@@ -144,7 +144,7 @@ def train_gan(
             judge = Judge(spread_slices(bank, _REAL), unseen, evaluation or GanEvaluation(), settings.seed)
             run = GanLoop(state, settings, work, judge, report, progress, began, seconds)
             figures = run.train(step, bank)
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         raise DeviceError(
             f"{place} has too little memory for batches of {settings.batch} slices of {bank.resolution} pixels; "
             "choose a smaller batch"

@@ -49,7 +49,8 @@ def test_path_lengths_of_a_linear_generator():
     images = (ws[:, 0] @ matrix.T).reshape(-1, 1, 8, 8)
     path = PathLength(0.01, torch.device("cpu"))
     lengths = path.lengths(images, ws, random)
-    assert float(lengths.detach().square().mean()) == pytest.approx(float(matrix.detach().square().sum()) / 64, rel=0.05)
+    expected = float(matrix.detach().square().sum()) / 64
+    assert float(lengths.detach().square().mean()) == pytest.approx(expected, rel=0.05)
     path.mean.fill_(2.0)
     penalty = path.penalty(lengths)
     mean = 0.99 * 2 + 0.01 * float(lengths.detach().mean())
