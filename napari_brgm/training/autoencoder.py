@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AutoencoderResult", "train_autoencoder"]
 
+_POOLED = 512  # slices pooled at a time
 _CHUNK = 32  # slices reconstructed at a time
+_SPREAD_RATE = 10.0  # of the learning rate, for the log of the spread of the latents, which has far to go
 _MEASURED = 256  # held-out slices, evenly spread, whose reconstruction error is reported
 _MAY_CHANGE = ("report_images", "save_seconds", "half_from")  # settings that may differ when going on
 
@@ -144,10 +146,8 @@ class _Run:
             torch.manual_seed(settings.seed)
             model = Autoencoder(settings, bank.resolution, bank.channels)
         if not going_on:
-            pooled = PooledComponents(
-                bank.images.cpu(), round(2 * bank.half_white), settings.direct, settings.latents, settings.mirror
-            )
-            model.start_linear(pooled)
+            parts = (bank.take(part) for part in torch.split(torch.arange(len(bank), device=self.device), _POOLED))
+            model.start_linear(PooledComponents(parts, settings.direct, settings.latents, settings.mirror))
         self.layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         self.model: Autoencoder = model.to(device=self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -163,7 +163,7 @@ class _Run:
         """Parameters with their share of the learning rate."""
         encoder = [p for p in self.model.encoder.parameters() if p.requires_grad]
         decoder = list(self.model.synthesis.parameters())
-        shares = ((decoder, 1.0), (encoder, self.settings.encoder_rate), ([self.model.log_std], 1.0))
+        shares = ((decoder, 1.0), (encoder, self.settings.encoder_rate), ([self.model.log_std], _SPREAD_RATE))
         return [{"params": params, "share": share} for params, share in shares]
 
     def train(self, seconds: float) -> None:

@@ -66,10 +66,10 @@ class Autoencoder(nn.Module):
     def losses(self, images: Tensor, spread: Tensor, levels: int, half_from: int | None) -> Losses:
         """Losses on images (B, C, R, R) in [-1, 1] with the standard normal draws ``spread`` (B, D).
 
-        ``half_from``: resolution from which blocks run in bfloat16 (the encoder too), or None.
+        ``half_from``: resolution from which blocks run in bfloat16, or None. The encoder runs in float32: its direct
+        path divides by small standard deviations.
         """
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=half_from is not None):
-            mean = self.encoder.encode(images).float()  # (B, D)
+        mean = self.encoder.encode(images)  # (B, D)
         w = mean + spread * self.log_std.exp()
         shown = synthesise(self.synthesis, w[:, None].expand(-1, self.synthesis.num_ws, -1), half_from=half_from)
         error = (shown - images) * 127.5  # grey levels

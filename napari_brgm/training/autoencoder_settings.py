@@ -21,7 +21,7 @@ class AutoencoderSettings:
         A value is out of range, or two do not fit together.
     """
 
-    widths: tuple[tuple[int, int], ...] = ((16, 96), (32, 64), (64, 32), (128, 16))  # (resolution, channels)
+    widths: tuple[tuple[int, int], ...] = ((32, 128), (64, 48), (128, 16))  # (resolution, channels)
     latents: int = 256  # size of w
     encoder_widths: tuple[int, ...] = (12, 24, 48, 64, 96)  # channels of its stages; each but the first halves the size
     direct: int = 32  # side of the pooled slices whose principal components the latents start as
@@ -77,7 +77,7 @@ def autoencoder_settings(resolution: int, *, warm_start: bool = False, mirror: b
     resolution : int
     warm_start : bool
         The network of the ``gan`` recipe's defaults (from 4 px, 512 latents), for minutes on a GPU; else one that a CPU
-        can train: narrow, from 16 px.
+        can train: narrow, from 32 px, where the linear start already draws the coarse image.
     mirror : bool
         Left and right may be exchanged.
 
@@ -98,6 +98,6 @@ def autoencoder_settings(resolution: int, *, warm_start: bool = False, mirror: b
     if resolution == 128:
         return AutoencoderSettings(mirror=mirror)
     return AutoencoderSettings(
-        widths=((16, 96), (32, 64), (64, 32), (128, 16), (256, 8)), encoder_widths=(8, 12, 24, 48, 64, 96),
+        widths=((32, 128), (64, 48), (128, 16), (256, 8)), encoder_widths=(8, 12, 24, 48, 64, 96),
         mirror=mirror,
     )  # fmt: skip

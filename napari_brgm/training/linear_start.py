@@ -24,12 +24,12 @@ from napari_brgm.errors import InputError
 from napari_brgm.priors.stylegan2_layers import GAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.stylegan2 import Synthesis
 
 __all__ = ["PooledComponents", "start_encoder", "start_synthesis"]
-
-_CHUNK = 512  # slices pooled at a time
 
 
 class PooledComponents:
@@ -44,12 +44,10 @@ class PooledComponents:
     variances : (K,) Tensor
     """
 
-    def __init__(self, images: Tensor, white: int, side: int, components: int, mirror: bool) -> None:
-        """Of images (N, C, R, R), 0 .. ``white``; ``mirror`` counts the reflections too."""
-        self.side, self.channels = side, int(images.shape[1])
-        pool = images.shape[-1] // side
-        parts = [F.avg_pool2d(part.float() / (white / 2) - 1, pool) for part in torch.split(images, _CHUNK)]
-        pooled = torch.cat(parts)  # (N, C, side, side)
+    def __init__(self, parts: Iterable[Tensor], side: int, components: int, mirror: bool) -> None:
+        """Of images in parts (n, C, R, R) in [-1, 1], on any device; ``mirror`` counts the reflections too."""
+        pooled = torch.cat([F.avg_pool2d(part, part.shape[-1] // side).cpu() for part in parts])  # (N, C, side, side)
+        self.side, self.channels = side, int(pooled.shape[1])
         if mirror:
             pooled = torch.cat([pooled, pooled.flip(-1)])
         flat = pooled.flatten(1)

@@ -19,9 +19,14 @@ def slices(smooth_images) -> torch.Tensor:
     return ((smooth_images(40, 16, seed=3) + 1) * 127.5).round().to(torch.uint8)
 
 
+def parts(slices: torch.Tensor) -> list[torch.Tensor]:
+    """In [-1, 1], in two parts."""
+    return list((slices.float() / 127.5 - 1).split(23))
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_components_are_those_of_the_pooled_slices(slices, mirror):
-    found = PooledComponents(slices, 255, 8, 6, mirror)
+    found = PooledComponents(parts(slices), 8, 6, mirror)
     pooled = F.avg_pool2d(slices.float() / 127.5 - 1, 2)
     model = LinearGaussian.fit(pooled, 6, mirror=mirror)
     torch.testing.assert_close(found.mean, model.mean.flatten())
@@ -32,7 +37,7 @@ def test_components_are_those_of_the_pooled_slices(slices, mirror):
 
 def test_network_and_encoder_start_as_the_linear_model(slices):
     """Catches a wrong gain, fan-in, inverse of the leaky ReLU, or a style that depends on w."""
-    components = PooledComponents(slices, 255, 8, 6, False)
+    components = PooledComponents(parts(slices), 8, 6, False)
     net, encoder = Synthesis({8: 10, 16: 4}, 6), Encoder((4, 4), 6, 16, direct=8)
     start_encoder(encoder, components)
     start_synthesis(net, components, rgb_scale=0.0)
@@ -50,7 +55,7 @@ def test_network_and_encoder_start_as_the_linear_model(slices):
 
 def test_latents_are_whitened(slices):
     encoder = Encoder((4, 4), 6, 16, direct=8)
-    start_encoder(encoder, PooledComponents(slices, 255, 8, 6, False))
+    start_encoder(encoder, PooledComponents(parts(slices), 8, 6, False))
     with torch.no_grad():
         w = encoder.encode(slices.float() / 127.5 - 1)
     torch.testing.assert_close(w.T @ w / len(w), torch.eye(6), rtol=0, atol=1e-3)
@@ -58,7 +63,7 @@ def test_latents_are_whitened(slices):
 
 
 def test_few_channels_keep_the_strongest_patterns(slices):
-    components = PooledComponents(slices, 255, 8, 6, False)
+    components = PooledComponents(parts(slices), 8, 6, False)
     errors = []
     for width in (2, 4, 7):
         net = Synthesis({8: width, 16: 4}, 6)
@@ -73,7 +78,7 @@ def test_few_channels_keep_the_strongest_patterns(slices):
 
 def test_too_many_latents_are_refused(slices):
     with pytest.raises(InputError, match="use fewer latents"):
-        PooledComponents(slices, 255, 8, 40, False)
+        PooledComponents(parts(slices), 8, 40, False)
 
 
 def test_an_encoder_with_a_direct_path_is_read_back(slices):
