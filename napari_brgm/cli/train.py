@@ -1,37 +1,123 @@
-"""``napari-brgm train``: the recipe of the shipped brain prior, kept stage by stage."""
+"""``napari-brgm train``: slices to a weights file by one of three recipes, kept as it goes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from napari_brgm.cli.options import Device
+from napari_brgm.errors import InputError
+from napari_brgm.scan import Plane
+
+if TYPE_CHECKING:
+    from napari_brgm.datasets import Framing
+    from napari_brgm.priors.prior import PriorInfo
+    from napari_brgm.training.autoencoder_settings import AutoencoderSettings
+    from napari_brgm.training.gan_settings import GanSettings
+    from napari_brgm.training.recipe import Recipe
 
 __all__ = ["train"]
 
 
 def train(
     data: Annotated[
-        Path, typer.Option(help="Zip of training slices: subject-NNN/slice-ZZ.jpg, 208 x 176 pixels of 1 mm.")
+        Path, typer.Option(help="Zip or folder of images, NIfTI volume(s) or DICOM series; one folder a subject.")
     ],
     work: Annotated[Path, typer.Option(help="Folder of checkpoints and stages; the same one goes on with a cut run.")],
-    out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors).")],
-    images: Annotated[
-        int | None, typer.Option(help="Slices shown to the network.", show_default="the recipe's")
+    out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors); its card and samples go beside it.")],
+    recipe: Annotated[
+        Literal["linear", "autoencoder", "gan"],
+        typer.Option(help="linear and autoencoder suit a CPU (hours), gan needs a GPU."),
+    ] = "linear",
+    like: Annotated[
+        str | None,
+        typer.Option(
+            help="Frame, pixel size and kind of a shipped prior, for example brain-axial-256.", metavar="NAME"
+        ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so long, with everything kept.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the prior.", show_default="that of the file")] = None,
+    modality: Annotated[str, typer.Option(help="For example 'MR T1', 'CT', 'CR'.")] = "",
+    plane: Annotated[Plane, typer.Option(help="axial, coronal or sagittal: how volumes are cut.")] = "axial",
+    resolution: Annotated[int, typer.Option(help="Side of the frame, pixels.")] = 128,
+    spacing_mm: Annotated[float, typer.Option(help="Pixel size of the frame; 0: the images' own.")] = 0.0,
+    pixel_mm: Annotated[float | None, typer.Option(help="Pixel size of plain images.", show_default="as it is")] = None,
+    slices: Annotated[str | None, typer.Option(help="Range of slices of a volume, for example 60:100.")] = None,
+    mirror: Annotated[bool, typer.Option(help="Left and right may be exchanged: reflections count as slices.")] = False,
+    images: Annotated[
+        int | None, typer.Option(help="Slices shown to the network.", show_default="the recipe's", min=1)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Slices a step.", show_default="the recipe's", min=1)] = None,
+    compact: Annotated[bool, typer.Option(help="gan: smaller checkpoints, resuming not bit for bit.")] = False,
+    compiled: Annotated[bool, typer.Option(help="gan: compile the networks (minutes at each start).")] = False,
+    warm_start: Annotated[Path | None, typer.Option(help="gan: weights to start from, where they fit.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long, with everything kept.", min=0)] = None,
+    device: Device = "auto",
 ) -> None:
-    """Train the brain prior, or go on with its training; hours on a CPU."""
+    """Train a prior, or go on with its training: the same command again goes on where it stopped."""
     from rich.console import Console
 
-    from napari_brgm.training.recipe import Recipe, train_prior
+    from napari_brgm.datasets import Framing, cached
+    from napari_brgm.priors.prior import PriorInfo
+    from napari_brgm.training.shipped import SHIPPED
+    from napari_brgm.training.train import Run
+    from napari_brgm.training.train import train as run_training
 
-    recipe = Recipe()
-    if images is not None:
-        recipe = replace(recipe, refine=replace(recipe.refine, images=images))
+    shipped = None
+    if like is not None:
+        shipped = SHIPPED.get(like)
+        if shipped is None:
+            raise InputError(f"no shipped prior is called {like!r}; choose from {', '.join(SHIPPED)}")
+    if warm_start is not None and recipe != "gan":
+        raise InputError("--warm-start belongs to --recipe gan; leave it out, or choose that recipe")
+    framing = Framing(resolution, spacing_mm) if shipped is None else shipped.framing
+    info = PriorInfo(out.stem, modality, plane, spacing_mm) if shipped is None else shipped.recipe.info
+    info = replace(info, name=name or out.stem)
+    mirror = mirror or (shipped is not None and shipped.recipe.mirror)
+    settings = _settings(
+        recipe, None if shipped is None else shipped.recipe, info, framing, mirror, images, batch, seed,
+        compact, compiled,
+    )  # fmt: skip
     console = Console()
+    found = cached(
+        data, framing, work / "slices", pixel_mm=pixel_mm if shipped is None else shipped.pixel_mm,
+        plane=plane, slices=_range(slices),
+    )  # fmt: skip
+    for note in found.notes:
+        console.print(note)
     seconds = float("inf") if minutes is None else 60 * minutes
-    digest = train_prior(data, work, out, recipe, console.print, seconds)
-    if digest is None:
+    run = Run(work, out, device, seconds, console.print, warm_start)
+    if run_training(found, info, settings, run) is None:
         console.print(f"the time is up; the same command goes on from {work}")
+
+
+def _settings(
+    recipe: str, shipped: Recipe | None, info: PriorInfo, framing: Framing, mirror: bool, images: int | None,
+    batch: int | None, seed: int, compact: bool, compiled: bool,
+) -> Recipe | AutoencoderSettings | GanSettings:  # fmt: skip
+    """Settings of the recipe, with what the command line changes."""
+    from napari_brgm.training.autoencoder_settings import autoencoder_settings
+    from napari_brgm.training.gan_settings import GanSettings
+    from napari_brgm.training.recipe import linear_recipe
+
+    if recipe == "linear":
+        linear = linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped, info=info)
+        network = replace(linear.refine, seed=seed, batch=batch or linear.refine.batch)
+        return replace(linear, refine=network if images is None else network.shortened(images))
+    if recipe == "autoencoder":
+        auto = autoencoder_settings(framing.resolution, mirror=mirror)
+        return replace(auto, images=images or auto.images, batch=batch or auto.batch, seed=seed)
+    gan = GanSettings(mirror=mirror, compact=compact, compiled=compiled, seed=seed)
+    return replace(gan, images=images or gan.images, batch=batch or gan.batch)
+
+
+def _range(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    start, colon, stop = text.partition(":")
+    if not (colon and start.strip().isdecimal() and stop.strip().isdecimal()):
+        raise InputError(f"the range of slices must look like 60:100, got {text!r}")
+    return int(start), int(stop)

@@ -160,21 +160,31 @@ class LinearGaussian:
         if grid is not None and (grid < 1 or size % grid):
             raise InputError(f"the components' grid {grid} must divide the images' side {size}")
         mean = images.float().mean(dim=0)
-        small = F.avg_pool2d(images.float(), size // (grid or size))
+        small = F.avg_pool2d(images.float(), size // (grid or size)).clone()
         centre = small.mean(dim=0)
         if mirror:
             mean, centre = (mean + mean.flip(-1)) / 2, (centre + centre.flip(-1)) / 2
-            flipped = small.flip(-1)
-            parts = [(small + flipped) / 2 - centre, (small - flipped) / 2]  # even, odd
+        small -= centre
+        if mirror and small.shape[-1] % 2 == 0:  # even and odd parts are known from their left halves
+            left, right = small[..., : small.shape[-1] // 2], small.flip(-1)[..., : small.shape[-1] // 2]
+            parts = [((left + sign * right) / 2**0.5, sign) for sign in (1, -1)]
+        elif mirror:
+            parts = [((small + sign * small.flip(-1)) / 2, 0) for sign in (1, -1)]
         else:
-            parts = [small - centre]
-        total = sum(float(part.square().sum()) for part in parts) / n
-        found = [_components(part.flatten(1), components) for part in parts]
+            parts = [(small, 0)]
+        total = sum(float(part.square().sum()) for part, _ in parts) / n
+        found = []
+        for part, sign in parts:
+            variance, directions = _components(part.flatten(1), components)
+            directions = directions.reshape(-1, *part.shape[1:])
+            if sign:
+                directions = torch.cat([directions, sign * directions.flip(-1)], dim=-1) / 2**0.5
+            found.append((variance, directions))
         variances, basis = (torch.cat(kind) for kind in zip(*found, strict=True))
         order = variances.argsort(descending=True)[:components]
         left_out = max(total - float(variances[order].sum()), 0.0)
         noise = left_out / max(centre.numel() - components, 1)  # Tipping and Bishop, Eq. 8
-        return cls(mean, basis[order].reshape(len(order), *centre.shape), noise, info)
+        return cls(mean, basis[order], noise, info)
 
     def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K)."""

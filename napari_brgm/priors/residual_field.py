@@ -83,7 +83,7 @@ class ResidualField:
         torus = size if free >= margin else size + min(margin, size)
         lag = torch.fft.fftfreq(torus) * torus
         products, counts = torch.zeros(torus, torus), torch.fft.fft2(inside.float(), s=(torus, torus)).abs().square()
-        for part in residuals.split(64):
+        for part in torch.split(residuals, 64):
             scaled = torch.where(inside, part[:, 0] / std.clamp(min=1.0), torch.zeros(()))
             products += torch.fft.fft2(scaled, s=(torus, torus)).abs().square().sum(dim=0)
         correlation = torch.fft.ifft2(products / len(residuals)).real / torch.fft.ifft2(counts).real.clamp(min=50)

@@ -16,7 +16,31 @@ from torch import Tensor
 
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 
-__all__ = ["CrossFit", "crossfit", "fold_residuals", "random_missing"]
+__all__ = ["CrossFit", "FoldModels", "crossfit", "fit_folds", "fold_residuals", "random_missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldModels:
+    """A model for each fold of subjects, fitted to the other folds.
+
+    Attributes
+    ----------
+    fold_of : (N,) int64 Tensor
+        Fold of each slice.
+    means : (F, C, R, R) Tensor
+    bases : (F, K, C, r, r) float16 Tensor
+    """
+
+    fold_of: Tensor
+    means: Tensor
+    bases: Tensor
+
+    def of(self, n: int) -> FoldModels:
+        """The same models for the first n slices."""
+        return FoldModels(self.fold_of[:n], self.means, self.bases)
+
+    def model(self, fold: int) -> LinearGaussian:
+        return LinearGaussian(self.means[fold], self.bases[fold].float(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +50,7 @@ class CrossFit:
     Attributes
     ----------
     latents : (V, N, K) float16 Tensor
-        V corruptions of each of N slices (mirrored ones appended after the originals).
+        V corruptions of each of N slices (where the anatomy is symmetric, mirrored ones follow the originals).
     complete : (N, K) float16 Tensor
         Latents of the uncorrupted slices.
     """
@@ -74,10 +98,10 @@ def random_missing(size: int, generator: torch.Generator) -> Tensor:
     return missing
 
 
-def _random_observation(size: int, generator: torch.Generator):  # type: ignore[no-untyped-def]
-    """A linear map on images (B, 1, size, size) and a noise variance in grey levels squared."""
+def _random_observation(size: int, sigma: float, generator: torch.Generator):  # type: ignore[no-untyped-def]
+    """A linear map on images (B, 1, size, size) and a noise variance in grey levels squared, about sigma^2."""
     draw = float(torch.rand((), generator=generator))
-    variance = float(torch.exp(torch.empty(()).uniform_(7.0, 9.4, generator=generator)))  # 1,100 .. 12,000
+    variance = sigma**2 * float(torch.exp(torch.empty(()).uniform_(-2.0, 0.4, generator=generator)))
     if draw < 0.8:
         observed = (~random_missing(size, generator)).flatten()
         return (lambda x: x.flatten(1)[:, observed]), variance
@@ -85,44 +109,72 @@ def _random_observation(size: int, generator: torch.Generator):  # type: ignore[
     return (lambda x: F.avg_pool2d(x, factor).flatten(1)), variance / factor**2
 
 
-def crossfit(
-    images: Tensor, subjects: Tensor, model: LinearGaussian, *, folds: int = 5, corruptions: int = 32, seed: int = 0
-) -> CrossFit:
-    """Latents of ``images`` (N, 1, R, R) in [-1, 1] and of their mirror images, across ``folds`` of subjects."""
+def fit_folds(
+    images: Tensor, subjects: Tensor, components: int, *, mirror: bool, grid: int | None = None, folds: int = 5,
+    seed: int = 0,
+) -> FoldModels:  # fmt: skip
+    """Fit a linear-Gaussian model for each fold of subjects, to the images (N, C, R, R) in [-1, 1] of the others."""
     generator = torch.Generator().manual_seed(seed)
-    fold_of = _folds(subjects, folds, generator)
+    fold_of = torch.randperm(int(subjects.max()) + 1, generator=generator)[subjects] % folds  # subjects stay together
+    models = [
+        LinearGaussian.fit(images[fold_of != fold], components, mirror=mirror, grid=grid) for fold in range(folds)
+    ]
+    return FoldModels(fold_of, torch.stack([m.mean for m in models]), torch.stack([m.coarse.half() for m in models]))
+
+
+def crossfit(
+    images: Tensor, model: LinearGaussian, folds: FoldModels, *, mirror: bool, sigma: float, corruptions: int = 32,
+    seed: int = 0,
+) -> CrossFit:  # fmt: skip
+    """Latents, in the coordinates of ``model``, of randomly corrupted images across folds.
+
+    Parameters
+    ----------
+    images : (N, C, r, r) Tensor
+        In [-1, 1], on the grid of the models' components.
+    model : LinearGaussian
+        The one that ships.
+    folds : FoldModels
+    mirror : bool
+        Append the images' reflections.
+    sigma : float
+        Noise of a pixel in grey levels that restorations with this prior assume; varied from a third to 1.2 of it.
+    corruptions : int
+        Of each image.
+    """
+    generator = torch.Generator().manual_seed(seed)
     n, size = len(images), images.shape[-1]
-    basis = model.basis.flatten(1)  # (K, P), orthogonal rows
+    basis = model.coarse.flatten(1)  # (K, P), orthogonal rows
     project = basis / basis.square().sum(dim=1, keepdim=True)  # (K, P): w of an image in the span
-    latents = torch.zeros(corruptions, 2 * n, len(basis), dtype=torch.float16)
-    complete = torch.zeros(2 * n, len(basis), dtype=torch.float16)
-    for fold in range(folds):
-        inside = (fold_of == fold).nonzero()[:, 0]
-        apart = LinearGaussian.fit(images[fold_of != fold], model.w_dim, mirror=True)
-        rows = torch.cat([inside, inside + n])
-        slices = torch.cat([images[inside], images[inside].flip(-1)])
-        complete[rows] = ((slices - model.mean).flatten(1) @ project.T).half()
-        shift = (apart.mean - model.mean).flatten() @ project.T  # (K,)
-        turn = apart.basis.flatten(1) @ project.T  # (K_fold, K)
+    mean = _shrunk(model.mean, size)
+    latents = torch.zeros(corruptions, (1 + mirror) * n, len(basis), dtype=torch.float16)
+    complete = torch.zeros((1 + mirror) * n, len(basis), dtype=torch.float16)
+    for fold in range(len(folds.means)):
+        inside = (folds.fold_of == fold).nonzero()[:, 0]
+        apart, apart_mean = folds.bases[fold].float(), _shrunk(folds.means[fold], size)
+        rows = torch.cat([inside, inside + n]) if mirror else inside
+        slices = torch.cat([images[inside], images[inside].flip(-1)]) if mirror else images[inside]
+        complete[rows] = ((slices - mean).flatten(1) @ project.T).half()
+        shift = (apart_mean - mean).flatten() @ project.T  # (K,)
+        turn = apart.flatten(1) @ project.T  # (K_fold, K)
         for v in range(corruptions):
-            observe, variance = _random_observation(size, generator)
-            a = observe(apart.basis)  # (K, M)
+            observe, variance = _random_observation(size, sigma, generator)
+            a = observe(apart)  # (K, M)
             precision = a @ a.T / (variance / 127.5**2) + torch.eye(len(a))
-            right = (observe(slices) - observe(apart.mean[None])) @ a.T / (variance / 127.5**2)  # (n, K)
+            right = (observe(slices) - observe(apart_mean[None])) @ a.T / (variance / 127.5**2)  # (n, K)
             found = torch.cholesky_solve(right.T, torch.linalg.cholesky(precision)).T
             latents[v, rows] = (found @ turn + shift).half()
     return CrossFit(latents, complete)
 
 
-def fold_residuals(
-    images: Tensor, subjects: Tensor, components: int, sigma: float, *, folds: int = 5, seed: int = 0, every: int = 4
-) -> Tensor:
+def fold_residuals(images: Tensor, folds: FoldModels, sigma: float, *, every: int = 4) -> Tensor:
     """What a linear model of other subjects leaves unexplained in slices that it has seen whole.
 
     Parameters
     ----------
     images : (N, 1, R, R) Tensor
         In [-1, 1].
+    folds : FoldModels
     sigma : float
         Noise of a pixel in grey levels that the posterior assumes, as in a restoration.
     every : int
@@ -133,19 +185,18 @@ def fold_residuals(
     (M, 1, R, R) Tensor
         Slice minus posterior mean, grey levels.
     """
-    fold_of = _folds(subjects, folds, torch.Generator().manual_seed(seed))
     found = []
-    for fold in range(folds):
-        model = LinearGaussian.fit(images[fold_of != fold], components, mirror=True)
-        slices = images[fold_of == fold][::every]
+    for fold in range(len(folds.means)):
+        model = folds.model(fold)
+        slices = images[folds.fold_of == fold][::every]
         basis = model.basis.flatten(1)
-        precision = basis @ basis.T / (sigma / 127.5) ** 2 + torch.eye(components)
+        precision = basis @ basis.T / (sigma / 127.5) ** 2 + torch.eye(len(basis))
         right = basis @ (slices - model.mean).flatten(1).T / (sigma / 127.5) ** 2
         w = torch.linalg.solve(precision, right).T
         found.append((slices - model.synthesize(w[:, None])) * 127.5)
     return torch.cat(found)
 
 
-def _folds(subjects: Tensor, folds: int, generator: torch.Generator) -> Tensor:
-    """Fold of each slice: subjects are dealt out at random, slices of one subject stay together."""
-    return torch.randperm(int(subjects.max()) + 1, generator=generator)[subjects] % folds
+def _shrunk(image: Tensor, size: int) -> Tensor:
+    """(C, R, R) on a grid of side ``size``, by averages."""
+    return F.avg_pool2d(image, image.shape[-1] // size)

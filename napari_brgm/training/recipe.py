@@ -1,6 +1,7 @@
-"""The recipe of the brain prior, from a zip of slices to a weights file; every stage is kept and a cut run goes on.
+"""The linear recipe: slices to a weights file; every stage is kept and a cut run goes on.
 
-slices -> linear-Gaussian part -> cross-fitted latents -> StyleGAN2 correction -> encoder -> residual field -> file
+slices [+ posed copies] -> linear-Gaussian part -> cross-fitted latents -> StyleGAN2 correction -> encoder
+-> residual field -> file
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation.dataset import read_slices
 from napari_brgm.likelihood import from_grey
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
-from napari_brgm.training.crossfit import CrossFit, crossfit, fold_residuals
+from napari_brgm.training.crossfit import CrossFit, FoldModels, crossfit, fit_folds, fold_residuals
 from napari_brgm.training.encode import train_encoder
+from napari_brgm.training.poses import Poses, posed_copies
 from napari_brgm.training.refine import RefineSettings, refine
 from napari_brgm.training.sheet import sample_sheet
 from napari_brgm.zoo.files import write_prior
@@ -30,38 +32,64 @@ from napari_brgm.zoo.files import write_prior
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Recipe", "train_prior"]
+    from napari_brgm.datasets import SliceSet
+
+__all__ = ["Recipe", "linear_recipe", "train_prior"]
 
 Report = Callable[[str], None]
-_BRAIN = PriorInfo("brain-axial-128", "MR T1", "axial", 1.5, bright_level=230.0, representation_sigma=8500.0**0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is trained; the defaults are those of the shipped brain-axial-128."""
+    """What is trained by the linear recipe (the shipped ones: training/shipped.py)."""
 
-    info: PriorInfo = _BRAIN
-    components: int = 512  # of the linear part, which are the latents
-    mirror: bool = True  # left-right reflections count as slices
-    own_share: float = (
-        0.75  # of p(w): the slices as they are; the rest are their reflections (heads are nearly symmetric)
-    )
+    info: PriorInfo
+    components: int = 1024  # of the linear part, which are the latents
+    grid: int | None = None  # side of the grid of the components; None: the frame's own
+    mirror: bool = False  # left-right reflections count as slices (symmetric anatomy only)
+    own_share: float = 1.0  # of p(w): the slices as they are; the rest are their reflections
+    poses: Poses = field(default_factory=Poses)
     dark: float = 2.0  # grey levels; pixels whose mean is below hold no anatomy, the linear part is zero there
-    corruptions: int = 40  # random corruptions of each slice whose estimates the correction learns from
+    folds: int = 3  # of subjects, for estimates of slices that a model was not fitted to
+    corruptions: int = 10  # random corruptions of each slice whose estimates the correction learns from
     refine: RefineSettings = field(default_factory=RefineSettings)
+    encoder_widths: tuple[int, ...] = (12, 24, 48, 64, 96)
     encoder_steps: int = 4000
     encoder_latents: int = 128
 
 
+def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Recipe:
+    """Recipe for slices of any kind.
+
+    Raises
+    ------
+    InputError
+        The resolution is not a power of two from 32 to 1024.
+    """
+    if resolution not in (32, 64, 128, 256, 512, 1024):
+        raise InputError(f"the linear recipe takes a resolution of 32, 64, ..., 1024 pixels, got {resolution}")
+    channels = {8: 128, 16: 96, 32: 64, 64: 32, 128: 16, 256: 8, 512: 6, 1024: 4}
+    widths = tuple((r, c) for r, c in channels.items() if r <= resolution)
+    stages = ((64, 50_000), (128, 66_000)) if resolution > 128 else ((64, 50_000),) if resolution == 128 else ()
+    return Recipe(
+        info,
+        grid=min(resolution, 128),
+        mirror=mirror,
+        own_share=0.75 if mirror else 1.0,
+        refine=RefineSettings(widths=widths, images=70_000, stages=stages),
+        encoder_widths=(12, 24, 48, 64, 96) if resolution <= 128 else (8, 12, 24, 48, 64, 96),
+    )
+
+
 def train_prior(
-    archive: Path, work: Path, out: Path, recipe: Recipe, report: Report = print, seconds: float = float("inf")
+    slices: SliceSet, work: Path, out: Path, recipe: Recipe, report: Report = print, seconds: float = float("inf")
 ) -> str | None:
     """Run the recipe, or go on with it.
 
     Parameters
     ----------
-    archive : Path
-        Zip of training slices (see evaluation/dataset.py).
+    slices : SliceSet
+        Grey, 8 bits.
     work : Path
         Folder of the stages' files; give the same one to go on.
     out : Path
@@ -78,36 +106,50 @@ def train_prior(
 
     Raises
     ------
-    ScanError
-        The archive cannot be read.
     InputError
-        It holds too few slices.
+        The slices are too few, or in colour.
     """
     began = time.monotonic()
 
     def left() -> float:
         return seconds - (time.monotonic() - began)
 
+    if slices.images.shape[1] != 1:
+        raise InputError("the linear recipe takes grey slices; use the gan recipe for colour")
+    if len(slices) * (1 + recipe.poses.copies) <= recipe.components:
+        raise InputError(f"{len(slices)} slices cannot give {recipe.components} latents; use a larger set of slices")
+    if len(slices.subject_names) < recipe.folds:
+        count = len(slices.subject_names)
+        raise InputError(f"{count} subjects cannot be parted into {recipe.folds} folds; use slices of more subjects")
     work.mkdir(parents=True, exist_ok=True)
-    slices = read_slices(archive)
-    grey = torch.from_numpy(slices.images)[:, None].round().clamp(0, 255).to(torch.uint8)  # (N, 1, R, R)
-    names = sorted({subject for subject, _ in slices.keys})
-    subjects = torch.tensor([names.index(subject) for subject, _ in slices.keys])  # (N,), counted from 0
+    grey = torch.from_numpy(slices.images // (1 if slices.white == 255 else 257)).to(torch.uint8)  # (N, 1, R, R)
+    own = len(grey)  # slices that are not copies
+    subjects = torch.from_numpy(slices.subjects).repeat(1 + recipe.poses.copies)
+    report(f"{own} slices of {len(slices.subject_names)} subjects, {recipe.poses.copies} posed copies of each")
+    grey = torch.cat([grey, posed_copies(grey, recipe.poses)])
     images = from_grey(grey.float())
-    if len(images) <= recipe.components:
-        raise InputError(f"{len(images)} slices cannot give {recipe.components} latents; use a larger set of slices")
-    report(f"{len(images)} slices of {len(names)} subjects")
+    grid = recipe.grid or images.shape[-1]
 
     def linear() -> dict[str, Tensor]:
-        model = LinearGaussian.fit(images, recipe.components, mirror=recipe.mirror)
-        support = grey.float().mean(dim=0)[0] > recipe.dark
-        return {"mean": model.mean, "basis": model.basis * support, "noise": torch.tensor(model.noise_variance)}
+        model = LinearGaussian.fit(images, recipe.components, mirror=recipe.mirror, grid=grid)
+        support = F.avg_pool2d(model.mean + 1, images.shape[-1] // grid) * 127.5 > recipe.dark
+        return {"mean": model.mean, "basis": model.coarse * support, "noise": torch.tensor(model.noise_variance)}
 
     part = _kept(work / "linear.pt", linear, report)
     model = LinearGaussian(part["mean"], part["basis"], float(part["noise"]), recipe.info)
 
+    def apart() -> dict[str, Tensor]:
+        found = fit_folds(
+            images, subjects, recipe.components, mirror=recipe.mirror, grid=grid, folds=recipe.folds
+        )  # fmt: skip
+        return {"fold_of": found.fold_of, "means": found.means, "bases": found.bases}
+
+    folds = FoldModels(**_kept(work / "folds.pt", apart, report))
+    sigma = recipe.info.representation_sigma / (images.shape[-1] // grid)  # of a pixel of the grid
+
     def estimates() -> dict[str, Tensor]:
-        pairs = crossfit(images, subjects, model, corruptions=recipe.corruptions)
+        small = F.avg_pool2d(images, images.shape[-1] // grid)
+        pairs = crossfit(small, model, folds, mirror=recipe.mirror, sigma=sigma, corruptions=recipe.corruptions)
         return {"latents": pairs.latents, "complete": pairs.complete}
 
     pairs = CrossFit(**_kept(work / "crossfit.pt", estimates, report))
@@ -122,7 +164,7 @@ def train_prior(
     def encoder() -> dict[str, Tensor]:
         latents = pairs.complete[: len(images), : recipe.encoder_latents]
         net = train_encoder(
-            grey, latents, steps=recipe.encoder_steps,
+            grey, latents, widths=recipe.encoder_widths, steps=recipe.encoder_steps,
             report=lambda step, loss: report(f"encoder step {step}  loss {loss:.3f}"),
         )  # fmt: skip
         return dict(net.state_dict())
@@ -130,8 +172,8 @@ def train_prior(
     features = Encoder.from_state_dict(_kept(work / "encoder.pt", encoder, report))
 
     def residual() -> dict[str, Tensor]:
-        left_over = fold_residuals(images, subjects, recipe.components, recipe.info.representation_sigma)
-        fitted = ResidualField.fit(left_over)
+        unexplained = fold_residuals(images[:own], folds.of(own), recipe.info.representation_sigma)
+        fitted = ResidualField.fit(unexplained)
         return {"std": fitted.std, "correlation": fitted.correlation}
 
     prior = StyleGAN2Prior(
@@ -150,7 +192,7 @@ def train_prior(
 
 def _signs(model: LinearGaussian) -> Tensor:
     """(K,) +1 for even components, -1 for odd ones: what reflection does to the latents."""
-    return (model.basis * model.basis.flip(-1)).sum(dim=(1, 2, 3)).sign()
+    return (model.coarse * model.coarse.flip(-1)).sum(dim=(1, 2, 3)).sign()
 
 
 def _kept(path: Path, make: Callable[[], dict[str, Tensor]], report: Report) -> dict[str, Tensor]:

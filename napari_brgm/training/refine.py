@@ -11,7 +11,7 @@ import copy
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,7 +38,7 @@ class RefineSettings:
     widths: tuple[tuple[int, int], ...] = ((8, 128), (16, 96), (32, 64), (64, 32), (128, 12))  # (resolution, channels)
     style_latents: int = 128  # how many of the leading latents steer the styles
     images: int = 180_000  # length of the training, in slices shown
-    coarse_images: int = 145_000  # of these, first, at half the resolution (twice as fast)
+    stages: tuple[tuple[int, int], ...] = ((64, 145_000),)  # (resolution, slices shown by its end); then the whole
     batch: int = 16
     learning_rate: float = 2e-3  # at the peak; cosine to zero after a linear warm-up
     warmup_images: int = 2_000
@@ -46,6 +46,11 @@ class RefineSettings:
     gain: float = 0.12  # slices and their latents are scaled by 1 +- this much (brightness differs between scans)
     ema_images: float = 5_000.0  # half-life of the averaged weights
     seed: int = 0
+
+    def shortened(self, images: int) -> RefineSettings:
+        """The same schedule for another number of slices shown."""
+        stages = tuple((r, end * images // self.images) for r, end in self.stages)
+        return replace(self, images=images, stages=stages)
 
 
 def new_synthesis(settings: RefineSettings) -> Synthesis:
@@ -81,7 +86,7 @@ def refine(
     images : (N, 1, R, R) uint8 Tensor
         True slices.
     pairs : CrossFit
-        Their latents; index i + N is the mirror image of slice i.
+        Their latents; index i + N, if there are so many, is the mirror image of slice i.
     out : Path
         Folder of checkpoint.pt.
     report : callable
@@ -114,13 +119,14 @@ def refine(
         )  # fmt: skip
         part.replace(checkpoint)
 
-    n, corruptions = len(images), len(pairs.latents)
-    flat = model.basis.flatten(1)
-    black = ((model.mean + 1).flatten() @ flat.T) / flat.square().sum(dim=1)  # w of (mean - black level), for gains
+    n, (corruptions, items) = len(images), pairs.latents.shape[:2]
+    flat = model.coarse.flatten(1)
+    small_mean = F.avg_pool2d(model.mean, model.resolution // model.coarse.shape[-1])
+    black = ((small_mean + 1).flatten() @ flat.T) / flat.square().sum(dim=1)  # w of (mean - black level), for gains
     start = last = time.monotonic()
     running, base_running = 0.0, 0.0
     while shown < settings.images and time.monotonic() - start < seconds:
-        index = torch.randint(0, 2 * n, (settings.batch,), generator=generator)
+        index = torch.randint(0, items, (settings.batch,), generator=generator)
         which = torch.randint(0, corruptions, (settings.batch,), generator=generator)
         complete = torch.rand(settings.batch, 1, generator=generator) < settings.complete_share
         w = torch.where(complete, pairs.complete[index].float(), pairs.latents[which, index].float())
@@ -132,15 +138,11 @@ def refine(
         with torch.no_grad():
             base = model.synthesize(w[:, None])
         styles = w[:, None, : settings.style_latents].expand(-1, net.num_ws, -1)
-        half = net.resolutions[-1] // 2
-        if shown < settings.coarse_images:
-            correction = net(styles, "none", base, half)
-            shrunk, small = F.avg_pool2d(base, 2), F.avg_pool2d(target, 2)
-            value = loss(shrunk + correction, small)
-            reference = loss(shrunk, small)
-        else:
-            value = loss(base + net(styles, "none", base), target)
-            reference = loss(base, target)
+        side = next((r for r, end in settings.stages if shown < end), net.resolutions[-1])
+        shrink = net.resolutions[-1] // side
+        correction = net(styles, "none", base, side)
+        base, target = F.avg_pool2d(base, shrink), F.avg_pool2d(target, shrink)
+        value, reference = loss(base + correction, target), loss(base, target)
         rate = min(1.0, (shown + settings.batch) / settings.warmup_images)
         rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, shown / settings.images)))
         for group in optimiser.param_groups:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_brgm.priors.linear_gaussian import LinearGaussian
-from napari_brgm.training.crossfit import crossfit, fold_residuals, random_missing
+from napari_brgm.training.crossfit import crossfit, fit_folds, fold_residuals, random_missing
 
 module = importlib.import_module("napari_brgm.training.crossfit")
 
@@ -41,22 +41,41 @@ def test_folds_never_mix_a_subject(slices, fitted_to):
     images, subjects = slices
     model = LinearGaussian.fit(images, 6, mirror=True)
     fitted_to.clear()
-    found = crossfit(images, subjects, model, folds=4, corruptions=2)
+    folds = fit_folds(images, subjects, 6, mirror=True, folds=4)
     assert len(fitted_to) == 4
     assert sorted(left for seen in fitted_to for left in set(range(12)) - seen) == list(range(12))
+    for fold, seen in enumerate(fitted_to):
+        assert set(subjects[folds.fold_of == fold].tolist()) == set(range(12)) - seen
+    found = crossfit(images, model, folds, mirror=True, sigma=30.0, corruptions=2)
     assert found.latents.shape == (2, 120, 6) and found.complete.shape == (120, 6)
     assert torch.isfinite(found.latents).all()
-    fitted_to.clear()
-    residuals = fold_residuals(images, subjects, 6, 10.0, folds=4, every=1)
-    assert sorted(left for seen in fitted_to for left in set(range(12)) - seen) == list(range(12))
+    alone = crossfit(images, model, folds, mirror=False, sigma=30.0, corruptions=2)
+    assert alone.latents.shape == (2, 60, 6) and torch.equal(alone.complete, found.complete[:60])
+    residuals = fold_residuals(images, folds, 10.0, every=1)
     assert residuals.shape == (60, 1, 16, 16)
+    assert fold_residuals(images[:30], folds.of(30), 10.0, every=1).shape[0] == 30
+
+
+def test_folds_on_a_coarser_grid_are_the_models_of_the_shrunk_slices(slices):
+    """Catches a grid of the folds that is not that of the model, and residuals that are not of the whole frame."""
+    images, subjects = slices
+    large = torch.nn.functional.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+    folds = fit_folds(large, subjects, 6, mirror=False, grid=16, folds=3)
+    assert folds.bases.shape == (3, 6, 1, 16, 16) and folds.means.shape == (3, 1, 32, 32)
+    model = LinearGaussian.fit(large, 6, grid=16)
+    small = torch.nn.functional.avg_pool2d(large, 2)
+    found = crossfit(small, model, folds, mirror=False, sigma=30.0, corruptions=1)
+    near = model.synthesize(found.complete.float()[:, None])
+    assert (near - large).square().mean() < 0.5 * (model.mean - large).square().mean()
+    assert fold_residuals(large, folds, 10.0, every=2).shape[-1] == 32
 
 
 def test_latents_describe_the_slices_and_their_mirror_images(slices):
     """Catches rows in another order than the slices: estimates must be nearer to their own slice than the mean is."""
     images, subjects = slices
     model = LinearGaussian.fit(images, 10, mirror=True)
-    found = crossfit(images, subjects, model, folds=4, corruptions=3)
+    folds = fit_folds(images, subjects, 10, mirror=True, folds=4)
+    found = crossfit(images, model, folds, mirror=True, sigma=60.0, corruptions=3)
     both = torch.cat([images, images.flip(-1)])
     complete = model.synthesize(found.complete.float()[:, None])
     spread = (both - model.mean).square().mean()
@@ -66,7 +85,7 @@ def test_latents_describe_the_slices_and_their_mirror_images(slices):
         assert (estimate - both).square().mean() < 0.98 * spread
         wrong = model.synthesize(found.latents[v].float().roll(1, 0)[:, None])
         assert (estimate - both).square().mean() < (wrong - both).square().mean()
-    again = crossfit(images, subjects, model, folds=4, corruptions=3)
+    again = crossfit(images, model, folds, mirror=True, sigma=60.0, corruptions=3)
     assert torch.equal(again.latents, found.latents)
 
 

@@ -11,23 +11,32 @@ import torch
 from PIL import Image
 
 from napari_brgm import Mask, load_prior, restore
+from napari_brgm.datasets import Framing, read_slices
 from napari_brgm.errors import InputError
-from napari_brgm.training.recipe import Recipe, train_prior
+from napari_brgm.priors.prior import PriorInfo
+from napari_brgm.training.poses import Poses
+from napari_brgm.training.recipe import Recipe, linear_recipe, train_prior
 from napari_brgm.training.refine import RefineSettings
 
+INFO = PriorInfo("tiny", "MR T1", "axial", 1.5, representation_sigma=90.0)
 TINY = Recipe(
+    INFO,
     components=6,
+    grid=64,
+    mirror=True,
+    own_share=0.75,
+    poses=Poses(1, 0.01, 0.02, 2.0),
     corruptions=2,
     encoder_steps=3,
     encoder_latents=4,
     refine=RefineSettings(
-        widths=((32, 4), (64, 4), (128, 4)), style_latents=4, images=16, coarse_images=8, batch=4, warmup_images=4
+        widths=((32, 4), (64, 4), (128, 4)), style_latents=4, images=16, stages=((64, 8),), batch=4, warmup_images=4
     ),
 )
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory):
+def slices(tmp_path_factory):
     """Six subjects of four slices: ellipses of random size and brightness."""
     path = tmp_path_factory.mktemp("slices") / "slices.zip"
     random = np.random.default_rng(0)
@@ -41,15 +50,15 @@ def archive(tmp_path_factory):
                 buffer = io.BytesIO()
                 Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
                 handle.writestr(f"subject-{subject:03d}/slice-{k:02d}.jpg", buffer.getvalue())
-    return path
+    return read_slices(path, Framing(128, 1.5), pixel_mm=1.0)
 
 
-def test_a_cut_run_goes_on_and_the_file_restores(archive, tmp_path):
+def test_a_cut_run_goes_on_and_the_file_restores(slices, tmp_path):
     lines = []
-    assert train_prior(archive, tmp_path / "work", tmp_path / "w.safetensors", TINY, lines.append, seconds=0) is None
+    assert train_prior(slices, tmp_path / "work", tmp_path / "w.safetensors", TINY, lines.append, seconds=0) is None
     assert not (tmp_path / "w.safetensors").exists()
     stages = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "work").iterdir() if p.name != "checkpoint.pt"}
-    digest = train_prior(archive, tmp_path / "work", tmp_path / "w.safetensors", TINY, lines.append)
+    digest = train_prior(slices, tmp_path / "work", tmp_path / "w.safetensors", TINY, lines.append)
     assert digest is not None and (tmp_path / "w.png").is_file()
     assert all((tmp_path / "work" / n).stat().st_mtime_ns == t for n, t in stages.items())  # stages were kept
     prior = load_prior(tmp_path / "w.safetensors")
@@ -63,6 +72,11 @@ def test_a_cut_run_goes_on_and_the_file_restores(archive, tmp_path):
     assert torch.isfinite(torch.from_numpy(result.variance)).all()
 
 
-def test_too_few_slices_are_refused(archive, tmp_path):
-    with pytest.raises(InputError, match="24 slices cannot give 512 latents"):
-        train_prior(archive, tmp_path / "work", tmp_path / "w.safetensors", Recipe(), lambda _line: None)
+def test_slices_that_cannot_be_trained_on_are_refused(slices, tmp_path):
+    with pytest.raises(InputError, match="24 slices cannot give 1024 latents"):
+        train_prior(slices, tmp_path / "work", tmp_path / "w.safetensors", linear_recipe(INFO, 128), lambda _line: None)
+    two = slices.taking(np.flatnonzero(slices.subjects < 2))
+    with pytest.raises(InputError, match="2 subjects cannot be parted into 3 folds"):
+        train_prior(two, tmp_path / "work", tmp_path / "w.safetensors", TINY, lambda _line: None)
+    with pytest.raises(InputError, match="resolution of 32, 64"):
+        linear_recipe(INFO, 100)

@@ -15,7 +15,7 @@ from napari_brgm.training.crossfit import CrossFit
 from napari_brgm.training.refine import RefineSettings, loss, new_synthesis, refine
 
 SETTINGS = RefineSettings(
-    widths=((4, 6), (8, 6), (16, 4)), style_latents=4, images=96, coarse_images=48, batch=8, warmup_images=16
+    widths=((4, 6), (8, 6), (16, 4)), style_latents=4, images=96, stages=((8, 48),), batch=8, warmup_images=16
 )
 
 
@@ -60,7 +60,7 @@ def test_it_learns_what_the_linear_image_lacks(toy, tmp_path):
     """Catches a target, mirror image or gain that does not belong to its latents."""
     model, grey, pairs = toy
     settings = replace(
-        SETTINGS, widths=((4, 16), (8, 16), (16, 16)), images=2400, coarse_images=400, learning_rate=2e-2,
+        SETTINGS, widths=((4, 16), (8, 16), (16, 16)), images=2400, stages=((8, 400),), learning_rate=2e-2,
         ema_images=100.0, gain=0.05,
     )  # fmt: skip
     net = refine(*toy, settings, tmp_path)

@@ -1,0 +1,168 @@
+"""One door to the three recipes: slices in, weights file, sample sheet and model card out.
+
+linear       a linear-Gaussian part refined by a StyleGAN2 network (recipe.py); hours on a CPU
+autoencoder  StyleGAN2 trained as a variational autoencoder; hours on a CPU, minutes on a GPU
+gan          StyleGAN2 with its adversary; a GPU
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from napari_brgm.errors import InputError
+from napari_brgm.inference.inversion import invert
+from napari_brgm.likelihood import from_grey
+from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.training.autoencoder import train_autoencoder
+from napari_brgm.training.card import Card, write_card
+from napari_brgm.training.gan import train_gan
+from napari_brgm.training.gan_prior import gan_encoder, gan_prior
+from napari_brgm.training.recipe import Recipe, train_prior
+from napari_brgm.training.sheet import sample_sheet
+from napari_brgm.zoo.files import write_prior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from napari_brgm.datasets import SliceSet
+    from napari_brgm.priors.prior import PriorInfo
+    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+    from napari_brgm.training.autoencoder_settings import AutoencoderSettings
+    from napari_brgm.training.gan_settings import GanSettings
+
+__all__ = ["RECIPES", "RecipeName", "Run", "train"]
+
+RecipeName = Literal["linear", "autoencoder", "gan"]
+RECIPES: tuple[RecipeName, ...] = ("linear", "autoencoder", "gan")
+_HELD_OUT = 0.1  # of the subjects, whose reconstruction error is followed
+_RESIDUALS = 128  # held-out slices from which the residual field is estimated
+_STEPS = 150  # of their inversion
+_ENCODER_WIDTHS = {128: (12, 24, 48, 64, 96), 256: (8, 12, 24, 48, 64, 96)}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Where a training runs, and how long.
+
+    Attributes
+    ----------
+    work : Path
+        Folder of checkpoints and stages; the same one goes on with a cut run.
+    out : Path
+        Weights file to write; its card (.md) and sample sheet (.png) lie beside it.
+    device : str
+    seconds : float
+        Stop after so long, with everything kept.
+    report : callable
+        Gets lines for a person.
+    warm_start : Path or None
+        Weights that the gan recipe starts from.
+    """
+
+    work: Path
+    out: Path
+    device: str = "auto"
+    seconds: float = float("inf")
+    report: Callable[[str], None] = print
+    warm_start: Path | None = None
+
+
+def train(
+    slices: SliceSet, info: PriorInfo, settings: Recipe | AutoencoderSettings | GanSettings, run: Run
+) -> str | None:
+    """Train a prior, or go on with its training in ``run.work``.
+
+    Parameters
+    ----------
+    slices : SliceSet
+        Of all subjects; a tenth of them are held out by the autoencoder and gan recipes.
+    info : PriorInfo
+    settings : Recipe, AutoencoderSettings or GanSettings
+        Which says the recipe.
+    run : Run
+
+    Returns
+    -------
+    str or None
+        SHA-256 of the weights file, or None if the time ran out first.
+
+    Raises
+    ------
+    BrgmError
+        The slices, the settings, the device or the folders cannot be used; one sentence.
+    """
+    began = time.monotonic()
+    if isinstance(settings, Recipe):
+        digest = train_prior(slices, run.work, run.out, replace(settings, info=info), run.report, run.seconds)
+        if digest is not None:
+            write_card(run.out, Card(info, slices.describe(), settings, digest, time.monotonic() - began))
+        return digest
+    kept, held_out = slices.split(_HELD_OUT)
+    prior = _network(kept, held_out, info, settings, run)
+    if prior is None:
+        return None
+    targets = _targets(held_out)
+    unexplained = []
+    for part in torch.split(targets, 16):
+        found = invert(prior, part, space="w", steps=_STEPS, pull=1.0)
+        unexplained.append((part - found.images) * 127.5)
+    residuals = torch.cat(unexplained)
+    prior.residual = ResidualField.fit(residuals) if prior.channels == 1 else None
+    prior.info = replace(prior.info, representation_sigma=_effective_sigma(residuals))
+    digest = write_prior(prior, run.out)
+    sample_sheet(prior, run.out.with_suffix(".png"))
+    write_card(run.out, Card(prior.info, slices.describe(), settings, digest, time.monotonic() - began))
+    run.report(f"{run.out.name}: {run.out.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
+    return digest
+
+
+def _network(
+    kept: SliceSet, held_out: SliceSet, info: PriorInfo, settings: AutoencoderSettings | GanSettings, run: Run
+) -> StyleGAN2Prior | None:
+    """Train the network; the prior without a residual field, or None if the time ran out."""
+    from napari_brgm.training.autoencoder_settings import AutoencoderSettings
+
+    if isinstance(settings, AutoencoderSettings):
+        auto = train_autoencoder(
+            kept, settings, run.work, held_out=held_out, info=info, device=run.device, report=run.report,
+            seconds=run.seconds,
+        )  # fmt: skip
+        return auto.prior if auto.finished else None
+    gan = train_gan(
+        kept, settings, run.work, held_out=held_out, device=run.device, report=run.report, seconds=run.seconds,
+        warm_start=run.warm_start,
+    )  # fmt: skip
+    if not gan.finished:
+        return None
+    prior = gan_prior(gan.network, info)
+    if prior.channels == 1:
+        widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
+        run.report("training the encoder on drawn images")
+        prior.encoder = gan_encoder(prior, widths=widths)
+    return prior
+
+
+def _targets(held_out: SliceSet) -> Tensor:
+    """Evenly spread held-out slices (M, C, R, R) in [-1, 1]."""
+    stride = max(len(held_out) // _RESIDUALS, 1)
+    images = torch.from_numpy(held_out.images[::stride][:_RESIDUALS].astype("float32"))
+    return from_grey(images * (255 / held_out.white))
+
+
+def _effective_sigma(residuals: Tensor) -> float:
+    """White noise, in grey levels, that weighs like a correlated residual (M, C, R, R) in a sum over pixels.
+
+    The square root of its variance times the area of its correlation in pixels.
+    """
+    if len(residuals) < 2:
+        raise InputError("too few slices are held out to measure what the network cannot draw; use more subjects")
+    power = float(residuals.square().mean())
+    summed = residuals.sum(dim=(2, 3)).square().mean() / (residuals.shape[-1] * residuals.shape[-2])
+    return float(max(power, float(summed)) ** 0.5)
