@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SLICES", "run"]
 
 Progress = Callable[[int, int, str], None]  # parts done, parts in all, what comes next
-# brain-axial-128 took 33 s of one core an image (18 for ten restorations by MAP, 15 for two inversions), 5 s for samples
-# and, once, 60 s for its rival: under 8 minutes in all
+# brain-axial-128 took 33 s of one core an image (18 for ten restorations by MAP, 15 for two inversions), 5 s for its
+# samples and, once, 60 s for the rival: under 8 minutes in all
 DEFAULT_SLICES = 12
 _PARTS_OF_A_PRIOR = 13  # samples, two inversions, ten tasks
 _PARTS_OF_A_SET = 5  # for the bar: fit and ten instant restorations
