@@ -216,15 +216,17 @@ def _placed(
     """Where the restored grid lies in the generator frame.
 
     A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of
-    the head on the box of the mean training image's head.
+    the head on the box of the mean training image's head. Where the prior has no pixel size (X-rays, whose field is
+    the detector's), the longer side fills its frame.
     """
-    own = prior.info.spacing_mm or 1.0
+    own = prior.info.spacing_mm
     if spacing is None:
-        spacing = (own * factor[0], own * factor[1])
+        spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
     if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
         raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
-    ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
     size = prior.resolution
+    own = own or max(n * s / f for n, s, f in zip(fine, spacing, factor, strict=True)) / size
+    ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
     if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):
         return Frame.identity(size), []
     with torch.no_grad():

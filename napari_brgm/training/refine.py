@@ -38,7 +38,7 @@ class RefineSettings:
     widths: tuple[tuple[int, int], ...] = ((8, 128), (16, 96), (32, 64), (64, 32), (128, 12))  # (resolution, channels)
     style_latents: int = 128  # how many of the leading latents steer the styles
     images: int = 180_000  # length of the training, in slices shown
-    stages: tuple[tuple[int, int], ...] = ((64, 145_000),)  # (resolution, slices shown by its end); then the whole
+    stages: tuple[tuple[int, int], ...] = ()  # (resolution, slices shown by its end), first; then the frame's own
     batch: int = 16
     learning_rate: float = 2e-3  # at the peak; cosine to zero after a linear warm-up
     warmup_images: int = 2_000

@@ -59,7 +59,7 @@ SHIPPED = {
     "chest-xray-256": Shipped(
         Framing(256),
         Recipe(
-            PriorInfo("chest-xray-256", "CR", "frontal", 0.0, representation_sigma=90.0),
+            PriorInfo("chest-xray-256", "CR", "frontal", 0.0, bright_level=227.0, representation_sigma=90.0),
             grid=128,
             poses=_CHEST_POSES,
             refine=RefineSettings(

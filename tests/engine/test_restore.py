@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,6 +131,21 @@ def test_another_spacing_than_the_priors(linear_prior, scan, quick):
     finer = restore(image, Downsample((2, 3)), linear_prior, spacing=(1.0, 1.0), samples=2, settings=quick)
     assert finer.shape == (72, 90)
     assert finer.provenance["frame"]["ratio"] == pytest.approx([1 / 3, 2 / 9], rel=0.21)
+
+
+def test_a_prior_without_a_pixel_size_takes_the_whole_image(linear_prior, scan, quick):
+    """X-rays: a 40 x 32 image of 0.2 mm fills the 24 px frame by its longer side, as one of unknown pixel size does."""
+    whole = LinearGaussian(
+        linear_prior.mean, linear_prior.basis, linear_prior.noise_variance, replace(linear_prior.info, spacing_mm=0.0)
+    )
+    image = np.kron(scan, np.ones((2, 2)))[4:44, 8:40]  # (40, 32)
+    hole = np.zeros(image.shape, bool)
+    hole[14:22, 10:18] = True
+    for spacing in ((0.2, 0.2), None):
+        result = restore(image, Mask(hole), whole, spacing=spacing, samples=2, noise_sigma=4.0, settings=quick)
+        assert result.provenance["frame"]["ratio"] == pytest.approx([24 / 40] * 2, rel=0.21)
+    small = restore(scan[::2, ::2], Downsample(2), whole, samples=2, settings=quick)
+    assert small.shape == (24, 24) and small.provenance["frame"]["ratio"] == pytest.approx([1, 1])
 
 
 def test_half_a_head_is_placed_like_the_whole(linear_prior, scan, quick):

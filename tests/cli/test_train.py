@@ -1,0 +1,102 @@
+"""``napari-brgm train``: options become settings, and what cannot be trained on is one sentence."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_brgm.cli.app import app
+from napari_brgm.training.autoencoder_settings import AutoencoderSettings
+from napari_brgm.training.gan_settings import GanSettings
+from napari_brgm.training.recipe import Recipe
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Four subjects of five noisy discs, 64 x 48 pixels."""
+    path = tmp_path_factory.mktemp("zip") / "slices.zip"
+    random = np.random.default_rng(0)
+    row, column = np.mgrid[:64, :48]
+    with zipfile.ZipFile(path, "w") as handle:
+        for subject in range(4):
+            for k in range(5):
+                disc = (row - 32) ** 2 + (column - 24) ** 2 < random.uniform(10, 20) ** 2
+                buffer = io.BytesIO()
+                Image.fromarray((disc * 150 + random.integers(0, 30, disc.shape)).astype(np.uint8)).save(buffer, "PNG")
+                handle.writestr(f"subject-{subject}/slice-{k}.png", buffer.getvalue())
+    return path
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the command hands to the training, which does not run."""
+    import napari_brgm.training.train as module
+
+    calls = []
+    monkeypatch.setattr(module, "train", lambda *arguments: calls.append(arguments))
+    return calls
+
+
+def _train(archive, tmp_path, *options):
+    out = tmp_path / "new.safetensors"
+    return RUNNER.invoke(
+        app, ["train", "--data", str(archive), "--work", str(tmp_path / "work"), "--out", str(out), *options]
+    )
+
+
+def test_options_become_settings(archive, tmp_path, seen):
+    options = ("--resolution", "32", "--spacing-mm", "2", "--pixel-mm", "1", "--images", "700", "--seed", "3")
+    found = _train(archive, tmp_path, *options, "--mirror", "--modality", "MR T2", "--minutes", "2")
+    assert found.exit_code == 0, found.output
+    slices, info, settings, run = seen[0]
+    assert slices.images.shape == (20, 1, 32, 32) and len(slices.subject_names) == 4
+    assert (info.name, info.modality, info.plane, info.spacing_mm) == ("new", "MR T2", "axial", 2.0)
+    assert isinstance(settings, Recipe) and settings.mirror and settings.refine.images == 700
+    assert settings.refine.seed == 3 and settings.info == info
+    assert run.seconds == 120 and run.work == tmp_path / "work"
+    assert "the time is up" in found.output  # the training that did not run gave no digest
+
+
+def test_each_recipe_has_its_settings(archive, tmp_path, seen):
+    size = ("--resolution", "128")
+    assert _train(archive, tmp_path, "--recipe", "gan", "--compact", "--batch", "16", *size).exit_code == 0
+    assert _train(archive, tmp_path, "--recipe", "autoencoder", "--images", "10", *size).exit_code == 0
+    gan, auto = seen[0][2], seen[1][2]
+    assert isinstance(gan, GanSettings) and gan.compact and gan.batch == 16
+    assert isinstance(auto, AutoencoderSettings) and auto.images == 10 and auto.resolution == 128
+
+
+def test_like_a_shipped_prior(archive, tmp_path, seen):
+    assert _train(archive, tmp_path, "--like", "brain-axial-256").exit_code == 0
+    slices, info, settings, _ = seen[0]
+    assert slices.images.shape[2:] == (256, 256)
+    assert (info.name, info.spacing_mm, info.modality) == ("new", 1.0, "MR T1")
+    assert settings.mirror and settings.grid == 128
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--like", "knee"), "no shipped prior is called 'knee'"),
+        (("--resolution", "100"), "resolution of 32, 64"),
+        (("--slices", "10"), "must look like 60:100"),
+        (("--recipe", "linear", "--warm-start", "w.safetensors"), "--warm-start belongs to --recipe gan"),
+        (("--recipe", "autoencoder", "--resolution", "64"), "128 and 256 px"),
+    ],
+)
+def test_bad_options_are_one_sentence(archive, tmp_path, options, sentence):
+    found = _train(archive, tmp_path, *options)
+    assert found.exit_code == 2
+    assert sentence in found.stderr and len(found.stderr.strip().splitlines()) == 1
+
+
+def test_too_few_slices_are_one_sentence(archive, tmp_path):
+    found = _train(archive, tmp_path, "--resolution", "32")
+    assert found.exit_code == 2 and "20 slices cannot give 1024 latents" in found.stderr

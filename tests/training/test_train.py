@@ -1,0 +1,113 @@
+"""Every recipe ends in a weights file that restores, with its card and samples beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_brgm import Mask, load_prior, restore
+from napari_brgm.datasets import Framing, SliceSet
+from napari_brgm.errors import InputError
+from napari_brgm.priors.prior import PriorInfo
+from napari_brgm.training.autoencoder_settings import AutoencoderSettings
+from napari_brgm.training.card import Card, write_card
+from napari_brgm.training.gan_settings import GanSettings
+from napari_brgm.training.poses import Poses
+from napari_brgm.training.recipe import Recipe
+from napari_brgm.training.refine import RefineSettings
+from napari_brgm.training.train import Run, train
+
+INFO = PriorInfo("tiny", "MR T1", "axial", 2.0, representation_sigma=50.0)
+SETTINGS = {
+    "linear": Recipe(
+        INFO, components=8, poses=Poses(0), corruptions=2, encoder_widths=(4, 6, 8), encoder_steps=2, encoder_latents=4,
+        refine=RefineSettings(widths=((8, 4), (16, 4), (32, 4)), style_latents=4, images=16, batch=8),
+    ),
+    "autoencoder": AutoencoderSettings(
+        widths=((8, 8), (16, 8), (32, 4)), latents=8, encoder_widths=(4, 6, 8), direct=8, images=64, batch=8,
+        warmup_images=8,
+    ),
+    "gan": GanSettings(
+        channel_base=128, channel_max=8, latent=8, images=32, batch=8, group=4, evaluate_seconds=1e9, save_seconds=1e9
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def slices() -> SliceSet:
+    """Twenty subjects of three slices: ellipses with a bar in them."""
+    random = np.random.default_rng(0)
+    row, column = np.mgrid[:32, :32] - 15.5
+    images = np.zeros((60, 1, 32, 32), np.uint8)
+    for i in range(60):
+        inside = (row / random.uniform(10, 14)) ** 2 + (column / random.uniform(8, 12)) ** 2 < 1
+        images[i, 0] = inside * (random.uniform(100, 180) + 40 * (np.abs(row) < random.uniform(2, 5)))
+    names = tuple(f"slice-{i}" for i in range(60))
+    subjects = tuple(f"subject-{i}" for i in range(20))
+    return SliceSet(images, np.arange(60) // 3, names, subjects, Framing(32, 2.0))
+
+
+@pytest.mark.parametrize("recipe", list(SETTINGS))
+def test_a_recipe_ends_in_a_prior_that_restores(recipe, slices, tmp_path, monkeypatch):
+    """Catches a recipe whose file has no latents, whose residual field has another frame, or whose card is missing."""
+    import napari_brgm.training.train as module
+
+    monkeypatch.setattr(module, "_STEPS", 3)
+    monkeypatch.setattr(
+        module, "gan_encoder", lambda prior, widths: _untrained(prior)
+    )  # trained in tests/training/test_gan_prior.py
+    lines: list[str] = []
+    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append)
+    digest = train(slices, INFO, SETTINGS[recipe], run)
+    prior = load_prior(run.out)
+    assert prior.info.weights_sha256 == digest and prior.resolution == 32 and prior.info.modality == "MR T1"
+    assert prior.residual is not None and prior.residual.std.shape == (32, 32)
+    assert np.isfinite(prior.info.representation_sigma) and prior.info.representation_sigma > 0
+    card = run.out.with_suffix(".md").read_text(encoding="utf-8")
+    assert "not for diagnosis" in card and digest in card and "60 slices of 20 subjects" in card
+    assert "subject-3" not in card  # names of subjects stay out of it
+    assert run.out.with_suffix(".png").stat().st_size > 100
+    image = slices.images[0, 0].astype(np.float32)
+    hole = np.zeros((32, 32), bool)
+    hole[12:18, 12:18] = True
+    result = restore(image, Mask(hole), prior, samples=2, device="cpu")
+    np.testing.assert_array_equal(result.estimate[~hole], image[~hole])
+    assert np.isfinite(result.variance).all()
+    assert any(digest in line for line in lines)
+
+
+def _untrained(prior):
+    from napari_brgm.priors.encoder import Encoder
+
+    torch.manual_seed(0)
+    return Encoder((4, 6), prior.w_dim, 32)
+
+
+def test_time_that_runs_out_keeps_the_work(slices, tmp_path):
+    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
+    for settings in SETTINGS.values():
+        assert train(slices, INFO, settings, run) is None
+        assert not run.out.exists()
+        run = Run(tmp_path / type(settings).__name__, run.out, "cpu", seconds=0.0, report=lambda _line: None)
+
+
+def test_too_few_subjects_are_refused(slices, tmp_path):
+    one = slices.taking(np.flatnonzero(slices.subjects == 0))
+    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lambda _line: None)
+    with pytest.raises(InputError, match="subject"):
+        train(one, INFO, SETTINGS["gan"], run)
+
+
+def test_a_card_that_a_person_has_finished_is_kept(slices, tmp_path):
+    weights = tmp_path / "w.safetensors"
+    card = Card(INFO, slices.describe(), SETTINGS["gan"], "0" * 64, 60.0)
+    write_card(weights, card)
+    path = tmp_path / "w.md"
+    draft = path.read_text(encoding="utf-8")
+    assert "to be written by the person" in draft and "| `latent` | 8 |" in draft
+    write_card(weights, Card(INFO, slices.describe(), SETTINGS["gan"], "1" * 64, 60.0))
+    assert "1" * 64 in path.read_text(encoding="utf-8")  # a draft is brought up to date
+    path.write_text("# mine", encoding="utf-8")
+    write_card(weights, card)
+    assert path.read_text(encoding="utf-8") == "# mine"
