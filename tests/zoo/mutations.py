@@ -67,7 +67,7 @@ def _change(out: bytearray, others: list[bytes], random: Random) -> None:
             width = random.choice([1, 2, 4, 8])
             out[at : at + width] = struct.pack("<Q", number)[:width]
         case 8 | 9:
-            places = operations(bytes(out[:20_000]))
+            places = operations(bytes(out[:6_000]))
             if places:
                 at = random.choice(places)
                 replaced = random.random() < 0.5

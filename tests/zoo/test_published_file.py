@@ -175,21 +175,21 @@ BOMBS = """
     bombs = hostile.bombs()
     pt = path.read_bytes()
     bombs["zip bomb"] = hostile.recompressed(
-        pt, lambda n, d: (n, bytes(1 << 28) if n.endswith("data/0") else d), zipfile.ZIP_DEFLATED)
+        pt, lambda n, d: (n, bytes(1 << 26) if n.endswith("data/0") else d), zipfile.ZIP_DEFLATED)
     bombs["many entries"] = pt + b"PK\\x01\\x02" * 30_000
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + (500 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for name, data in bombs.items():
         path.write_bytes(data)
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             read_published(path)
         except WeightsError as error:
             assert "memory" not in str(error), (name, error)
         else:
             raise SystemExit(name + " was read")
-        assert time.perf_counter() - begin < 20, name
+        assert time.process_time() - begin < 10, name
 """
 
 
@@ -202,16 +202,13 @@ def test_bombs_do_not_go_off(tmp_path):
 
 
 def test_mutants_are_read_or_refused(published, mutations, tmp_path, nothing_runs):
-    """1,500 mutants: each a network or one sentence; catches any other error, any code that runs, any write."""
-    tiny = [published.random_weights(4, layers=1), published.random_weights(8, layers=1)]
-    valid = [
-        make(w)
-        for w in tiny
-        for make in (published.pytorch_pickle, published.tensorflow_pickle, published.rosinality_pt)
-    ]
-    valid += [published.rosinality_pt(tiny[0], zipped=False), published.pytorch_pickle(tiny[0], flat=True, protocol=3)]
+    """2,000 mutants: each a network or one sentence; catches any other error, any code that runs, any write."""
+    tiny, larger = published.random_weights(4, layers=1), published.random_weights(8, layers=1)
+    valid = [make(tiny) for make in (published.pytorch_pickle, published.tensorflow_pickle, published.rosinality_pt)]
+    valid += [published.rosinality_pt(tiny, zipped=False), published.pytorch_pickle(tiny, flat=True, protocol=3)]
+    valid += [published.tensorflow_pickle(larger, scoped=True), published.rosinality_pt(larger)]
     path, random, read = tmp_path / "mutant", Random(0), 0
-    for case in range(1500):
+    for case in range(2000):
         path.write_bytes(mutations.mutate(random.choice(valid), valid, random))
         with nothing_runs(), warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -222,5 +219,5 @@ def test_mutants_are_read_or_refused(published, mutations, tmp_path, nothing_run
                 assert str(error).isprintable(), case
             except Exception as error:
                 raise AssertionError(f"mutant {case} ended in {error!r}") from error
-    assert 50 < read < 700
+    assert 50 < read < 900
     assert [p.name for p in tmp_path.iterdir()] == ["mutant"]
