@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_brgm.datasets import SliceSet
+    from napari_brgm.priors.stylegan2 import Synthesis
 
 __all__ = ["Recipe", "linear_recipe", "train_prior"]
 
@@ -51,6 +52,7 @@ class Recipe:
     poses: Poses = field(default_factory=Poses)
     dark: float = 2.0  # grey levels; pixels whose mean is below hold no anatomy, the linear part is zero there
     folds: int = 3  # of subjects, for estimates of slices that a model was not fitted to
+    held_out: float = 0.05  # share of the subjects that the network is not trained on, to follow its error
     corruptions: int = 10  # random corruptions of each slice whose estimates the correction learns from
     refine: RefineSettings = field(default_factory=RefineSettings)
     encoder_widths: tuple[int, ...] = (12, 24, 48, 64, 96)
@@ -82,8 +84,9 @@ def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Rec
 
 
 def train_prior(
-    slices: SliceSet, work: Path, out: Path, recipe: Recipe, report: Report = print, seconds: float = float("inf")
-) -> str | None:
+    slices: SliceSet, work: Path, out: Path, recipe: Recipe, report: Report = print, seconds: float = float("inf"),
+    progress: Callable[[int, int], None] | None = None,
+) -> str | None:  # fmt: skip
     """Run the recipe, or go on with it.
 
     Parameters
@@ -98,6 +101,8 @@ def train_prior(
         Gets a line of progress.
     seconds : float
         Stop after so long, with everything kept.
+    progress : callable, optional
+        Called with (slices shown to the network, slices in all).
 
     Returns
     -------
@@ -154,10 +159,17 @@ def train_prior(
 
     pairs = CrossFit(**_kept(work / "crossfit.pt", estimates, report))
 
-    def figures(found: dict[str, float], _: object) -> None:
+    def figures(found: dict[str, float], net: Synthesis) -> None:
         report("  ".join(f"{name} {value:.4g}" for name, value in found.items()))
+        latents = LatentStatistics.standard(recipe.components)
+        sample_sheet(StyleGAN2Prior(net, latents, recipe.info, base=model), work / "samples.png", 2, 8)
 
-    network = refine(model, grey, pairs, recipe.refine, work, figures, left())
+    watched = torch.randperm(len(slices.subject_names), generator=torch.Generator().manual_seed(1))
+    watched = watched[: round(recipe.held_out * len(watched))]
+    network = refine(
+        model, grey, pairs, recipe.refine, work, figures, left(), progress=progress,
+        held_out=torch.isin(subjects, watched).nonzero()[:, 0] if len(watched) else None,
+    )  # fmt: skip
     if left() <= 0:
         return None
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_brgm.errors import InputError
+from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.stylegan2 import Synthesis
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from napari_brgm.priors.linear_gaussian import LinearGaussian
     from napari_brgm.training.crossfit import CrossFit
 
-__all__ = ["RefineSettings", "new_synthesis", "refine"]
+__all__ = ["RefineSettings", "held_out_error", "new_synthesis", "refine"]
+
+
+_MEASURED = 32  # held-out slices whose error is followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def loss(image: Tensor, target: Tensor) -> Tensor:
 
 def refine(
     model: LinearGaussian, images: Tensor, pairs: CrossFit, settings: RefineSettings, out: Path,
-    report: Callable[[dict[str, float], Synthesis], None] | None = None, seconds: float = math.inf,
+    report: Callable[[dict[str, float], Synthesis], None] | None = None, seconds: float = math.inf, *,
+    held_out: Tensor | None = None, progress: Callable[[int, int], None] | None = None,
 ) -> Synthesis:  # fmt: skip
     """Train, or go on with the training in ``out``; returns the averaged network.
 
@@ -93,6 +98,10 @@ def refine(
         Called about once a minute with the figures and the averaged network.
     seconds : float
         Stop (with a checkpoint) after so long.
+    held_out : (M,) int64 Tensor
+        Slices that the network is not trained on (nor on their reflections); their error is among the figures.
+    progress : callable
+        Called after each step with (slices shown, slices in all).
     """
     out.mkdir(parents=True, exist_ok=True)
     net = new_synthesis(settings)
@@ -120,13 +129,18 @@ def refine(
         part.replace(checkpoint)
 
     n, (corruptions, items) = len(images), pairs.latents.shape[:2]
+    shown_rows = torch.ones(items, dtype=torch.bool)
+    if held_out is not None:
+        for row in range(0, items, n):
+            shown_rows[held_out + row] = False
+    rows = shown_rows.nonzero()[:, 0]
     flat = model.coarse.flatten(1)
     small_mean = F.avg_pool2d(model.mean, model.resolution // model.coarse.shape[-1])
     black = ((small_mean + 1).flatten() @ flat.T) / flat.square().sum(dim=1)  # w of (mean - black level), for gains
     start = last = time.monotonic()
     running, base_running = 0.0, 0.0
     while shown < settings.images and time.monotonic() - start < seconds:
-        index = torch.randint(0, items, (settings.batch,), generator=generator)
+        index = rows[torch.randint(0, len(rows), (settings.batch,), generator=generator)]
         which = torch.randint(0, corruptions, (settings.batch,), generator=generator)
         complete = torch.rand(settings.batch, 1, generator=generator) < settings.complete_share
         w = torch.where(complete, pairs.complete[index].float(), pairs.latents[which, index].float())
@@ -157,10 +171,33 @@ def refine(
                 a.lerp_(b, 1 - keep)
         running = 0.98 * running + 0.02 * value.item()
         base_running = 0.98 * base_running + 0.02 * reference.item()
+        if progress is not None:
+            progress(shown, settings.images)
         if time.monotonic() - last > 60:
             last = time.monotonic()
             save()
             if report is not None:
-                report({"shown": shown, "loss": running, "linear": base_running, "seconds": last - start}, average)
+                figures = {"shown": shown, "loss": running, "linear": base_running, "seconds": last - start}
+                if held_out is not None:
+                    figures |= held_out_error(model, average, images, pairs, held_out, settings.style_latents)
+                report(figures, average)
     save()
     return average
+
+
+@torch.no_grad()
+def held_out_error(
+    model: LinearGaussian, net: Synthesis, images: Tensor, pairs: CrossFit, held_out: Tensor, style_latents: int
+) -> dict[str, float]:
+    """Errors of restored held-out slices in grey levels, without the network and with it."""
+    rows = held_out[:: max(len(held_out) // _MEASURED, 1)]
+    squares = torch.zeros(2)
+    for part in torch.split(rows, 8):
+        w = pairs.latents[0, part].float()
+        base = model.synthesize(w[:, None])
+        found = base + net(w[:, None, :style_latents].expand(-1, net.num_ws, -1), "none", base)
+        target = images[part].float()
+        for i, image in enumerate((base, found)):
+            squares[i] += (to_grey(image).clamp(0, 255) - target).square().mean(dim=(1, 2, 3)).sum()
+    linear, refined = (squares / len(rows)).sqrt().tolist()
+    return {"held-out linear RMSE": linear, "held-out RMSE": refined}

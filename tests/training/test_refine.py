@@ -76,3 +76,24 @@ def test_the_loss_is_zero_at_the_truth_and_grows():
     x = torch.rand(2, 1, 16, 16)
     assert float(loss(x, x)) == 0
     assert 0 < float(loss(x + 0.01, x)) < float(loss(x + 0.1, x))
+
+
+def test_held_out_slices_are_not_trained_on_and_their_error_is_told(toy, tmp_path, monkeypatch):
+    """Catches a reflection of a held-out slice among the training ones, and an error that is not that of G."""
+    model, grey, pairs = toy
+    held_out = torch.tensor([3, 7])
+    poisoned = CrossFit(pairs.latents.clone(), pairs.complete.clone())
+    for row in (3, 7, 27, 31):
+        poisoned.complete[row] = torch.nan
+        poisoned.latents[:, row] = torch.nan
+    steps = []
+    net = refine(
+        model, grey, poisoned, SETTINGS, tmp_path, held_out=held_out, progress=lambda *done: steps.append(done)
+    )
+    assert all(torch.isfinite(p).all() for p in net.parameters())
+    assert steps[0] == (8, 96) and steps[-1] == (96, 96) and len(steps) == 12
+    start = new_synthesis(SETTINGS)
+    found = package.held_out_error(model, start, grey, pairs, held_out, 4)
+    estimate = ((model.synthesize(pairs.latents[0, held_out].float()[:, None]) + 1) * 127.5).clamp(0, 255)
+    wanted = (estimate - grey[held_out].float()).square().mean().sqrt()
+    assert found["held-out RMSE"] == found["held-out linear RMSE"] == pytest.approx(float(wanted), rel=1e-4)
