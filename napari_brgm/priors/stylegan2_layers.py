@@ -31,12 +31,18 @@ def activate(x: Tensor, activation: Activation, gain: float = 1.0) -> Tensor:
     return (0.2 * x + 0.8 * F.softplus(x, beta=50)) * gain
 
 
+def _normal(*shape: int, std: float) -> Tensor:
+    """Draw N(0, std^2); on the meta device nothing is computed, which would load torch's compiler (seconds)."""
+    values = torch.randn(shape)
+    return values if values.is_meta else values * std
+
+
 class Dense(nn.Module):
     """Fully connected layer with equalised learning rate: ``x W' * (lr / sqrt(in)) + b * lr``."""
 
     def __init__(self, in_features: int, out_features: int, lr: float = 1.0, bias_init: float = 0.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr)
+        self.weight = nn.Parameter(_normal(out_features, in_features, std=1 / lr))
         self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
         self.lr = lr
 
@@ -143,7 +149,7 @@ class Inject(nn.Module):
     def __init__(self, channels: int, out_ch: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
-        self.weight = nn.Parameter(torch.randn(out_ch, channels * patch**2, 1, 1) / patch)
+        self.weight = nn.Parameter(_normal(out_ch, channels * patch**2, 1, 1, std=1 / patch))
 
     def forward(self, base: Tensor) -> Tensor:  # (B, C, R, R) -> (B, O, r, r)
         return F.conv2d(F.pixel_unshuffle(base, self.patch), self.weight)
