@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.inference.step import Step
 
-__all__ = ["count_bar", "loss_bar"]
+__all__ = ["count_bar", "loss_bar", "training_bar"]
 
 
 @contextmanager
@@ -47,6 +47,28 @@ def count_bar() -> Iterator[Callable[[int, int, str], None]]:
             bar.update(task, completed=done, total=total, description=text)
 
         yield tell
+
+
+@contextmanager
+def training_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Show a bar under lines of text; gives what prints a line, and what is called with (slices shown, in all)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("slices shown"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with _bar(*columns) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.start()
+            bar.update(task, completed=done, total=total)
+
+        yield lambda line: bar.console.print(line, markup=False, highlight=False, soft_wrap=True), progress
 
 
 @contextmanager

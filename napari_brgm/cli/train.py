@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from napari_brgm.cli.options import Device
+from napari_brgm.cli.progress import training_bar
 from napari_brgm.errors import InputError
 from napari_brgm.scan import Plane
 
@@ -89,8 +90,10 @@ def train(
     for note in found.notes:
         console.print(note)
     seconds = float("inf") if minutes is None else 60 * minutes
-    run = Run(work, out, device, seconds, console.print, warm_start)
-    if run_training(found, info, settings, run) is None:
+    with training_bar() as (say, progress):
+        run = Run(work, out, device, seconds, say, progress, warm_start)
+        digest = run_training(found, info, settings, run)
+    if digest is None:
         console.print(f"the time is up; the same command goes on from {work}")
 
 

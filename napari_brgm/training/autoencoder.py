@@ -76,6 +76,7 @@ def train_autoencoder(
     info: PriorInfo | None = None,
     device: str = "auto",
     report: Callable[[str], None] = print,
+    progress: Callable[[int, int], None] | None = None,
     seconds: float = math.inf,
 ) -> AutoencoderResult:
     """Train, or go on with the training in ``work``.
@@ -96,6 +97,8 @@ def train_autoencoder(
         'auto', 'cpu', 'cuda' or 'cuda:N'.
     report : callable
         Gets lines for a person. It may raise ``Cancelled``: what was saved last is kept.
+    progress : callable
+        Called after each step with (slices shown, slices in all).
     seconds : float
         Stop, with everything kept, after so long.
 
@@ -125,7 +128,7 @@ def train_autoencoder(
         raise InputError("the held-out slices are of another kind than the others; give both in grey or in colour")
     try:
         run = _Run(bank, unseen, settings, work, info or PriorInfo("autoencoder"), report)
-        run.train(seconds)
+        run.train(seconds, progress)
         return run.result()
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"{place} has too little memory for batches of {settings.batch}; choose fewer") from error
@@ -166,13 +169,15 @@ class _Run:
         shares = ((decoder, 1.0), (encoder, self.settings.encoder_rate), ([self.model.log_std], _SPREAD_RATE))
         return [{"params": params, "share": share} for params, share in shares]
 
-    def train(self, seconds: float) -> None:
+    def train(self, seconds: float, progress: Callable[[int, int], None] | None) -> None:
         """Show slices until all were shown or the time is over, and save."""
         s = self.settings
         began = saved = timed = time.monotonic()
         since = self.shown
         while self.shown < s.images and time.monotonic() - began < seconds:
             self._step()
+            if progress is not None:
+                progress(self.shown, s.images)
             if self.shown % s.report_images < s.batch or self.shown >= s.images:
                 now = time.monotonic()
                 self._tell((self.shown - since) / max(now - timed, 1e-9))

@@ -40,15 +40,16 @@ def _degrade(images: Tensor, generator: torch.Generator) -> Tensor:
 def train_encoder(
     images: Tensor, latents: Tensor, *, widths: tuple[int, ...] = (12, 24, 48, 64, 96), steps: int = 3000,
     batch: int = 16, seed: int = 0, seconds: float = math.inf, report: Callable[[int, float], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Encoder:  # fmt: skip
-    """Train on images (N, 1, R, R) uint8 with their latents (N, K).
+    """Train on images (N, 1, R, R) uint8 with their latents (N, K), both on the CPU; the net runs on ``device``.
 
     Returns the encoder; ``report(step, loss)`` is called every 100 steps, the loss being the mean square error of the
     latents (1 is no better than the mean).
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    net = Encoder(widths, latents.shape[1], images.shape[-1])
+    net = Encoder(widths, latents.shape[1], images.shape[-1]).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-3)
     began, running = time.monotonic(), 1.0
     for step in range(steps):
@@ -56,7 +57,8 @@ def train_encoder(
             break
         index = torch.randint(0, len(images), (batch,), generator=generator)
         clean = images[index].float() / 127.5 - 1
-        value = (net.encode(_degrade(clean, generator)) - latents[index].float()).square().mean()
+        degraded = _degrade(clean, generator).to(device)
+        value = (net.encode(degraded) - latents[index].float().to(device)).square().mean()
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
         optimiser.zero_grad(set_to_none=True)
@@ -65,4 +67,4 @@ def train_encoder(
         running = 0.98 * running + 0.02 * value.item()
         if report is not None and step % 100 == 99:
             report(step + 1, running)
-    return net.eval().requires_grad_(False)
+    return net.cpu().eval().requires_grad_(False)

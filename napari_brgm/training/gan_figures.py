@@ -52,7 +52,7 @@ class GanFigures:
 
     def __str__(self) -> str:
         found = "  ".join(f"{name} {value:.3g}" for name, value in self.values.items())
-        done = f"{self.shown / 1000:.1f} of {self.images / 1000:.0f} thousand images"
+        done = f"{self.shown:,} of {self.images:,} images"
         return f"{done}, {self.images_per_second:.0f}/s  {found}"
 
 

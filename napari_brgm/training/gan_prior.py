@@ -56,7 +56,7 @@ def gan_prior(net: StyleGAN2, info: PriorInfo, encoder: Encoder | None = None) -
 def gan_encoder(
     prior: StyleGAN2Prior, *, images: int = 10_000, leading: int = 128,
     widths: tuple[int, ...] = (12, 24, 48, 64, 96), steps: int = 3000, seed: int = 0, seconds: float = math.inf,
-    report: Callable[[int, float], None] | None = None,
+    report: Callable[[int, float], None] | None = None, device: torch.device | str = "cpu",
 ) -> Encoder:  # fmt: skip
     """Train an encoder on images that the prior draws, whose latents are known.
 
@@ -68,7 +68,7 @@ def gan_encoder(
         How many are drawn.
     leading : int
         How many principal coordinates of w are learned; the others are set to their mean.
-    widths, steps, seed, seconds, report
+    widths, steps, seed, seconds, report, device
         As of ``train_encoder``; the reported loss is that of the whitened coordinates.
 
     Returns
@@ -83,6 +83,8 @@ def gan_encoder(
     """
     if prior.mapping is None or prior.channels != 1:
         raise InputError("an encoder is trained on grey images of a prior with a mapping network; leave it out here")
+    prior = prior.to(device)
+    assert prior.mapping is not None
     stats = prior.latents
     power, directions = torch.linalg.eigh(stats.covariance.double())  # ascending
     leading = min(leading, len(power))
@@ -97,7 +99,14 @@ def gan_encoder(
             drawn.append(to_grey(prior.synthesize(ws)).round().clamp(0, 255).to(torch.uint8).cpu())
         latents.append((((ws[:, 0] - stats.mean).double() @ basis) / scale).float().cpu())
     found = train_encoder(
-        torch.cat(drawn), torch.cat(latents), widths=widths, steps=steps, seed=seed, seconds=seconds, report=report
+        torch.cat(drawn),
+        torch.cat(latents),
+        widths=widths,
+        steps=steps,
+        seed=seed,
+        seconds=seconds,
+        report=report,
+        device=device,
     )
     return Encoder.from_state_dict(_to_w(found.state_dict(), (basis * scale).float().cpu(), stats.mean.cpu()))
 

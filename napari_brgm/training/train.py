@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import from_grey
@@ -62,6 +63,8 @@ class Run:
         Stop after so long, with everything kept.
     report : callable
         Gets lines for a person.
+    progress : callable
+        Gets (slices shown to the network, slices in all).
     warm_start : Path or None
         Weights that the gan recipe starts from.
     """
@@ -71,6 +74,7 @@ class Run:
     device: str = "auto"
     seconds: float = float("inf")
     report: Callable[[str], None] = print
+    progress: Callable[[int, int], None] | None = None
     warm_start: Path | None = None
 
 
@@ -100,7 +104,8 @@ def train(
     """
     began = time.monotonic()
     if isinstance(settings, Recipe):
-        digest = train_prior(slices, run.work, run.out, replace(settings, info=info), run.report, run.seconds)
+        recipe = replace(settings, info=info)
+        digest = train_prior(slices, run.work, run.out, recipe, run.report, run.seconds, run.progress)
         if digest is not None:
             write_card(run.out, Card(info, slices.describe(), settings, digest, time.monotonic() - began))
         return digest
@@ -132,11 +137,13 @@ def _network(
     if isinstance(settings, AutoencoderSettings):
         auto = train_autoencoder(
             kept, settings, run.work, held_out=held_out, info=info, device=run.device, report=run.report,
-            seconds=run.seconds,
+            progress=run.progress, seconds=run.seconds,
         )  # fmt: skip
         return auto.prior if auto.finished else None
+    tell = run.progress
     gan = train_gan(
         kept, settings, run.work, held_out=held_out, device=run.device, report=run.report, seconds=run.seconds,
+        progress=None if tell is None else lambda figures: tell(figures.shown, figures.images),
         warm_start=run.warm_start,
     )  # fmt: skip
     if not gan.finished:
@@ -145,7 +152,7 @@ def _network(
     if prior.channels == 1:
         widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
         run.report("training the encoder on drawn images")
-        prior.encoder = gan_encoder(prior, widths=widths)
+        prior.encoder = gan_encoder(prior, widths=widths, device=pick_device(run.device))
     return prior
 
 

@@ -55,10 +55,14 @@ def test_a_recipe_ends_in_a_prior_that_restores(recipe, slices, tmp_path, monkey
 
     monkeypatch.setattr(module, "_STEPS", 3)
     monkeypatch.setattr(
-        module, "gan_encoder", lambda prior, widths: _untrained(prior)
+        module, "gan_encoder", lambda prior, widths, device: _untrained(prior)
     )  # trained in tests/training/test_gan_prior.py
     lines: list[str] = []
-    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append)
+    shown: list[tuple[int, int]] = []
+    run = Run(
+        tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append,
+        progress=lambda done, total: shown.append((done, total)),
+    )  # fmt: skip
     digest = train(slices, INFO, SETTINGS[recipe], run)
     prior = load_prior(run.out)
     assert prior.info.weights_sha256 == digest and prior.resolution == 32 and prior.info.modality == "MR T1"
@@ -75,6 +79,7 @@ def test_a_recipe_ends_in_a_prior_that_restores(recipe, slices, tmp_path, monkey
     np.testing.assert_array_equal(result.estimate[~hole], image[~hole])
     assert np.isfinite(result.variance).all()
     assert any(digest in line for line in lines)
+    assert shown[-1][0] == shown[-1][1] > 0
 
 
 def _untrained(prior):
