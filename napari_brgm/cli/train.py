@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,8 +14,6 @@ from napari_brgm.errors import InputError
 from napari_brgm.scan import Plane
 
 if TYPE_CHECKING:
-    from napari_brgm.datasets import Framing
-    from napari_brgm.priors.prior import PriorInfo
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
     from napari_brgm.training.gan_settings import GanSettings
     from napari_brgm.training.recipe import Recipe
@@ -51,6 +49,12 @@ def train(
         int | None, typer.Option(help="Slices shown to the network.", show_default="the recipe's", min=1)
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Slices a step.", show_default="the recipe's", min=1)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the learning rate.", show_default="the recipe's", min=1e-6, max=1.0)
+    ] = None,
+    r1_gamma: Annotated[
+        float | None, typer.Option(help="gan: weight of the gradient penalty.", show_default="by size", min=0.0)
+    ] = None,
     compact: Annotated[bool, typer.Option(help="gan: smaller checkpoints, resuming not bit for bit.")] = False,
     compiled: Annotated[bool, typer.Option(help="gan: compile the networks (minutes at each start).")] = False,
     warm_start: Annotated[Path | None, typer.Option(help="gan: weights to start from, where they fit.")] = None,
@@ -63,6 +67,9 @@ def train(
 
     from napari_brgm.datasets import Framing, cached
     from napari_brgm.priors.prior import PriorInfo
+    from napari_brgm.training.autoencoder_settings import autoencoder_settings
+    from napari_brgm.training.gan_settings import GanSettings
+    from napari_brgm.training.recipe import linear_recipe
     from napari_brgm.training.shipped import SHIPPED
     from napari_brgm.training.train import Run
     from napari_brgm.training.train import train as run_training
@@ -78,10 +85,19 @@ def train(
     info = PriorInfo(out.stem, modality, plane, spacing_mm) if shipped is None else shipped.recipe.info
     info = replace(info, name=name or out.stem)
     mirror = mirror or (shipped is not None and shipped.recipe.mirror)
-    settings = _settings(
-        recipe, None if shipped is None else shipped.recipe, info, framing, mirror, images, batch, seed,
-        compact, compiled,
-    )  # fmt: skip
+    changes = {"images": images, "batch": batch, "learning_rate": learning_rate}
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None} | {"seed": seed}
+    settings: Recipe | AutoencoderSettings | GanSettings
+    if recipe == "linear":
+        linear = (
+            linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped.recipe, info=info)
+        )
+        network = linear.refine.shortened(images or linear.refine.images)
+        settings = replace(linear, refine=replace(network, **given))
+    elif recipe == "autoencoder":
+        settings = replace(autoencoder_settings(framing.resolution, mirror=mirror), **given)
+    else:
+        settings = replace(GanSettings(mirror=mirror, compact=compact, compiled=compiled, r1_gamma=r1_gamma), **given)
     console = Console()
     found = cached(
         data, framing, work / "slices", pixel_mm=pixel_mm if shipped is None else shipped.pixel_mm,
@@ -95,26 +111,6 @@ def train(
         digest = run_training(found, info, settings, run)
     if digest is None:
         console.print(f"the time is up; the same command goes on from {work}")
-
-
-def _settings(
-    recipe: str, shipped: Recipe | None, info: PriorInfo, framing: Framing, mirror: bool, images: int | None,
-    batch: int | None, seed: int, compact: bool, compiled: bool,
-) -> Recipe | AutoencoderSettings | GanSettings:  # fmt: skip
-    """Settings of the recipe, with what the command line changes."""
-    from napari_brgm.training.autoencoder_settings import autoencoder_settings
-    from napari_brgm.training.gan_settings import GanSettings
-    from napari_brgm.training.recipe import linear_recipe
-
-    if recipe == "linear":
-        linear = linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped, info=info)
-        network = replace(linear.refine, seed=seed, batch=batch or linear.refine.batch)
-        return replace(linear, refine=network if images is None else network.shortened(images))
-    if recipe == "autoencoder":
-        auto = autoencoder_settings(framing.resolution, mirror=mirror)
-        return replace(auto, images=images or auto.images, batch=batch or auto.batch, seed=seed)
-    gan = GanSettings(mirror=mirror, compact=compact, compiled=compiled, seed=seed)
-    return replace(gan, images=images or gan.images, batch=batch or gan.batch)
 
 
 def _range(text: str | None) -> tuple[int, int] | None:

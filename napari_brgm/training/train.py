@@ -43,6 +43,7 @@ __all__ = ["RECIPES", "RecipeName", "Run", "train"]
 RecipeName = Literal["linear", "autoencoder", "gan"]
 RECIPES: tuple[RecipeName, ...] = ("linear", "autoencoder", "gan")
 _HELD_OUT = 0.1  # of the subjects, whose reconstruction error is followed
+_DARK = 0.02  # of white; a border darker than that is background
 _RESIDUALS = 128  # held-out slices from which the residual field is estimated
 _STEPS = 150  # of their inversion
 _ENCODER_WIDTHS = {128: (12, 24, 48, 64, 96), 256: (8, 12, 24, 48, 64, 96)}
@@ -142,7 +143,7 @@ def _network(
         return auto.prior if auto.finished else None
     tell = run.progress
     gan = train_gan(
-        kept, settings, run.work, held_out=held_out, device=run.device, report=run.report, seconds=run.seconds,
+        kept, _with_edge(settings, kept), run.work, held_out=held_out, device=run.device, report=run.report, seconds=run.seconds,
         progress=None if tell is None else lambda figures: tell(figures.shown, figures.images),
         warm_start=run.warm_start,
     )  # fmt: skip
@@ -154,6 +155,13 @@ def _network(
         run.report("training the encoder on drawn images")
         prior.encoder = gan_encoder(prior, widths=widths, device=pick_device(run.device))
     return prior
+
+
+def _with_edge(settings: GanSettings, slices: SliceSet) -> GanSettings:
+    """Augmentation that continues what reaches the frame's border (X-rays) and leaves black what does not."""
+    images = slices.images
+    border = (float(images[..., 0, :].mean()) + float(images[..., :, 0].mean())) / 2 / slices.white
+    return replace(settings, augment=replace(settings.augment, edge="reflect" if border > _DARK else "zero"))
 
 
 def _targets(held_out: SliceSet) -> Tensor:

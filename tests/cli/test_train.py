@@ -66,10 +66,15 @@ def test_options_become_settings(archive, tmp_path, seen):
 
 def test_each_recipe_has_its_settings(archive, tmp_path, seen):
     size = ("--resolution", "128")
-    assert _train(archive, tmp_path, "--recipe", "gan", "--compact", "--batch", "16", *size).exit_code == 0
+    assert (
+        _train(
+            archive, tmp_path, "--recipe", "gan", "--compact", "--batch", "16", "--learning-rate", "0.001", *size
+        ).exit_code
+        == 0
+    )
     assert _train(archive, tmp_path, "--recipe", "autoencoder", "--images", "10", *size).exit_code == 0
     gan, auto = seen[0][2], seen[1][2]
-    assert isinstance(gan, GanSettings) and gan.compact and gan.batch == 16
+    assert isinstance(gan, GanSettings) and gan.compact and gan.batch == 16 and gan.learning_rate == 0.001
     assert isinstance(auto, AutoencoderSettings) and auto.images == 10 and auto.resolution == 128
 
 

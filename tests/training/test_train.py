@@ -116,3 +116,14 @@ def test_a_card_that_a_person_has_finished_is_kept(slices, tmp_path):
     path.write_text("# mine", encoding="utf-8")
     write_card(weights, card)
     assert path.read_text(encoding="utf-8") == "# mine"
+
+
+def test_augmentation_continues_what_reaches_the_border(slices):
+    """Catches black wedges in augmented X-rays, which a generator would learn to draw."""
+    from dataclasses import replace
+
+    from napari_brgm.training.train import _with_edge
+
+    assert _with_edge(SETTINGS["gan"], slices).augment.edge == "zero"
+    bright = replace(slices, images=np.maximum(slices.images, 60))
+    assert _with_edge(SETTINGS["gan"], bright).augment.edge == "reflect"
