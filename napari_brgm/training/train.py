@@ -143,7 +143,8 @@ def _network(
         return auto.prior if auto.finished else None
     tell = run.progress
     gan = train_gan(
-        kept, _with_edge(settings, kept), run.work, held_out=held_out, device=run.device, report=run.report, seconds=run.seconds,
+        kept, _with_edge(settings, kept), run.work, held_out=held_out, device=run.device, report=run.report,
+        seconds=run.seconds,
         progress=None if tell is None else lambda figures: tell(figures.shown, figures.images),
         warm_start=run.warm_start,
     )  # fmt: skip
@@ -161,7 +162,7 @@ def _with_edge(settings: GanSettings, slices: SliceSet) -> GanSettings:
     """Augmentation that continues what reaches the frame's border (X-rays) and leaves black what does not."""
     images = slices.images
     border = (float(images[..., 0, :].mean()) + float(images[..., :, 0].mean())) / 2 / slices.white
-    return replace(settings, augment=replace(settings.augment, edge="reflect" if border > _DARK else "zero"))
+    return replace(settings, augment=replace(settings.augment, edge="reflect" if border > _DARK else "black"))
 
 
 def _targets(held_out: SliceSet) -> Tensor:

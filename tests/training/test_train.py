@@ -124,6 +124,6 @@ def test_augmentation_continues_what_reaches_the_border(slices):
 
     from napari_brgm.training.train import _with_edge
 
-    assert _with_edge(SETTINGS["gan"], slices).augment.edge == "zero"
+    assert _with_edge(SETTINGS["gan"], slices).augment.edge == "black"
     bright = replace(slices, images=np.maximum(slices.images, 60))
     assert _with_edge(SETTINGS["gan"], bright).augment.edge == "reflect"
