@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_brgm.priors.stylegan2_layers import GAIN, Dense
+from napari_brgm.training.convolution import convolve
 from napari_brgm.training.resample import halve, smooth
 
 __all__ = ["Discriminator", "minibatch_deviation"]
@@ -32,8 +33,8 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
         weight = (self.weight * self.scale).to(x.dtype)
-        bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)
-        return F.conv2d(x, weight, bias, stride=stride, padding=padding)
+        x = convolve(x, weight, stride, padding)
+        return x if self.bias is None else x.add_((self.bias * self.gain).to(x.dtype)[:, None, None])
 
 
 class DownBlock(nn.Module):

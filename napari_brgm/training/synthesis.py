@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_brgm.priors.stylegan2_layers import GAIN
+from napari_brgm.training.convolution import convolve, convolve_up
 from napari_brgm.training.resample import smooth, upsample
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ def _styled(layer: StyledConv, x: Tensor, w: Tensor, field: Tensor | None) -> Te
     x = x * s[:, :, None, None].to(x.dtype)
     weight = layer.weight.to(x.dtype)
     if layer.up:
-        x = smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), pad=1)
+        x = smooth(convolve_up(x, weight), pad=1)
         demod = demod * 4
     else:
-        x = F.conv2d(x, weight, padding=1)
+        x = convolve(x, weight, padding=1)
     bias = (layer.bias * GAIN)[None, :, None, None].to(x.dtype)
     x = torch.addcmul(bias, x, demod[:, :, None, None].to(x.dtype))  # (B, O, r, r)
     if field is not None:

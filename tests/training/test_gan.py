@@ -114,7 +114,7 @@ def test_figures_picture_and_held_out_error(tmp_path):
     assert result.figures["frechet"] > 0
     assert {"loss_generator", "loss_discriminator", "r1", "path_length", "ada", "overfitting"} <= told[0].values.keys()
     assert told[-1].shown == 96
-    assert "0.1 of 0 thousand" in str(told[-1])
+    assert "96 of 96 images" in str(told[-1])
     assert (tmp_path / "samples.png").stat().st_size > 0
     assert result.figures == told[-1].values
 
