@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from napari_brgm.cli.options import Device
 from napari_brgm.cli.progress import training_bar
-from napari_brgm.errors import InputError
+from napari_brgm.errors import InputError, OutputError
 from napari_brgm.scan import Plane
 
 if TYPE_CHECKING:
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+_OF_LIKE = ("modality", "plane", "resolution", "spacing_mm")
+_OF_GAN = ("r1_gamma", "compact", "compiled", "warm_start", "finish")
+
 
 def train(
+    context: typer.Context,
     data: Annotated[
         Path, typer.Option(help="Zip or folder of images, NIfTI volume(s) or DICOM series; one folder a subject.")
     ],
@@ -59,28 +65,40 @@ def train(
     compiled: Annotated[bool, typer.Option(help="gan: compile the networks (minutes at each start).")] = False,
     warm_start: Annotated[Path | None, typer.Option(help="gan: weights to start from, where they fit.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
+    finish: Annotated[
+        bool, typer.Option(help="gan: no more training; write the weights of the last checkpoint as it stands.")
+    ] = False,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long, with everything kept.", min=0)] = None,
     device: Device = "auto",
 ) -> None:
     """Train a prior, or go on with its training: the same command again goes on where it stopped."""
+    began = time.monotonic()
     from rich.console import Console
 
-    from napari_brgm.datasets import Framing, cached
+    from napari_brgm.datasets import Framing, cached, holds_images
+    from napari_brgm.engine.devices import pick_device
     from napari_brgm.priors.prior import PriorInfo
     from napari_brgm.training.autoencoder_settings import autoencoder_settings
     from napari_brgm.training.gan_settings import GanSettings
-    from napari_brgm.training.recipe import linear_recipe
+    from napari_brgm.training.recipe import Recipe, fitted, linear_recipe
     from napari_brgm.training.shipped import SHIPPED
     from napari_brgm.training.train import Run
     from napari_brgm.training.train import train as run_training
+    from napari_brgm.training.work_folder import claim_folder
 
+    if like is not None:
+        _refuse(context, _OF_LIKE, "is what --like decides; leave one of the two out")
+    if recipe != "gan":
+        _refuse(context, _OF_GAN, "belongs to --recipe gan; leave it out, or choose that recipe")
+    if recipe == "linear" and device not in ("auto", "cpu"):
+        raise InputError("the linear recipe runs on the CPU; leave --device out, or choose another recipe")
+    pick_device(device)
+    _check_out(out)
     shipped = None
     if like is not None:
         shipped = SHIPPED.get(like)
         if shipped is None:
             raise InputError(f"no shipped prior is called {like!r}; choose from {', '.join(SHIPPED)}")
-    if warm_start is not None and recipe != "gan":
-        raise InputError("--warm-start belongs to --recipe gan; leave it out, or choose that recipe")
     framing = Framing(resolution, spacing_mm) if shipped is None else shipped.framing
     info = PriorInfo(out.stem, modality, plane, spacing_mm) if shipped is None else shipped.recipe.info
     info = replace(info, name=name or out.stem)
@@ -92,25 +110,50 @@ def train(
         linear = (
             linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped.recipe, info=info)
         )
-        network = linear.refine.shortened(images or linear.refine.images)
-        settings = replace(linear, refine=replace(network, **given))
+        linear = linear.shortened(images or linear.refine.images)
+        settings = replace(linear, refine=replace(linear.refine, **given))
     elif recipe == "autoencoder":
         settings = replace(autoencoder_settings(framing.resolution, mirror=mirror), **given)
     else:
         settings = replace(GanSettings(mirror=mirror, compact=compact, compiled=compiled, r1_gamma=r1_gamma), **given)
     console = Console()
-    found = cached(
-        data, framing, work / "slices", pixel_mm=pixel_mm if shipped is None else shipped.pixel_mm,
-        plane=plane, slices=_range(slices),
-    )  # fmt: skip
+    if pixel_mm is None and shipped is not None and holds_images(data):  # volumes tell theirs
+        pixel_mm = shipped.pixel_mm
+    found = cached(data, framing, work / "slices", pixel_mm=pixel_mm, plane=plane, slices=_range(slices))
     for note in found.notes:
         console.print(note)
-    seconds = float("inf") if minutes is None else 60 * minutes
+    seconds = float("inf") if minutes is None else max(60 * minutes - (time.monotonic() - began), 0.0)
     with training_bar() as (say, progress):
-        run = Run(work, out, device, seconds, say, progress, warm_start)
+        if isinstance(settings, Recipe):
+            settings = fitted(settings, found, say)  # here too, so that the card says what was trained
+        else:  # whose checkpoints know their settings themselves
+            claim_folder(work, recipe, found, {})
+        run = Run(work, out, device, seconds, say, progress, warm_start, finish)
         digest = run_training(found, info, settings, run)
     if digest is None:
         console.print(f"the time is up; the same command goes on from {work}")
+
+
+def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+    """Refuse options that were given and would count for nothing."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"--{name.replace('_', '-')} {why}")
+
+
+def _check_out(out: Path) -> None:
+    """Look whether the weights can be written, now and not after hours."""
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out must end in .safetensors, got {out.name}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write into {out.parent}: {error.strerror}; choose another --out") from error
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; choose another --out")
 
 
 def _range(text: str | None) -> tuple[int, int] | None:

@@ -68,7 +68,9 @@ def cached(
         folder.mkdir(parents=True, exist_ok=True)
         _save(made, images, record)
     except OSError as error:
-        raise OutputError(f"cannot keep the slices in {folder}: {error.strerror or error}") from error
+        raise OutputError(
+            f"cannot keep the slices in {folder}: {error.strerror or error}; choose another folder"
+        ) from error
     return made
 
 

@@ -65,7 +65,7 @@ def read_slices(
     size = (pixel_mm, pixel_mm) if isinstance(pixel_mm, int | float) else pixel_mm
     if holds_images(source):
         if size is None and framing.spacing_mm > 0:
-            raise InputError("image files do not tell their pixel size; give it in mm")
+            raise InputError("image files do not tell their pixel size; give it in mm (--pixel-mm)")
         with ImageArchive(source) as archive:
             if not archive.names:
                 raise ScanError(f"{source.name} holds no png, jpg or tif image; unpack it if it holds volumes")

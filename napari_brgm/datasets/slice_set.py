@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,13 @@ class SliceSet:
         if len(kept) < _FEWEST:
             raise InputError(f"{len(kept)} slices are too few to train on; give at least {_FEWEST}")
         return kept, out
+
+    def digest(self) -> str:
+        """SHA-256 of the images and of whose they are; where they came from does not count."""
+        found = hashlib.sha256(f"{self.images.dtype.str} {self.images.shape}".encode())
+        found.update(np.ascontiguousarray(self.images).data)
+        found.update(self.subjects.astype("<i8").data)
+        return found.hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for provenance and model cards."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from napari_brgm.training.encode import train_encoder
 from napari_brgm.training.poses import Poses, posed_copies
 from napari_brgm.training.refine import RefineSettings, refine
 from napari_brgm.training.sheet import sample_sheet
+from napari_brgm.training.work_folder import claim_folder
 from napari_brgm.zoo.files import write_prior
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from napari_brgm.datasets import SliceSet
     from napari_brgm.priors.stylegan2 import Synthesis
 
-__all__ = ["Recipe", "linear_recipe", "train_prior"]
+__all__ = ["Recipe", "fitted", "linear_recipe", "train_prior"]
 
 Report = Callable[[str], None]
+_FEWEST = 16  # slices to train on
+_PER_COMPONENT = 4  # slices (with posed copies), and pixels of the grid: fewer would be learned by heart
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ class Recipe:
     encoder_widths: tuple[int, ...] = (12, 24, 48, 64, 96)
     encoder_steps: int = 4000
     encoder_latents: int = 128
+
+    def shortened(self, images: int) -> Recipe:
+        """The same recipe with another number of slices shown to the network, and the encoder's in proportion."""
+        steps = max(self.encoder_steps * images // self.refine.images, 1)
+        return replace(self, refine=self.refine.shortened(images), encoder_steps=min(steps, self.encoder_steps))
 
 
 def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Recipe:
@@ -80,6 +88,37 @@ def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Rec
         own_share=0.75 if mirror else 1.0,
         refine=RefineSettings(widths=widths, images=70_000, stages=stages),
         encoder_widths=(12, 24, 48, 64, 96) if resolution <= 128 else (8, 12, 24, 48, 64, 96),
+    )
+
+
+def fitted(recipe: Recipe, slices: SliceSet, report: Report = print) -> Recipe:
+    """The recipe with no more components than a quarter of the slices, posed copies among them, and of the pixels.
+
+    Raises
+    ------
+    InputError
+        The slices are too few, of too few subjects, or in colour.
+    """
+    if slices.images.shape[1] != 1:
+        raise InputError("the linear recipe takes grey slices; use the gan recipe for colour")
+    if len(slices) < _FEWEST:
+        raise InputError(f"{len(slices)} slices are too few to train on; give at least {_FEWEST}")
+    if len(slices.subject_names) < recipe.folds:
+        raise InputError(
+            f"there are slices of {len(slices.subject_names)} subject(s); the linear recipe needs those of at least "
+            f"{recipe.folds}, each in a folder of its own"
+        )
+    shown = len(slices) * (1 + recipe.poses.copies)
+    pixels = (recipe.grid or slices.framing.resolution) ** 2
+    most = min(shown, pixels) // _PER_COMPONENT
+    if recipe.components <= most:
+        return recipe
+    report(f"{most} components instead of {recipe.components}, for {shown} slices with their copies, {pixels} pixels")
+    return replace(
+        recipe,
+        components=most,
+        encoder_latents=min(recipe.encoder_latents, most),
+        refine=replace(recipe.refine, style_latents=min(recipe.refine.style_latents, most)),
     )
 
 
@@ -112,21 +151,15 @@ def train_prior(
     Raises
     ------
     InputError
-        The slices are too few, or in colour.
+        The slices are too few, or in colour, or ``work`` holds the training of others.
     """
     began = time.monotonic()
 
     def left() -> float:
         return seconds - (time.monotonic() - began)
 
-    if slices.images.shape[1] != 1:
-        raise InputError("the linear recipe takes grey slices; use the gan recipe for colour")
-    if len(slices) * (1 + recipe.poses.copies) <= recipe.components:
-        raise InputError(f"{len(slices)} slices cannot give {recipe.components} latents; use a larger set of slices")
-    if len(slices.subject_names) < recipe.folds:
-        count = len(slices.subject_names)
-        raise InputError(f"{count} subjects cannot be parted into {recipe.folds} folds; use slices of more subjects")
-    work.mkdir(parents=True, exist_ok=True)
+    recipe = fitted(recipe, slices, report)
+    claim_folder(work, "linear", slices, _fixed(recipe))
     grey = torch.from_numpy(slices.images // (1 if slices.white == 255 else 257)).to(torch.uint8)  # (N, 1, R, R)
     own = len(grey)  # slices that are not copies
     subjects = torch.from_numpy(slices.subjects).repeat(1 + recipe.poses.copies)
@@ -200,6 +233,15 @@ def train_prior(
     sample_sheet(prior, out.with_suffix(".png"))
     report(f"{out.name}: {out.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
     return digest
+
+
+def _fixed(recipe: Recipe) -> dict[str, Any]:
+    """Settings that the stages depend on; how long and how fast the network learns may change on the way."""
+    plain = asdict(recipe)
+    info, network = plain.pop("info"), plain.pop("refine")
+    del plain["encoder_steps"]
+    kept = {key: network[key] for key in ("widths", "style_latents", "seed")}
+    return plain | kept | {"representation_sigma": info["representation_sigma"]}
 
 
 def _signs(model: LinearGaussian) -> Tensor:

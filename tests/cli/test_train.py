@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_brgm.cli.app import app
+from napari_brgm.errors import InputError
 from napari_brgm.training.autoencoder_settings import AutoencoderSettings
 from napari_brgm.training.gan_settings import GanSettings
 from napari_brgm.training.recipe import Recipe
@@ -72,7 +73,12 @@ def test_each_recipe_has_its_settings(archive, tmp_path, seen):
         ).exit_code
         == 0
     )
-    assert _train(archive, tmp_path, "--recipe", "autoencoder", "--images", "10", *size).exit_code == 0
+    assert (
+        _train(
+            archive, tmp_path, "--recipe", "autoencoder", "--images", "10", "--work", str(tmp_path / "other"), *size
+        ).exit_code
+        == 0
+    )
     gan, auto = seen[0][2], seen[1][2]
     assert isinstance(gan, GanSettings) and gan.compact and gan.batch == 16 and gan.learning_rate == 0.001
     assert isinstance(auto, AutoencoderSettings) and auto.images == 10 and auto.resolution == 128
@@ -102,6 +108,67 @@ def test_bad_options_are_one_sentence(archive, tmp_path, options, sentence):
     assert sentence in found.stderr and len(found.stderr.strip().splitlines()) == 1
 
 
-def test_too_few_slices_are_one_sentence(archive, tmp_path):
+def test_options_that_would_count_for_nothing(archive, tmp_path, seen):
+    for option, sentence in (
+        (("--resolution", "128"), "--resolution is what --like decides"),
+        (("--spacing-mm", "0"), "--spacing-mm is what --like decides"),
+        (("--compact",), "--compact belongs to --recipe gan"),
+        (("--r1-gamma", "0.1"), "--r1-gamma belongs to --recipe gan"),
+        (("--device", "cuda"), "the linear recipe runs on the CPU"),
+    ):
+        found = _train(archive, tmp_path, "--like", "brain-axial-128", *option)
+        assert found.exit_code == 2 and sentence in found.stderr
+    assert not seen and not (tmp_path / "work").exists()
+
+
+def test_where_the_weights_go_is_tried_first(archive, tmp_path, seen):
+    (tmp_path / "file").touch()
+    (tmp_path / "a.safetensors").mkdir()
+    for out, sentence in (
+        ("w.png", "must end in .safetensors"), ("file/w.safetensors", "choose another --out"),
+        ("a.safetensors", "is a folder"),
+    ):  # fmt: skip
+        found = _train(archive, tmp_path, "--resolution", "32", "--out", str(tmp_path / out))
+        assert found.exit_code == 2 and sentence in found.stderr, found.output
+    assert not seen and not (tmp_path / "work").exists()
+
+
+def test_volumes_keep_their_pixel_size_under_like(tmp_path, seen, monkeypatch):
+    import napari_brgm.datasets as datasets
+
+    asked = []
+    monkeypatch.setattr(datasets, "cached", lambda *_, pixel_mm, **__: asked.append(pixel_mm) or _refusal())
+    for name in ("a.nii.gz", "b/slice.png"):
+        file = tmp_path / "data" / name.replace("/", "-") / name
+        file.parent.mkdir(parents=True)
+        file.touch()
+        _train(tmp_path / "data" / name.replace("/", "-"), tmp_path, "--like", "brain-axial-128")
+    assert asked == [None, 1.0]
+    _train(tmp_path / "data" / "b-slice.png", tmp_path, "--like", "brain-axial-128", "--pixel-mm", "0.5")
+    assert asked[2] == 0.5
+
+
+def _refusal():
+    raise InputError("enough was seen")
+
+
+def test_a_work_folder_of_another_recipe_or_of_other_slices(archive, tmp_path, seen):
+    size = ("--resolution", "128")
+    assert _train(archive, tmp_path, "--recipe", "autoencoder", *size).exit_code == 0
+    assert _train(archive, tmp_path, "--recipe", "autoencoder", *size).exit_code == 0
+    found = _train(archive, tmp_path, "--recipe", "gan", *size)
+    assert found.exit_code == 2 and "of the recipe 'autoencoder'" in found.stderr
+    found = _train(archive, tmp_path, "--recipe", "autoencoder", *size, "--slices", "0:4")
+    assert found.exit_code == 2 and "is of other slices" in found.stderr
+    assert len(seen) == 2
+
+
+def test_few_slices_train(archive, tmp_path, seen):
     found = _train(archive, tmp_path, "--resolution", "32")
-    assert found.exit_code == 2 and "20 slices cannot give 1024 latents" in found.stderr
+    assert found.exit_code == 0, found.output
+    assert "10 components instead of 1024" in found.output and seen[0][2].components == 10
+
+
+def test_too_few_slices_are_one_sentence(archive, tmp_path):
+    found = _train(archive, tmp_path, "--resolution", "32", "--slices", "0:3")
+    assert found.exit_code == 2 and "12 slices are too few to train on" in found.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ import torch
 from PIL import Image
 
 from napari_brgm import Mask, load_prior, restore
-from napari_brgm.datasets import Framing, read_slices
+from napari_brgm.datasets import Framing, SliceSet, read_slices
 from napari_brgm.errors import InputError
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.training.poses import Poses
-from napari_brgm.training.recipe import Recipe, linear_recipe, train_prior
+from napari_brgm.training.recipe import Recipe, fitted, linear_recipe, train_prior
 from napari_brgm.training.refine import RefineSettings
+from napari_brgm.training.shipped import SHIPPED
 
 INFO = PriorInfo("tiny", "MR T1", "axial", 1.5, representation_sigma=90.0)
 TINY = Recipe(
@@ -72,11 +74,60 @@ def test_a_cut_run_goes_on_and_the_file_restores(slices, tmp_path):
     assert torch.isfinite(torch.from_numpy(result.variance)).all()
 
 
+def test_few_slices_get_few_components(slices, tmp_path):
+    lines = []
+    recipe = fitted(linear_recipe(INFO, 128), slices, lines.append)
+    assert (recipe.components, recipe.encoder_latents, recipe.refine.style_latents) == (12, 12, 12)
+    assert lines == ["12 components instead of 1024, for 48 slices with their copies, 16384 pixels"]
+    assert fitted(recipe, slices, lines.append) == recipe and len(lines) == 1
+    assert fitted(replace(linear_recipe(INFO, 128), grid=4), slices, lines.append).components == 4  # 16 pixels
+    assert all(fitted(shipped.recipe, _as_many(898)) == shipped.recipe for shipped in SHIPPED.values() if
+               shipped.recipe.poses.copies == 4)  # fmt: skip
+
+
+def _as_many(count):
+    images = np.zeros((count, 1, 8, 8), np.uint8)
+    subjects = np.arange(count) % 10
+    return SliceSet(images, subjects, ("",) * count, tuple("abcdefghij"), Framing(8))
+
+
+def test_shortened_keeps_the_schedule():
+    recipe = linear_recipe(INFO, 128)
+    short = recipe.shortened(7_000)
+    assert (short.refine.images, short.refine.stages, short.encoder_steps) == (7_000, ((64, 5_000),), 400)
+    assert recipe.shortened(140_000).encoder_steps == recipe.encoder_steps
+
+
 def test_slices_that_cannot_be_trained_on_are_refused(slices, tmp_path):
-    with pytest.raises(InputError, match="24 slices cannot give 1024 latents"):
-        train_prior(slices, tmp_path / "work", tmp_path / "w.safetensors", linear_recipe(INFO, 128), lambda _line: None)
+    def refused(found, recipe, sentence):
+        with pytest.raises(InputError, match=sentence):
+            train_prior(found, tmp_path / "work", tmp_path / "w.safetensors", recipe, lambda _line: None)
+        assert not (tmp_path / "work").exists()
+
+    refused(slices.taking(np.arange(12)), TINY, "12 slices are too few to train on; give at least 16")
     two = slices.taking(np.flatnonzero(slices.subjects < 2))
-    with pytest.raises(InputError, match="2 subjects cannot be parted into 3 folds"):
-        train_prior(two, tmp_path / "work", tmp_path / "w.safetensors", TINY, lambda _line: None)
+    refused(two, replace(TINY, folds=3), "8 slices are too few")
+    many = slices.taking(np.r_[0:8, 0:8])
+    refused(many, TINY, r"of 2 subject\(s\); the linear recipe needs those of at least 3")
     with pytest.raises(InputError, match="resolution of 32, 64"):
         linear_recipe(INFO, 100)
+
+
+def test_stages_of_other_slices_or_settings_are_not_gone_on_with(slices, tmp_path):
+    def again(found, recipe):
+        return train_prior(found, tmp_path / "work", tmp_path / "w.safetensors", recipe, lambda _line: None, seconds=0)
+
+    assert again(slices, TINY) is None
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "work").iterdir()}
+    other = replace(slices, images=slices.images[::-1])
+    with pytest.raises(InputError, match="is of other slices"):
+        again(other, TINY)
+    with pytest.raises(InputError, match="is of another mirror; choose another folder"):
+        again(slices, replace(TINY, mirror=False))
+    with pytest.raises(InputError, match="is of another seed;"):
+        again(slices, replace(TINY, refine=replace(TINY.refine, seed=1)))
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "work").iterdir()} == before
+    again(slices, TINY.shortened(32))  # longer or shorter is the same training
+    (tmp_path / "work" / "made-by.json").unlink()
+    with pytest.raises(InputError, match="do not say what they are of"):
+        again(slices, TINY)
