@@ -99,7 +99,9 @@ class MomentlessAdam:
         self.count += 1
         used = [(p, p.grad, v) for p, v in zip(self.parameters, self.powers, strict=True) if p.grad is not None]
         ps: list[Tensor] = [p for p, _, _ in used]
-        gs, vs = [g for _, g, _ in used], [v for _, _, v in used]
+        # one gradient laid out otherwise (1 x 1 kernels may be) makes all of them go one by one
+        gs = [g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for p, g, _ in used]
+        vs = [v for _, _, v in used]
         torch._foreach_mul_(vs, self.beta2)
         torch._foreach_addcmul_(vs, gs, gs, 1 - self.beta2)
         denominators = torch._foreach_sqrt(vs)

@@ -27,8 +27,8 @@ __all__ = ["gan_encoder", "gan_prior", "trained_generator"]
 _CHUNK = 64  # images drawn at a time
 
 
-def trained_generator(work: Path) -> StyleGAN2:
-    """Averaged generator in the checkpoint of ``train_gan``'s work folder.
+def trained_generator(work: Path) -> tuple[StyleGAN2, int]:
+    """Averaged generator in the checkpoint of ``train_gan``'s work folder, and how many images it was shown.
 
     Raises
     ------
@@ -36,10 +36,11 @@ def trained_generator(work: Path) -> StyleGAN2:
         There is no such checkpoint, or it is damaged or of another training.
     """
     try:
-        weights = load_checkpoint(work / "checkpoint")["nets"]["average"]
+        state = load_checkpoint(work / "checkpoint")
+        weights, shown = state["nets"]["average"], int(state["shown"])
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{work} holds no adversarial training; choose the folder of one") from error
-    return StyleGAN2.from_state_dict({k: v.float() for k, v in weights.items()})
+    return StyleGAN2.from_state_dict({k: v.float() for k, v in weights.items()}), shown
 
 
 def gan_prior(net: StyleGAN2, info: PriorInfo, encoder: Encoder | None = None) -> StyleGAN2Prior:

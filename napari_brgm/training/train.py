@@ -21,7 +21,7 @@ from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.training.autoencoder import train_autoencoder
 from napari_brgm.training.card import Card, write_card
 from napari_brgm.training.gan import train_gan
-from napari_brgm.training.gan_prior import gan_encoder, gan_prior
+from napari_brgm.training.gan_prior import gan_encoder, gan_prior, trained_generator
 from napari_brgm.training.recipe import Recipe, train_prior
 from napari_brgm.training.sheet import sample_sheet
 from napari_brgm.zoo.files import write_prior
@@ -46,6 +46,7 @@ _HELD_OUT = 0.1  # of the subjects, whose reconstruction error is followed
 _DARK = 0.02  # of white; a border darker than that is background
 _RESIDUALS = 128  # held-out slices from which the residual field is estimated
 _STEPS = 150  # of their inversion
+_LATEST = 0.5  # of the time of a run: the weights file is not begun later, since making it cannot be interrupted
 _ENCODER_WIDTHS = {128: (12, 24, 48, 64, 96), 256: (8, 12, 24, 48, 64, 96)}
 
 
@@ -68,6 +69,8 @@ class Run:
         Gets (slices shown to the network, slices in all).
     warm_start : Path or None
         Weights that the gan recipe starts from.
+    finish : bool
+        The gan recipe makes the weights file of its last checkpoint, however many images were shown; no training.
     """
 
     work: Path
@@ -77,6 +80,7 @@ class Run:
     report: Callable[[str], None] = print
     progress: Callable[[int, int], None] | None = None
     warm_start: Path | None = None
+    finish: bool = False
 
 
 def train(
@@ -96,7 +100,7 @@ def train(
     Returns
     -------
     str or None
-        SHA-256 of the weights file, or None if the time ran out first.
+        SHA-256 of the weights file, or None if the time ran out first: the same run again goes on.
 
     Raises
     ------
@@ -111,17 +115,14 @@ def train(
             write_card(run.out, Card(info, slices.describe(), settings, digest, time.monotonic() - began))
         return digest
     kept, held_out = slices.split(_HELD_OUT)
-    prior = _network(kept, held_out, info, settings, run)
-    if prior is None:
+    trained = _network(kept, held_out, info, settings, run)
+    if trained is None:
         return None
-    targets = _targets(held_out)
-    unexplained = []
-    for part in torch.split(targets, 16):
-        found = invert(prior, part, space="w", steps=_STEPS, pull=1.0)
-        unexplained.append((part - found.images) * 127.5)
-    residuals = torch.cat(unexplained)
-    prior.residual = ResidualField.fit(residuals) if prior.channels == 1 else None
-    prior.info = replace(prior.info, representation_sigma=_effective_sigma(residuals))
+    prior, settings = trained
+    if time.monotonic() - began > _LATEST * run.seconds:
+        run.report("the training is done; too little time is left for the weights file, which the next run makes")
+        return None
+    _complete(prior, _targets(held_out), run)
     digest = write_prior(prior, run.out)
     sample_sheet(prior, run.out.with_suffix(".png"))
     write_card(run.out, Card(prior.info, slices.describe(), settings, digest, time.monotonic() - began))
@@ -131,8 +132,8 @@ def train(
 
 def _network(
     kept: SliceSet, held_out: SliceSet, info: PriorInfo, settings: AutoencoderSettings | GanSettings, run: Run
-) -> StyleGAN2Prior | None:
-    """Train the network; the prior without a residual field, or None if the time ran out."""
+) -> tuple[StyleGAN2Prior, AutoencoderSettings | GanSettings] | None:
+    """Train the network; the prior on the CPU and the settings as trained with, or None if the time ran out."""
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
 
     if isinstance(settings, AutoencoderSettings):
@@ -140,7 +141,16 @@ def _network(
             kept, settings, run.work, held_out=held_out, info=info, device=run.device, report=run.report,
             progress=run.progress, seconds=run.seconds,
         )  # fmt: skip
-        return auto.prior if auto.finished else None
+        return (auto.prior, settings) if auto.finished else None
+    if run.finish:
+        network, shown = trained_generator(run.work)
+        if network.resolution != kept.framing.resolution:
+            raise InputError(
+                f"the checkpoint draws {network.resolution} pixels, the slices have {kept.framing.resolution}; "
+                "give the options of its training"
+            )
+        run.report(f"weights of the training as it stands, after {shown:,} images")
+        return gan_prior(network, info), replace(settings, images=shown)
     tell = run.progress
     gan = train_gan(
         kept, _with_edge(settings, kept), run.work, held_out=held_out, device=run.device, report=run.report,
@@ -148,14 +158,25 @@ def _network(
         progress=None if tell is None else lambda figures: tell(figures.shown, figures.images),
         warm_start=run.warm_start,
     )  # fmt: skip
-    if not gan.finished:
-        return None
-    prior = gan_prior(gan.network, info)
-    if prior.channels == 1:
-        widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
+    return (gan_prior(gan.network, info), replace(settings, images=gan.shown)) if gan.finished else None
+
+
+def _complete(prior: StyleGAN2Prior, targets: Tensor, run: Run) -> None:
+    """Add the encoder, where there is none, and what the network cannot draw of held-out slices (M, C, R, R)."""
+    device = pick_device(run.device)
+    if prior.encoder is None and prior.channels == 1:
         run.report("training the encoder on drawn images")
-        prior.encoder = gan_encoder(prior, widths=widths, device=pick_device(run.device))
-    return prior
+        widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
+        prior.encoder = gan_encoder(prior, widths=widths, device=device)
+    run.report(f"looking for {len(targets)} held-out slices, to know what the network cannot draw")
+    placed = prior.to(device)
+    unexplained = []
+    for part in torch.split(targets, 16):
+        found = invert(placed, part, space="w", steps=_STEPS, pull=1.0)
+        unexplained.append((part - found.images.cpu()) * 127.5)
+    residuals = torch.cat(unexplained)
+    prior.residual = ResidualField.fit(residuals) if prior.channels == 1 else None
+    prior.info = replace(prior.info, representation_sigma=_effective_sigma(residuals))
 
 
 def _with_edge(settings: GanSettings, slices: SliceSet) -> GanSettings:

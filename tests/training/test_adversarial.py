@@ -71,6 +71,21 @@ def test_path_lengths_of_layers_are_averaged():
     torch.testing.assert_close(both, single)
 
 
+def test_adam_takes_gradients_of_any_layout():
+    """A gradient that lies in memory otherwise than its weight counts the same."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(3, 4, 3)
+    turned = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    for net in (plain, turned):
+        adam = MomentlessAdam(net, 0.1, 0.9)
+        for _ in range(3):
+            for p in net.parameters():
+                p.grad = torch.linspace(-1, 1, p.numel()).reshape(p.shape)
+            adam.step()
+    assert turned.weight.stride() != plain.weight.stride()
+    torch.testing.assert_close(turned.weight, plain.weight)
+
+
 @pytest.mark.parametrize("every", [0, 4])
 def test_adam_is_torchs_without_momentum(every):
     """Catches a bias correction, an epsilon in the wrong place, or lazy constants the wrong way round."""

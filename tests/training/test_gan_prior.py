@@ -25,8 +25,11 @@ def state() -> GanState:
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_from_the_checkpoint_to_a_file(state, tmp_path, compact):
+    state.shown = 24
     save_checkpoint(tmp_path / "checkpoint", state.saved(compact))
-    prior = gan_prior(trained_generator(tmp_path), INFO)
+    network, shown = trained_generator(tmp_path)
+    assert shown == 24
+    prior = gan_prior(network, INFO)
     torch.testing.assert_close(prior.mapping.w_avg, prior.latents.mean)
     write_prior(prior, tmp_path / "p.safetensors", torch.float32)
     found = read_prior(tmp_path / "p.safetensors")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from napari_brgm.errors import InputError
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.training.autoencoder_settings import AutoencoderSettings
 from napari_brgm.training.card import Card, write_card
+from napari_brgm.training.checkpoint import load_checkpoint
+from napari_brgm.training.gan import train_gan
 from napari_brgm.training.gan_settings import GanSettings
 from napari_brgm.training.poses import Poses
 from napari_brgm.training.recipe import Recipe
@@ -89,6 +93,43 @@ def _untrained(prior):
     return Encoder((4, 6), prior.w_dim, 32)
 
 
+def test_an_unfinished_training_gives_a_prior_when_told(slices, tmp_path, monkeypatch):
+    """Catches a training that must show all its images before anything can be used; and a card that says it did."""
+    import napari_brgm.training.train as module
+
+    monkeypatch.setattr(module, "_STEPS", 2)
+    monkeypatch.setattr(module, "gan_encoder", lambda prior, widths, device: _untrained(prior))
+    lines: list[str] = []
+    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append)
+    train_gan(slices, replace(SETTINGS["gan"], images=16), run.work, device="cpu", report=lines.append)
+    kept = load_checkpoint(run.work / "checkpoint")
+    digest = train(slices, INFO, SETTINGS["gan"], replace(run, finish=True))
+    prior = load_prior(run.out)
+    assert prior.info.weights_sha256 == digest and prior.residual is not None and prior.encoder is not None
+    assert "| `images` | 16 |" in run.out.with_suffix(".md").read_text(encoding="utf-8")
+    wanted = kept["nets"]["average"]["synthesis.b4.const"]
+    torch.testing.assert_close(prior.synthesis.b4.const, wanted, rtol=1e-3, atol=1e-3)
+    assert load_checkpoint(run.work / "checkpoint")["shown"] == 16  # and the training can go on
+    coarse = replace(slices, images=slices.images[..., ::2, ::2].copy(), framing=Framing(16, 4.0))
+    with pytest.raises(InputError, match="32 pixels, the slices have 16"):
+        train(coarse, INFO, SETTINGS["gan"], replace(run, finish=True))
+
+
+def test_a_training_that_ends_late_leaves_the_weights_to_the_next_run(slices, tmp_path, monkeypatch):
+    """Catches a run that is cut by its time limit in the middle of the encoder."""
+    import napari_brgm.training.train as module
+
+    monkeypatch.setattr(module, "_STEPS", 2)
+    monkeypatch.setattr(module, "gan_encoder", lambda prior, widths, device: _untrained(prior))
+    monkeypatch.setattr(module, "_LATEST", 1e-9)
+    lines: list[str] = []
+    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=1e6, report=lines.append)
+    assert train(slices, INFO, SETTINGS["gan"], run) is None
+    assert not run.out.exists() and any("the training is done" in line for line in lines)
+    monkeypatch.setattr(module, "_LATEST", 0.5)
+    assert train(slices, INFO, SETTINGS["gan"], run) is not None and run.out.exists()
+
+
 def test_time_that_runs_out_keeps_the_work(slices, tmp_path):
     run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
     for settings in SETTINGS.values():
@@ -120,8 +161,6 @@ def test_a_card_that_a_person_has_finished_is_kept(slices, tmp_path):
 
 def test_augmentation_continues_what_reaches_the_border(slices):
     """Catches black wedges in augmented X-rays, which a generator would learn to draw."""
-    from dataclasses import replace
-
     from napari_brgm.training.train import _with_edge
 
     assert _with_edge(SETTINGS["gan"], slices).augment.edge == "black"
