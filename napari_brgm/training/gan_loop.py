@@ -26,6 +26,7 @@ __all__ = ["CHECKPOINT", "GanLoop"]
 
 CHECKPOINT = "checkpoint"  # folder inside the work folder
 _RESERVE = 10.0  # seconds kept for saving before the first save has shown how long it takes
+_RARELY = 20  # an evaluation rests for so many times as long as it took
 
 
 @dataclass(slots=True)
@@ -75,7 +76,8 @@ class GanLoop:
                 if now - saved > settings.save_seconds:
                     self._save()
                     saved = now
-                if now - evaluated > settings.evaluate_seconds and self.left() > self.judging:
+                pause = max(settings.evaluate_seconds, _RARELY * self.judging)
+                if now - evaluated > pause and self.left() > self.judging:
                     judged = self._evaluate()
                     evaluated = now
                 self._tell(values | judged, rate)

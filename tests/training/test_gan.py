@@ -14,7 +14,7 @@ import torch
 from napari_brgm.datasets.framing import Framing
 from napari_brgm.datasets.slice_set import SliceSet
 from napari_brgm.errors import BrgmError, Cancelled, InputError
-from napari_brgm.training import gan_loop, gan_step
+from napari_brgm.training import gan_figures, gan_loop, gan_step
 from napari_brgm.training.checkpoint import load_checkpoint
 from napari_brgm.training.gan import train_gan
 from napari_brgm.training.gan_figures import GanEvaluation
@@ -148,6 +148,20 @@ def test_a_judge_that_fails_does_not_end_the_training(tmp_path, monkeypatch):
     said = []
     assert train(tmp_path, report=said.append).finished
     assert any("could not be judged" in line for line in said)
+
+
+def test_slow_evaluations_are_rare(tmp_path, monkeypatch):
+    """Catches an evaluation that takes half of the time of a run because it takes longer than its pause."""
+    counted = []
+    monkeypatch.setattr(gan_figures.Judge, "__call__", lambda *arguments: counted.append(1) or {})
+    settings = replace(SETTINGS, images=40, report_steps=1, evaluate_seconds=0.0)
+    monkeypatch.setattr(gan_loop, "_RARELY", 0)
+    train(tmp_path / "often", settings)
+    often = len(counted)
+    monkeypatch.setattr(gan_loop, "_RARELY", 1e12)
+    train(tmp_path / "rare", settings)
+    assert often > 3
+    assert len(counted) - often == 2  # after the first report and at the end
 
 
 def test_networks_that_cannot_be_compiled_run_as_they_are(tmp_path, monkeypatch):
