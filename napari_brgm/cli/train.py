@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+_NOTES = 8  # of a folder of scans there may be thousands
 _OF_LIKE = ("modality", "plane", "resolution", "spacing_mm")
 _OF_GAN = ("r1_gamma", "compact", "compiled", "warm_start", "finish")
 
@@ -73,8 +74,6 @@ def train(
 ) -> None:
     """Train a prior, or go on with its training: the same command again goes on where it stopped."""
     began = time.monotonic()
-    from rich.console import Console
-
     from napari_brgm.datasets import Framing, cached, holds_images
     from napari_brgm.engine.devices import pick_device
     from napari_brgm.priors.prior import PriorInfo
@@ -116,12 +115,13 @@ def train(
         settings = replace(autoencoder_settings(framing.resolution, mirror=mirror), **given)
     else:
         settings = replace(GanSettings(mirror=mirror, compact=compact, compiled=compiled, r1_gamma=r1_gamma), **given)
-    console = Console()
     if pixel_mm is None and shipped is not None and holds_images(data):  # volumes tell theirs
         pixel_mm = shipped.pixel_mm
     found = cached(data, framing, work / "slices", pixel_mm=pixel_mm, plane=plane, slices=_range(slices))
-    for note in found.notes:
-        console.print(note)
+    for note in found.notes[:_NOTES]:
+        typer.echo(note)
+    if len(found.notes) > _NOTES:
+        typer.echo(f"and {len(found.notes) - _NOTES} more notes like these, which {work / 'slices'} keeps")
     seconds = float("inf") if minutes is None else max(60 * minutes - (time.monotonic() - began), 0.0)
     with training_bar() as (say, progress):
         if isinstance(settings, Recipe):
@@ -131,7 +131,7 @@ def train(
         run = Run(work, out, device, seconds, say, progress, warm_start, finish)
         digest = run_training(found, info, settings, run)
     if digest is None:
-        console.print(f"the time is up; the same command goes on from {work}")
+        typer.echo(f"the time is up; the same command goes on from {work}")
 
 
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
