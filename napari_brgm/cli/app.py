@@ -50,7 +50,8 @@ class Commands(TyperGroup):
             message = getattr(error, "format_message", None)
             if message is None or not standalone_mode:
                 raise
-            _say(f"{message().rstrip('.')}; see --help" if message() else "see --help")
+            if message():  # a group without a command has shown its help already
+                _say(f"{message().rstrip('.')}; see --help")
             raise SystemExit(_BAD_INPUT) from None
         if not standalone_mode:
             return code

@@ -158,6 +158,7 @@ def _agreed(text: str) -> bool:
     try:
         return typer.confirm(text, err=True)
     except typer.Abort:
+        typer.echo(err=True)  # the question's line has no end yet
         raise WeightsError("nobody answered, so nothing was done; add --yes where nobody can") from None
 
 

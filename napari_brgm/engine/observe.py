@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_brgm.corruptions import Compose, Downsample, Mask
+from napari_brgm.corruptions import Compose, Downsample, Grayscale, Mask
 from napari_brgm.engine.frame import Frame, Window, foreground_box
 from napari_brgm.engine.pose import fit_pose
 from napari_brgm.errors import InputError
@@ -113,7 +113,10 @@ def observe(
     array = _checked(image, prior)
     plane = array.shape[0], array.shape[1]
     seen = np.ones(plane, dtype=bool)
-    for part in corruption.parts if isinstance(corruption, Compose) else (corruption,):
+    parts = corruption.parts if isinstance(corruption, Compose) else (corruption,)
+    if array.ndim == 2 and prior.channels == 3 and not any(isinstance(part, Grayscale) for part in parts):
+        raise InputError(f"{prior.info.name} draws colour and the image is gray; choose a prior that draws gray images")
+    for part in parts:
         if isinstance(part, Mask) and tuple(part.missing.shape) == plane:
             seen &= part.observed.cpu().numpy()
         elif isinstance(part, Mask):

@@ -139,48 +139,56 @@ def refine(
     black = ((small_mean + 1).flatten() @ flat.T) / flat.square().sum(dim=1)  # w of (mean - black level), for gains
     start = last = time.monotonic()
     running, base_running = 0.0, 0.0
-    while shown < settings.images and time.monotonic() - start < seconds:
-        index = rows[torch.randint(0, len(rows), (settings.batch,), generator=generator)]
-        which = torch.randint(0, corruptions, (settings.batch,), generator=generator)
-        complete = torch.rand(settings.batch, 1, generator=generator) < settings.complete_share
-        w = torch.where(complete, pairs.complete[index].float(), pairs.latents[which, index].float())
-        target = images[index % n].float() / 127.5 - 1
-        target = torch.where((index >= n)[:, None, None, None], target.flip(-1), target)
-        gain = 1 + settings.gain * (2 * torch.rand(settings.batch, 1, generator=generator) - 1)
-        w = gain * w + (gain - 1) * black
-        target = gain[:, :, None, None] * (target + 1) - 1
-        with torch.no_grad():
-            base = model.synthesize(w[:, None])
-        styles = w[:, None, : settings.style_latents].expand(-1, net.num_ws, -1)
-        side = next((r for r, end in settings.stages if shown < end), net.resolutions[-1])
-        shrink = net.resolutions[-1] // side
-        correction = net(styles, "none", base, side)
-        base, target = F.avg_pool2d(base, shrink), F.avg_pool2d(target, shrink)
-        value, reference = loss(base + correction, target), loss(base, target)
-        rate = min(1.0, (shown + settings.batch) / settings.warmup_images)
-        rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, shown / settings.images)))
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        shown += settings.batch
-        keep = 0.5 ** (settings.batch / min(settings.ema_images, 0.1 * shown + 1))
-        with torch.no_grad():
-            for a, b in zip(average.parameters(), net.parameters(), strict=True):
-                a.lerp_(b, 1 - keep)
-        running = 0.98 * running + 0.02 * value.item()
-        base_running = 0.98 * base_running + 0.02 * reference.item()
-        if progress is not None:
-            progress(shown, settings.images)
-        if time.monotonic() - last > 60:
-            last = time.monotonic()
+    whole = True  # between steps; what is half of a step is not kept
+    try:
+        while shown < settings.images and time.monotonic() - start < seconds:
+            index = rows[torch.randint(0, len(rows), (settings.batch,), generator=generator)]
+            which = torch.randint(0, corruptions, (settings.batch,), generator=generator)
+            complete = torch.rand(settings.batch, 1, generator=generator) < settings.complete_share
+            w = torch.where(complete, pairs.complete[index].float(), pairs.latents[which, index].float())
+            target = images[index % n].float() / 127.5 - 1
+            target = torch.where((index >= n)[:, None, None, None], target.flip(-1), target)
+            gain = 1 + settings.gain * (2 * torch.rand(settings.batch, 1, generator=generator) - 1)
+            w = gain * w + (gain - 1) * black
+            target = gain[:, :, None, None] * (target + 1) - 1
+            with torch.no_grad():
+                base = model.synthesize(w[:, None])
+            styles = w[:, None, : settings.style_latents].expand(-1, net.num_ws, -1)
+            side = next((r for r, end in settings.stages if shown < end), net.resolutions[-1])
+            shrink = net.resolutions[-1] // side
+            correction = net(styles, "none", base, side)
+            base, target = F.avg_pool2d(base, shrink), F.avg_pool2d(target, shrink)
+            value, reference = loss(base + correction, target), loss(base, target)
+            rate = min(1.0, (shown + settings.batch) / settings.warmup_images)
+            rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, shown / settings.images)))
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * rate
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            whole = False
+            optimiser.step()
+            shown += settings.batch
+            keep = 0.5 ** (settings.batch / min(settings.ema_images, 0.1 * shown + 1))
+            with torch.no_grad():
+                for a, b in zip(average.parameters(), net.parameters(), strict=True):
+                    a.lerp_(b, 1 - keep)
+            whole = True
+            running = 0.98 * running + 0.02 * value.item()
+            base_running = 0.98 * base_running + 0.02 * reference.item()
+            if progress is not None:
+                progress(shown, settings.images)
+            if time.monotonic() - last > 60:
+                last = time.monotonic()
+                save()
+                if report is not None:
+                    figures = {"shown": shown, "loss": running, "linear": base_running, "seconds": last - start}
+                    if held_out is not None:
+                        figures |= held_out_error(model, average, images, pairs, held_out, settings.style_latents)
+                    report(figures, average)
+    except KeyboardInterrupt:
+        if whole:
             save()
-            if report is not None:
-                figures = {"shown": shown, "loss": running, "linear": base_running, "seconds": last - start}
-                if held_out is not None:
-                    figures |= held_out_error(model, average, images, pairs, held_out, settings.style_latents)
-                report(figures, average)
+        raise
     save()
     return average
 

@@ -116,14 +116,17 @@ def read_prior(path: Path, name: str | None = None) -> StyleGAN2Prior:
         info: dict[str, Any] = json.loads(metadata["info"]) if metadata.get("format") == _FORMAT else {}
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} cannot be read as safetensors weights; it is damaged or of another kind"
+            f"{path.name} cannot be read as safetensors weights; it is damaged, or needs `weights import`"
         ) from error
     tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
         raise WeightsError(f"{path.name} holds values that are not finite; it is damaged")
     digest = sha256_of(path)
     if not info:
-        net = StyleGAN2.from_state_dict(tensors)
+        try:
+            net = StyleGAN2.from_state_dict(tensors)
+        except WeightsError as error:
+            raise WeightsError(f"{path.name}: {error}") from error
         return StyleGAN2Prior.of_network(net, PriorInfo(name or path.stem, weights_sha256=digest))
     try:
         return _assembled(tensors, info, digest)

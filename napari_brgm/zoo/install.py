@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["check_free", "check_removable", "import_file", "remove"]
 
 _UNSTATED = "not stated"
+_LONGEST_CARD = 100_000  # characters of another's card that are taken over
 
 
 def import_file(
@@ -83,6 +84,11 @@ def import_file(
         entry = _take_over(path, described, folder) if _is_safetensors(path) else _convert(path, described, folder)
         if entry.original_sha256 != original:
             raise WeightsError(f"{path.name} was changed while it was read; import it again")
+        if known.resolution not in (0, entry.resolution):  # before its hash is trusted for good
+            raise WeightsError(
+                f"{path.name} draws {entry.resolution} pixels a side where {name} has {known.resolution}; "
+                "import it under another name"
+            )
         write_json(folder / ENTRY, entry.to_json())
     if listed is not None:
         remember(listed, original, path.name)
@@ -169,7 +175,7 @@ def _take_over(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
         sha256=digest,
         original_sha256=digest,
     )
-    (folder / entry.card).write_text(_card(entry, path.name), "utf-8")
+    (folder / entry.card).write_text(_card(entry, path.name) + _given_card(path), "utf-8")
     return entry
 
 
@@ -198,6 +204,16 @@ def _convert(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
     )
 
 
+def _given_card(path: Path) -> str:
+    """The card that lies beside the file, as its training writes one; empty if there is none."""
+    try:
+        with path.with_suffix(".md").open(encoding="utf-8", errors="replace") as file:
+            given = file.read(_LONGEST_CARD)
+    except OSError:
+        return ""
+    return f"\n## The card that lay beside the file\n\n{given.strip()}\n"
+
+
 def _card(entry: PriorEntry, original: str) -> str:
     """Model card of a prior that came without one."""
     anatomy = ", ".join(part for part in (entry.modality, entry.plane) if part) or "not stated"
@@ -215,5 +231,5 @@ def _card(entry: PriorEntry, original: str) -> str:
         f"# {entry.name}\n\n{entry.title}. Imported by hand.\n"
         "**Research only. What it draws is synthetic; it is not for diagnosis.**\n\n"
         f"{known}\n\n"
-        "What it was trained on, and how well it restores, nobody has measured here. `napari-brgm evaluate` does.\n"
+        "How well it restores nobody has measured here; `napari-brgm evaluate priors` does.\n"
     )

@@ -61,7 +61,9 @@ def _recognised(path: Path, data: bytearray) -> PublishedNetwork:
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
         raise WeightsError("the file is in the safetensors format and needs no conversion; open it by its path")
     if data[:1] != b"\x80":
-        raise WeightsError("the file is none of the published formats (PyTorch .pkl, TensorFlow .pkl, rosinality .pt)")
+        raise WeightsError(
+            "the file is no StyleGAN2 network; give safetensors, a PyTorch or TensorFlow .pkl, or a rosinality .pt"
+        )
     value, end = read_pickle(view, 0, _PICKLED)
     if end != len(data):
         raise WeightsError("the file goes on after its pickle ends; it was refused")

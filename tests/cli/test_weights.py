@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from napari_brgm.cli import app
@@ -100,7 +101,9 @@ def test_fetch_asks_first(shell, tmp_path):
 def done_without_an_answer(*arguments: str) -> str:
     done = answered("", *arguments)
     assert done.exit_code == 2
-    return done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("napari-brgm: nobody answered")  # on a line of its own, under the question
+    return last
 
 
 def test_fetch_without_asking_then_info_verify_and_remove(shell):
@@ -161,3 +164,16 @@ def test_offline(shell, web, zoo):
 @pytest.mark.parametrize("command", ["list", "fetch", "import", "verify", "remove"])
 def test_help(shell, command):
     assert shell("weights", command, "--help").exit_code == 0
+
+
+def test_weights_alone_shows_its_help_and_no_sentence(shell):
+    done = shell("weights")
+    assert "import" in done.stdout and not done.stderr.strip()
+
+
+def test_what_is_wrong_with_a_file_names_it(shell, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    done = shell("weights", "import", str(tmp_path / "other.safetensors"), "--name", "other")
+    assert done.exit_code == 2 and done.stderr.startswith("napari-brgm: other.safetensors: these weights are not")

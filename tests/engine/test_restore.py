@@ -10,6 +10,7 @@ import torch
 
 from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Mask
 from napari_brgm.engine.restore import restore, restore_steps
+from napari_brgm.errors import InputError
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
@@ -249,6 +250,12 @@ def test_colour(colour_prior, quick):
     np.testing.assert_array_equal(result.estimate[~hole], image[~hole])
     assert (result.variance[~hole] == 0).all()
     assert (result.variance[hole] > 0).mean() > 0.5  # a random network draws black, too, which is where draws end
+
+
+@pytest.mark.parametrize("corruption", [Mask(np.eye(64, dtype=bool)), Downsample(2), Identity()])
+def test_a_colour_prior_refuses_gray_images(colour_prior, quick, corruption):
+    with pytest.raises(InputError, match="random-rgb draws colour and the image is gray; choose a prior that draws"):
+        restore(np.random.default_rng(0).uniform(0, 255, (64, 64)), corruption, colour_prior, settings=quick)
 
 
 def test_colourisation(colour_prior, quick):

@@ -56,6 +56,21 @@ def test_a_stopped_training_goes_on_to_the_same_weights(toy, tmp_path, monkeypat
     assert any(not torch.equal(a, b) for a, b in zip(whole.parameters(), early.parameters(), strict=True))
 
 
+def test_ctrl_c_keeps_what_was_shown(toy, tmp_path):
+    """Catches a minute of training that is lost: the regular checkpoints are that far apart."""
+
+    def stop(done, _total):
+        if done == 40:
+            raise KeyboardInterrupt
+
+    whole = refine(*toy, SETTINGS, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        refine(*toy, SETTINGS, tmp_path / "parts", progress=stop)
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["shown"] == 40
+    resumed = refine(*toy, SETTINGS, tmp_path / "parts")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
 def test_it_learns_what_the_linear_image_lacks(toy, tmp_path):
     """Catches a target, mirror image or gain that does not belong to its latents."""
     model, grey, pairs = toy

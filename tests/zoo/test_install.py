@@ -39,6 +39,15 @@ def test_a_prior_of_ones_own(weights):
     assert status_of(listed) == "installed" and listed.size == weights.stat().st_size
 
 
+def test_the_card_of_a_training_is_kept(weights, tmp_path):
+    file = tmp_path / "own.safetensors"
+    shutil.copy(weights, file)
+    file.with_suffix(".md").write_text("# own\n\n200 slices of 20 subjects.\n")
+    card = card_of(import_file(file, "knee-32")).read_text()
+    assert card.startswith("# knee-32\n") and card.count("200 slices of 20 subjects.") == 1
+    assert "The card that lay beside" not in card_of(import_file(weights, "bare")).read_text()
+
+
 @pytest.mark.parametrize("name", ["", "../knee", "Knee", "knee 32", "a" * 65, ".hidden", "a/b", "con:", "-x"])
 def test_names_that_are_none(weights, name):
     with pytest.raises(InputError, match="cannot be the name"):
@@ -56,6 +65,16 @@ def test_names_that_are_taken(weights, registry):
     with pytest.raises(WeightsError, match="ships"):
         remove("brain")
     assert list(installed()) == ["knee"]
+
+
+def test_a_file_of_another_size_is_not_the_published_one(weights, registry):
+    """Its hash would be trusted from then on, and the true file refused."""
+    listed = {"far": {"resolution": 256, "file": "far.pkl", "source": "a page"}, "any": {"source": "a page"}}
+    (registry / "published.json").write_text(json.dumps(listed))
+    with pytest.raises(WeightsError, match="draws 32 pixels a side where far has 256; import it under another name"):
+        import_file(weights, "far")
+    assert not installed() and not (home() / "first-use.json").exists()
+    assert import_file(weights, "any").resolution == 32
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x10\0\0\0\0\0\0\0{" + b"?" * 20])

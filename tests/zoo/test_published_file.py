@@ -77,10 +77,10 @@ def test_files_of_other_kinds_are_refused(published, hostile, refused, tmp_path,
     with zipfile.ZipFile(tmp_path / "text.zip", "w") as file:
         file.writestr("readme.txt", "hello")
     for data, says in [
-        (b"", "none of the published"),
+        (b"", "is no StyleGAN2 network; give"),
         (b"PK", "zip"),
         (b"\x80", "cut short"),
-        (b"weights of a brain\n" * 9, "none of the"),
+        (b"weights of a brain\n" * 9, "is no StyleGAN2 network"),
         (save(weights), "needs no conversion"),
         ((tmp_path / "text.zip").read_bytes(), "torch archive"),
         (pt[:-500], "zip"),
