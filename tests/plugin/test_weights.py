@@ -271,8 +271,20 @@ def test_a_broken_registry_is_one_sentence(qtbot, shipped, sentences):
     assert len(sentences) == 2
 
 
-def test_other_widgets_offer_what_was_installed(make_napari_viewer, qtbot, weights, agreed, download):
-    """With the registry as it ships."""
+def test_other_widgets_offer_what_was_installed(
+    make_napari_viewer, qtbot, weights, agreed, download, tmp_path, monkeypatch
+):
+    """With the registry as it ships, but for the size of the one that is fetched."""
+    registry = import_module("napari_brgm.zoo.registry")
+    folder, ships = tmp_path / "registry", registry.weights_folder()
+    folder.mkdir()
+    for path in ships.iterdir():
+        (folder / path.name).symlink_to(path)
+    listed = json.loads((ships / "published.json").read_text())
+    listed["brgm-brains"]["resolution"] = 32  # of the toy that is served
+    (folder / "published.json").unlink()
+    (folder / "published.json").write_text(json.dumps(listed))
+    monkeypatch.setattr(registry, "weights_folder", lambda: folder)
     show = bool(os.environ.get("BRGM_SCREENSHOTS"))
     viewer = make_napari_viewer(show=show)
     _, inpaint = viewer.window.add_plugin_dock_widget("napari-brgm", "In-paint")
