@@ -106,7 +106,7 @@ class ImportDialog(QDialog):
         if known is not None and not problem:
             hint = f"These are the published weights “{known.title}”: their hash is compared, or recorded at first use."
         self._hint.setText(problem or hint)
-        self._hint.setStyleSheet("color: #ff6b6b;" if problem else "")
+        self._hint.setStyleSheet("color: #f23c3c; font-weight: bold;" if problem else "")
         if self.import_button is not None:
             self.import_button.setEnabled(not problem)
 

@@ -84,7 +84,7 @@ class WeightsPanel(QWidget):
 
     def _say(self, sentence: str, *, bad: bool = False) -> None:
         self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setStyleSheet("color: #ff6b6b;" if bad else "")
+        self.status.setStyleSheet("color: #f23c3c; font-weight: bold;" if bad else "")
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ __all__ = ["PriorTable"]
 _HEADINGS = ("Name", "Status", "Modality", "Plane", "Pixels", "Size", "Licence")
 _STATUS, _LICENCE = 1, 6
 _ROW = 26  # pixels
-_COLOURS = {
+_DOT = 20  # pixels, shrunk by Qt to the size of an icon
+_COLOURS = {  # of the dot alone: as text they could not be read on light themes
     "shipped": "#5fb878", "installed": "#4fb3d9", "to fetch": "#d9a441", "by hand": "#9a9a9a", "missing": "#ff6b6b",
     "intact": "#5fb878", "FAILED": "#ff6b6b",
 }  # fmt: skip
@@ -53,6 +54,7 @@ class PriorTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_LICENCE, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(44)
+        self.setIconSize(QSize(_DOT // 2, _DOT // 2))
 
     def fill(self, entries: list[tuple[PriorEntry, str]]) -> None:
         """Show entries with their status; the chosen name stays chosen, else the first is."""
@@ -91,18 +93,32 @@ class PriorTable(QTableWidget):
     def status(self, name: str) -> str:
         """Status on show for this name."""
         item = self._item(name, _STATUS)
-        return "" if item is None else item.text().removeprefix("● ")
+        return "" if item is None else item.text()
 
     def set_status(self, name: str, status: str) -> None:
         """Show another status for this name."""
         item = self._item(name, _STATUS)
         if item is not None:
-            item.setText(f"● {status}")
+            item.setText(status)
             item.setToolTip(_MEANINGS.get(status, ""))
-            item.setForeground(QColor(_COLOURS.get(status, "#9a9a9a")))
+            item.setIcon(_dot(_COLOURS.get(status, "#9a9a9a")))
 
     def _item(self, name: str, column: int) -> QTableWidgetItem | None:
         for item in self.findItems(name, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive):
             if item.column() == 0:
                 return self.item(item.row(), column)
         return None
+
+
+def _dot(colour: str) -> QIcon:
+    picture = QPixmap(_DOT, _DOT)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawEllipse(1, 1, _DOT - 2, _DOT - 2)
+    painter.end()
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # Qt would tint it
+    return icon

@@ -50,7 +50,7 @@ Imported from published weights, `{prior.info.name}.safetensors`.
 **Research only. What it draws is synthetic; it is not for diagnosis.**
 
 ## Origin
-| | |
+| what | as given |
 |---|---|
 | file | `{_cell(original)}`, {found.format}, sha256 `{notes["original_sha256"]}` |
 | source | {_cell(notes["source"]) or "not stated"} |
@@ -58,7 +58,7 @@ Imported from published weights, `{prior.info.name}.safetensors`.
 | citation | {_cell(notes["citation"]) or "not stated"} |
 
 ## What is in the file
-| | |
+| part | what |
 |---|---|
 {table}
 

@@ -9,12 +9,16 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 from qtpy.QtCore import Qt, QUrl
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.plugin import weights_dialogs as dialogs
 from napari_brgm.plugin import weights_panel
 from napari_brgm.plugin.weights import WeightsWidget
+from napari_brgm.priors.prior import LatentStatistics, PriorInfo
+from napari_brgm.priors.stylegan2 import Synthesis
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.zoo import fetch as fetching
 from napari_brgm.zoo.files import sha256_of, write_prior
 from napari_brgm.zoo.folder import installed
@@ -123,6 +127,14 @@ def test_the_table_and_what_can_be_done(widget):
         assert widget.fetch_button.isEnabled() is can_fetch
         assert not widget.remove_button.isEnabled()
     assert not widget.progress.isVisibleTo(widget)
+
+
+def test_the_status_is_read_on_any_theme(widget):
+    """Its text has the theme's colour, and only the dot beside it one of its own."""
+    item = widget.table.item(0, 1)
+    assert item.foreground().style() == Qt.BrushStyle.NoBrush
+    middle = item.icon().pixmap(20, 20).toImage().pixelColor(10, 10)
+    assert middle.alpha() == 255 and middle.green() > middle.red()
 
 
 def test_cards(widget, shipped):
@@ -271,20 +283,13 @@ def test_a_broken_registry_is_one_sentence(qtbot, shipped, sentences):
     assert len(sentences) == 2
 
 
-def test_other_widgets_offer_what_was_installed(
-    make_napari_viewer, qtbot, weights, agreed, download, tmp_path, monkeypatch
-):
-    """With the registry as it ships, but for the size of the one that is fetched."""
-    registry = import_module("napari_brgm.zoo.registry")
-    folder, ships = tmp_path / "registry", registry.weights_folder()
-    folder.mkdir()
-    for path in ships.iterdir():
-        (folder / path.name).symlink_to(path)
-    listed = json.loads((ships / "published.json").read_text())
-    listed["brgm-brains"]["resolution"] = 32  # of the toy that is served
-    (folder / "published.json").unlink()
-    (folder / "published.json").write_text(json.dumps(listed))
-    monkeypatch.setattr(registry, "weights_folder", lambda: folder)
+def test_other_widgets_offer_what_was_installed(make_napari_viewer, qtbot, agreed, download, tmp_path):
+    """With the registry as it ships; what is served has the size that it lists."""
+    torch.manual_seed(0)
+    synthesis = Synthesis({4 * 2**i: 2 for i in range(7)}, 4)
+    served = StyleGAN2Prior(synthesis, LatentStatistics.standard(4), PriorInfo("toy"))
+    download.weights = tmp_path / "brains.safetensors"
+    write_prior(served, download.weights)
     show = bool(os.environ.get("BRGM_SCREENSHOTS"))
     viewer = make_napari_viewer(show=show)
     _, inpaint = viewer.window.add_plugin_dock_widget("napari-brgm", "In-paint")
