@@ -288,7 +288,7 @@ def test_a_published_pickle_is_fetched_converted_and_loaded(site, publish, publi
     net = published.random_weights(16)
     site.content = published.pytorch_pickle(net)
     site.cuts = [len(site.content) // 2]
-    publish(file="brains.pkl")
+    publish(file="brains.pkl", resolution=16)
     entry = get()
     assert entry.original_sha256 == hashlib.sha256(site.content).hexdigest() != entry.sha256
     assert load_prior("toy").resolution == entry.resolution == 16
