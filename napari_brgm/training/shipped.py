@@ -25,6 +25,9 @@ class Shipped:
 _BRAIN_POSES = Poses(copies=1, shift=0.01, scale=0.02, rotation=2.0)
 _CHEST_POSES = Poses(copies=4, shift=0.05, scale=0.05, rotation=4.0)
 
+_WIDTHS_256 = ((8, 128), (16, 96), (32, 64), (64, 32), (128, 16), (256, 8))  # (resolution, channels)
+_ENCODER_256 = (8, 12, 24, 48, 64, 96)
+
 SHIPPED = {
     "brain-axial-128": Shipped(
         Framing(128, 1.5),
@@ -47,11 +50,11 @@ SHIPPED = {
             own_share=0.75,
             poses=_BRAIN_POSES,
             refine=RefineSettings(
-                widths=((8, 128), (16, 96), (32, 64), (64, 32), (128, 16), (256, 8)),
+                widths=_WIDTHS_256,
                 images=24_000,
                 stages=((64, 17_000), (128, 22_500)),
             ),
-            encoder_widths=(8, 12, 24, 48, 64, 96),
+            encoder_widths=_ENCODER_256,
             encoder_steps=1500,
         ),
         pixel_mm=1.0,
@@ -63,11 +66,11 @@ SHIPPED = {
             grid=128,
             poses=_CHEST_POSES,
             refine=RefineSettings(
-                widths=((8, 128), (16, 96), (32, 64), (64, 32), (128, 16), (256, 8)),
+                widths=_WIDTHS_256,
                 images=30_000,
                 stages=((64, 22_000), (128, 28_500)),
             ),
-            encoder_widths=(8, 12, 24, 48, 64, 96),
+            encoder_widths=_ENCODER_256,
             encoder_steps=1500,
         ),
     ),
