@@ -11,6 +11,7 @@ Inference works in coordinates v in which the problem is well scaled; w = mu + T
 - the same with a linear part and a linear f: P is the square root of the linear posterior's covariance and v0 its mean,
   so that for a purely linear generator the posterior of v is N(0, I). This is exact preconditioning, no other density.
 - prior "diagonal" (the paper's presets): v = w, as published, so that their learning rates mean the same.
+- prior "flat": v = w, no L_w; what keeps w in bounds is the generator (LCM: the box of phi; DIP: nothing but time).
 """
 
 from __future__ import annotations
@@ -71,25 +72,31 @@ class Posterior:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(L, D) of the free latents: L = 1 in W, num_ws in W+."""
-        return (1 if self.settings.latent_space == "w" else self.prior.num_ws, self.prior.w_dim)
+        """(L, D) of the coordinates v: L = 1 in W, num_ws in W+; D the size of w, or the rank of its density."""
+        size = self.prior.w_dim if self.direct else self.prior.latents.rank
+        return (1 if self.settings.latent_space == "w" else self.prior.num_ws, size)
+
+    @property
+    def direct(self) -> bool:
+        """Whether v is w itself and not a whitened coordinate of it."""
+        return self.settings.prior_density != "gaussian"
 
     def start(self, batch: int = 1) -> Tensor:
         """Where inference starts: v (batch, L, D), the mean latent or the linear posterior's mean."""
-        if self.settings.prior_density == "diagonal":
+        if self.direct:
             return self.prior.latents.mean.expand(batch, *self.shape).clone()
         return torch.zeros(batch, *self.shape, device=self.prior.latents.mean.device)
 
     def start_std(self) -> Tensor:
         """(L, D) spread of v before the data are seen; 1 where preconditioned, which is the linear answer."""
-        if self.settings.prior_density == "diagonal":
+        if self.direct:
             return self.prior.latents.std.expand(self.shape).clone()
         return torch.ones(self.shape, device=self.prior.latents.mean.device)
 
     def whitened(self, v: Tensor) -> Tensor:
         """U (B, L, D): latents in units of the prior's standard deviations."""
         latents = self.prior.latents
-        if self.settings.prior_density == "diagonal":
+        if self.direct:
             return (v - latents.mean) / latents.std
         if self.linear is None:
             return v
@@ -108,11 +115,7 @@ class Posterior:
 
     def latents(self, v: Tensor) -> Tensor:
         """Ws (B, num_ws, D) of coordinates v (B, L, D)."""
-        if self.settings.prior_density == "diagonal":
-            w = v
-        else:
-            stats = self.prior.latents
-            w = stats.mean + self.whitened(v) @ stats.factor.T
+        w = v if self.direct else self.prior.latents.colour(self.whitened(v))
         return w.expand(-1, self.prior.num_ws, -1) if w.shape[1] == 1 else w
 
     def images(self, v: Tensor) -> Tensor:
@@ -122,15 +125,12 @@ class Posterior:
     def terms(self, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Weighted terms (B,) of BRGM Eq. 6 by name, and the images (B, C, R, R) they were computed from."""
         s = self.settings
-        u = self.whitened(v)
-        squared = u.square()
-        prior_term = squared.sum(dim=(1, 2)) if s.reduction == "sum" else squared.mean(dim=(1, 2))
         ws = self.latents(v)
         images = self.prior.synthesize(ws, noise=s.noise)
-        terms = {
-            "w": s.lambda_w * prior_term,
-            "pixel": self.lambda_pixel * self.likelihood.pixel(images, s.reduction),
-        }
+        terms = {"pixel": self.lambda_pixel * self.likelihood.pixel(images, s.reduction)}
+        if s.prior_density != "flat":
+            squared = self.whitened(v).square()
+            terms["w"] = s.lambda_w * (squared.sum(dim=(1, 2)) if s.reduction == "sum" else squared.mean(dim=(1, 2)))
         if s.lambda_colinear:
             directions = torch.nn.functional.normalize(ws, dim=2)  # (B, L, D)
             cosines = directions @ directions.transpose(1, 2)  # (B, L, L)

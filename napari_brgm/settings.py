@@ -15,7 +15,7 @@ Quality = Literal["preview", "standard", "careful"]
 
 _CHOICES = {
     "latent_space": ("w", "w+"),
-    "prior_density": ("gaussian", "diagonal"),
+    "prior_density": ("gaussian", "diagonal", "flat"),
     "reduction": ("sum", "mean"),
     "noise": ("none", "const"),
     "start": ("mean", "linear"),
@@ -34,7 +34,9 @@ class InferenceSettings:
 
     name: str = "default"
     latent_space: Literal["w", "w+"] = "w"  # one w for all layers, or one each
-    prior_density: Literal["gaussian", "diagonal"] = "gaussian"  # N(mu, C), or the paper's N(mu, diag sigma^2)
+    prior_density: Literal["gaussian", "diagonal", "flat"] = (
+        "gaussian"  # N(mu, C); the paper's N(mu, diag sigma^2); or no density, only the generator's bounds
+    )
     reduction: Literal["sum", "mean"] = "sum"  # of every term; "mean" only repeats the released code
     lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
     lambda_colinear: float = 0.0  # BRGM Eq. 6; 2 kappa of the von Mises

@@ -120,9 +120,8 @@ def _inverted(
     report: Callable[[int, Tensor], None] | None,
 ) -> Inversion:  # fmt: skip
     stats = prior.latents
-    apart = starting_latents(prior, target) - stats.mean  # (b, D)
-    u = torch.linalg.solve_triangular(stats.factor, apart.T, upper=False).T  # (b, D)
-    u = u[:, None].repeat(1, layers, 1).requires_grad_(True)  # (b, L, D)
+    u = stats.whiten(starting_latents(prior, target))  # (b, rank)
+    u = u[:, None].repeat(1, layers, 1).requires_grad_(True)  # (b, L, rank)
     optimiser = Adam([u], betas=(0.9, 0.99))
     lowest = torch.full((len(target),), torch.inf, device=target.device)
     best_u = u.detach().clone()
@@ -149,6 +148,5 @@ def _inverted(
 
 
 def _latents(prior: Prior, u: Tensor) -> Tensor:
-    """Ws (b, num_ws, D) of whitened latents u (b, L, D)."""
-    w = prior.latents.mean + u @ prior.latents.factor.T
-    return w.expand(-1, prior.num_ws, -1)
+    """Ws (b, num_ws, D) of whitened latents u (b, L, rank)."""
+    return prior.latents.colour(u).expand(-1, prior.num_ws, -1)

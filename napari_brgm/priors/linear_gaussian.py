@@ -106,6 +106,7 @@ class LinearGaussian:
     num_ws = 1
     residual = None
     encoder = None
+    preset = "default"
 
     def __init__(self, mean: Tensor, basis: Tensor, noise_variance: float, info: PriorInfo | None = None) -> None:
         if basis.ndim != 4 or basis.shape[1] != mean.shape[0] or mean.shape[-1] % basis.shape[-1]:

@@ -15,7 +15,20 @@ if TYPE_CHECKING:
     from napari_brgm.priors.residual_field import ResidualField
     from napari_brgm.priors.stylegan2_layers import NoiseMode
 
-__all__ = ["LatentStatistics", "Prior", "PriorInfo"]
+__all__ = ["LatentStatistics", "Latents", "LowRankStatistics", "Prior", "PriorInfo"]
+
+
+class Latents(Protocol):
+    """N(mean, covariance) of one latent w (D,), and its whitened coordinates u (rank,) ~ N(0, I): w = mean + factor u."""
+
+    @property
+    def mean(self) -> Tensor: ...  # (D,)
+    @property
+    def std(self) -> Tensor: ...  # (D,)
+    @property
+    def rank(self) -> int: ...
+    def colour(self, u: Tensor) -> Tensor: ...  # (..., rank) -> (..., D)
+    def whiten(self, w: Tensor) -> Tensor: ...  # (..., D) -> (..., rank); w outside the span of the factor is projected
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,20 @@ class LatentStatistics:
         factor: Tensor = torch.linalg.cholesky(self.covariance.double() + ridge * eye)
         return factor.to(self.mean.dtype)
 
+    @property
+    def rank(self) -> int:
+        return len(self.mean)
+
+    def colour(self, u: Tensor) -> Tensor:  # (..., D) -> (..., D)
+        """Latents w of whitened u."""
+        return self.mean + u @ self.factor.T
+
+    def whiten(self, w: Tensor) -> Tensor:  # (..., D) -> (..., D)
+        """Whitened u of latents w."""
+        apart = (w - self.mean).reshape(-1, len(self.mean))
+        u: Tensor = torch.linalg.solve_triangular(self.factor, apart.T, upper=False).T
+        return u.reshape(w.shape)
+
     @classmethod
     def standard(cls, size: int) -> LatentStatistics:
         """N(0, I) in ``size`` dimensions."""
@@ -66,6 +93,54 @@ class LatentStatistics:
 
     def to(self, device: torch.device | str) -> LatentStatistics:
         return LatentStatistics(self.mean.to(device), self.covariance.to(device))
+
+
+@dataclass(frozen=True)
+class LowRankStatistics:
+    """N(mean, B' B) of latents that are too many for a full covariance: principal components of a training set's.
+
+    Attributes
+    ----------
+    mean : (D,) Tensor
+    basis : (K, D) Tensor
+        B: principal directions, orthogonal, each as long as the standard deviation along it.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    @cached_property
+    def std(self) -> Tensor:  # (D,)
+        return self.basis.square().sum(dim=0).clamp(min=1e-12).sqrt()
+
+    @property
+    def rank(self) -> int:
+        return len(self.basis)
+
+    def colour(self, u: Tensor) -> Tensor:  # (..., K) -> (..., D)
+        """Latents w of whitened u."""
+        return self.mean + u @ self.basis
+
+    def whiten(self, w: Tensor) -> Tensor:  # (..., D) -> (..., K)
+        """Whitened u of the projection of w on the components."""
+        return (w - self.mean) @ (self.basis / self.basis.square().sum(dim=1, keepdim=True).clamp(min=1e-30)).T
+
+    @classmethod
+    def of(cls, latents: Tensor, components: int) -> LowRankStatistics:
+        """Principal components of latents (N, D), at most N - 1 of them, by the Gram matrix: D may be large."""
+        n = len(latents)
+        mean = latents.mean(dim=0)
+        gram = torch.zeros(n, n, dtype=torch.float64)
+        for part in torch.split(torch.arange(latents.shape[1]), 4096):  # columns, so that no copy of all is made
+            centred = (latents[:, part[0] : part[-1] + 1] - mean[part]).float()
+            gram += (centred @ centred.T).double()
+        values, vectors = torch.linalg.eigh(gram)
+        chosen = vectors.flip(1)[:, : min(components, n - 1)].T.float()  # (K, N)
+        basis = (chosen @ latents - chosen.sum(dim=1, keepdim=True) * mean) / n**0.5
+        return cls(mean, basis)
+
+    def to(self, device: torch.device | str) -> LowRankStatistics:
+        return LowRankStatistics(self.mean.to(device), self.basis.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +176,15 @@ class Prior(Protocol):
     ``synthesize`` maps ws (B, num_ws, w_dim) to images (B, channels, resolution, resolution), nominally in [-1, 1].
     ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None;
     ``residual`` models what G cannot draw, or None; ``encoder`` holds features for the perceptual term, or None.
+    ``preset`` names the settings that suit it (settings.py).
     """
 
     info: PriorInfo
-    latents: LatentStatistics
 
+    @property
+    def latents(self) -> Latents: ...
+    @property
+    def preset(self) -> str: ...
     @property
     def resolution(self) -> int: ...
     @property

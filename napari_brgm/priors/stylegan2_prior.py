@@ -59,6 +59,8 @@ class StyleGAN2Prior:
         What the generator cannot draw.
     """
 
+    preset = "default"
+
     def __init__(
         self,
         synthesis: Synthesis,

@@ -1,0 +1,178 @@
+"""Latent maps: the parameters of one image -> the map z that the shared network draws from.
+
+    convolutional   z = f_phi(s): phi are the weights of a small ConvNet of the image's own, s is fixed noise   (LCM Sec. 3)
+    free            z itself: "OptZ", the latent map optimised directly                                         (LCM Sec. 4)
+    vector          z = enlarged D h: one vector h an image, as in GLO (arXiv 1707.05776) and autoencoders
+
+The first is the convolutional manifold: phi has about as many numbers as z, but what a small ConvNet makes of noise is
+more regular than any z. All three are batched: one call draws the maps of many images.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_brgm.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ConvolutionalMap", "FreeMap", "LatentMap", "MapKind", "VectorMap", "latent_map", "map_from_state_dict"]
+
+MapKind = Literal["convolutional", "free", "vector"]
+
+_WIDTHS = (2, 8, 16, 32, 64)  # channels of s, of the three hidden layers, and of z (LCM Sec. 3)
+_SIDE = 32  # of z; each unpadded convolution takes 2 pixels off the 40 of s
+_VECTOR_SIDE = 8  # of the map that a vector becomes, before it is enlarged
+_EPSILON = 1e-7  # of the normalisation: weights in the box of 0.01 give small variances
+
+
+class LatentMap(nn.Module):
+    """Base: parameters (B, size) -> maps (B, 64, 32, 32).
+
+    Attributes
+    ----------
+    kind : MapKind
+    size : int
+        Parameters of one image.
+    """
+
+    kind: MapKind
+    size: int
+    channels = _WIDTHS[-1]
+    side = _SIDE
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        """Parameters (size,) from which the training of every image starts; the same for all, so that they stay alike."""
+        raise NotImplementedError
+
+    def project(self, params: Tensor) -> Tensor:
+        """Nearest allowed parameters (B, size)."""
+        raise NotImplementedError
+
+
+class ConvolutionalMap(LatentMap):
+    """f_phi(s): four 3x3 unpadded convolutions; normalisation over pixels and leaky ReLU 0.2 after the first three.
+
+    The batch norm of the paper, over the one image that a ConvNet has, is normalisation over its pixels.
+    Convolution weights lie in [-box, box] (LCM: 0.01); biases and normalisation are free.
+    """
+
+    kind: MapKind = "convolutional"
+    s: Tensor
+
+    def __init__(self, seed: int = 0, box: float = 0.01) -> None:
+        super().__init__()
+        side = _SIDE + 2 * (len(_WIDTHS) - 1)
+        noise = torch.rand(1, _WIDTHS[0], side, side, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("s", noise)  # (1, 2, 40, 40), uniform in [0, 1)
+        self.register_buffer("box", torch.tensor(float(box)))
+        pairs = list(zip(_WIDTHS, _WIDTHS[1:], strict=False))
+        self.shapes: list[tuple[int, ...]] = [(b, a, 3, 3) for a, b in pairs]
+        self.weights = sum(math.prod(shape) for shape in self.shapes)
+        for _, b in pairs[:-1]:
+            self.shapes += [(b,), (b,)]  # gain and offset of the normalisation
+        self.shapes.append((pairs[-1][1],))  # bias of the last layer; those before it would be normalised away
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.size = sum(self.sizes)
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        params = torch.zeros(self.size)
+        box = float(self.get_buffer("box"))
+        params[: self.weights] = (2 * torch.rand(self.weights, generator=generator) - 1) * box
+        offset = self.weights
+        for size in self.sizes[len(_WIDTHS) - 1 : -1 : 2]:
+            params[offset : offset + size] = 1.0
+            offset += 2 * size
+        return params
+
+    def project(self, params: Tensor) -> Tensor:
+        box = self.get_buffer("box")
+        return torch.cat([params[:, : self.weights].clamp(-box, box), params[:, self.weights :]], dim=1)
+
+    def forward(self, params: Tensor) -> Tensor:  # (B, size) -> (B, 64, 32, 32)
+        n, layers = len(params), len(_WIDTHS) - 1
+        parts = torch.split(params, self.sizes, dim=1)
+        x = self.s.expand(n, -1, -1, -1).reshape(1, -1, *self.s.shape[-2:])
+        for i in range(layers):
+            shape = self.shapes[i]
+            bias = parts[-1].reshape(-1) if i == layers - 1 else None
+            x = F.conv2d(x, parts[i].reshape(n * shape[0], *shape[1:]), bias, groups=n)  # one group an image
+            if i < layers - 1:
+                gain, offset = (parts[layers + 2 * i + k].reshape(1, -1, 1, 1) for k in (0, 1))
+                x = F.leaky_relu(F.instance_norm(x, eps=_EPSILON) * gain + offset, 0.2)
+        return x.reshape(n, _WIDTHS[-1], _SIDE, _SIDE)
+
+
+class FreeMap(LatentMap):
+    """Z itself, in [-1, 1] ("OptZ")."""
+
+    kind: MapKind = "free"
+    size = _WIDTHS[-1] * _SIDE**2
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        return 0.1 * torch.randn(self.size, generator=generator)
+
+    def project(self, params: Tensor) -> Tensor:
+        return params.clamp(-1, 1)
+
+    def forward(self, params: Tensor) -> Tensor:
+        return params.reshape(-1, self.channels, _SIDE, _SIDE)
+
+
+class VectorMap(LatentMap):
+    """One vector in the unit ball (GLO Sec. 3), through a dense layer to 64 x 8 x 8, enlarged to 32 x 32."""
+
+    kind: MapKind = "vector"
+
+    def __init__(self, size: int = 256) -> None:
+        super().__init__()
+        self.size = size
+        self.dense = nn.Linear(size, self.channels * _VECTOR_SIDE**2)
+        nn.init.normal_(self.dense.weight, std=1.0)  # h has length 1
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        return torch.zeros(self.size)
+
+    def project(self, params: Tensor) -> Tensor:
+        return params / params.norm(dim=1, keepdim=True).clamp(min=1.0)
+
+    def forward(self, params: Tensor) -> Tensor:
+        x = self.dense(params).reshape(-1, self.channels, _VECTOR_SIDE, _VECTOR_SIDE)
+        return F.interpolate(x, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+
+
+def latent_map(kind: MapKind, *, seed: int = 0, vector: int = 256) -> LatentMap:
+    """A new map of this kind; ``seed`` is that of the noise s, ``vector`` the length of a vector."""
+    match kind:
+        case "convolutional":
+            return ConvolutionalMap(seed)
+        case "free":
+            return FreeMap()
+        case "vector":
+            return VectorMap(vector)
+
+
+def map_from_state_dict(kind: str, weights: Mapping[str, Tensor]) -> LatentMap:
+    """Build the map of this kind that fits ``weights``.
+
+    Raises
+    ------
+    WeightsError
+        There is no such kind, or names or shapes do not fit.
+    """
+    try:
+        found: LatentMap
+        if kind == "vector":
+            found = VectorMap(int(weights["dense.weight"].shape[1]))
+        else:
+            found = {"convolutional": ConvolutionalMap, "free": FreeMap}[kind]()
+        found.load_state_dict(dict(weights))
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise WeightsError(f"the latent map {kind!r} in these weights is unknown or incomplete") from error
+    return found.eval().requires_grad_(False)
