@@ -21,10 +21,12 @@ _HOME = {
     "InferenceSettings": "settings", "preset": "settings",
     "Scan": "scan", "ScanSlice": "scan",
     "Blur": "corruptions", "Compose": "corruptions", "Downsample": "corruptions", "Grayscale": "corruptions",
-    "Identity": "corruptions", "Mask": "corruptions", "Motion": "corruptions",
+    "Identity": "corruptions", "Jpeg": "corruptions", "Mask": "corruptions", "Motion": "corruptions",
     "LinearGaussian": "priors.linear_gaussian", "StyleGAN2": "priors.stylegan2",
+    "ConvolutionalManifold": "priors.convolutional_manifold", "DeepImagePrior": "priors.deep_image",
     "StyleGAN2Prior": "priors.stylegan2_prior",
     "Step": "inference.step",
+    "Interpolation": "engine.explore", "draw": "engine.explore", "interpolate": "engine.explore",
     "Restoration": "engine.restoration", "restore": "engine.restore", "restore_steps": "engine.restore",
     "available_priors": "zoo.registry", "load_prior": "zoo.registry",
     "read_scan": "scans",
@@ -33,7 +35,8 @@ _HOME = {
 __all__ = sorted([*_HOME, "__version__"])
 
 if TYPE_CHECKING:
-    from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Mask, Motion
+    from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Jpeg, Mask, Motion
+    from napari_brgm.engine.explore import Interpolation, draw, interpolate
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.restore import restore, restore_steps
     from napari_brgm.errors import (
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from napari_brgm.inference.step import Step
+    from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
+    from napari_brgm.priors.deep_image import DeepImagePrior
     from napari_brgm.priors.linear_gaussian import LinearGaussian
     from napari_brgm.priors.stylegan2 import StyleGAN2
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior

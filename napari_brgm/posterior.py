@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from napari_brgm.priors.prior import LatentStatistics
+
 if TYPE_CHECKING:
     from napari_brgm.likelihood import Likelihood
     from napari_brgm.priors.linear_gaussian import GaussianPosterior
@@ -48,9 +50,15 @@ class Posterior:
         return cast("GaussianPosterior | None", self.__dict__["linear"])
 
     def _linear_posterior(self) -> GaussianPosterior | None:
-        part = self.prior.linear_part
+        part, latents = self.prior.linear_part, self.prior.latents
         s = self.settings
-        if part is None or s.start != "linear" or s.prior_density != "gaussian" or not self.likelihood.linear:
+        if (
+            part is None
+            or not isinstance(latents, LatentStatistics)
+            or s.start != "linear"
+            or s.prior_density != "gaussian"
+            or not self.likelihood.linear
+        ):
             return None
 
         scale = self.likelihood.observed
@@ -62,7 +70,7 @@ class Posterior:
 
         # y - f(mean) with y in grey levels equals A (x - mean) for x, mean in [-1, 1]: shift both by the black level.
         observation = self.likelihood.observation * scale - observe(torch.ones_like(part.mean)[None])
-        return part.whitened(self.prior.latents).posterior(observation, observe, 1.0 / self.lambda_pixel)
+        return part.whitened(latents).posterior(observation, observe, 1.0 / self.lambda_pixel)
 
     @property
     def lambda_pixel(self) -> float:
@@ -81,8 +89,12 @@ class Posterior:
         """Whether v is w itself and not a whitened coordinate of it."""
         return self.settings.prior_density != "gaussian"
 
-    def start(self, batch: int = 1) -> Tensor:
-        """Where inference starts: v (batch, L, D), the mean latent or the linear posterior's mean."""
+    def start(self, batch: int = 1, generator: torch.Generator | None = None) -> Tensor:
+        """Where inference starts: v (batch, L, D): mean latent, the linear posterior's mean, or draws of the prior."""
+        if self.settings.start == "draw":
+            latents = self.prior.latents
+            u = torch.randn(batch, self.shape[0], latents.rank, generator=generator).to(latents.mean)
+            return latents.colour(u) if self.direct else u
         if self.direct:
             return self.prior.latents.mean.expand(batch, *self.shape).clone()
         return torch.zeros(batch, *self.shape, device=self.prior.latents.mean.device)

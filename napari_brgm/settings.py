@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from napari_brgm.errors import InputError
 
-__all__ = ["PRESETS", "InferenceSettings", "Method", "Quality", "preset"]
+__all__ = ["PRESETS", "QUALITIES", "InferenceSettings", "Method", "Quality", "preset", "settings_for"]
 
 Method = Literal["map", "vi"]
 Quality = Literal["preview", "standard", "careful"]
@@ -18,7 +18,7 @@ _CHOICES = {
     "prior_density": ("gaussian", "diagonal", "flat"),
     "reduction": ("sum", "mean"),
     "noise": ("none", "const"),
-    "start": ("mean", "linear"),
+    "start": ("mean", "linear", "draw"),
     "schedule": ("constant", "cosine"),
     "features": ("auto", "lpips", "encoder"),
 }
@@ -46,13 +46,16 @@ class InferenceSettings:
     lambda_perceptual: float = 0.0  # BRGM Eq. 6
     features: Literal["auto", "lpips", "encoder"] = "auto"  # phi: VGG16 if its backbone is on disk, else the encoder
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
-    start: Literal["mean", "linear"] = (
-        "linear"  # linear: exact posterior mean of the generator's linear part if it has one
+    start: Literal["mean", "linear", "draw"] = (
+        "linear"  # linear: exact posterior mean of the generator's linear part if it has one; draw: from the prior
     )
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
     steps: int = 24  # of MAP; VI takes as many again
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
+    members: int = 4  # of an ensemble, which takes the place of the Gaussian where prior_density is "flat"
+    window: int = 20  # last iterates that an ensemble draws from, and whose running variance stops it
+    patience: int | None = None  # steps without a new minimum of that variance; None: no early stop
     inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
     residual_field: bool = True  # add what the generator cannot draw, given the data, if the prior models it
     fit_pose: bool = True  # shift and scale of a scan that is not on the generator's own grid
@@ -71,6 +74,8 @@ class InferenceSettings:
             raise InputError(f"lambda_pixel must be above 0, got {self.lambda_pixel}")
         if self.vi_samples_per_step < 1:
             raise InputError(f"vi_samples_per_step must be at least 1, got {self.vi_samples_per_step}")
+        if min(self.members, self.window) < 1 or (self.patience is not None and self.patience < 1):
+            raise InputError("members, window and patience must be at least 1")
         if self.preview_every < 1:
             raise InputError(f"preview_every must be at least 1, got {self.preview_every}")
 
@@ -85,6 +90,20 @@ class InferenceSettings:
 
 PRESETS: dict[str, InferenceSettings] = {
     "default": InferenceSettings(),
+    # a generator without a linear part to start from
+    "unaided": InferenceSettings(name="unaided", start="mean", steps=200),
+    # a latent convolutional model: principal coordinates of phi
+    "manifold": InferenceSettings(name="manifold", start="mean", learning_rate=0.1, steps=60),
+    # the same as its paper restores (LCM Sec. 3): all of phi, in its box
+    "box": InferenceSettings(
+        name="box", prior_density="flat", start="draw", learning_rate=1e-3, steps=150, members=2,
+    ),
+    # an untrained network
+    "untrained": InferenceSettings(
+        name="untrained", prior_density="flat", start="draw", learning_rate=0.01, schedule="constant", steps=300,
+        members=2,
+        window=16, patience=60, residual_field=False, fit_pose=False,
+    ),
     # BRGM, "settings printed in the paper"
     "paper": InferenceSettings(
         name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
@@ -100,7 +119,13 @@ PRESETS: dict[str, InferenceSettings] = {
     ),
 }  # fmt: skip
 
-QUALITY_STEPS: dict[str, int] = {"preview": 8, "standard": 24, "careful": 100}
+QUALITIES: dict[Quality, float] = {"preview": 1 / 3, "standard": 1.0, "careful": 4.0}  # of the preset's steps
+
+
+def settings_for(preset_name: str, quality: Quality = "standard") -> InferenceSettings:
+    """Settings of a preset with more or fewer steps."""
+    found = preset(preset_name)
+    return found.but(steps=max(round(found.steps * QUALITIES[quality]), 1))
 
 
 def preset(name: str) -> InferenceSettings:

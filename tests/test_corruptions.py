@@ -20,6 +20,7 @@ from napari_brgm.corruptions import (
     Downsample,
     Grayscale,
     Identity,
+    Jpeg,
     LinearCorruption,
     LinearOperator,
     Mask,
@@ -42,6 +43,7 @@ def random(shape: tuple[int, ...], seed: int = 0) -> Tensor:
 OPERATORS: dict[str, Any] = {
     "mask": some_mask,
     "identity": Identity(),
+    "jpeg": Jpeg(30),
     "grayscale": Grayscale(),
     "area 4": Downsample(4),
     "area 3/2": Downsample(Fraction(3, 2)),

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from napari_brgm.errors import InputError
-from napari_brgm.settings import PRESETS, QUALITY_STEPS, InferenceSettings, preset
+from napari_brgm.settings import PRESETS, QUALITIES, InferenceSettings, preset
 
 
 def test_presets_hold_the_published_constants():
@@ -28,7 +28,7 @@ def test_presets_hold_the_published_constants():
 def test_names_match_and_default_is_the_default():
     assert all(name == settings.name for name, settings in PRESETS.items())
     assert preset("default") == InferenceSettings()
-    assert set(QUALITY_STEPS) == {"preview", "standard", "careful"}
+    assert set(QUALITIES) == {"preview", "standard", "careful"}
     with pytest.raises(InputError, match="choose one of default, paper, reference"):
         preset("best")
 

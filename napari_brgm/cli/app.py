@@ -8,11 +8,14 @@ import typer
 from typer.core import TyperGroup
 
 from napari_brgm import __version__
+from napari_brgm.cli.clean import clean
 from napari_brgm.cli.demo import demo
 from napari_brgm.cli.evaluate import evaluate
 from napari_brgm.cli.info import info
 from napari_brgm.cli.inpaint import inpaint
+from napari_brgm.cli.interpolate import interpolate
 from napari_brgm.cli.measure import benchmark
+from napari_brgm.cli.sample import sample
 from napari_brgm.cli.superres import superres
 from napari_brgm.cli.train import train
 from napari_brgm.cli.weights import weights
@@ -94,6 +97,7 @@ app.command(
     epilog=_example(
         "napari-brgm inpaint brain.nii.gz --mask artefact.nii.gz --out restored",
         "napari-brgm inpaint series-folder --series 2 --mask strokes.png --index 80 --method vi --out restored",
+        "napari-brgm inpaint brain.nii.gz --missing-share 0.95 --index 80 --out tried",
     )
 )(inpaint)
 app.command(
@@ -102,6 +106,24 @@ app.command(
         "napari-brgm superres thick.nii.gz --factor 3,1 --plane coronal --out restored",
     )
 )(superres)
+app.command(
+    epilog=_example(
+        "napari-brgm clean brain.nii.gz --jpeg-quality 10 --index 12 --out cleaned",
+        "napari-brgm clean brain.nii.gz --noise-sigma 25 --out cleaned",
+    )
+)(clean)
+app.command(
+    epilog=_example(
+        "napari-brgm sample --prior brain-axial-128 --count 16 --out drawn",
+        "napari-brgm sample --count 4 --seed 7 --residual-field --out drawn",
+    )
+)(sample)
+app.command(
+    epilog=_example(
+        "napari-brgm interpolate one.nii.gz another.nii.gz --index-first 80 --index-second 82 --out between",
+        "napari-brgm interpolate brain.nii.gz brain.nii.gz --index-first 70 --index-second 90 --steps 5 --out between",
+    )
+)(interpolate)
 app.command(epilog=_example("napari-brgm demo --out demo-output"))(demo)
 app.command()(info)
 app.add_typer(evaluate, name="evaluate")

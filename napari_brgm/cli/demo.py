@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_brgm.cli.options import (
+    AUTO,
     DEFAULT_PRIOR,
     Device,
     MethodName,
@@ -43,7 +44,7 @@ def demo(
     samples: Samples = 32,
     seed: Seed = 0,
     device: Device = "cpu",
-    preset: PresetName = "default",
+    preset: PresetName = AUTO,
     viewer: Annotated[bool, typer.Option(help="Open napari on the results when there is a display.")] = True,
     overwrite: Overwrite = False,
 ) -> None:

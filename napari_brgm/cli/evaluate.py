@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_brgm.cli.options import (
+    AUTO,
     DEFAULT_PRIOR,
     Device,
     MethodName,
@@ -54,7 +55,7 @@ def _evaluate(
     samples: Samples = 32,
     seed: Seed = 0,
     device: Device = "auto",
-    preset: PresetName = "default",
+    preset: PresetName = AUTO,
 ) -> None:
     """Measure our methods and their rivals on held-out slices, and print one table.
 
@@ -71,12 +72,15 @@ def _evaluate(
     from napari_brgm.cli.outputs import Outputs
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.evaluation import table
+    from napari_brgm.evaluation.ours import OURS
 
     chosen = table.METHODS if methods is None else _names(methods)
+    loaded = run.load_prior() if any(name in OURS for name in chosen) else None
     with Outputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
         table.run(
-            _data_folder(data), out, run.prior, quick, chosen, tell,
-            settings=run.settings, samples=run.samples, seed=run.seed, device=run.device,
+            _data_folder(data), out, loaded, quick, chosen, tell,
+            settings=None if loaded is None else run.settings_for(loaded), samples=run.samples, seed=run.seed,
+            device=run.device,
         )  # fmt: skip
     typer.echo(out / "results.md")
 
@@ -108,7 +112,7 @@ def priors(
     samples: Samples = 16,
     seed: Seed = 0,
     device: Device = "auto",
-    preset: PresetName = "default",
+    preset: PresetName = AUTO,
 ) -> None:
     """Measure priors on the validation subjects of their own sets, beside the linear-Gaussian rival, in one table.
 
@@ -121,11 +125,12 @@ def priors(
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.evaluation import priors as table
     from napari_brgm.evaluation.prior_cells import HowToInfer
-    from napari_brgm.zoo.registry import registered
+    from napari_brgm.zoo.registry import load_prior, registered
 
-    unchanged = steps is None and preset == "default"  # then each prior gets the steps that it needs
+    unchanged = steps is None and preset == AUTO  # then each prior gets the steps that it needs
     how = HowToInfer(
-        method="vi" if method is MethodName.vi else "map", settings=None if unchanged else run.settings,
+        method="vi" if method is MethodName.vi else "map",
+        settings=None if unchanged else run.settings_for(load_prior(DEFAULT_PRIOR)),
         samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps,
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else _names(priors)

@@ -33,6 +33,7 @@ def inpaint_scan(
     plane: Plane,
     job: Job,
     truth: Mapping[int, npt.NDArray[np.float32]] | None = None,
+    remark: str = "",
 ) -> Written:
     """Restore slices of a 3-D scan and write restored volume, variance, sheet, and the posterior of each slice.
 
@@ -42,6 +43,8 @@ def inpaint_scan(
         By slice index; true where missing.
     truth : mapping of int to (H, W) array, optional
         What the slices should be, for the sheet alone.
+    remark : str
+        At the end of the records' descriptions.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def inpaint_scan(
             "posterior variance of the in-painted voxels; 0 where measured",
         )
         for name, result, text in zip((image, variance), (restored, spread), texts, strict=True):
-            record = sidecar(slices, job, description=text, units=result.units)
+            record = sidecar(slices, job, description=text + remark, units=result.units)
             write_nifti(result, out.path(name), record)
         rows = [_row(one, missing[one.piece.index], truth or {}) for one in _spread_out(slices)]
         left_out = len(slices) - len(rows)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_brgm.cli.options import DEFAULT_PRIOR, Device, PresetName, PriorName, Run, Samples, Seed, Steps
+from napari_brgm.cli.options import AUTO, DEFAULT_PRIOR, Device, PresetName, PriorName, Run, Samples, Seed, Steps
 
 __all__ = ["benchmark"]
 
@@ -18,11 +18,13 @@ def benchmark(
     samples: Samples = 32,
     seed: Seed = 0,
     device: Device = "auto",
-    preset: PresetName = "default",
+    preset: PresetName = AUTO,
 ) -> None:
     """Time in-painting, super-resolution and the generator on this machine."""
     run = Run.of(prior, "map", steps, samples, seed, device, preset)
     from napari_brgm.evaluation import benchmark as timings
 
     loaded = run.load_prior()
-    timings.run(loaded, repeats, settings=run.settings, samples=run.samples, seed=run.seed, device=run.device)
+    timings.run(
+        loaded, repeats, settings=run.settings_for(loaded), samples=run.samples, seed=run.seed, device=run.device
+    )

@@ -13,14 +13,15 @@ from napari_brgm.errors import InputError
 from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
-    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+    from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "DEFAULT_PRIOR", "Device", "Index", "MethodName", "MethodOption", "Out", "Overwrite", "PlaneName", "PlaneOption",
-    "PresetName", "PriorName", "Run", "Samples", "Seed", "Series", "Steps", "Volume",
+    "AUTO", "DEFAULT_PRIOR", "Device", "Index", "MethodName", "MethodOption", "Out", "Overwrite", "PlaneName",
+    "PlaneOption",     "PresetName", "PriorName", "Run", "Samples", "Seed", "Series", "Steps", "Volume",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
+AUTO = "auto"  # the preset that suits the prior
 
 
 class MethodName(StrEnum):
@@ -49,7 +50,9 @@ Steps = Annotated[
 Samples = Annotated[int, typer.Option("--samples", help="Posterior samples behind the variance, at least 2.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result on the same device.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-PresetName = Annotated[str, typer.Option("--preset", help="Settings: default, paper or reference.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help="Settings: auto (those that suit the prior), paper, reference, box ...")
+]
 PlaneOption = Annotated[
     PlaneName | None,
     typer.Option("--plane", help="Plane of the slice; default: the prior's.", show_default=False),
@@ -73,7 +76,8 @@ class Run:
     samples: int
     seed: int
     device: str
-    settings: InferenceSettings
+    preset: str = AUTO
+    steps: int | None = None
 
     @classmethod
     def of(
@@ -86,16 +90,21 @@ class Run:
         InputError
             The preset is unknown, or a number is out of range.
         """
-        settings = preset(preset_name)
+        named = preset("default" if preset_name == AUTO else preset_name)
         if steps is not None:
-            settings = settings.but(steps=steps)
+            named.but(steps=steps)
         if samples < 2:
             raise InputError(f"--samples must be at least 2 to give a variance, got {samples}")
         if not -(2**63) <= seed < 2**63:
             raise InputError(f"--seed must fit 64 bits, got {seed}")
-        return cls(prior, str(method), samples, seed, device, settings)
+        return cls(prior, str(method), samples, seed, device, preset_name, steps)
 
-    def load_prior(self) -> StyleGAN2Prior:
+    def settings_for(self, prior: Prior) -> InferenceSettings:
+        """Settings of the chosen preset, or of the one that suits the prior, with the wanted steps."""
+        found = preset(prior.preset if self.preset == AUTO else self.preset)
+        return found if self.steps is None else found.but(steps=self.steps)
+
+    def load_prior(self) -> Prior:
         """Load the prior, after a look at the device: both may fail, and neither takes long.
 
         Raises
@@ -108,9 +117,9 @@ class Run:
         pick_device(self.device)
         return load_prior(self.prior)
 
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of ``napari_brgm.restore``."""
+    def arguments(self, prior: Prior) -> dict[str, Any]:
+        """Keyword arguments of ``napari_brgm.restore`` with this prior."""
         return {
             "method": self.method, "samples": self.samples, "seed": self.seed, "device": self.device,
-            "settings": self.settings,
+            "settings": self.settings_for(prior),
         }  # fmt: skip

@@ -67,8 +67,12 @@ class Written:
     slices: list[RestoredSlice]
 
 
-def restore_slice(piece: ScanSlice, corruption: Corruption, job: Job, file: Path) -> RestoredSlice:
+def restore_slice(
+    piece: ScanSlice, corruption: Corruption, job: Job, file: Path, noise_sigma: float | None = None
+) -> RestoredSlice:
     """Restore a slice under a progress bar and save its whole posterior to ``file``.
+
+    ``noise_sigma`` is in the scan's units; None: as ``napari_brgm.restore`` finds it.
 
     Raises
     ------
@@ -79,8 +83,9 @@ def restore_slice(piece: ScanSlice, corruption: Corruption, job: Job, file: Path
     try:
         with loss_bar(where) as tell:
             result = restore(
-                piece.image, corruption, job.prior, spacing=piece.spacing, callback=tell, **job.run.arguments()
-            )
+                piece.image, corruption, job.prior, spacing=piece.spacing, noise_sigma=noise_sigma, callback=tell,
+                **job.run.arguments(job.prior),
+            )  # fmt: skip
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     result.save(file)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["choose_plane", "open_scan"]
 
 
-def open_scan(path: Path, series: int | None, volume: int | None) -> Scan:
+def open_scan(path: Path, series: int | None, volume: int | None, which: str = "") -> Scan:
     """Read one 3-D scan; its notes go to stderr.
 
     Parameters
@@ -30,6 +30,8 @@ def open_scan(path: Path, series: int | None, volume: int | None) -> Scan:
         1-based, where the path holds several scans.
     volume : int or None
         0-based, where the scan has four axes.
+    which : str
+        What the names of the options end with, for the sentences.
 
     Raises
     ------
@@ -43,13 +45,13 @@ def open_scan(path: Path, series: int | None, volume: int | None) -> Scan:
     scans = read_scan(path)
     if series is None and len(scans) > 1:
         names = ", ".join(f"{i} = {scan.name or 'unnamed'}" for i, scan in enumerate(scans, 1))
-        raise InputError(f"{path.name} holds {len(scans)} scans ({names}); choose one with --series N")
+        raise InputError(f"{path.name} holds {len(scans)} scans ({names}); choose one with --series{which} N")
     if series is not None and not 1 <= series <= len(scans):
         raise InputError(f"there is no series {series} in {path.name}; choose one of 1 .. {len(scans)}")
     scan = scans[(series or 1) - 1]
     if volume is None and scan.volumes > 1:
         raise InputError(
-            f"{path.name} is 4-D with {scan.volumes} volumes; choose one with --volume 0 .. {scan.volumes - 1}"
+            f"{path.name} is 4-D with {scan.volumes} volumes; choose one with --volume{which} 0 .. {scan.volumes - 1}"
         )
     if not 0 <= (volume or 0) < scan.volumes:
         raise InputError(f"there is no volume {volume} in {path.name}; choose one of 0 .. {scan.volumes - 1}")

@@ -51,8 +51,8 @@ class SheetRow:
     spread: Panel
 
 
-def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str) -> None:
-    """Draw the rows to a PNG.
+def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, notice: str = _NOTICE) -> None:
+    """Draw the rows to a PNG, ``notice`` under the title and in the file's description.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str) -> 
     tall = min(2.0, max(0.6, height * rows[0].spread.spacing[0] / (width * rows[0].spread.spacing[1])))
     figure = Figure(figsize=(_INCHES * columns + 1.6, _INCHES * tall * len(rows) + 0.9), layout="compressed")
     FigureCanvasAgg(figure)  # no window, no pyplot state
-    figure.suptitle(f"{title}\n{_NOTICE}", fontsize=11)
+    figure.suptitle(f"{title}\n{notice}", fontsize=11)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, line in zip(rows, axes, strict=True):
         measured = row.panels[0].image[np.isfinite(row.panels[0].image)]
@@ -82,7 +82,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str) -> 
         for axis in line[len(row.panels) : -1]:
             axis.set_axis_off()
     try:
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=110, metadata={"Description": notice})
     except OSError as error:
         raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_brgm.cli.options import (
+    AUTO,
     DEFAULT_PRIOR,
     Device,
     Index,
@@ -40,7 +41,7 @@ def superres(
     samples: Samples = 32,
     seed: Seed = 0,
     device: Device = "auto",
-    preset: PresetName = "default",
+    preset: PresetName = AUTO,
     plane: PlaneOption = None,
     index: Index = None,
     volume: Volume = None,

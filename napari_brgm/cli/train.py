@@ -1,4 +1,4 @@
-"""``napari-brgm train``: slices to a weights file by one of three recipes, kept as it goes."""
+"""``napari-brgm train``: slices to a weights file by one of four recipes, kept as it goes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from napari_brgm.scan import Plane
 if TYPE_CHECKING:
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
     from napari_brgm.training.gan_settings import GanSettings
+    from napari_brgm.training.lcm_settings import LcmSettings
     from napari_brgm.training.recipe import Recipe
 
 __all__ = ["train"]
 
 _NOTES = 8  # of a folder of scans there may be thousands
 _OF_LIKE = ("modality", "plane", "resolution", "spacing_mm")
+_OF_LCM = ("latents", "every")
 _OF_GAN = ("r1_gamma", "compact", "compiled", "warm_start", "finish")
 
 
@@ -35,8 +37,8 @@ def train(
     work: Annotated[Path, typer.Option(help="Folder of checkpoints and stages; the same one goes on with a cut run.")],
     out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors); its card and samples go beside it.")],
     recipe: Annotated[
-        Literal["linear", "autoencoder", "gan"],
-        typer.Option(help="linear and autoencoder suit a CPU (hours), gan needs a GPU."),
+        Literal["linear", "autoencoder", "gan", "lcm"],
+        typer.Option(help="linear, autoencoder (hours) and lcm (an hour) suit a CPU, gan needs a GPU."),
     ] = "linear",
     like: Annotated[
         str | None,
@@ -59,6 +61,13 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak of the learning rate.", show_default="the recipe's", min=1e-6, max=1.0)
     ] = None,
+    latents: Annotated[
+        Literal["convolutional", "free", "vector", "encoder"],
+        typer.Option(help="lcm: latents of an image; the last three are the paper's rivals OptZ, GLO and autoencoder."),
+    ] = "convolutional",
+    every: Annotated[
+        int | None, typer.Option(help="lcm: use one of so many slices.", show_default="the recipe's, or 1", min=1)
+    ] = None,
     r1_gamma: Annotated[
         float | None, typer.Option(help="gan: weight of the gradient penalty.", show_default="by size", min=0.0)
     ] = None,
@@ -79,8 +88,9 @@ def train(
     from napari_brgm.priors.prior import PriorInfo
     from napari_brgm.training.autoencoder_settings import autoencoder_settings
     from napari_brgm.training.gan_settings import GanSettings
+    from napari_brgm.training.lcm_settings import lcm_settings
     from napari_brgm.training.recipe import Recipe, fitted, linear_recipe
-    from napari_brgm.training.shipped import SHIPPED
+    from napari_brgm.training.shipped import MANIFOLDS, SHIPPED
     from napari_brgm.training.train import Run
     from napari_brgm.training.train import train as run_training
     from napari_brgm.training.work_folder import claim_folder
@@ -89,34 +99,42 @@ def train(
         _refuse(context, _OF_LIKE, "is what --like decides; leave one of the two out")
     if recipe != "gan":
         _refuse(context, _OF_GAN, "belongs to --recipe gan; leave it out, or choose that recipe")
+    if recipe != "lcm":
+        _refuse(context, _OF_LCM, "belongs to --recipe lcm; leave it out, or choose that recipe")
     if recipe == "linear" and device not in ("auto", "cpu"):
         raise InputError("the linear recipe runs on the CPU; leave --device out, or choose another recipe")
     pick_device(device)
     _check_out(out)
-    shipped = None
-    if like is not None:
-        shipped = SHIPPED.get(like)
-        if shipped is None:
-            raise InputError(f"no shipped prior is called {like!r}; choose from {', '.join(SHIPPED)}")
-    framing = Framing(resolution, spacing_mm) if shipped is None else shipped.framing
-    info = PriorInfo(out.stem, modality, plane, spacing_mm) if shipped is None else shipped.recipe.info
+    shipped, manifold = SHIPPED.get(like or ""), MANIFOLDS.get(like or "")
+    if like is not None and shipped is None and manifold is None:
+        raise InputError(f"no shipped prior is called {like!r}; choose from {', '.join([*SHIPPED, *MANIFOLDS])}")
+    model = shipped or manifold
+    framing = Framing(resolution, spacing_mm) if model is None else model.framing
+    info = PriorInfo(out.stem, modality, plane, spacing_mm)
+    if shipped is not None:
+        info = shipped.recipe.info
+    elif manifold is not None:
+        info = manifold.info
     info = replace(info, name=name or out.stem)
     mirror = mirror or (shipped is not None and shipped.recipe.mirror)
     changes = {"images": images, "batch": batch, "learning_rate": learning_rate}
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None} | {"seed": seed}
-    settings: Recipe | AutoencoderSettings | GanSettings
+    settings: Recipe | AutoencoderSettings | GanSettings | LcmSettings
     if recipe == "linear":
         linear = (
             linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped.recipe, info=info)
         )
         linear = linear.shortened(images or linear.refine.images)
         settings = replace(linear, refine=replace(linear.refine, **given))
+    elif recipe == "lcm":
+        fitting = lcm_settings(framing.resolution) if manifold is None else manifold.settings
+        settings = replace(fitting, latents=latents, every=every or fitting.every, **given)
     elif recipe == "autoencoder":
         settings = replace(autoencoder_settings(framing.resolution, mirror=mirror), **given)
     else:
         settings = replace(GanSettings(mirror=mirror, compact=compact, compiled=compiled, r1_gamma=r1_gamma), **given)
-    if pixel_mm is None and shipped is not None and holds_images(data):  # volumes tell theirs
-        pixel_mm = shipped.pixel_mm
+    if pixel_mm is None and model is not None and holds_images(data):  # volumes tell theirs
+        pixel_mm = model.pixel_mm
     found = cached(data, framing, work / "slices", pixel_mm=pixel_mm, plane=plane, slices=_range(slices))
     for note in found.notes[:_NOTES]:
         typer.echo(note)

@@ -10,6 +10,7 @@ from napari_brgm.corruptions.compose import Compose, Identity
 from napari_brgm.corruptions.corruption import Corruption, LinearCorruption, LinearOperator
 from napari_brgm.corruptions.downsample import Downsample, Kernel
 from napari_brgm.corruptions.grayscale import Grayscale
+from napari_brgm.corruptions.jpeg import Jpeg
 from napari_brgm.corruptions.mask import Mask
 from napari_brgm.corruptions.motion import Motion
 
@@ -20,6 +21,7 @@ __all__ = [
     "Downsample",
     "Grayscale",
     "Identity",
+    "Jpeg",
     "Kernel",
     "LinearCorruption",
     "LinearOperator",

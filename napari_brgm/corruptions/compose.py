@@ -18,6 +18,7 @@ from napari_brgm.corruptions.corruption import (
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
 __all__ = ["Compose", "Identity"]
@@ -25,7 +26,7 @@ __all__ = ["Compose", "Identity"]
 
 @dataclass(frozen=True, slots=True)
 class Identity(LinearOperator):
-    """y = x: the observation differs from the image by noise only (denoising).
+    """y = x: the observation differs from the image by noise only (denoising), so it is not exact.
 
     Examples
     --------
@@ -33,6 +34,10 @@ class Identity(LinearOperator):
     >>> Identity()(torch.ones(1, 1, 1, 2)).tolist()
     [[[[1.0, 1.0]]]]
     """
+
+    @property
+    def exact(self) -> bool:
+        return False
 
     def A(self, x: Tensor) -> Tensor:
         check_batch(x)
@@ -92,6 +97,18 @@ class Compose(LinearOperator):
     @property
     def linear(self) -> bool:
         return all(part.linear for part in self.parts)
+
+    @property
+    def exact(self) -> bool:
+        return all(getattr(part, "exact", True) for part in self.parts)
+
+    def noise_in(self, observation: npt.NDArray[Any]) -> float | None:
+        """That of the last part that knows one: what comes after it is taken not to change it."""
+        for part in reversed(self.parts):
+            noise = part.noise_in(observation) if isinstance(part, LinearOperator) else None
+            if noise is not None:
+                return noise
+        return None
 
     def A(self, x: Tensor) -> Tensor:
         for part in self.parts:

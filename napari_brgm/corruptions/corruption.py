@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
 __all__ = ["Corruption", "LinearCorruption", "LinearOperator", "Shape", "check_batch", "check_ratio"]
@@ -62,6 +63,15 @@ class LinearOperator(ABC):
     @property
     def linear(self) -> bool:
         return True
+
+    @property
+    def exact(self) -> bool:
+        """Whether y = A x up to small noise, so that a restored x is made to fit y; else y is to be cleaned."""
+        return True
+
+    def noise_in(self, observation: npt.NDArray[Any]) -> float | None:
+        """Noise that f itself put into an observation (h, w) of grey levels 0..255, there; None: none that it knows."""
+        return None
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor: ...

@@ -154,6 +154,16 @@ class Frame:
         rows, columns = (m.to(grey) for m in self.matrices)
         return rows @ grey @ columns.T
 
+    def to_frame(self, native: Tensor) -> Tensor:
+        """Images (B, C, H, W) of the native grid resampled to the frame (B, C, R, R); 0 outside the native grid."""
+        if self.is_identity:
+            return native
+        rows, columns = (
+            _axis_matrix(self.resolution, n, 1 / ratio, frame, own).to(native)  # the same map, the other way round
+            for n, ratio, own, frame in zip(self.shape, self.ratio, self.centre_native, self.centre_frame, strict=True)
+        )
+        return rows @ native @ columns.T
+
     def describe(self) -> dict[str, Any]:
         """Plain values, for provenance."""
         return {

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from napari_brgm.corruptions import Compose, Downsample, Grayscale, Mask
 from napari_brgm.engine.frame import Frame, Window, foreground_box
+from napari_brgm.engine.noise_level import noise_of
 from napari_brgm.engine.pose import fit_pose
+from napari_brgm.engine.provenance import ESTIMATED
 from napari_brgm.errors import InputError
 from napari_brgm.likelihood import Likelihood, to_grey
-from napari_brgm.noise import estimate_noise_sigma
 
 if TYPE_CHECKING:
     from napari_brgm.corruptions import Corruption
@@ -25,7 +26,6 @@ __all__ = ["Problem", "observe"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _ROUNDING = 0.29  # grey levels; no image is more exact than its rounding (1 / sqrt(12))
-_LARGEST_GUESS = 3.0  # grey levels; noise of a low-resolution image that is not given
 _UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of blurs, which would amplify noise
 
 
@@ -66,7 +66,8 @@ class Problem:
     def finish(self, images: Tensor, consistent: bool) -> npt.NDArray[np.float64]:
         """Generator images (B, C, R, R) as restored slices (B, H', W'[, 3]) in the scan's units."""
         x = self.frame.to_native(to_grey(images)).clamp(min=0)
-        if consistent and self.likelihood.linear and not isinstance(self.corruption, Mask):
+        exact = getattr(self.corruption, "exact", True) and not isinstance(self.corruption, Mask)
+        if consistent and self.likelihood.linear and exact:
             x = self._consistent(x)
         grey = x.double().cpu().numpy()
         grey = grey[:, 0] if grey.shape[1] == 1 else np.moveaxis(grey, 1, -1)
@@ -141,10 +142,7 @@ def observe(
     frame, notes = _placed(array, seen, plane, fine, factor, prior, spacing)
     window = Window.of(measured_values, prior.info.bright_level)
     if noise_sigma is None:
-        grey_plane = array if array.ndim == 2 else array.mean(axis=2)
-        noise_sigma = estimate_noise_sigma(np.where(seen, grey_plane, 0).astype(np.float64), ~seen)
-        if fine != plane:  # large pixels hold texture that the estimate counts as noise
-            noise_sigma = min(noise_sigma, _LARGEST_GUESS / window.gain)
+        noise_sigma = noise_of(array, seen, corruption, window, coarse=fine != plane)
     elif not 0 <= noise_sigma < np.inf:
         raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
     noise = float(noise_sigma) * window.gain
@@ -168,6 +166,8 @@ def observe(
         linear=bool(corruption.linear),
         weight=_weight(prior, corruption, frame, noise, representation) if field else None,
     )
+    if not getattr(corruption, "exact", True):
+        notes.append(ESTIMATED)
     masked = isinstance(corruption, Mask)
     unseen = ~seen & ~frame.covered if masked else np.zeros(fine, dtype=bool)
     if unseen.any():
@@ -220,14 +220,18 @@ def _placed(
 
     A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of
     the head on the box of the mean training image's head. Where the prior has no pixel size (X-rays, whose field is
-    the detector's), the longer side fills its frame.
+    the detector's), the longer side fills its frame. An untrained prior has no anatomy: its frame is the slice's.
     """
+    size = prior.resolution
+    if prior.preset == "untrained":  # no anatomy to align with: the restored pixels are the frame's, in its middle
+        scale = min(1.0, size / max(fine))
+        row, column = ((size - n * scale + scale - 1) / 2 if scale < 1 else (size - n) // 2 for n in fine)
+        return Frame(fine, size, (scale, scale), (0.0, 0.0), (row, column)), []
     own = prior.info.spacing_mm
     if spacing is None:
         spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
     if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
         raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
-    size = prior.resolution
     own = own or max(n * s / f for n, s, f in zip(fine, spacing, factor, strict=True)) / size
     ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
     if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):

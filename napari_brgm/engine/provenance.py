@@ -12,9 +12,30 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["NOTICE", "record"]
+__all__ = ["DRAWN", "ESTIMATED", "NOTICE", "NOTICE_ESTIMATED", "origin", "record"]
 
 NOTICE = "Restored by a generative model: synthetic where not measured. Not for diagnosis."
+ESTIMATED = "every pixel of the result is an estimate; none is kept as measured"  # the note of inexact corruptions
+NOTICE_ESTIMATED = "Restored by a generative model: every pixel is an estimate, none as measured. Not for diagnosis."
+DRAWN = "Drawn by a generative model: synthetic throughout. Not for diagnosis."
+
+
+def origin(prior: Prior, *, notice: str, method: str, device: torch.device) -> dict[str, Any]:
+    """What every record starts with: notice, software, date, method, prior and device; JSON-ready."""
+    from napari_brgm import __version__
+
+    return {
+        "notice": notice,
+        "software": {"name": "napari-brgm", "version": __version__, "torch": torch.__version__},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": method,
+        "prior": {
+            "name": prior.info.name, "sha256": prior.info.weights_sha256, "modality": prior.info.modality,
+            "plane": prior.info.plane, "spacing_mm": prior.info.spacing_mm,
+        },
+        "device": str(device),
+        "machine": platform.machine(),
+    }  # fmt: skip
 
 
 def record(
@@ -33,23 +54,11 @@ def record(
     seconds: float,
 ) -> dict[str, Any]:
     """A JSON-ready record. It holds nothing of the scan but its geometry and intensity window."""
-    from napari_brgm import __version__
-
-    return {
-        "notice": NOTICE,
-        "software": {"name": "napari-brgm", "version": __version__, "torch": torch.__version__},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "method": method,
-        "prior": {
-            "name": prior.info.name, "sha256": prior.info.weights_sha256, "modality": prior.info.modality,
-            "plane": prior.info.plane, "spacing_mm": prior.info.spacing_mm,
-        },
+    return origin(prior, notice=NOTICE_ESTIMATED if ESTIMATED in notes else NOTICE, method=method, device=device) | {
         "corruption": corruption,
         "settings": settings.as_dict(),
         "samples": samples,
         "seed": seed,
-        "device": str(device),
-        "machine": platform.machine(),
         "noise": noise,
         "window": window,
         "frame": frame,

@@ -25,13 +25,15 @@ from napari_brgm.engine.observe import Problem, observe
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import Cancelled, DeviceError, InputError
-from napari_brgm.inference import Gaussian, Step, complete, fit_gaussian, gaussian_at, maximise
+from napari_brgm.inference import Step, complete, fit_ensemble, fit_gaussian, laplace_at, maximise
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
+from napari_brgm.priors.deep_image import DeepImagePrior
 from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
     from napari_brgm.corruptions import Corruption
+    from napari_brgm.inference import Spread
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["restore", "restore_steps"]
@@ -78,7 +80,7 @@ def restore(
     noise_sigma : float or None
         Standard deviation of the noise of ``image`` in its own units; None: estimated from it.
     settings : InferenceSettings or None
-        None means the preset 'default'.
+        None means the preset that suits the prior (``prior.preset``).
     callback : callable or None
         Called with every Step; returning False stops the run.
 
@@ -120,9 +122,11 @@ def restore_steps(
     settings: InferenceSettings | None = None,
 ) -> Generator[Step, None, Restoration]:
     """The same as ``restore``, as a generator of Steps that returns the Restoration; closing it cancels."""
-    settings = settings or preset("default")
+    settings = settings or preset(prior.preset)
     if method not in ("map", "vi"):
         raise InputError(f"method must be 'map' or 'vi', got {method!r}")
+    if method == "vi" and settings.prior_density == "flat":
+        raise InputError(f"{prior.info.name} has no density that a variational fit could use; choose method 'map'")
     if samples < 2:
         raise InputError(f"samples must be at least 2 to give a variance, got {samples}")
     chosen = pick_device(device)
@@ -151,7 +155,7 @@ def _run(
 ) -> Generator[Step, None, Restoration]:  # fmt: skip
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
-    prior = prior.to(device)
+    prior = _sized(prior, image, corruption).to(device)
     problem = observe(
         image,
         corruption,
@@ -168,20 +172,25 @@ def _run(
     total = settings.steps * (2 if method == "vi" else 1) + math.ceil(samples / _BATCH)
     trace: list[dict[str, Any]] = []
 
-    maximum = yield from _reported(maximise(posterior, total), problem, settings, trace)
-    spread = gaussian_at(posterior, maximum.v, generator)
-    if method == "vi":
-        fit = fit_gaussian(posterior, spread, generator, done=settings.steps, total=total)
-        spread = yield from _reported(fit, problem, settings, trace)
+    spread: Spread
+    best: torch.Tensor | None = None  # coordinates of the image to show; None: the mean of the draws is shown
+    if settings.prior_density == "flat":
+        spread = yield from _reported(fit_ensemble(posterior, generator, total), problem, settings, trace)
+    else:
+        maximum = yield from _reported(maximise(posterior, total), problem, settings, trace)
+        laplace = laplace_at(posterior, maximum.v, generator)
+        spread, best = laplace, maximum.v
+        if method == "vi":
+            fit = fit_gaussian(posterior, laplace, generator, done=settings.steps, total=total)
+            spread, best = (yield from _reported(fit, problem, settings, trace)), None
 
     draws = yield from _draw(posterior, problem, spread, samples, generator, total)
     mean = draws.mean(axis=0, dtype=np.float64)
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
-    best = spread.mean[None] if method == "vi" else maximum.v
     estimate = mean
     with torch.no_grad():
-        latents = posterior.latents(best)[0].cpu().numpy()
-        if method == "map":
+        latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
+        if best is not None:
             image = _completed(posterior, problem, posterior.images(best))
             estimate = problem.finish(image, settings.data_consistency)[0]
     estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
@@ -203,6 +212,16 @@ def _run(
     )  # fmt: skip
 
 
+def _sized(prior: Prior, image: npt.ArrayLike, corruption: Corruption) -> Prior:
+    """Give the prior, or an untrained one that is as large as the restored slice: it has no frame of its own."""
+    shape = np.shape(image)
+    if not isinstance(prior, DeepImagePrior) or len(shape) not in (2, 3):
+        return prior
+    return DeepImagePrior.for_slice(
+        corruption.image_shape((shape[0], shape[1])), 3 if len(shape) == 3 else prior.channels
+    )
+
+
 def _reported(inference: Any, problem: Problem, settings: InferenceSettings, trace: list[dict[str, Any]]) -> Any:
     """Run an inference; note each step in ``trace`` and yield it, with a preview now and then."""
     while True:
@@ -219,7 +238,7 @@ def _reported(inference: Any, problem: Problem, settings: InferenceSettings, tra
 
 
 def _draw(
-    posterior: Posterior, problem: Problem, spread: Gaussian, samples: int, generator: torch.Generator, total: int
+    posterior: Posterior, problem: Problem, spread: Spread, samples: int, generator: torch.Generator, total: int
 ) -> Generator[Step, None, npt.NDArray[Any]]:
     """Posterior draws (S, H, W) in the scan's units, each consistent with the data; a Step for each batch."""
     batches = torch.split(spread.sample(samples, generator), _BATCH)

@@ -37,18 +37,16 @@ def as_prior(prior: str | Path | Prior) -> Prior:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ours:
-    """MAP's estimate (``name='map'``) or VI's mean (``'vi'``); the arguments are those of ``napari_brgm.restore``."""
+    """MAP's estimate or VI's mean; the arguments are those of ``napari_brgm.restore``."""
 
-    name: Literal["map", "vi"]
+    name: str
+    title: str
+    method: Literal["map", "vi"]
     prior: Prior
     settings: InferenceSettings
     samples: int = 32
     seed: int = 0
     device: str = "auto"
-
-    @property
-    def title(self) -> str:
-        return OURS[self.name]
 
     def fingerprint(self) -> dict[str, Any]:
         """Name the prior and the settings."""
@@ -69,11 +67,11 @@ class Ours:
         for image in observed[len(done.estimates) if done else 0 :]:
             start = time.perf_counter()
             result = restore(
-                image, corruption, self.prior, method=self.name, samples=self.samples, seed=self.seed,
+                image, corruption, self.prior, method=self.method, samples=self.samples, seed=self.seed,
                 device=self.device, spacing=None, settings=self.settings,
             )  # fmt: skip
             seconds = time.perf_counter() - start
-            estimate, std = (result.estimate if self.name == "map" else result.mean)[None], result.std[None]
+            estimate, std = (result.estimate if self.method == "map" else result.mean)[None], result.std[None]
             if done is None:
                 done = Progressed(estimate, std, seconds)
             else:

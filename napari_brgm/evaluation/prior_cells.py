@@ -19,7 +19,7 @@ from napari_brgm.evaluation.method import Progressed
 from napari_brgm.evaluation.scores import score
 from napari_brgm.evaluation.tasks import Task
 from napari_brgm.inference.inversion import invert
-from napari_brgm.settings import InferenceSettings
+from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
 
     Images = npt.NDArray[np.float32]
     Tell = Callable[[str], None]
@@ -35,7 +36,6 @@ __all__ = ["FRECHET_SAMPLES", "SHEET_IMAGES", "HowToInfer", "PriorCells", "draw_
 
 FRECHET_SAMPLES = 256
 SHEET_IMAGES = 8  # columns of the contact sheet
-_UNAIDED_STEPS = 200  # of MAP for a prior without a linear part, which starts at the mean latent
 _INVERTED_AT_ONCE = 4
 _SAVE_EVERY = 20.0  # seconds
 
@@ -44,7 +44,7 @@ _SAVE_EVERY = 20.0  # seconds
 class HowToInfer:
     """How restorations and reconstructions are made; the fields are those of ``napari_brgm.restore``.
 
-    ``settings`` None: the preset 'default', with 200 steps where the prior has no linear part to start from.
+    ``settings`` None: the preset that suits the prior.
     """
 
     method: Literal["map", "vi"] = "map"
@@ -56,9 +56,7 @@ class HowToInfer:
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """The settings with which this prior restores."""
-        if self.settings is not None:
-            return self.settings
-        return InferenceSettings() if prior.linear_part is not None else InferenceSettings(steps=_UNAIDED_STEPS)
+        return self.settings or preset(prior.preset)
 
     @property
     def kinds(self) -> tuple[str, ...]:

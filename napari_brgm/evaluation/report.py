@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from napari_brgm.evaluation.tasks import Task
+
 __all__ = ["Report", "Row"]
 
 
@@ -38,11 +40,14 @@ class Report:
         How the numbers came about: slices, prior, settings, versions; plain values.
     notes : sequence of str
         What was left out and why, one sentence each.
+    tasks : sequence of Task
+        The columns.
     """
 
     rows: Sequence[Row]
     about: dict[str, Any]
     notes: Sequence[str] = ()
+    tasks: Sequence[Task] = TASKS
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as written to results.json."""
@@ -59,9 +64,9 @@ class Report:
         lines += [f"- {note}" for note in self.notes]
         for measure in self._measures():
             lines += ["", f"## {MEASURES[measure][0]}", ""]
-            lines.append("| method | " + " | ".join(task.title for task in TASKS) + " |")
-            lines.append("|---" * (len(TASKS) + 1) + "|")
-            lines += [f"| {row.title} | " + " | ".join(_cells(row, measure)) + " |" for row in self.rows]
+            lines.append("| method | " + " | ".join(task.title for task in self.tasks) + " |")
+            lines.append("|---" * (len(self.tasks) + 1) + "|")
+            lines += [f"| {row.title} | " + " | ".join(_cells(row, measure, self.tasks)) + " |" for row in self.rows]
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> None:
@@ -77,13 +82,13 @@ class Report:
         for measure in self._measures():
             table = Table(title=MEASURES[measure][0], title_justify="left", box=box.SIMPLE, padding=(0, 0, 0, 1))
             table.add_column("method", no_wrap=True)
-            for task in TASKS:
+            for task in self.tasks:
                 table.add_column(task.title.split()[0], justify="right", no_wrap=True)
             for row in self.rows:
                 # without the leading 0, so that ten columns fit 80 characters
-                table.add_row(row.method, *(cell.removeprefix("0") for cell in _cells(row, measure)))
+                table.add_row(row.method, *(cell.removeprefix("0") for cell in _cells(row, measure, self.tasks)))
             console.print(table)
-        console.print("Columns: " + ", ".join(task.title for task in TASKS))
+        console.print("Columns: " + ", ".join(task.title for task in self.tasks))
         for note in self.notes:
             console.print(note)
 
@@ -93,6 +98,6 @@ class Report:
         return [measure for measure in MEASURES if any(getattr(scores, measure) is not None for scores in every)]
 
 
-def _cells(row: Row, measure: str) -> list[str]:
-    values = [getattr(row.scores[task.name], measure) if task.name in row.scores else None for task in TASKS]
+def _cells(row: Row, measure: str, tasks: Sequence[Task]) -> list[str]:
+    values = [getattr(row.scores[task.name], measure) if task.name in row.scores else None for task in tasks]
     return ["" if value is None else f"{value:.{MEASURES[measure][1]}f}" for value in values]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,14 +21,15 @@ from napari_brgm.evaluation.rivals import OPENCV_RIVALS, TrainingSet, opencv, ri
 from napari_brgm.evaluation.scores import score
 from napari_brgm.evaluation.sheet import SheetRow, contact_sheet
 from napari_brgm.evaluation.tasks import TASKS, Task
-from napari_brgm.settings import InferenceSettings
+from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     from napari_brgm.evaluation.method import Method
     from napari_brgm.evaluation.rivals import Rival
     from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
 
-__all__ = ["METHODS", "Progress", "run"]
+__all__ = ["METHODS", "Progress", "archives", "measured_cell", "run", "shown"]
 
 Progress = Callable[[int, int, str], None]  # cells done, cells in all, what comes next
 
@@ -94,7 +95,7 @@ def run(
 
     if unknown := [name for name in methods if name not in METHODS]:
         raise InputError(f"there is no method {unknown[0]!r}; choose from {', '.join(METHODS)}")
-    data, out = _archives(Path(data_dir)), Path(out_dir)
+    data, out = archives(Path(data_dir)), Path(out_dir)
     slices = validation_slices(data / "brain_validation.zip", quick=quick)
     cache = Cache(out / "cache")
     others, notes = _rivals(data, methods)
@@ -103,8 +104,12 @@ def run(
     if any(name in OURS for name in methods):
         if prior_name is None:
             raise InputError("our methods need a prior; name one with --prior, or choose only rivals")
-        prior, settings = as_prior(prior_name), settings or InferenceSettings()
-        own = [Ours(name, prior, settings, samples, seed, device) for name in ("map", "vi") if name in methods]
+        prior = as_prior(prior_name)
+        settings = settings or preset(prior.preset)
+        kinds: tuple[Literal["map", "vi"], ...] = ("map", "vi")
+        own = [
+            Ours(name, OURS[name], name, prior, settings, samples, seed, device) for name in kinds if name in methods
+        ]
         about |= {**own[0].fingerprint(), "device": device}
 
     # Ours task by task, so that a cut run has both where it has any.
@@ -117,7 +122,7 @@ def run(
             if progress:
                 progress(done, len(work), text)
 
-        cells[method.name][task.name] = _cell(method, task, slices, cache, tell)
+        cells[method.name][task.name] = measured_cell(method, task, slices, cache, tell)
     rows = [
         Row(method.name, method.title, {task: cell.scores for task, cell in cells[method.name].items()})
         for method in (*others, *own)
@@ -131,7 +136,8 @@ def run(
     return report
 
 
-def _cell(method: Method, task: Task, slices: Slices, cache: Cache, tell: Callable[[str], None]) -> Cell:
+def measured_cell(method: Method, task: Task, slices: Slices, cache: Cache, tell: Callable[[str], None]) -> Cell:
+    """Restore the slices with a method and score them; what was done before is taken from ``cache``."""
     fingerprint = {"version": __version__, "slices": slices.keys, **method.fingerprint()}
     tell(f"{method.title}, {task.title}")
     if kept := cache.load(method.name, task.name, fingerprint):
@@ -145,11 +151,11 @@ def _cell(method: Method, task: Task, slices: Slices, cache: Cache, tell: Callab
             tell(f"{method.title}, {task.title}: {len(part.estimates)} of {len(slices)} slices")
     assert part is not None  # there is at least one slice
     finished = task.finish(part.estimates, observed)
-    shown = _shown(len(slices))
+    pictures = shown(len(slices))
     cell = Cell(
         score(finished, slices.images, task, part.seconds / len(slices)),
-        finished[shown],
-        None if part.stds is None else part.stds[shown],
+        finished[pictures],
+        None if part.stds is None else part.stds[pictures],
     )
     cache.save(method.name, task.name, fingerprint, cell)
     return cell
@@ -167,13 +173,13 @@ def _rivals(data: Path, methods: Sequence[str]) -> tuple[list[Rival], list[str]]
     return chosen, []
 
 
-def _archives(data_dir: Path) -> Path:
+def archives(data_dir: Path) -> Path:
     """Find the folder of the brain archives: this one or its ``brain``."""
     inner = data_dir / "brain"
     return inner if (inner / "brain_validation.zip").is_file() else data_dir
 
 
-def _shown(count: int) -> list[int]:
+def shown(count: int) -> list[int]:
     """Choose the slices of the contact sheet, spread evenly."""
     return [(2 * i + 1) * count // (2 * _SHEET_SLICES) for i in range(_SHEET_SLICES)]
 
@@ -181,7 +187,7 @@ def _shown(count: int) -> list[int]:
 def _sheet_rows(slices: Slices, cells: dict[str, dict[str, Cell]]) -> list[SheetRow]:
     rows = []
     for task in (task for task in TASKS if task.name in _SHEET_TASKS):
-        for place, number in enumerate(_shown(len(slices))):
+        for place, number in enumerate(shown(len(slices))):
             truth = slices.images[number]
             panels = {"truth": truth, "observed": task.observe(truth[None])[0]}
             for heading, names in _SHEET_COLUMNS.items():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_brgm.corruptions import Mask
 from napari_brgm.evaluation.dataset import FRAME
 from napari_brgm.evaluation.masks import MASK_NAMES, paper_mask
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.float32]
 
-__all__ = ["TASKS", "Task", "tasks_of_size"]
+__all__ = ["SPARSE", "TASKS", "Task", "tasks_of_size"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,3 +81,6 @@ def tasks_of_size(size: int) -> tuple[Task, ...]:
 
 
 TASKS: tuple[Task, ...] = tasks_of_size(FRAME)
+
+# 95 % of the pixels missing at random (LCM Sec. 4)
+SPARSE = Task("missing-95", "95 % missing", Mask.random((FRAME, FRAME), 0.95, seed=0).missing.numpy())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +23,18 @@ from napari_brgm.inference.step import Step
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_brgm.inference.laplace import LowRankGaussian
     from napari_brgm.posterior import Posterior
 
-__all__ = ["Gaussian", "fit_gaussian"]
+__all__ = ["Gaussian", "Spread", "fit_gaussian"]
+
+
+class Spread(Protocol):
+    """Latents that the data leave likely."""
+
+    @property
+    def mean(self) -> Tensor: ...  # (L, D)
+    def sample(self, n: int, generator: torch.Generator) -> Tensor: ...  # (n, L, D)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ def _inverse_softplus(value: Tensor) -> Tensor:
 
 def fit_gaussian(
     posterior: Posterior,
-    start: Gaussian,
+    start: Gaussian | LowRankGaussian,
     generator: torch.Generator,
     *,
     steps: int | None = None,

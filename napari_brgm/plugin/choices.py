@@ -13,7 +13,7 @@ from superqt import QCollapsible
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.results import NOTICE
-from napari_brgm.settings import QUALITY_STEPS
+from napari_brgm.settings import QUALITIES
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -44,7 +44,9 @@ class ChoicesPanel(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         chosen = preferences()
-        qualities = [(f"{name} ({steps} steps)", name) for name, steps in QUALITY_STEPS.items()]
+        qualities = [
+            (name if part == 1 else f"{name} ({part:.2g} x the steps)", name) for name, part in QUALITIES.items()
+        ]
         self.image = ComboBox(label="Image", choices=lambda _: self._layers(Image), tooltip="Its slice on show")
         self.prior = ComboBox(label="Prior", choices=[], tooltip="What the anatomy looks like: trained weights")
         self.method = ComboBox(label="Method", choices=_METHODS, tooltip="MAP is fast; VI fits the spread as well")
@@ -70,7 +72,7 @@ class ChoicesPanel(QWidget):
             "prior": self.prior.value,
             "method": self.method.value,
             "device": self.device.value,
-            "steps": QUALITY_STEPS[self.quality.value],
+            "quality": self.quality.value,
             "samples": self.samples.value,
             "seed": self.seed.value,
         }

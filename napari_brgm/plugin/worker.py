@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
-    from napari_brgm.settings import Method
+    from napari_brgm.settings import Method, Quality
 
 __all__ = ["Job", "RestorationWorker", "load_triton_apart", "start"]
 
@@ -54,7 +54,7 @@ class Job:
     factor: int | None = None
     method: Method = "map"
     device: str = "auto"
-    steps: int = 100
+    quality: Quality = "standard"
     samples: int = 32
     seed: int = 0
     spacing: tuple[float, float] | None = None
@@ -65,14 +65,14 @@ def engine(job: Job) -> Generator[Step, None, Restoration]:
     load_triton_apart()
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.engine.restore import restore_steps
-    from napari_brgm.settings import preset
+    from napari_brgm.settings import settings_for
     from napari_brgm.zoo.registry import load_prior
 
     prior = load_prior(job.prior)
     corruption = Downsample(job.factor or 1) if job.missing is None else Mask(job.missing)
     steps: Generator[Step, None, Restoration] = restore_steps(
         job.image, corruption, prior, method=job.method, samples=job.samples, seed=job.seed, device=job.device,
-        spacing=job.spacing, settings=preset("default").but(steps=job.steps),
+        spacing=job.spacing, settings=settings_for(prior.preset, job.quality),
     )  # fmt: skip
     return steps
 

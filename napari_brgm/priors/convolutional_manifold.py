@@ -2,8 +2,8 @@
 
     image = g_theta(z),   z = f_phi(s)                                                  (LCM Sec. 3, arXiv 1806.06284)
 
-g_theta is shared by all images, phi are the weights of a small ConvNet of the one image and the latent w of this package
-(w = phi, num_ws = 1). phi lies in a box, to which ``synthesize`` projects. Its density is Gaussian in the principal
+g_theta is shared by all images; phi, the weights of a small ConvNet of the one image, is the latent w of this package
+(num_ws = 1). phi lies in a box, to which ``synthesize`` projects. Its density is Gaussian in the principal
 components of the phi of the training images (LCM Sec. 4, "unconditional generation"), so that inference has K white
 coordinates; without the density (settings: prior_density "flat") all of phi is free in its box, as in the paper.
 
@@ -58,7 +58,9 @@ class ConvolutionalManifold:
         residual: ResidualField | None = None,
     ) -> None:  # fmt: skip
         if len(latents.mean) != latent_map.size:
-            raise WeightsError(f"the latent map takes {latent_map.size} numbers where the statistics have {len(latents.mean)}")
+            raise WeightsError(
+                f"the latent map takes {latent_map.size} numbers where the statistics have {len(latents.mean)}"
+            )
         self.latent_map = latent_map.eval().requires_grad_(False)
         self.generator = generator.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.latents, self.info, self.residual = latents, info, residual

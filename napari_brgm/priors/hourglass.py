@@ -2,13 +2,14 @@
 
     z (B, Z, r, r) -> squeeze -> halve, halve, ... and back up with skips -> double to R -> (B, C, R, R)
 
-After "Latent Convolutional Models" (LCM, arXiv 1806.06284, Sec. 3 and supplement): an hourglass with skip connections and a
-sigmoid at its end. Ours is narrow and enlarges by sub-pixel convolution (Shi et al., arXiv 1609.05158), so that a step
+After "Latent Convolutional Models" (LCM, arXiv 1806.06284, Sec. 3): an hourglass with skip connections and a sigmoid
+at its end. Ours is narrow and enlarges by sub-pixel convolution (Shi et al., arXiv 1609.05158), so that a step
 costs milliseconds on a CPU. The sigmoid is that of a [0, 1] image; here images are in [-1, 1], so it is a tanh.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,7 +63,7 @@ class Hourglass(nn.Module):
         super().__init__()
         self.trunk, self.fine = trunk, fine
         self.squeeze = _Block(ins, trunk[0], kernel=1)
-        self.down = nn.ModuleList(_Block(a, b, stride=2) for a, b in zip(trunk, trunk[1:], strict=False))
+        self.down = nn.ModuleList(_Block(a, b, stride=2) for a, b in pairwise(trunk))
         self.skip = nn.ModuleList(nn.Conv2d(a, skip, 1) for a in trunk[:-1])
         back = (trunk[0], *(3 * c // 4 for c in trunk[1:-1]), trunk[-1])  # channels on the way up, by size
         self.up = nn.ModuleList(_Block(b + skip, a) for a, b in zip(back[-2::-1], back[:0:-1], strict=True))

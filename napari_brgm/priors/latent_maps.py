@@ -1,7 +1,7 @@
 """Latent maps: the parameters of one image -> the map z that the shared network draws from.
 
-    convolutional   z = f_phi(s): phi are the weights of a small ConvNet of the image's own, s is fixed noise   (LCM Sec. 3)
-    free            z itself: "OptZ", the latent map optimised directly                                         (LCM Sec. 4)
+    convolutional   z = f_phi(s): phi are the weights of the image's own small ConvNet, s is fixed noise (LCM Sec. 3)
+    free            z itself: "OptZ", the latent map optimised directly (LCM Sec. 4)
     vector          z = enlarged D h: one vector h an image, as in GLO (arXiv 1707.05776) and autoencoders
 
 The first is the convolutional manifold: phi has about as many numbers as z, but what a small ConvNet makes of noise is
@@ -11,6 +11,7 @@ more regular than any z. All three are batched: one call draws the maps of many 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -48,7 +49,7 @@ class LatentMap(nn.Module):
     side = _SIDE
 
     def start(self, generator: torch.Generator) -> Tensor:
-        """Parameters (size,) from which the training of every image starts; the same for all, so that they stay alike."""
+        """Parameters (size,) with which every image starts its training; the same for all, so that they stay alike."""
         raise NotImplementedError
 
     def project(self, params: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ class ConvolutionalMap(LatentMap):
         noise = torch.rand(1, _WIDTHS[0], side, side, generator=torch.Generator().manual_seed(seed))
         self.register_buffer("s", noise)  # (1, 2, 40, 40), uniform in [0, 1)
         self.register_buffer("box", torch.tensor(float(box)))
-        pairs = list(zip(_WIDTHS, _WIDTHS[1:], strict=False))
+        pairs = list(pairwise(_WIDTHS))
         self.shapes: list[tuple[int, ...]] = [(b, a, 3, 3) for a, b in pairs]
         self.weights = sum(math.prod(shape) for shape in self.shapes)
         for _, b in pairs[:-1]:
@@ -140,7 +141,8 @@ class VectorMap(LatentMap):
         return torch.zeros(self.size)
 
     def project(self, params: Tensor) -> Tensor:
-        return params / params.norm(dim=1, keepdim=True).clamp(min=1.0)
+        inside: Tensor = params / params.norm(dim=1, keepdim=True).clamp(min=1.0)
+        return inside
 
     def forward(self, params: Tensor) -> Tensor:
         x = self.dense(params).reshape(-1, self.channels, _VECTOR_SIDE, _VECTOR_SIDE)

@@ -19,7 +19,7 @@ __all__ = ["LatentStatistics", "Latents", "LowRankStatistics", "Prior", "PriorIn
 
 
 class Latents(Protocol):
-    """N(mean, covariance) of one latent w (D,), and its whitened coordinates u (rank,) ~ N(0, I): w = mean + factor u."""
+    """N(mean, covariance) of one latent w (D,), and its whitened coordinates u (rank,) ~ N(0, I)."""
 
     @property
     def mean(self) -> Tensor: ...  # (D,)
@@ -134,7 +134,7 @@ class LowRankStatistics:
         for part in torch.split(torch.arange(latents.shape[1]), 4096):  # columns, so that no copy of all is made
             centred = (latents[:, part[0] : part[-1] + 1] - mean[part]).float()
             gram += (centred @ centred.T).double()
-        values, vectors = torch.linalg.eigh(gram)
+        vectors = torch.linalg.eigh(gram).eigenvectors
         chosen = vectors.flip(1)[:, : min(components, n - 1)].T.float()  # (K, N)
         basis = (chosen @ latents - chosen.sum(dim=1, keepdim=True) * mean) / n**0.5
         return cls(mean, basis)

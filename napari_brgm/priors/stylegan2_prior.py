@@ -59,8 +59,6 @@ class StyleGAN2Prior:
         What the generator cannot draw.
     """
 
-    preset = "default"
-
     def __init__(
         self,
         synthesis: Synthesis,
@@ -86,6 +84,11 @@ class StyleGAN2Prior:
     def of_network(cls, net: StyleGAN2, info: PriorInfo) -> StyleGAN2Prior:
         """Wrap a published network with the statistics of 10,000 mapped z."""
         return cls(net.synthesis, mapped_statistics(net.mapping), info, mapping=net.mapping)
+
+    @property
+    def preset(self) -> str:
+        """Settings that suit: far fewer steps where a linear part gives the start."""
+        return "unaided" if self.base is None else "default"
 
     @property
     def resolution(self) -> int:

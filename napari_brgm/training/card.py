@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import PriorInfo
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
     from napari_brgm.training.gan_settings import GanSettings
+    from napari_brgm.training.lcm_settings import LcmSettings
     from napari_brgm.training.recipe import Recipe
+
+    AnySettings = Recipe | AutoencoderSettings | GanSettings | LcmSettings  # of the four recipes
 
 __all__ = ["Card", "write_card"]
 
@@ -33,7 +36,7 @@ class Card:
     info : PriorInfo
     data : dict
         ``SliceSet.describe()``: counts and rules, no names.
-    settings : Recipe, AutoencoderSettings or GanSettings
+    settings : AnySettings
     sha256 : str
         Of the weights file.
     seconds : float
@@ -42,7 +45,7 @@ class Card:
 
     info: PriorInfo
     data: dict[str, Any]
-    settings: Recipe | AutoencoderSettings | GanSettings
+    settings: AnySettings
     sha256: str
     seconds: float
 

@@ -52,14 +52,18 @@ class LatentTable:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._maps = [
-                np.lib.format.open_memmap(path, mode="w+" if new else "r+", dtype=np.float32, shape=shape if new else None)  # type: ignore[no-untyped-call]
+                np.lib.format.open_memmap(
+                    path, mode="w+" if new else "r+", dtype=np.float32, shape=shape if new else None
+                )  # type: ignore[no-untyped-call]
                 for path in paths
             ]
             if new:
                 for begin in range(0, rows, 256):
                     self._maps[0][begin : begin + 256] = start.numpy()
         except FileNotFoundError as error:
-            raise InputError(f"{folder} holds no latents of the images; copy them too, or choose another folder") from error
+            raise InputError(
+                f"{folder} holds no latents of the images; copy them too, or choose another folder"
+            ) from error
         except ValueError as error:
             raise InputError(f"the latents in {folder} are damaged; choose another folder") from error
         except OSError as error:

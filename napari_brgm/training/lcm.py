@@ -7,8 +7,8 @@ latent map (settings.latents). Departures from the paper: Adam in place of SGD a
 phi_i start alike, so that their principal components mean something.
 
 Stops when told and goes on where it stopped. Files in the work folder: ``checkpoint/`` (shared network) and
-``latents-*.npy`` (memory-mapped table). A run that stops by itself or is told to goes on bit for bit; after one that was
-killed, the latents are a few minutes ahead of the network, which does no harm.
+``latents-*.npy`` (memory-mapped table). A run that stops by itself or is told to goes on bit for bit; after one that
+was killed, the latents are a few minutes ahead of the network, which does no harm.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def train_lcm(
             "change the frame or the channels"
         )
     if len(bank) < 2 * settings.batch:
-        raise InputError(f"{len(bank)} slices are too few for batches of {settings.batch}; give more, or a smaller batch")
+        raise InputError(
+            f"{len(bank)} slices are too few for batches of {settings.batch}; give more, or a smaller batch"
+        )
     run = _Run(bank, settings, work, report)
     run.train(seconds, progress)
     return LcmResult(
@@ -137,10 +139,14 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.map = latent_map(
-                "vector" if settings.latents == "encoder" else settings.latents, seed=settings.seed, vector=settings.vector
+                "vector" if settings.latents == "encoder" else settings.latents,
+                seed=settings.seed,
+                vector=settings.vector,
             )
             self.net = Hourglass(self.map.channels, bank.channels, settings.trunk, settings.fine)
-            self.encoder = Encoder(settings.encoder_widths, self.map.size, bank.resolution, bank.channels) if encoded else None
+            self.encoder = (
+                Encoder(settings.encoder_widths, self.map.size, bank.resolution, bank.channels) if encoded else None
+            )
         start = self.map.start(torch.Generator().manual_seed(settings.seed))
         self.table = None if encoded else LatentTable(work, start, len(bank), not going_on)
         self.modules = nn.ModuleDict({"map": self.map, "net": self.net})
@@ -167,11 +173,9 @@ class _Run:
                 now = time.monotonic()
                 self._refuse_divergence()
                 speed = (self.shown - since) / max(now - timed, 1e-9)
-                epochs = self.shown / len(self.bank)
-                rmse = math.sqrt(self.error) * 127.5
-                self.report(
-                    f"{self.shown:,} of {s.images:,} slices ({epochs:.1f} rounds)  RMSE {rmse:.2f}  {speed:.0f} images/s"
-                )
+                rounds, rmse = self.shown / len(self.bank), math.sqrt(self.error) * 127.5
+                line = f"{self.shown:,} of {s.images:,} slices ({rounds:.1f} rounds)"
+                self.report(f"{line}  RMSE {rmse:.2f}  {speed:.0f} images/s")
                 since, timed = self.shown, now
                 if now - saved > s.save_seconds:
                     self._save()
@@ -208,7 +212,7 @@ class _Run:
         self.error = square if not self.error else 0.98 * self.error + 0.02 * square
 
     def _batch(self) -> tuple[Tensor, int]:
-        """Rows (B,) of the next batch and how often they were seen: rounds in random order, the incomplete end left out."""
+        """Rows (B,) of the next batch and how often they were seen: rounds in random order, whole batches only."""
         s = self.settings
         batches = len(self.bank) // s.batch
         seen, place = divmod(self.shown // s.batch, batches)

@@ -25,7 +25,9 @@ class LcmSettings:
         A value is out of range, or two do not fit together.
     """
 
-    latents: LatentKind = "convolutional"  # of an image: weights of its ConvNet; the map (OptZ); a vector (GLO); encoded
+    latents: LatentKind = (
+        "convolutional"  # of an image: weights of its ConvNet; the map (OptZ); a vector (GLO); encoded
+    )
     trunk: tuple[int, ...] = (32, 64, 96, 128)  # channels of the hourglass at 32 px, 16 px, ...
     fine: tuple[int, ...] = (16, 6)  # at 64 px, 128 px, ...
     vector: int = 256  # length of the vector, where the latents are one

@@ -13,12 +13,12 @@ from napari_brgm.likelihood import to_grey
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+    from napari_brgm.priors.prior import Prior
 
 __all__ = ["sample_sheet"]
 
 
-def sample_sheet(prior: StyleGAN2Prior, path: Path, rows: int = 4, columns: int = 8, seed: int = 0) -> None:
+def sample_sheet(prior: Prior, path: Path, rows: int = 4, columns: int = 8, seed: int = 0) -> None:
     """Write a picture of draws: upper half G(w), lower half the same with a draw of what G cannot draw."""
     generator = torch.Generator().manual_seed(seed)
     grey = to_grey(prior.sample(rows * columns // 2, seed))

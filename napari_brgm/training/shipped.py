@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from napari_brgm.datasets import Framing
 from napari_brgm.priors.prior import PriorInfo
+from napari_brgm.training.lcm_settings import LcmSettings
 from napari_brgm.training.poses import Poses
 from napari_brgm.training.recipe import Recipe
 from napari_brgm.training.refine import RefineSettings
 
-__all__ = ["SHIPPED", "Shipped"]
+__all__ = ["MANIFOLDS", "SHIPPED", "Shipped", "ShippedManifold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,16 @@ class Shipped:
     framing: Framing
     recipe: Recipe
     pixel_mm: float | None = field(default=None)  # of the images in the archive; None: as they are
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedManifold:
+    """A latent convolutional model that ships."""
+
+    framing: Framing
+    info: PriorInfo
+    settings: LcmSettings
+    pixel_mm: float | None = field(default=None)  # as of ``Shipped``
 
 
 _BRAIN_POSES = Poses(copies=1, shift=0.01, scale=0.02, rotation=2.0)
@@ -73,5 +84,19 @@ SHIPPED = {
             encoder_widths=_ENCODER_256,
             encoder_steps=1500,
         ),
+    ),
+}
+
+MANIFOLDS = {
+    "brain-axial-lcm-128": ShippedManifold(
+        Framing(128, 1.5),
+        PriorInfo("brain-axial-lcm-128", "MR T1", "axial", 1.5),
+        LcmSettings(images=100_000, every=2),
+        pixel_mm=1.0,
+    ),
+    "chest-xray-lcm-128": ShippedManifold(
+        Framing(128),
+        PriorInfo("chest-xray-lcm-128", "CR", "frontal", 0.0, bright_level=227.0),
+        LcmSettings(images=60_000),
     ),
 }

@@ -1,8 +1,9 @@
-"""One door to the three recipes: slices in, weights file, sample sheet and model card out.
+"""One door to the four recipes: slices in, weights file, sample sheet and model card out.
 
 linear       a linear-Gaussian part refined by a StyleGAN2 network (recipe.py); hours on a CPU
 autoencoder  StyleGAN2 trained as a variational autoencoder; hours on a CPU, minutes on a GPU
 gan          StyleGAN2 with its adversary; a GPU
+lcm          a latent convolutional model (lcm.py); an hour on a CPU, from a few hundred slices
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import from_grey
+from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.training.autoencoder import train_autoencoder
 from napari_brgm.training.card import Card, write_card
 from napari_brgm.training.gan import train_gan
 from napari_brgm.training.gan_prior import gan_encoder, gan_prior, trained_generator
+from napari_brgm.training.lcm import train_lcm
+from napari_brgm.training.lcm_settings import LcmSettings
 from napari_brgm.training.recipe import Recipe, train_prior
 from napari_brgm.training.sheet import sample_sheet
 from napari_brgm.zoo.files import write_prior
@@ -36,16 +41,18 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import PriorInfo
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
+    from napari_brgm.training.card import AnySettings
     from napari_brgm.training.gan_settings import GanSettings
 
 __all__ = ["RECIPES", "RecipeName", "Run", "train"]
 
-RecipeName = Literal["linear", "autoencoder", "gan"]
-RECIPES: tuple[RecipeName, ...] = ("linear", "autoencoder", "gan")
+RecipeName = Literal["linear", "autoencoder", "gan", "lcm"]
+RECIPES: tuple[RecipeName, ...] = ("linear", "autoencoder", "gan", "lcm")
 _HELD_OUT = 0.1  # of the subjects, whose reconstruction error is followed
 _DARK = 0.02  # of white; a border darker than that is background
 _RESIDUALS = 128  # held-out slices from which the residual field is estimated
-_STEPS = 150  # of their inversion
+_STEPS, _RATE = 150, 0.05  # of their inversion
+_MANIFOLD_RESIDUALS, _MANIFOLD_STEPS, _MANIFOLD_RATE = 64, 60, 0.1  # the same for a latent convolutional model
 _LATEST = 0.5  # of the time of a run: the weights file is not begun later, since making it cannot be interrupted
 _ENCODER_WIDTHS = {128: (12, 24, 48, 64, 96), 256: (8, 12, 24, 48, 64, 96)}
 
@@ -83,17 +90,15 @@ class Run:
     finish: bool = False
 
 
-def train(
-    slices: SliceSet, info: PriorInfo, settings: Recipe | AutoencoderSettings | GanSettings, run: Run
-) -> str | None:
+def train(slices: SliceSet, info: PriorInfo, settings: AnySettings, run: Run) -> str | None:
     """Train a prior, or go on with its training in ``run.work``.
 
     Parameters
     ----------
     slices : SliceSet
-        Of all subjects; a tenth of them are held out by the autoencoder and gan recipes.
+        Of all subjects; a tenth of them are held out by all recipes but the linear one, which has its own way.
     info : PriorInfo
-    settings : Recipe, AutoencoderSettings or GanSettings
+    settings : Recipe, AutoencoderSettings, GanSettings or LcmSettings
         Which says the recipe.
     run : Run
 
@@ -115,10 +120,21 @@ def train(
             write_card(run.out, Card(info, slices.describe(), settings, digest, time.monotonic() - began))
         return digest
     kept, held_out = slices.split(_HELD_OUT)
-    trained = _network(kept, held_out, info, settings, run)
-    if trained is None:
-        return None
-    prior, settings = trained
+    prior: StyleGAN2Prior | ConvolutionalManifold
+    if isinstance(settings, LcmSettings):
+        thinned = kept.taking(np.arange(0, len(kept), settings.every))
+        manifold = train_lcm(
+            thinned, settings, run.work, info=info, device=run.device, report=run.report, seconds=run.seconds,
+            progress=run.progress,
+        )  # fmt: skip
+        if not manifold.finished:
+            return None
+        prior = manifold.prior
+    else:
+        trained = _network(kept, held_out, info, settings, run)
+        if trained is None:
+            return None
+        prior, settings = trained
     if time.monotonic() - began > _LATEST * run.seconds:
         run.report("the training is done; too little time is left for the weights file, which the next run makes")
         return None
@@ -161,10 +177,14 @@ def _network(
     return (gan_prior(gan.network, info), replace(settings, images=gan.shown)) if gan.finished else None
 
 
-def _complete(prior: StyleGAN2Prior, targets: Tensor, run: Run) -> None:
-    """Add the encoder, where there is none, and what the network cannot draw of held-out slices (M, C, R, R)."""
+def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, run: Run) -> None:
+    """Add the encoder, where one is missing, and what the network cannot draw of held-out slices (M, C, R, R)."""
     device = pick_device(run.device)
-    if prior.encoder is None and prior.channels == 1:
+    steps, rate = _STEPS, _RATE
+    if isinstance(prior, ConvolutionalManifold):
+        steps, rate = _MANIFOLD_STEPS, _MANIFOLD_RATE
+        targets = targets[:: max(len(targets) // _MANIFOLD_RESIDUALS, 1)][:_MANIFOLD_RESIDUALS]
+    elif prior.encoder is None and prior.channels == 1:
         run.report("training the encoder on drawn images")
         widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
         prior.encoder = gan_encoder(prior, widths=widths, device=device)
@@ -172,7 +192,7 @@ def _complete(prior: StyleGAN2Prior, targets: Tensor, run: Run) -> None:
     placed = prior.to(device)
     unexplained = []
     for part in torch.split(targets, 16):
-        found = invert(placed, part, space="w", steps=_STEPS, pull=1.0)
+        found = invert(placed, part, space="w", steps=steps, learning_rate=rate, pull=1.0)
         unexplained.append((part - found.images.cpu()) * 127.5)
     residuals = torch.cat(unexplained)
     prior.residual = ResidualField.fit(residuals) if prior.channels == 1 else None

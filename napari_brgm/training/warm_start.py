@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.zoo.files import read_prior
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def warm_start_from(state: GanState, source: Path | Mapping[str, Tensor]) -> str
     """
     if isinstance(source, Path):
         prior = read_prior(source)
+        if not isinstance(prior, StyleGAN2Prior):
+            raise WeightsError(f"{source.name} is no StyleGAN2; give weights of one, or train without a warm start")
         weights = {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items()}
         if prior.mapping is not None:
             weights |= {f"mapping.{k}": v for k, v in prior.mapping.state_dict().items()}

@@ -104,7 +104,9 @@ def import_weights(
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as place:  # seen whole or not at all
             part = Path(place) / weights.name
             write_prior(prior, part, notes=notes)
-            change = float((_images(read_prior(part)) - images).abs().max())
+            again = read_prior(part)
+            assert isinstance(again, StyleGAN2Prior)
+            change = float((_images(again) - images).abs().max())
             sha256 = write_prior(prior, part, notes=notes | {"half_precision_error": f"{change:.3g}"})
             written = Path(place) / card.name
             written.write_text(import_card(prior, found, path.name, notes, change), encoding="utf-8")

@@ -6,6 +6,7 @@ with ``linear.scale`` (K,) in a file of halves; ``latents.mean`` (D,) and ``late
 rounding does no harm; ``encoder.*`` for perceptual features,
 ``residual.std`` and ``residual.correlation`` (R, R) for what the generator cannot draw.
 Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp and activations among it); notes of an import.
+Latent convolutional models have a layout of their own (zoo/manifold_file.py).
 Noise maps are left out where their strength is 0; what float16 cannot hold stays float32.
 """
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from napari_brgm.errors import BrgmError, OutputError, WeightsError
+from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
@@ -27,11 +29,15 @@ from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import LARGEST, Mapping, StyleGAN2, Synthesis, load_exactly
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.tensor_file import read_tensors, write_tensors
+from napari_brgm.zoo.manifold_file import MANIFOLD_FORMAT, assembled_manifold, write_manifold
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["read_prior", "sha256_of", "write_prior"]
+__all__ = ["AnyPrior", "read_prior", "sha256_of", "write_prior"]
+
+AnyPrior = StyleGAN2Prior | ConvolutionalManifold
 
 _FORMAT = "napari-brgm prior 1"
 
@@ -43,15 +49,32 @@ def sha256_of(path: Path) -> str:
 
 
 def write_prior(
-    prior: StyleGAN2Prior, path: Path, dtype: torch.dtype = torch.float16, notes: dict[str, str] | None = None
-) -> str:
+    prior: StyleGAN2Prior | ConvolutionalManifold, path: Path, dtype: torch.dtype = torch.float16,
+    notes: dict[str, str] | None = None,
+) -> str:  # fmt: skip
     """Write ``prior`` with its latent statistics, and notes as metadata; returns the SHA-256 of the file.
+
+    ``dtype`` is that of StyleGAN2 networks; convolutional manifolds are always written in halves.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
+    try:
+        if isinstance(prior, ConvolutionalManifold):
+            write_manifold(prior, path, notes or {})
+        else:
+            write_tensors(path, *_contents(prior, dtype, notes or {}))
+    except OSError as error:
+        raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
+    return sha256_of(path)
+
+
+def _contents(
+    prior: StyleGAN2Prior, dtype: torch.dtype, notes: dict[str, str]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of the file."""
     own = prior.synthesis.state_dict()
     unused = {k.replace("noise_strength", "noise_const") for k, v in own.items() if "noise_strength" in k and v == 0}
     tensors = {f"synthesis.{k}": v for k, v in own.items() if k not in unused}
@@ -74,11 +97,7 @@ def write_prior(
     if prior.mapping is not None:
         info["mapping_activation"] = prior.mapping.activation
     info["linear_noise_variance"] = prior.base.noise_variance if prior.base is not None else 0.0
-    try:
-        write_tensors(path, tensors, {"format": _FORMAT, "info": json.dumps(info), **(notes or {})})
-    except OSError as error:
-        raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
-    return sha256_of(path)
+    return tensors, {"format": _FORMAT, "info": json.dumps(info), **notes}
 
 
 def _rounded(covariance: Tensor, dtype: torch.dtype) -> Tensor:
@@ -101,8 +120,8 @@ def _packed(base: LinearGaussian, dtype: torch.dtype) -> dict[str, Tensor]:
     return found
 
 
-def read_prior(path: Path, name: str | None = None) -> StyleGAN2Prior:
-    """Read a prior, or a bare StyleGAN2 state dict in safetensors (its latent statistics are then computed).
+def read_prior(path: Path, name: str | None = None) -> AnyPrior:
+    """Read a prior of either family, or a bare StyleGAN2 state dict (its latent statistics are then computed).
 
     Raises
     ------
@@ -122,14 +141,21 @@ def read_prior(path: Path, name: str | None = None) -> StyleGAN2Prior:
     if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
         raise WeightsError(f"{path.name} holds values that are not finite; it is damaged")
     digest = sha256_of(path)
+    if metadata.get("format") == MANIFOLD_FORMAT:
+        return _complete(path, lambda: assembled_manifold(tensors, metadata, digest))
     if not info:
         try:
             net = StyleGAN2.from_state_dict(tensors)
         except WeightsError as error:
             raise WeightsError(f"{path.name}: {error}") from error
         return StyleGAN2Prior.of_network(net, PriorInfo(name or path.stem, weights_sha256=digest))
+    return _complete(path, lambda: _assembled(tensors, info, digest))
+
+
+def _complete(path: Path, assemble: Callable[[], AnyPrior]) -> AnyPrior:
+    """Assemble a prior; what a file of ours lacks is one sentence."""
     try:
-        return _assembled(tensors, info, digest)
+        return assemble()
     except BrgmError:
         raise
     except Exception as error:

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.deep_image import DeepImagePrior
 from napari_brgm.zoo.entry import Kind, PriorEntry
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import installed, user_folder
 
 if TYPE_CHECKING:
-    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.zoo.files import AnyPrior
 
 __all__ = [
-    "available_priors", "card_of", "catalogue", "file_of", "load_entry", "load_prior", "published", "registered",
-    "status_of", "weights_folder",
+    "UNTRAINED", "available_priors", "card_of", "catalogue", "file_of", "load_entry", "load_prior", "published",
+    "registered",     "status_of", "weights_folder",
 ]  # fmt: skip
+
+UNTRAINED = "deep-image"  # the prior without weights
 
 
 def weights_folder() -> Path:
@@ -97,19 +101,23 @@ def status_of(entry: PriorEntry) -> str:
 
 
 def available_priors() -> list[str]:
-    """Names that can be loaded: the shipped priors, then those that are installed."""
+    """Names that can be loaded: the shipped priors, those that are installed, and the one that needs no weights."""
     shipped = registered()
-    return [*sorted(shipped), *sorted(installed().keys() - shipped.keys())]
+    return [*sorted(shipped), *sorted(installed().keys() - shipped.keys()), UNTRAINED]
 
 
-def load_prior(name: str | Path) -> StyleGAN2Prior:
+def load_prior(name: str | Path) -> Prior:
     """Load a prior by its name in the registry, or from the path of a weights file.
+
+    'deep-image' is the untrained network, for images that no prior was trained on.
 
     Raises
     ------
     WeightsError
         There is none of this name, or its file is missing, damaged or not the one the registry knows.
     """
+    if str(name) == UNTRAINED:
+        return DeepImagePrior()
     entry = registered().get(str(name)) or installed().get(str(name))
     if entry is not None:
         return load_entry(entry)
@@ -122,7 +130,7 @@ def load_prior(name: str | Path) -> StyleGAN2Prior:
     raise WeightsError(f"there is no prior {str(name)!r}; choose one of {known}, or give the path of a weights file")
 
 
-def load_entry(entry: PriorEntry) -> StyleGAN2Prior:
+def load_entry(entry: PriorEntry) -> AnyPrior:
     """Load the weights of an entry after a look at their hash.
 
     Raises

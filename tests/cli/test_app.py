@@ -13,7 +13,9 @@ from napari_brgm import __version__
 from napari_brgm.evaluation import benchmark, table
 
 
-@pytest.mark.parametrize("command", ["inpaint", "superres", "demo", "info", "evaluate", "benchmark"])
+@pytest.mark.parametrize(
+    "command", ["inpaint", "superres", "clean", "sample", "interpolate", "demo", "info", "evaluate", "benchmark"]
+)
 def test_help(shell, command):
     done = shell(command, "--help")
     assert done.exit_code == 0

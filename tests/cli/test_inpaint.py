@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_brgm import Restoration, cli
+from napari_brgm import Mask, Restoration, cli, read_scan
 from napari_brgm.cli import restored_slice
 
 QUICK = ("--steps", 3, "--samples", 2, "--device", "cpu")
@@ -57,8 +57,6 @@ def test_every_slice_the_mask_touches(shell, scan, save, shipped_weights, tmp_pa
 
 def test_a_png_mask_is_the_slice_as_displayed(shell, scan, head, tmp_path, shipped_weights):
     """The scan's first axis runs to the right of the patient's left, its second to the front."""
-    from napari_brgm import read_scan
-
     piece = read_scan(scan)[0].slice("axial", 2)
     missing = np.zeros(piece.image.shape, np.uint8)
     missing[25:35, 15:35] = 255
@@ -214,3 +212,42 @@ def test_the_entry_point_exits(monkeypatch, capsys):
         cli.main()
     assert end.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_share_of_the_pixels_hidden_at_random(shell, scan, head, tmp_path, shipped_weights):
+    """Catches a share that is not the one asked for, another slice than the middle one, and a mask without its seed."""
+    out = tmp_path / "out"
+    done = shell("inpaint", scan, "--missing-share", 0.9, "--out", out, *QUICK, "--seed", 3)
+    assert done.exit_code == 0, done.output
+    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    assert record["corruption"]["missing_pixels"] == round(0.9 * 60 * 72)
+    assert "hidden at random" in record["Description"]
+    assert record["Sources"] == ["sub-01_T1w.nii.gz"] and record["slices"][0]["index"] == 1
+    hidden = Mask.random((72, 60), 0.9, 3).missing.numpy()
+    restored, given, variance = (
+        read_scan(path)[0].slice("axial", 1).image
+        for path in (
+            out / "sub-01_desc-brgmInpaint_T1w.nii.gz",
+            scan,
+            out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz",
+        )
+    )
+    np.testing.assert_array_equal(restored[~hidden], given[~hidden])
+    assert (restored != given)[hidden].mean() > 0.8
+    assert (variance[~hidden] == 0).all() and (variance[hidden] > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ([], "either --mask, or --missing-share"),
+        (["--missing-share", 0.5, "--mask", "mask.nii.gz"], "either --mask, or --missing-share"),
+        (["--missing-share", 1], "between 0 and 1"),
+        (["--missing-share", "nan"], "between 0 and 1"),
+        (["--missing-share", 0.00001], "no pixel as missing"),
+        (["--missing-share", 0.5, "--index", 3], "there is no axial slice 3"),
+    ],
+)
+def test_shares_that_cannot_be_hidden(shell, scan, tmp_path, more, words, shipped_weights):
+    assert words in shell.refused("inpaint", scan, "--out", tmp_path / "out", *more)
+    assert not (tmp_path / "out").exists()

@@ -115,3 +115,16 @@ def test_foreground_box_ignores_specks_and_missing_pixels():
     image[0:15] = np.nan
     measured = np.isfinite(image)
     assert foreground_box(image, measured) == (20, 69, 10, 59)
+
+
+@pytest.mark.parametrize("ratio", [(1 / 1.5, 0.9), (1.7, 2.0)])
+def test_to_the_frame_and_back(ratio):
+    """Catches an inverse with swapped centres or axes: a native blob lies where it came from."""
+    frame = Frame((208, 176), 128, ratio, (103.5, 80.0), (63.5, 60.0))
+    there = frame.to_frame(blob(99.4, 85.2, 208)[..., :176])
+    assert there.shape == (1, 1, 128, 128)
+    row, column = centre_of_mass(there)
+    assert row == pytest.approx(coordinate(frame, 0, 99.4), abs=0.05)
+    assert column == pytest.approx(coordinate(frame, 1, 85.2), abs=0.05)
+    own = torch.rand(1, 1, 16, 16)
+    assert Frame.identity(16).to_frame(own) is own

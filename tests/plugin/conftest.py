@@ -13,6 +13,7 @@ import pytest
 
 from napari_brgm.inference.step import Step
 from napari_brgm.plugin import worker
+from napari_brgm.settings import settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -50,12 +51,12 @@ class FakeEngine:
     def __call__(self, job: Job) -> Generator[Step, None, SimpleNamespace]:
         self.jobs.append(job)
         self.threads.add(threading.get_ident())
-        result = restoration(job)
+        result, steps = restoration(job), settings_for("default", job.quality).steps
         try:
-            for i in range(1, job.steps + 1):
+            for i in range(1, steps + 1):
                 time.sleep(self.pause)
                 self.steps += 1
-                yield Step(job.method, i, job.steps, 100.0 / i, preview=result.estimate * i / job.steps)
+                yield Step(job.method, i, steps, 100.0 / i, preview=result.estimate * i / steps)
                 if self.error is not None:
                     raise self.error
         except GeneratorExit:

@@ -36,10 +36,10 @@ def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -
 
 def test_preferences_offer_what_the_widgets_know(manifest: PluginManifest) -> None:
     from napari_brgm.plugin.preferences import Preferences
-    from napari_brgm.settings import QUALITY_STEPS
+    from napari_brgm.settings import QUALITIES
 
     properties = manifest.contributions.configurations["restoration"].properties
-    assert set(properties["quality"].enum) == set(QUALITY_STEPS)
+    assert set(properties["quality"].enum) == set(QUALITIES)
     assert Preferences() == Preferences(device=properties["device"].default, quality=properties["quality"].default)
 
 

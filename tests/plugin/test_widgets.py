@@ -13,7 +13,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.plugin import choices
 from napari_brgm.plugin.inpaint import InpaintWidget
 from napari_brgm.plugin.super_resolve import SuperResolveWidget
-from napari_brgm.settings import QUALITY_STEPS
+from napari_brgm.settings import preset
 
 PLUGIN = "napari-brgm"
 ARTEFACT, LOW_RESOLUTION = "brain-artefact", "brain-low-resolution"
@@ -151,7 +151,7 @@ def test_preview_and_cancel_then_run_again(window, qtbot, fake_engine) -> None:
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     assert viewer.layers[-1].name.endswith("[preview, synthetic]")
     assert viewer.layers.selection.active is before[1]
-    assert widget.progress.maximum() == QUALITY_STEPS["standard"]
+    assert widget.progress.maximum() == preset("default").steps
     assert "loss" in widget.status.text()
     click(qtbot, widget.run_button)  # disabled: no second run
     assert len(fake_engine.jobs) == 1

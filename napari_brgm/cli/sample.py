@@ -1,0 +1,82 @@
+"""``napari-brgm sample``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_brgm.cli.options import AUTO, DEFAULT_PRIOR, Device, Out, Overwrite, PriorName, Run, Seed
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["sample"]
+
+_TASK = "brgmSynthetic"
+_SHOWN = 64  # pictures in the sheet
+# world axes (x, y, z) that rows and columns run down, and the normal, as ``Scan.slice`` shows a plane
+_WORLD = {"axial": (1, 0, 2), "coronal": (2, 0, 1), "frontal": (2, 0, 1), "sagittal": (2, 1, 0)}
+
+
+def sample(
+    out: Out,
+    prior: PriorName = DEFAULT_PRIOR,
+    count: Annotated[int, typer.Option(help="Images to draw.")] = 16,
+    residual_field: Annotated[
+        bool, typer.Option("--residual-field", help="Add a draw of what the generator cannot draw: fine texture.")
+    ] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw synthetic images from a prior, to see what it knows.
+
+    None shows a patient. Writes the images as the volumes of one 4-D NIfTI (grey levels 0..255), a record of how they
+    came about (JSON) and a picture (PNG).
+    """
+    run = Run.of(prior, "map", None, 2, seed, device, AUTO)
+    if not 1 <= count <= 4096:
+        raise InputError(f"--count must be in 1 .. 4096, got {count}")
+    from pathlib import Path
+
+    from napari_brgm.cli.gallery import NOTICE, draw_gallery
+    from napari_brgm.cli.outputs import Outputs, derivative_name, json_name
+    from napari_brgm.cli.sheet import Panel
+    from napari_brgm.engine.explore import draw, drawn_record
+    from napari_brgm.scan import Scan
+    from napari_brgm.scans.export import write_nifti
+
+    loaded = run.load_prior()
+    if loaded.channels != 1:
+        raise InputError(
+            f"{loaded.info.name} draws colour, which NIfTI files do not hold; use napari_brgm.draw in Python"
+        )
+    stem = Path(loaded.info.name).stem or "prior"
+    stack, sheet = derivative_name(stem, _TASK, ".nii.gz"), derivative_name(stem, f"{_TASK}Sheet", ".png")
+    with Outputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
+        images = draw(loaded, count, seed, residual=residual_field, device=device)  # (n, R, R)
+        record = drawn_record(loaded, count, seed, residual=residual_field, device=device)
+        pixel = loaded.info.spacing_mm or 1.0
+        volumes = images.transpose(1, 2, 0)[:, :, None]  # (R, R, 1, n)
+        scan = Scan(volumes, _affine(loaded.info.plane, pixel), "grey levels", loaded.info.name)
+        text = {"Description": f"{NOTICE}; one volume an image", "Sources": [], "Units": scan.units}
+        write_nifti(scan, files.path(stack), text | record)
+        panels = [Panel(f"synthetic {i}", image, (pixel, pixel)) for i, image in enumerate(images[:_SHOWN])]
+        more = f", the first {_SHOWN} of {count}" if count > _SHOWN else ""
+        draw_gallery(files.path(sheet), panels, f"{loaded.info.name}, seed {seed}{more}")
+    for name in (stack, sheet):
+        typer.echo(out / name)
+
+
+def _affine(plane: str, pixel: float) -> npt.NDArray[np.float64]:
+    """(row, column, 0, 1) -> RAS+ mm; rows and columns run towards the back, left or feet, the normal as it may."""
+    import numpy as np
+
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    for column, (world, sign) in enumerate(zip(_WORLD.get(plane, _WORLD["axial"]), (-1, -1, 1), strict=True)):
+        affine[world, column] = sign * pixel
+    return affine

@@ -1,0 +1,60 @@
+"""The Gaussian round a MAP."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_brgm.inference import laplace, laplace_at
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("few", [True, False])
+def test_covariance_of_a_linear_problem(linear_problem, uneven, few, monkeypatch):
+    """Within 5 % of the exact one, by all directions or by random ones: catches a lost sigma, prior or weight."""
+    if not few:
+        monkeypatch.setattr(laplace, "_FEW", 1)
+    for sigma in (25.0, 100.0):
+        exact = linear_problem("mask", sigma, uneven)
+        v = exact.mean.float()[None, None]
+        found = laplace_at(exact.posterior, v, torch.Generator().manual_seed(0))
+        assert torch.equal(found.mean, v[0])
+        assert ((found.std[0].double() / exact.mean_field_std) - 1).abs().max() < 0.02
+        draws = found.sample(20_000, torch.Generator().manual_seed(1))[:, 0]
+        covariance = torch.linalg.inv(exact.precision)
+        assert (torch.cov(draws.T).double() - covariance).norm() < 0.05 * covariance.norm()
+        assert (draws.mean(dim=0) - v[0, 0]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_preconditioned_it_is_the_exact_covariance(linear_problem, uneven):
+    """Catches draws that lose the correlations of the linear posterior."""
+    exact = linear_problem("mask", uneven=uneven, start="linear")
+    posterior = exact.posterior
+    found = laplace_at(posterior, posterior.start(), torch.Generator().manual_seed(0))
+    w = posterior.latents(found.sample(20_000, torch.Generator().manual_seed(1)))[:, 0]
+    covariance = torch.linalg.inv(exact.precision)
+    assert (torch.cov(w.T).double() - covariance).norm() < 0.05 * covariance.norm()
+
+
+def test_leading_directions_of_many_latents(random_stylegan2):
+    """With fewer directions than latents, the data's best known ones are found: catches a wrong product with J'."""
+    from napari_brgm.likelihood import Likelihood
+    from napari_brgm.posterior import Posterior
+    from napari_brgm.settings import preset
+
+    y = torch.full((1, 1, 32, 32), 100.0)
+    likelihood = Likelihood(y, lambda x: x, torch.ones(1, 1, 32, 32), 20.0)
+    posterior = Posterior(random_stylegan2, likelihood, preset("default").but(start="mean", latent_space="w+"))
+    v = posterior.start()
+    whole = laplace_at(posterior, v, torch.Generator().manual_seed(0))
+    assert whole.directions.shape[0] == whole.directions.shape[1]
+    few = laplace._FEW
+    try:
+        laplace._FEW = 1
+        part = laplace_at(posterior, v, torch.Generator().manual_seed(0))
+    finally:
+        laplace._FEW = few
+    assert part.directions.shape[1] == 64 < whole.directions.shape[1]
+    best = whole.gain.flip(0)[:5]
+    assert ((part.gain.flip(0)[:5] / best) - 1).abs().max() < 0.05
