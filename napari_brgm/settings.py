@@ -76,6 +76,8 @@ class InferenceSettings:
             raise InputError(f"vi_samples_per_step must be at least 1, got {self.vi_samples_per_step}")
         if min(self.members, self.window) < 1 or (self.patience is not None and self.patience < 1):
             raise InputError("members, window and patience must be at least 1")
+        if self.patience is not None and self.window < 2:
+            raise InputError("window must be at least 2 where patience is set: one image has no variance")
         if self.preview_every < 1:
             raise InputError(f"preview_every must be at least 1, got {self.preview_every}")
 
@@ -93,7 +95,7 @@ PRESETS: dict[str, InferenceSettings] = {
     # a generator without a linear part to start from
     "unaided": InferenceSettings(name="unaided", start="mean", steps=200),
     # a latent convolutional model: principal coordinates of phi
-    "manifold": InferenceSettings(name="manifold", start="mean", learning_rate=0.1, steps=60),
+    "manifold": InferenceSettings(name="manifold", start="mean", learning_rate=0.2, steps=60),
     # the same as its paper restores (LCM Sec. 3): all of phi, in its box
     "box": InferenceSettings(
         name="box", prior_density="flat", start="draw", learning_rate=1e-3, steps=150, members=2,

@@ -10,8 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
+from napari_brgm.priors.hourglass import Hourglass
+from napari_brgm.priors.latent_maps import ConvolutionalMap
 from napari_brgm.priors.linear_gaussian import LinearGaussian
-from napari_brgm.priors.prior import PriorInfo
+from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
 from napari_brgm.priors.stylegan2 import StyleGAN2
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 
@@ -71,3 +74,22 @@ def random_stylegan2(
     """A prior of 32 px with random weights: curved, but without any meaning."""
     net = StyleGAN2.from_state_dict(parity("32_gray")[0])
     return StyleGAN2Prior.of_network(net, PriorInfo("random-32", spacing_mm=1.0, representation_sigma=5.0))
+
+
+@pytest.fixture(scope="session")
+def tiny_manifold() -> ConvolutionalManifold:
+    """A latent convolutional model of 64 px with random weights, and six components of twelve random phi."""
+    generator = torch.Generator().manual_seed(5)
+    drawn = ConvolutionalMap()
+    start = drawn.start(generator)
+    phi = drawn.project(start + 0.004 * torch.randn(12, drawn.size, generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        net = Hourglass(outs=1, trunk=(6, 8), fine=(4,), skip=2)
+    net.last.weight.data *= 4  # so that its images have contrast
+    with torch.no_grad():
+        z = drawn(phi)
+        for _ in range(60):  # running means and variances
+            net.train()(z)
+    info = PriorInfo("manifold-64", "MR", "axial", spacing_mm=1.5, representation_sigma=5.0)
+    return ConvolutionalManifold(drawn, net, LowRankStatistics.of(phi, 6), info)

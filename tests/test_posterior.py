@@ -156,3 +156,31 @@ def test_lambda_pixel_is_the_noise_unless_set(posterior):
 def test_latent_statistics_of_standard_normal():
     statistics = LatentStatistics.standard(3)
     assert statistics.mean.tolist() == [0, 0, 0] and statistics.std.tolist() == [1, 1, 1]
+
+
+def test_a_flat_density_leaves_the_data_alone(posterior):
+    """LCM: v is w, and nothing but the generator holds it."""
+    p = posterior(prior_density="flat")
+    v = draw(p)
+    terms, images = p.terms(v)
+    assert set(terms) == {"pixel"} and p.direct and p.shape == (1, 32)
+    torch.testing.assert_close(p.latents(v), v.expand(-1, 8, -1))
+    torch.testing.assert_close(images, p.prior.synthesize(v.expand(-1, 8, -1)))
+    away = torch.cat([v[:1], v[:1] + 100])
+    (gradient,) = torch.autograd.grad(p.terms(away.requires_grad_(True))[0]["pixel"].sum(), away)
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("density", ["gaussian", "diagonal", "flat"])
+def test_a_drawn_start_is_a_draw_of_the_prior(posterior, density):
+    """Catches starts that are not coloured (v = w) or coloured twice (v = u), or that share one draw."""
+    p = posterior(prior_density=density).prior.latents
+    drawn = posterior(prior_density=density)
+    drawn = Posterior(drawn.prior, drawn.likelihood, drawn.settings.but(start="draw"))
+    v = drawn.start(6000, torch.Generator().manual_seed(0))
+    assert v.shape == (6000, 1, 32)
+    wanted = torch.eye(32) if density == "gaussian" else p.covariance
+    mean = torch.zeros(32) if density == "gaussian" else p.mean
+    assert (torch.cov(v[:, 0].T) - wanted).norm() < 0.1 * wanted.norm()
+    assert (v[:, 0].mean(dim=0) - mean).norm() < 0.1 * wanted.trace().sqrt()
+    torch.testing.assert_close(drawn.start(6000, torch.Generator().manual_seed(0)), v)

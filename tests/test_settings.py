@@ -8,7 +8,7 @@ import json
 import pytest
 
 from napari_brgm.errors import InputError
-from napari_brgm.settings import PRESETS, QUALITIES, InferenceSettings, preset
+from napari_brgm.settings import PRESETS, QUALITIES, InferenceSettings, preset, settings_for
 
 
 def test_presets_hold_the_published_constants():
@@ -29,7 +29,7 @@ def test_names_match_and_default_is_the_default():
     assert all(name == settings.name for name, settings in PRESETS.items())
     assert preset("default") == InferenceSettings()
     assert set(QUALITIES) == {"preview", "standard", "careful"}
-    with pytest.raises(InputError, match="choose one of default, paper, reference"):
+    with pytest.raises(InputError, match="choose one of box, default, manifold, paper, reference, unaided, untrained"):
         preset("best")
 
 
@@ -52,9 +52,31 @@ def test_plain_values_survive_json(name):
     "wrong",
     [
         {"steps": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"lambda_pixel": -1.0},
-        {"lambda_pixel": float("nan")}, {"vi_samples_per_step": 0}, {"preview_every": 0},
+        {"lambda_pixel": float("nan")}, {"vi_samples_per_step": 0}, {"preview_every": 0}, {"members": 0},
+        {"window": 0}, {"window": 1, "patience": 3}, {"prior_density": "none"}, {"start": "best"},
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_used_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         preset("default").but(**wrong)
+
+
+def test_presets_of_priors_without_a_linear_part():
+    """Each family has its own; those without a density are ensembles from drawn starts."""
+    manifold, box, untrained, unaided = (preset(n) for n in ("manifold", "box", "untrained", "unaided"))
+    assert manifold.prior_density == unaided.prior_density == "gaussian"
+    assert manifold.start == unaided.start == "mean"
+    for flat in (box, untrained):
+        assert (flat.prior_density, flat.start) == ("flat", "draw") and flat.members > 1
+    assert untrained.patience is not None and not untrained.fit_pose and not untrained.residual_field
+    assert box.patience is None
+
+
+@pytest.mark.parametrize("name", ["default", "manifold", "untrained"])
+def test_quality_changes_the_steps_alone(name):
+    found = {quality: settings_for(name, quality) for quality in QUALITIES}
+    assert found["standard"] == preset(name)
+    assert found["preview"].steps == round(preset(name).steps / 3) and found["careful"].steps == 4 * preset(name).steps
+    assert all(settings.but(steps=preset(name).steps) == preset(name) for settings in found.values())
+    with pytest.raises(InputError, match="patience"):
+        preset(name).but(patience=0)

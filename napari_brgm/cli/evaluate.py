@@ -1,4 +1,4 @@
-"""``napari-brgm evaluate`` and ``napari-brgm evaluate priors``: thin over the evaluation package."""
+"""``napari-brgm evaluate``, ``evaluate priors`` and ``evaluate manifolds``: thin over the evaluation package."""
 
 from __future__ import annotations
 
@@ -125,18 +125,62 @@ def priors(
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.evaluation import priors as table
     from napari_brgm.evaluation.prior_cells import HowToInfer
-    from napari_brgm.zoo.registry import load_prior, registered
+    from napari_brgm.settings import preset as named_preset
+    from napari_brgm.zoo.registry import registered
 
-    unchanged = steps is None and preset == AUTO  # then each prior gets the steps that it needs
     how = HowToInfer(
         method="vi" if method is MethodName.vi else "map",
-        settings=None if unchanged else run.settings_for(load_prior(DEFAULT_PRIOR)),
-        samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps,
+        settings=None if preset == AUTO else named_preset(preset),  # None: each prior gets those that suit it
+        samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps, steps=run.steps,
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else _names(priors)
     count = table.DEFAULT_SLICES if slices is None else slices
     with Outputs(out, (), overwrite=True), count_bar() as tell:
         table.run(_data_folder(data), out, chosen, count, tell, how=how)
+    typer.echo(out / "results.md")
+
+
+@evaluate.command(
+    epilog="Examples:\n\nnapari-brgm evaluate manifolds --rivals runs/rivals --data data --out manifolds\n\n"
+    "napari-brgm evaluate manifolds --tasks mask-0,missing-95 --slices 4 --data data --out manifolds"
+)
+def manifolds(
+    out: Out,
+    rivals: Annotated[
+        Path | None,
+        typer.Option(help="Folder of lcm, optz, glo and autoencoder.safetensors.", show_default="without them"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of brain_train.zip and brain_validation.zip, or one that holds it as 'brain'; "
+            "default: data, else ../shared/data.",
+            show_default=False,
+        ),
+    ] = None,
+    slices: Annotated[int, typer.Option(help="Held-out slices, evenly spaced, at most 50.")] = 8,
+    tasks: Annotated[
+        str, typer.Option(help="Comma-separated: mask-0 .. mask-6, missing-95, x2, x4, x8.")
+    ] = "mask-0,mask-3,mask-6,missing-95,x4",
+    samples: Samples = 4,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Measure latent convolutional models beside their rivals and StyleGAN2 on held-out slices, in one table.
+
+    The rivals are trained by `train --recipe lcm --latents convolutional | free | vector | encoder`; docs/manifolds.md
+    has the commands. A run that was stopped goes on where it was.
+    """
+    run = Run.of(DEFAULT_PRIOR, "map", None, samples, seed, device, AUTO)
+    from napari_brgm.cli.outputs import Outputs
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.evaluation import manifolds as table
+
+    with Outputs(out, (), overwrite=True), count_bar() as tell:
+        table.run(
+            _data_folder(data), out, rivals, slices, _names(tasks), tell,
+            samples=run.samples, seed=run.seed, device=run.device,
+        )  # fmt: skip
     typer.echo(out / "results.md")
 
 

@@ -101,6 +101,8 @@ def train(
         _refuse(context, _OF_GAN, "belongs to --recipe gan; leave it out, or choose that recipe")
     if recipe != "lcm":
         _refuse(context, _OF_LCM, "belongs to --recipe lcm; leave it out, or choose that recipe")
+    else:
+        _refuse(context, ("mirror",), "counts for nothing in the lcm recipe; leave it out, or choose another recipe")
     if recipe == "linear" and device not in ("auto", "cpu"):
         raise InputError("the linear recipe runs on the CPU; leave --device out, or choose another recipe")
     pick_device(device)

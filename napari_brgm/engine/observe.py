@@ -153,9 +153,10 @@ def observe(
     observation = torch.from_numpy(grey).float().to(device)
     observation = observation[None, None] if grey.ndim == 2 else observation.permute(2, 0, 1)[None]
     observed = torch.from_numpy(seen).to(device, torch.float32)[None, None]
-    if pose and prior.linear_part is not None and corruption.linear and not frame.is_identity:
+    aligned = prior.alignment if pose and corruption.linear and not frame.is_identity else None
+    if aligned is not None:
         frame = fit_pose(
-            frame, prior.linear_part, observation * observed, lambda g, x: corruption.A(g.to_native(x)) * observed,
+            frame, aligned, observation * observed, lambda g, x: corruption.A(g.to_native(x)) * observed,
             max(float(np.hypot(noise, representation)), _ROUNDING),
         )  # fmt: skip
     likelihood = Likelihood(

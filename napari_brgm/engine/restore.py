@@ -177,7 +177,7 @@ def _run(
     if settings.prior_density == "flat":
         spread = yield from _reported(fit_ensemble(posterior, generator, total), problem, settings, trace)
     else:
-        maximum = yield from _reported(maximise(posterior, total), problem, settings, trace)
+        maximum = yield from _reported(maximise(posterior, total, generator), problem, settings, trace)
         laplace = laplace_at(posterior, maximum.v, generator)
         spread, best = laplace, maximum.v
         if method == "vi":
@@ -217,9 +217,8 @@ def _sized(prior: Prior, image: npt.ArrayLike, corruption: Corruption) -> Prior:
     shape = np.shape(image)
     if not isinstance(prior, DeepImagePrior) or len(shape) not in (2, 3):
         return prior
-    return DeepImagePrior.for_slice(
-        corruption.image_shape((shape[0], shape[1])), 3 if len(shape) == 3 else prior.channels
-    )
+    channels = 3 if len(shape) == 3 else prior.channels
+    return DeepImagePrior.for_slice(corruption.image_shape((shape[0], shape[1])), channels, prior.seed)
 
 
 def _reported(inference: Any, problem: Problem, settings: InferenceSettings, trace: list[dict[str, Any]]) -> Any:

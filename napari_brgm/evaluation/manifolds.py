@@ -65,7 +65,7 @@ def run(
     Raises
     ------
     InputError
-        There is no such task, or too few slices are asked for.
+        There is no such task or none at all, or the slices asked for are not 1 to 50.
     ScanError, OutputError
         As of ``table.run``.
     """
@@ -73,6 +73,8 @@ def run(
     if unknown := set(tasks) - {task.name for task in chosen}:
         known = ", ".join(task.name for task in MANIFOLD_TASKS)
         raise InputError(f"there is no task {min(unknown)!r}; choose from {known}")
+    if not chosen:
+        raise InputError("choose at least one task")
     if not 1 <= count <= 50:
         raise InputError(f"choose 1 to 50 slices, got {count}")
     data = archives(data_dir)

@@ -44,7 +44,7 @@ _SAVE_EVERY = 20.0  # seconds
 class HowToInfer:
     """How restorations and reconstructions are made; the fields are those of ``napari_brgm.restore``.
 
-    ``settings`` None: the preset that suits the prior.
+    ``settings`` None: the preset that suits the prior; ``steps`` None: as many as the settings say.
     """
 
     method: Literal["map", "vi"] = "map"
@@ -53,10 +53,12 @@ class HowToInfer:
     seed: int = 0
     device: str = "auto"
     inversion_steps: int = 200
+    steps: int | None = None
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """The settings with which this prior restores."""
-        return self.settings or preset(prior.preset)
+        found = self.settings or preset(prior.preset)
+        return found if self.steps is None else found.but(steps=self.steps)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class RunningVariance:
         self.images.append(images)
         if len(self.images) < (self.images.maxlen or 1):
             return True, False
-        variance = float(torch.stack(list(self.images)).var(dim=0).mean())
+        variance = float(torch.stack(list(self.images)).var(dim=0, correction=0).mean())
         lowest = variance < self.least
         self.least, self.since = (variance, 0) if lowest else (self.least, self.since + 1)
         return lowest, self.patience is not None and self.since >= self.patience

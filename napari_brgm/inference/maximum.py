@@ -46,7 +46,9 @@ def learning_rate(iteration: int, steps: int, peak: float, schedule: str) -> flo
     return peak * 0.5 * (1 + math.cos(math.pi * (iteration - warm) / max(1, steps - warm)))
 
 
-def maximise(posterior: Posterior, total: int | None = None) -> Generator[tuple[Step, Tensor], None, Maximum]:
+def maximise(
+    posterior: Posterior, total: int | None = None, generator: torch.Generator | None = None
+) -> Generator[tuple[Step, Tensor], None, Maximum]:
     """Minimise the loss of ``posterior``; yields each step with its image (1, C, R, R), returns the best point seen.
 
     Parameters
@@ -54,9 +56,11 @@ def maximise(posterior: Posterior, total: int | None = None) -> Generator[tuple[
     posterior : Posterior
     total : int or None
         Number of steps of the whole run, for the steps' ``total``; None means those of MAP.
+    generator : torch.Generator or None
+        Of a drawn start (CPU).
     """
     settings = posterior.settings
-    v = posterior.start().requires_grad_(True)
+    v = posterior.start(generator=generator).requires_grad_(True)
     optimiser = Adam([v])
     best, best_loss = v.detach().clone(), math.inf
     for iteration in range(settings.steps):

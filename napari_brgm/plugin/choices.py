@@ -1,55 +1,54 @@
-"""The choices that all widgets offer, their layout, and the line that says how things stand."""
+"""The choices that all widgets that restore offer, and their layout."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, SpinBox
 from napari.layers import Image
-from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 from superqt import QCollapsible
 
-from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.errors import InputError
 from napari_brgm.plugin.preferences import preferences
+from napari_brgm.plugin.prior_panel import UNTRAINED, PriorPanel, form, wrapped
 from napari_brgm.plugin.results import NOTICE
 from napari_brgm.settings import QUALITIES
 
 if TYPE_CHECKING:
     import napari.viewer
     from magicgui.widgets.bases import Widget
-    from napari.layers import Layer
 
 __all__ = ["ChoicesPanel"]
 
-_METHODS = [("MAP: the most probable image", "map"), ("VI: mean of the posterior", "vi")]
+_MAP, _VI = ("MAP: the most probable image", "map"), ("VI: mean of the posterior", "vi")
+_METHOD_TOOLTIP = "MAP is fast; VI fits the spread as well"
+_NO_VI = "VI is not offered: an untrained network has no density that VI could fit."
 
 
-class ChoicesPanel(QWidget):
+class ChoicesPanel(PriorPanel):
     """What to restore and how; knows nothing of runs.
 
     Attributes
     ----------
-    image, prior, method, quality, device, seed, samples, with_std, with_samples : magicgui widgets
+    image, method, quality, device, seed, samples, with_std, with_samples : magicgui widgets
         The choices; ``.value`` reads and sets them.
     run_button, cancel_button : QPushButton
     progress : QProgressBar
-    status : QLabel
-        The last message: progress, result or error, one sentence.
     """
 
     help: ClassVar[str]
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         chosen = preferences()
         qualities = [
             (name if part == 1 else f"{name} ({part:.2g} x the steps)", name) for name, part in QUALITIES.items()
         ]
         self.image = ComboBox(label="Image", choices=lambda _: self._layers(Image), tooltip="Its slice on show")
-        self.prior = ComboBox(label="Prior", choices=[], tooltip="What the anatomy looks like: trained weights")
-        self.method = ComboBox(label="Method", choices=_METHODS, tooltip="MAP is fast; VI fits the spread as well")
+        self.method = ComboBox(label="Method", choices=[_MAP, _VI], tooltip=_METHOD_TOOLTIP)
+        self.hint.setText(f"{self.hint.text()} {_NO_VI}")
+        self._wants_vi = False  # again, once a prior is chosen that has a density
         self.quality = ComboBox(label="Quality", choices=qualities, value=chosen.quality)
         self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
@@ -66,10 +65,8 @@ class ChoicesPanel(QWidget):
 
     def common(self) -> dict[str, Any]:
         """Fields of the job that all widgets share."""
-        if self.prior.value is None:
-            raise InputError("no prior is installed; install napari-brgm again")
         return {
-            "prior": self.prior.value,
+            "prior": self.chosen_prior(),
             "method": self.method.value,
             "device": self.device.value,
             "quality": self.quality.value,
@@ -87,29 +84,17 @@ class ChoicesPanel(QWidget):
         """Follow the layer list; napari connects this when the widget is docked."""
         self.image.reset_choices()
 
-    def refresh_priors(self) -> None:
-        """Offer the priors that are there now; the chosen one stays if it is among them."""
-        try:
-            self.prior.choices = priors()
-        except BrgmError as error:
-            self._fail(error)
-
-    def _fail(self, error: BrgmError | str) -> None:
-        self._say(str(error), bad=True)
-        show_error(self.status.text())
-
-    def _say(self, sentence: str, *, bad: bool = False) -> None:
-        self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setStyleSheet("color: #ff6b6b;" if bad else "")
-
-    def _layers(self, kind: type[Layer]) -> list[Layer]:
-        """Layers of this kind, without uncertainties, samples and previews of earlier runs."""
-        aside = ("variance", "std", "samples", "preview")
-        return [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, kind) and layer.metadata.get("brgm", {}).get("role") not in aside
-        ]
+    def _on_prior(self, name: str | None) -> None:
+        """Offer VI with priors that have a density, and say why it is not offered with the one that has none."""
+        super()._on_prior(name)
+        offered, untrained = len(self.method.choices) > 1, name == UNTRAINED
+        if untrained and offered:
+            self._wants_vi = self.method.value == "vi"
+            self.method.choices = [_MAP]
+        elif not untrained and not offered:
+            self.method.choices = [_MAP, _VI]
+            self.method.value = "vi" if self._wants_vi else "map"
+        self.method.tooltip = _NO_VI if untrained else _METHOD_TOOLTIP
 
     def _choose_active(self) -> None:
         active = self.viewer.layers.selection.active
@@ -118,10 +103,10 @@ class ChoicesPanel(QWidget):
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
-        for widget in (_wrapped(self.help), _form(self.image, *self.inputs(), self.prior, self.method, self.quality)):
-            layout.addWidget(widget)
+        layout.addWidget(wrapped(self.help))
+        layout.addWidget(form(self.image, *self.inputs(), self.prior, self.hint, self.method, self.quality))
         advanced = QCollapsible("Advanced")
-        advanced.addWidget(_form(self.device, self.seed, self.samples, self.with_std, self.with_samples))
+        advanced.addWidget(form(self.device, self.seed, self.samples, self.with_std, self.with_samples))
         advanced.setDuration(0)
         layout.addWidget(advanced)
 
@@ -133,32 +118,8 @@ class ChoicesPanel(QWidget):
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
         layout.addWidget(self.progress)
-        self.status = _wrapped("")
         layout.addWidget(self.status)
-        notice = _wrapped(NOTICE)
+        notice = wrapped(NOTICE)
         notice.setStyleSheet("color: #d9a441;")
         layout.addWidget(notice)
         layout.addStretch(1)
-
-
-def priors() -> list[str]:
-    """Names of the priors that are there."""
-    from napari_brgm.zoo.registry import available_priors
-
-    return available_priors()
-
-
-def _form(*widgets: Widget) -> QWidget:
-    form = QWidget()
-    layout = QFormLayout(form)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for widget in widgets:
-        layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
-    return form
-
-
-def _wrapped(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    return label

@@ -130,7 +130,8 @@ class RestorationPanel(ChoicesPanel):
         self.progress.setValue(step.iteration)
         left = (now - self._began) / step.iteration * (step.total - step.iteration)
         rest = f"about {left:.0f} s left" if step.iteration < step.total else "drawing samples ..."
-        self._say(f"{step.phase.upper()} step {step.iteration} of {step.total}, loss {step.loss:.4g}, {rest}")
+        loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
+        self._say(f"{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}")
         if self._estimate is not None and self._preview is not None:
             self._preview.show(self._estimate)
             self._estimate = None

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers import ShownSlice
 
-__all__ = ["NOTICE", "Extras", "add_results", "geometry", "plane_geometry"]
+__all__ = ["NOTICE", "NOTICE_ALL", "Extras", "add_results", "geometry", "plane_geometry"]
 
 NOTICE = "Synthetic: computed by a generative model, not measured. Not for diagnosis."
+NOTICE_ALL = "Synthetic: every pixel of this slice is an estimate, none is kept as measured. Not for diagnosis."
 
 Float = npt.NDArray[np.float32]
 
@@ -99,11 +100,13 @@ def add_results(
 ) -> list[Image]:
     """Add the layers of one run: restored image, wanted extras, and on top the variance as a tint; restored first.
 
-    In-painting gives layers of the source's shape, and the tint marks what is synthetic. Super-resolution gives the
-    one slice on its finer grid; there all is synthetic, and the tint is off until it is wanted.
+    In-painting gives layers of the source's shape, and the tint marks what is synthetic. So does cleaning, where all
+    of the slice is synthetic and tinted. Super-resolution gives the one slice on its finer grid; there all is
+    synthetic, and the tint is off until it is wanted.
     """
     add = _Adder(viewer, source, shown, result, task)
-    layers = [add("restored" if task == "in-paint" else _finer(shown, result), np.asarray(result.estimate))]
+    role = {"in-paint": "restored", "clean": "cleaned"}.get(task) or _finer(shown, result)
+    layers = [add(role, np.asarray(result.estimate))]
     if extras.samples:
         layers.append(add("samples", np.asarray(result.samples)))
     if extras.std:
@@ -123,18 +126,23 @@ class _Adder:
     result: Restoration
     task: str
 
+    @property
+    def inserted(self) -> bool:
+        """Whether the plane goes into data of the source's shape."""
+        return self.task != "super-resolve"
+
     def __call__(self, role: str, image: npt.NDArray[Any]) -> Image:
         image = np.asarray(image, dtype=np.float32)
         uncertainty = role in ("variance", "std")
         data: Any
-        if self.task == "in-paint" and image.ndim == 2:
+        if self.inserted and image.ndim == 2:
             data = _inserted(self.source, self.shown, image, keep=not uncertainty)
             place = geometry(self.source)
         else:
             data = plane_data(self.source, self.shown, image)
             place = plane_geometry(self.source, self.shown, image.shape)
         record = dict(self.result.provenance) | {
-            "notice": NOTICE,
+            "notice": NOTICE_ALL if self.task == "clean" else NOTICE,
             "role": role,
             "task": self.task,
             "source_layer": self.source.name,
@@ -149,7 +157,8 @@ class _Adder:
             colormap=_tint() if uncertainty else self.source.colormap,
             contrast_limits=limits,
             blending="translucent" if uncertainty else "translucent_no_depth",
-            visible=role not in ("samples", "std") and (self.task == "in-paint" or not uncertainty),
+            opacity=0.5 if uncertainty and self.task == "clean" else 1.0,  # it covers the whole slice
+            visible=role not in ("samples", "std") and (self.inserted or not uncertainty),
             metadata=self._metadata(place) | {"brgm": record},
             **place,
         )
@@ -162,7 +171,7 @@ class _Adder:
         """Metadata of the source; a scan's affine follows the finer grid."""
         metadata = dict(self.source.metadata)
         scan = metadata.get("scan")
-        if self.task != "in-paint" and isinstance(scan, dict) and "affine" in scan:
+        if not self.inserted and isinstance(scan, dict) and "affine" in scan:
             metadata["scan"] = scan | {"affine": _finer_affine(scan["affine"], self.source, self.shown, self.result)}
         return metadata
 
@@ -177,7 +186,8 @@ def _inserted(source: Image, shown: ShownSlice, image: Float, *, keep: bool) -> 
     import dask.array
 
     lazy = data if isinstance(data, dask.array.Array) else dask.array.from_array(data)
-    lazy = lazy.astype(np.float32) if keep else dask.array.zeros_like(lazy, dtype=np.float32)
+    # a copy: of float32 data astype gives the same object back, and the next line would change the source
+    lazy = lazy.astype(np.float32).copy() if keep else dask.array.zeros_like(lazy, dtype=np.float32)
     lazy[shown.index] = plane
     return lazy
 

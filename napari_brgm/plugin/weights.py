@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QApplication
 
 from napari_brgm.errors import BrgmError, Cancelled
 from napari_brgm.plugin import weights_dialogs as dialogs
-from napari_brgm.plugin.choices import ChoicesPanel
+from napari_brgm.plugin.prior_panel import PriorPanel
+from napari_brgm.plugin.task import Task
 from napari_brgm.plugin.weights_panel import WeightsPanel
-from napari_brgm.plugin.weights_task import Task
 from napari_brgm.zoo import fetch as fetching
 from napari_brgm.zoo.install import check_removable, import_file, remove
 from napari_brgm.zoo.registry import status_of
@@ -186,7 +186,7 @@ class WeightsWidget(WeightsPanel):
         """Follow a change of the registry here and in the other widgets, whichever window they are in."""
         self.refresh()
         for widget in QApplication.allWidgets():
-            if isinstance(widget, ChoicesPanel):
+            if isinstance(widget, PriorPanel):
                 widget.refresh_priors()
 
     def _guarded(self, verb: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from superqt.utils import GeneratorWorker
 
-from napari_brgm.errors import BrgmError, DeviceError
+from napari_brgm.errors import BrgmError, DeviceError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,35 +23,47 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
     from napari_brgm.settings import Method, Quality
 
-__all__ = ["Job", "RestorationWorker", "load_triton_apart", "start"]
+__all__ = ["Job", "RestorationWorker", "as_told", "load_triton_apart", "start"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One restoration, free of Qt and napari.
+    """One restoration, free of Qt and napari; exactly one of the four tasks is given.
 
     Attributes
     ----------
     image : (H, W) float32 ndarray
         The slice as shown, in its own units.
-    missing : (H, W) bool ndarray or None
-        True where to in-paint; None for super-resolution.
-    factor : int or None
-        Result pixels per pixel along each axis; None for in-painting.
     prior : str
         Name in the registry of weights, or a path.
+    missing : (H, W) bool ndarray or None
+        In-painting: true where to.
+    factor : int or None
+        Super-resolution: result pixels per pixel along each axis.
+    jpeg_quality : int or None
+        Cleaning: quality, 1 to 100, of the JPEG that the slice went through.
+    noise_sigma : float or None
+        Cleaning: standard deviation of plain noise in the image's units; 0: estimated from it.
     spacing : (float, float) or None
         Pixel size (row, column), mm.
+
+    Raises
+    ------
+    InputError
+        No task is given, or more than one.
     """
 
     image: npt.NDArray[np.float32]
     prior: str
     missing: npt.NDArray[np.bool_] | None = None
     factor: int | None = None
+    jpeg_quality: int | None = None
+    noise_sigma: float | None = None
     method: Method = "map"
     device: str = "auto"
     quality: Quality = "standard"
@@ -59,20 +71,33 @@ class Job:
     seed: int = 0
     spacing: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        tasks = (self.missing, self.factor, self.jpeg_quality, self.noise_sigma)
+        if sum(task is not None for task in tasks) != 1:
+            raise InputError("a job is one task: a mask, a factor, a JPEG quality or a noise level")
+
+    def corruption(self) -> Corruption:
+        """What happened to the image."""
+        from napari_brgm.corruptions import Downsample, Identity, Jpeg, Mask
+
+        if self.missing is not None:
+            return Mask(self.missing)
+        if self.factor is not None:
+            return Downsample(self.factor)
+        return Identity() if self.jpeg_quality is None else Jpeg(self.jpeg_quality)
+
 
 def engine(job: Job) -> Generator[Step, None, Restoration]:
     """Run the job on the engine; torch is imported here, so that napari opens without it."""
     load_triton_apart()
-    from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.engine.restore import restore_steps
     from napari_brgm.settings import settings_for
     from napari_brgm.zoo.registry import load_prior
 
     prior = load_prior(job.prior)
-    corruption = Downsample(job.factor or 1) if job.missing is None else Mask(job.missing)
     steps: Generator[Step, None, Restoration] = restore_steps(
-        job.image, corruption, prior, method=job.method, samples=job.samples, seed=job.seed, device=job.device,
-        spacing=job.spacing, settings=settings_for(prior.preset, job.quality),
+        job.image, job.corruption(), prior, method=job.method, samples=job.samples, seed=job.seed, device=job.device,
+        spacing=job.spacing, noise_sigma=job.noise_sigma or None, settings=settings_for(prior.preset, job.quality),
     )  # fmt: skip
     return steps
 
@@ -119,6 +144,11 @@ def _restoration(job: Job) -> Generator[Step, None, Restoration]:
     try:
         return (yield from engine(job))
     except RuntimeError as error:
-        if type(error).__name__ == "OutOfMemoryError":
-            raise DeviceError("out of memory on the device; choose the device 'cpu' or close other programs") from error
-        raise BrgmError(f"the restoration stopped: {error}") from error
+        raise as_told(error, "the restoration") from error
+
+
+def as_told(error: RuntimeError, what: str) -> BrgmError:
+    """What a person is told of an error of torch's that stopped ``what``."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return DeviceError("out of memory on the device; choose the device 'cpu' or close other programs")
+    return BrgmError(f"{what} stopped: {error}")

@@ -13,12 +13,14 @@ The same class holds the rivals of the paper's tables, which differ in the laten
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.linear_gaussian import LinearGaussian
 
 if TYPE_CHECKING:
     from napari_brgm.priors.hourglass import Hourglass
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ConvolutionalManifold"]
 
 _BATCH = 16  # images drawn at once
+_ALIGNED, _STEP = 48, 0.5  # components for the pose of a scan; step of the differences, in standard deviations
+_LARGEST = 1024  # pixels, as of the slices that can be trained on
 
 
 class ConvolutionalManifold:
@@ -46,6 +50,11 @@ class ConvolutionalManifold:
     info : PriorInfo
     residual : ResidualField or None
         What the generator cannot draw.
+
+    Raises
+    ------
+    WeightsError
+        The parts do not fit together.
     """
 
     num_ws = 1
@@ -61,6 +70,15 @@ class ConvolutionalManifold:
             raise WeightsError(
                 f"the latent map takes {latent_map.size} numbers where the statistics have {len(latents.mean)}"
             )
+        if latents.rank < 1:
+            raise WeightsError("the latents of these weights have no components")
+        if generator.channels not in (1, 3) or generator.squeeze.conv.in_channels != latent_map.channels:
+            raise WeightsError(f"the hourglass does not draw grey or colour from {latent_map.channels} channels")
+        side = latent_map.side << len(generator.fine)
+        if side > _LARGEST or latent_map.side >> (len(generator.trunk) - 1) < 1:
+            raise WeightsError(f"the hourglass has too many sizes for a latent map of {latent_map.side} pixels")
+        if residual is not None and not _fits(residual, side):
+            raise WeightsError(f"the residual field of these weights is not of {side} x {side} pixels")
         self.latent_map = latent_map.eval().requires_grad_(False)
         self.generator = generator.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.latents, self.info, self.residual = latents, info, residual
@@ -76,6 +94,19 @@ class ConvolutionalManifold:
     @property
     def w_dim(self) -> int:
         return self.latent_map.size
+
+    @cached_property
+    def alignment(self) -> LinearGaussian:
+        """G to first order round the mean phi, in its leading components: by differences, made at first use."""
+        leading = min(_ALIGNED, self.latents.rank)
+        steps = _STEP * torch.eye(self.latents.rank, device=self.latents.mean.device)[:leading]
+        with torch.no_grad():
+            ahead, behind = (
+                torch.cat([self.synthesize(self.latents.colour(part)[:, None]) for part in torch.split(side, _BATCH)])
+                for side in (steps, -steps)
+            )
+            mean = self.synthesize(self.latents.mean[None, None])[0]
+        return LinearGaussian(mean, (ahead - behind) / (2 * _STEP), 0.0, self.info)
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) in [-1, 1] of ws (B, 1, P); there is no noise to choose."""
@@ -100,3 +131,9 @@ class ConvolutionalManifold:
             self.info,
             None if self.residual is None else self.residual.to(device),
         )
+
+
+def _fits(field: ResidualField, side: int) -> bool:
+    """Whether a field covers a frame of ``side`` pixels, on a torus that is no smaller."""
+    torus = field.correlation.shape
+    return field.std.shape == (side, side) and len(torus) == 2 and torus[0] == torus[1] >= side

@@ -84,6 +84,7 @@ class DeepImagePrior:
 
     num_ws = 1
     linear_part = None
+    alignment = None
     encoder = None
     residual = None
     preset = "untrained"
@@ -105,10 +106,10 @@ class DeepImagePrior:
         self.latents = _start_statistics(self.shapes)
 
     @classmethod
-    def for_slice(cls, shape: tuple[int, int], channels: int = 1) -> DeepImagePrior:
+    def for_slice(cls, shape: tuple[int, int], channels: int = 1, seed: int = 0) -> DeepImagePrior:
         """Prior of the smallest frame that holds a slice (H, W) pixel by pixel; the largest one for larger slices."""
         side = math.ceil(max(shape) / _MULTIPLE) * _MULTIPLE
-        return cls(min(max(side, _SMALLEST), _LARGEST), channels)
+        return cls(min(max(side, _SMALLEST), _LARGEST), channels, seed)
 
     @property
     def w_dim(self) -> int:

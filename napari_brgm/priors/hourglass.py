@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Hourglass"]
 
+_MOST_SIZES = 6  # of the trunk, 32 to 1 pixels, and beyond it
+
 
 class _Block(nn.Module):
     """Convolution, batch norm, leaky ReLU 0.2; ``double`` gives twice the size by sub-pixel convolution."""
@@ -105,9 +107,16 @@ class Hourglass(nn.Module):
             trunk += [int(weights[f"down.{i}.conv.weight"].shape[0]) for i in range(depth)]
             fine = tuple(int(weights[f"enlarge.{i}.norm.weight"].shape[0]) for i in range(doublings))
             ins, outs = int(weights["squeeze.conv.weight"].shape[1]), int(weights["last.weight"].shape[0])
-            net = cls(ins, outs, tuple(trunk), fine, int(weights["skip.0.weight"].shape[0]))
-            counters = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
-            net.load_state_dict(counters | dict(weights))
-        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            skip = int(weights["skip.0.weight"].shape[0])
+            if min(ins, outs, skip, *trunk, *fine) < 1 or max(len(trunk), len(fine)) > _MOST_SIZES:
+                raise WeightsError("the hourglass network in these weights has sizes that cannot be")
+            with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
+                net = cls(ins, outs, tuple(trunk), fine, skip)
+            counters = {k: torch.tensor(0) for k in net.state_dict() if k.endswith("num_batches_tracked")}
+            values = {k: v.to(torch.float32, copy=True) for k, v in weights.items()}
+            net.load_state_dict(counters | values, assign=True)
+        except (KeyError, IndexError, RuntimeError) as error:
             raise WeightsError("the hourglass network in these weights is incomplete") from error
+        if any(bool((v < 0).any()) for k, v in values.items() if k.endswith("running_var")):
+            raise WeightsError("the hourglass network in these weights has a negative variance")
         return net.eval().requires_grad_(False)

@@ -171,10 +171,12 @@ def map_from_state_dict(kind: str, weights: Mapping[str, Tensor]) -> LatentMap:
     try:
         found: LatentMap
         if kind == "vector":
-            found = VectorMap(int(weights["dense.weight"].shape[1]))
+            with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
+                found = VectorMap(max(int(weights["dense.weight"].shape[1]), 1))
+            found.load_state_dict({k: v.to(torch.float32, copy=True) for k, v in weights.items()}, assign=True)
         else:
             found = {"convolutional": ConvolutionalMap, "free": FreeMap}[kind]()
-        found.load_state_dict(dict(weights))
+            found.load_state_dict(dict(weights))
     except (KeyError, IndexError, RuntimeError) as error:
-        raise WeightsError(f"the latent map {kind!r} in these weights is unknown or incomplete") from error
+        raise WeightsError(f"the latent map {kind[:40]!r} in these weights is unknown or incomplete") from error
     return found.eval().requires_grad_(False)

@@ -137,6 +137,10 @@ class LinearGaussian:
     def linear_part(self) -> LinearGaussian:
         return self
 
+    @property
+    def alignment(self) -> LinearGaussian:
+        return self
+
     @classmethod
     def fit(
         cls, images: Tensor, components: int, info: PriorInfo | None = None, *, mirror: bool = False,

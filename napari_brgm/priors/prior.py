@@ -95,6 +95,9 @@ class LatentStatistics:
         return LatentStatistics(self.mean.to(device), self.covariance.to(device))
 
 
+_ROUNDING = 1e-6  # of the largest variance: single precision tells no smaller ones from zero
+
+
 @dataclass(frozen=True)
 class LowRankStatistics:
     """N(mean, B' B) of latents that are too many for a full covariance: principal components of a training set's.
@@ -127,15 +130,19 @@ class LowRankStatistics:
 
     @classmethod
     def of(cls, latents: Tensor, components: int) -> LowRankStatistics:
-        """Principal components of latents (N, D), at most N - 1 of them, by the Gram matrix: D may be large."""
+        """Principal components of latents (N, D), at most N - 1 of them, by the Gram matrix: D may be large.
+
+        Directions in which the latents do not differ beyond rounding are left out; one is always kept.
+        """
         n = len(latents)
         mean = latents.mean(dim=0)
         gram = torch.zeros(n, n, dtype=torch.float64)
         for part in torch.split(torch.arange(latents.shape[1]), 4096):  # columns, so that no copy of all is made
             centred = (latents[:, part[0] : part[-1] + 1] - mean[part]).float()
             gram += (centred @ centred.T).double()
-        vectors = torch.linalg.eigh(gram).eigenvectors
-        chosen = vectors.flip(1)[:, : min(components, n - 1)].T.float()  # (K, N)
+        values, vectors = torch.linalg.eigh(gram)
+        real = int((values > _ROUNDING * values[-1].clamp(min=1e-30)).sum())
+        chosen = vectors.flip(1)[:, : max(min(components, n - 1, real), 1)].T.float()  # (K, N)
         basis = (chosen @ latents - chosen.sum(dim=1, keepdim=True) * mean) / n**0.5
         return cls(mean, basis)
 
@@ -175,6 +182,7 @@ class Prior(Protocol):
 
     ``synthesize`` maps ws (B, num_ws, w_dim) to images (B, channels, resolution, resolution), nominally in [-1, 1].
     ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None;
+    ``alignment`` is a linear model of the leading variation, good enough to find a scan's pose with, or None;
     ``residual`` models what G cannot draw, or None; ``encoder`` holds features for the perceptual term, or None.
     ``preset`` names the settings that suit it (settings.py).
     """
@@ -195,6 +203,8 @@ class Prior(Protocol):
     def w_dim(self) -> int: ...
     @property
     def linear_part(self) -> LinearGaussian | None: ...
+    @property
+    def alignment(self) -> LinearGaussian | None: ...
     @property
     def residual(self) -> ResidualField | None: ...
     @property

@@ -110,6 +110,10 @@ class StyleGAN2Prior:
     def linear_part(self) -> LinearGaussian | None:
         return self.base
 
+    @property
+    def alignment(self) -> LinearGaussian | None:
+        return self.base
+
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, num_ws, D), nominally in [-1, 1]. The linear part reads the first w."""
         styles = ws[..., : self.synthesis.w_dim]

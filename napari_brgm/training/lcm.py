@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LcmResult", "train_lcm"]
 
-_MAY_CHANGE = ("report_images", "save_seconds", "components")  # settings that may differ when going on
+_MAY_CHANGE = ("images", "report_images", "save_seconds", "components")  # settings that may differ when going on
 _CHUNK = 64  # slices encoded at a time
 
 
@@ -86,7 +86,8 @@ def train_lcm(
     slices : Slices
         A ``SliceSet``, in grey or in colour.
     settings : LcmSettings
-        The same when going on, but for how often it reports and saves.
+        The same when going on, but for the length (the rates follow the new one), the components, and how often it
+        reports and saves.
     work : Path
         Folder of the checkpoint and the latents.
     info : PriorInfo, optional
@@ -258,7 +259,9 @@ class _Run:
 
     def _restore(self, state: dict[str, Any]) -> None:
         where = self.work / "checkpoint"
-        if state.get("settings") != _fixed(self.settings):
+        known = state.get("settings")  # a checkpoint of another recipe has others, or none
+        theirs = {k: v for k, v in known.items() if k not in _MAY_CHANGE} if isinstance(known, dict) else None
+        if theirs != _fixed(self.settings):
             raise InputError(f"{where} was made with other settings; choose another folder, or the same settings")
         if state["slices"] != list(self.bank.images.shape):
             raise InputError(f"{where} was made with other slices; choose another folder, or the same slices")

@@ -54,7 +54,7 @@ class LcmSettings:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if not 2 <= len(self.trunk) <= 6 or min((*self.trunk, *self.fine)) < 1:
             raise InputError("trunk must hold 2 to 6 numbers of channels, and all of trunk and fine be 1 or more")
-        rates = [self.learning_rate, self.rate_of_latents or 1.0]
+        rates = [self.learning_rate, *([] if self.latent_rate is None else [self.latent_rate])]
         if not all(0 < rate < math.inf for rate in rates) or not 0 <= self.falling <= 1:
             raise InputError("learning_rate and latent_rate must be above 0, falling between 0 and 1")
         if min(self.warmup_images, self.pyramid_levels) < 0:

@@ -91,7 +91,7 @@ MANIFOLDS = {
     "brain-axial-lcm-128": ShippedManifold(
         Framing(128, 1.5),
         PriorInfo("brain-axial-lcm-128", "MR T1", "axial", 1.5),
-        LcmSettings(images=100_000, every=2),
+        LcmSettings(images=80_000, every=2),
         pixel_mm=1.0,
     ),
     "chest-xray-lcm-128": ShippedManifold(

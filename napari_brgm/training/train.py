@@ -52,7 +52,7 @@ _HELD_OUT = 0.1  # of the subjects, whose reconstruction error is followed
 _DARK = 0.02  # of white; a border darker than that is background
 _RESIDUALS = 128  # held-out slices from which the residual field is estimated
 _STEPS, _RATE = 150, 0.05  # of their inversion
-_MANIFOLD_RESIDUALS, _MANIFOLD_STEPS, _MANIFOLD_RATE = 64, 60, 0.1  # the same for a latent convolutional model
+_MANIFOLD_RESIDUALS, _MANIFOLD_STEPS, _MANIFOLD_RATE = 64, 80, 0.3  # the same for a latent convolutional model
 _LATEST = 0.5  # of the time of a run: the weights file is not begun later, since making it cannot be interrupted
 _ENCODER_WIDTHS = {128: (12, 24, 48, 64, 96), 256: (8, 12, 24, 48, 64, 96)}
 
@@ -196,7 +196,10 @@ def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, ru
         unexplained.append((part - found.images.cpu()) * 127.5)
     residuals = torch.cat(unexplained)
     prior.residual = ResidualField.fit(residuals) if prior.channels == 1 else None
-    prior.info = replace(prior.info, representation_sigma=_effective_sigma(residuals))
+    sigma = _effective_sigma(residuals)
+    if isinstance(prior, ConvolutionalManifold) and prior.residual is not None:
+        sigma = min(sigma, _field_sigma(prior.residual))
+    prior.info = replace(prior.info, representation_sigma=sigma)
 
 
 def _with_edge(settings: GanSettings, slices: SliceSet) -> GanSettings:
@@ -211,6 +214,11 @@ def _targets(held_out: SliceSet) -> Tensor:
     stride = max(len(held_out) // _RESIDUALS, 1)
     images = torch.from_numpy(held_out.images[::stride][:_RESIDUALS].astype("float32"))
     return from_grey(images * (255 / held_out.white))
+
+
+def _field_sigma(field: ResidualField) -> float:
+    """The same of a fitted field, whose correlation ends after a few pixels: no offsets of whole images in it."""
+    return float((field.std.square().mean() * field.correlation.sum().clamp(min=1.0)) ** 0.5)
 
 
 def _effective_sigma(residuals: Tensor) -> float:

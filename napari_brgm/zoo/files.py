@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +29,7 @@ from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import LARGEST, Mapping, StyleGAN2, Synthesis, load_exactly
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.tensor_file import read_tensors, write_tensors
-from napari_brgm.zoo.manifold_file import MANIFOLD_FORMAT, assembled_manifold, write_manifold
+from napari_brgm.zoo.manifold_file import MANIFOLD_FORMAT, assembled_manifold, prior_info, write_manifold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,7 @@ def read_prior(path: Path, name: str | None = None) -> AnyPrior:
     try:
         tensors, metadata = read_tensors(path)
         info: dict[str, Any] = json.loads(metadata["info"]) if metadata.get("format") == _FORMAT else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
             f"{path.name} cannot be read as safetensors weights; it is damaged, or needs `weights import`"
         ) from error
@@ -175,7 +175,7 @@ def _assembled(tensors: dict[str, Tensor], info: dict[str, Any], digest: str) ->
     clamp, linear_noise = info.pop("conv_clamp"), info.pop("linear_noise_variance")
     activation, mapping_activation = info.pop("activation", "lrelu"), info.pop("mapping_activation", "lrelu")
     synthesis = Synthesis.from_state_dict(own, clamp, activation)
-    described = replace(PriorInfo(**info), weights_sha256=digest)
+    described = prior_info(info, digest)
     base = None
     if "linear.basis" in tensors:
         support = tensors["linear.support"].bool()

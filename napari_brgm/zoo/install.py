@@ -11,7 +11,7 @@ from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import ENTRY, cannot_write, installed, staged, unreadable, user_folder, write_json
-from napari_brgm.zoo.registry import published, registered
+from napari_brgm.zoo.registry import UNTRAINED, published, registered
 from napari_brgm.zoo.trust import check_trusted, remember
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def check_free(name: str, replace_installed: bool = False) -> None:
     WeightsError
         It is taken.
     """
-    if checked_name(name) in registered():
+    if checked_name(name) in registered() or name == UNTRAINED:
         raise WeightsError(f"{name} is the name of a prior that ships with napari-brgm; choose another one")
     if not replace_installed and (name in installed() or name in unreadable()):
         raise WeightsError(f"{name} is installed already; choose another name, or remove it first")

@@ -2,15 +2,16 @@
 
 Tensors: ``generator.*`` (priors/hourglass.py) and ``map.*`` (priors/latent_maps.py), float16; ``latents.mean`` (P,)
 float32, ``latents.basis`` (K, P) int8 with ``latents.scale`` (K,): principal components of phi; ``residual.std`` and
-``residual.correlation`` for what the generator cannot draw.
+``residual.correlation`` for what the generator cannot draw. What float16 cannot hold stays float32.
 Metadata: ``format``, ``kind`` of the latent map, and ``info`` (JSON of PriorInfo).
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from napari_brgm.tensor_file import write_tensors
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MANIFOLD_FORMAT", "assembled_manifold", "write_manifold"]
+__all__ = ["MANIFOLD_FORMAT", "assembled_manifold", "prior_info", "write_manifold"]
 
 MANIFOLD_FORMAT = "napari-brgm manifold 1"
 _LEVELS = 127  # of an 8-bit component
@@ -45,7 +46,8 @@ def write_manifold(prior: ConvolutionalManifold, path: Path, notes: dict[str, st
     if prior.residual is not None:
         halves |= {"residual.std": prior.residual.std, "residual.correlation": prior.residual.correlation}
     scale = prior.latents.basis.abs().amax(dim=1).clamp(min=1e-30) / _LEVELS  # (K,)
-    tensors = {k: v.half() for k, v in halves.items()}
+    largest = torch.finfo(torch.float16).max  # what a half cannot hold stays a float
+    tensors = {k: v.half() if v.abs().max() <= largest else v for k, v in halves.items()}
     tensors |= {
         "latents.mean": prior.latents.mean,
         "latents.basis": (prior.latents.basis / scale[:, None]).round().to(torch.int8),
@@ -71,12 +73,34 @@ def assembled_manifold(tensors: dict[str, Tensor], metadata: dict[str, str], dig
     basis, scale = tensors["latents.basis"], tensors["latents.scale"]
     if basis.ndim != 2 or scale.shape != basis.shape[:1] or tensors["latents.mean"].shape != basis.shape[1:]:
         raise WeightsError("the components of the latents in these weights do not fit together")
-    latents = LowRankStatistics(tensors["latents.mean"], basis.float() * scale[:, None])
+    latents = LowRankStatistics(tensors["latents.mean"].float(), basis.float() * scale[:, None])
+    if not torch.isfinite(latents.basis).all():
+        raise WeightsError("the components of the latents in these weights are too large")
     residual = None
     if "residual.std" in tensors:
         residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
-    info = replace(PriorInfo(**json.loads(metadata["info"])), weights_sha256=digest)
+    info = prior_info(json.loads(metadata["info"]), digest)
     generator = Hourglass.from_state_dict(under("generator."))
     return ConvolutionalManifold(
         map_from_state_dict(metadata.get("kind", ""), under("map.")), generator, latents, info, residual
     )
+
+
+def prior_info(fields: dict[str, Any], digest: str) -> PriorInfo:
+    """Describe a prior by the fields in its file, whose SHA-256 is ``digest``.
+
+    Raises
+    ------
+    WeightsError
+        A field is no text or number of its kind.
+    TypeError
+        There is no such field.
+    """
+    info = replace(PriorInfo(**fields), weights_sha256=digest)
+    texts = (info.name, info.modality, info.plane)
+    numbers = (info.spacing_mm, info.bright_level, info.representation_sigma)
+    if not all(isinstance(text, str) for text in texts) or not all(
+        isinstance(number, int | float) and 0 <= number < math.inf for number in numbers
+    ):
+        raise WeightsError("the description in these weights holds something else than names and sizes")
+    return info

@@ -11,6 +11,8 @@ import pytest
 
 from napari_brgm import __version__
 from napari_brgm.evaluation import benchmark, table
+from napari_brgm.settings import preset
+from napari_brgm.zoo import registry
 
 
 @pytest.mark.parametrize(
@@ -63,20 +65,37 @@ def test_several_series_are_listed(shell, tmp_path, monkeypatch, mask):
     assert "1 = 1 T1, 2 = 2 FLAIR" in sentence and "--series" in sentence
 
 
-def test_evaluate_passes_its_options_on(shell, tmp_path, monkeypatch):
-    seen = {}
+def test_evaluate_passes_its_options_on(shell, tmp_path, monkeypatch, random_stylegan2):
+    """The prior is loaded once, before the folder of results is made, and the settings are those that suit it."""
+    seen, asked = {}, []
 
     def run(*arguments, **named):
         seen["arguments"], seen["named"] = arguments, named
 
     monkeypatch.setattr(table, "run", run)
+    monkeypatch.setattr(registry, "load_prior", lambda name: asked.append(name) or random_stylegan2)
     done = shell(
         "evaluate", "--quick", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea,map", "--steps", 7
     )
     assert done.exit_code == 0, done.output
     data, out, prior, quick, methods, _ = seen["arguments"]
-    assert (data, out, prior, quick, methods) == (tmp_path, tmp_path / "out", "brain-axial-128", True, ("telea", "map"))
-    assert seen["named"]["settings"].steps == 7
+    assert (data, out, quick, methods) == (tmp_path, tmp_path / "out", True, ("telea", "map"))
+    assert prior is random_stylegan2 and asked == ["brain-axial-128"]
+    assert seen["named"]["settings"] == preset(random_stylegan2.preset).but(steps=7)
+
+
+def test_evaluate_loads_no_prior_for_rivals_alone(shell, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(table, "run", lambda *arguments, **named: seen.update(arguments=arguments, named=named))
+    done = shell(
+        "evaluate", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea,bicubic", "--prior", "nobody"
+    )
+    assert done.exit_code == 0, done.output
+    assert seen["arguments"][2] is None and seen["named"]["settings"] is None
+    assert "there is no prior 'nobody'" in shell.refused(
+        "evaluate", "--data", tmp_path, "--out", tmp_path / "other", "--methods", "telea,map", "--prior", "nobody"
+    )
+    assert not (tmp_path / "other").exists()
 
 
 def test_evaluate_without_data_is_one_sentence(shell, tmp_path):

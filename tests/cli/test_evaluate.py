@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from napari_brgm.evaluation import priors, table
+from napari_brgm.evaluation import manifolds, priors, table
+from napari_brgm.settings import preset
 
 
 @pytest.fixture
@@ -12,6 +15,7 @@ def seen(monkeypatch):
     calls = {}
     monkeypatch.setattr(table, "run", lambda *given, **named: calls.update(table=(given, named)))
     monkeypatch.setattr(priors, "run", lambda *given, **named: calls.update(priors=(given, named)))
+    monkeypatch.setattr(manifolds, "run", lambda *given, **named: calls.update(manifolds=(given, named)))
     return calls
 
 
@@ -41,7 +45,12 @@ def test_priors_with_steps_of_ones_own(shell, tmp_path, seen):
     assert shell("evaluate", "priors", "--out", tmp_path, "--data", tmp_path, "--steps", 7).exit_code == 0
     (_, _, names, slices, _), named = seen["priors"]
     assert "brain-axial-128" in names and slices == priors.DEFAULT_SLICES
-    assert named["how"].settings.steps == 7
+    how = named["how"]
+    assert how.settings is None and how.steps == 7  # the other settings are those that suit each prior
+    for name in ("manifold", "untrained"):
+        assert how.settings_for(SimpleNamespace(preset=name)) == preset(name).but(steps=7)
+    assert shell("evaluate", "priors", "--out", tmp_path, "--data", tmp_path, "--preset", "paper").exit_code == 0
+    assert seen["priors"][1]["how"].settings == preset("paper")
 
 
 def test_refusals_are_one_sentence(shell, tmp_path):
@@ -50,3 +59,14 @@ def test_refusals_are_one_sentence(shell, tmp_path):
     assert "there is no prior 'nobody'" in shell.refused("evaluate", "priors", "--priors", "nobody", "--out", out)
     assert "Missing option '--out'" in shell.refused("evaluate", "priors")
     assert not out.exists()
+
+
+def test_manifolds_passes_its_options_on(shell, tmp_path, seen):
+    done = shell(
+        "evaluate", "manifolds", "--rivals", tmp_path / "r", "--data", tmp_path, "--out", tmp_path / "out", "--slices",
+        3, "--tasks", "mask-0, x8", "--seed", 5, "--device", "cpu", "--samples", 6,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (data, out, rivals, slices, tasks, _), named = seen["manifolds"]
+    assert (data, out, rivals) == (tmp_path, tmp_path / "out", tmp_path / "r") and set(seen) == {"manifolds"}
+    assert (slices, tasks, named) == (3, ("mask-0", "x8"), {"samples": 6, "seed": 5, "device": "cpu"})

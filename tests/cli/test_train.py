@@ -15,7 +15,9 @@ from napari_brgm.cli.app import app
 from napari_brgm.errors import InputError
 from napari_brgm.training.autoencoder_settings import AutoencoderSettings
 from napari_brgm.training.gan_settings import GanSettings
+from napari_brgm.training.lcm_settings import LcmSettings
 from napari_brgm.training.recipe import Recipe
+from napari_brgm.training.shipped import MANIFOLDS
 
 RUNNER = CliRunner()
 
@@ -190,3 +192,39 @@ def test_notes_are_plain_text_and_few(tmp_path, seen):
     assert found.exit_code == 0, found.output
     assert sum("left out" in line for line in found.stdout.splitlines()) == 8
     assert "[0.nii has axial slices" in found.stdout and "and 12 more notes like these" in found.stdout
+
+
+def test_the_lcm_recipe(archive, tmp_path, seen):
+    options = ("--recipe", "lcm", "--resolution", "64", "--latents", "free", "--every", "3", "--images", "50")
+    found = _train(archive, tmp_path, *options, "--batch", "2", "--seed", "4")
+    assert found.exit_code == 0, found.output
+    settings = seen[0][2]
+    assert isinstance(settings, LcmSettings) and settings.resolution == 64 == seen[0][0].images.shape[-1]
+    assert (settings.latents, settings.every, settings.images) == ("free", 3, 50)
+    assert (settings.batch, settings.seed) == (2, 4)
+
+
+def test_like_a_shipped_manifold(archive, tmp_path, seen):
+    """Its frame, pixel size, description and thinning; a name of one's own."""
+    assert _train(archive, tmp_path, "--recipe", "lcm", "--like", "brain-axial-lcm-128").exit_code == 0
+    slices, info, settings, _ = seen[0]
+    assert slices.images.shape[2:] == (128, 128) and slices.framing.spacing_mm == 1.5
+    assert (info.name, info.modality, info.plane, info.spacing_mm) == ("new", "MR T1", "axial", 1.5)
+    assert settings == MANIFOLDS["brain-axial-lcm-128"].settings and settings.latents == "convolutional"
+    other = ("--every", "1", "--latents", "vector", "--work", str(tmp_path / "other"))
+    assert _train(archive, tmp_path, "--recipe", "lcm", "--like", "brain-axial-lcm-128", *other).exit_code == 0
+    assert seen[1][2].every == 1 and seen[1][2].latents == "vector"
+
+
+def test_options_of_other_recipes(archive, tmp_path, seen):
+    for options, sentence in (
+        (("--latents", "free"), "--latents belongs to --recipe lcm"),
+        (("--every", "2"), "--every belongs to --recipe lcm"),
+        (("--recipe", "lcm", "--mirror"), "--mirror counts for nothing in the lcm recipe"),
+        (("--recipe", "lcm", "--compact"), "--compact belongs to --recipe gan"),
+        (("--recipe", "lcm", "--resolution", "32"), "64, 128, 256 or 512"),
+        (("--recipe", "lcm", "--every", "0"), "--every"), (("--recipe", "lcm", "--latents", "none"), "--latents"),
+    ):  # fmt: skip
+        found = _train(archive, tmp_path, *options)
+        assert found.exit_code == 2 and sentence in found.stderr, found.output
+    assert not seen

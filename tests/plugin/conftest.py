@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_brgm.inference.step import Step
-from napari_brgm.plugin import worker
+from napari_brgm.plugin import prior_panel, worker
 from napari_brgm.settings import settings_for
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
 
 def restoration(job: Job) -> SimpleNamespace:
-    """What the engine would give: the mean of the measured pixels in the hole, or the nearest pixels."""
+    """What the engine would give: the mean of the measured pixels in the hole, the nearest pixels, or a bit more."""
     image = job.image
-    if job.missing is None:
+    if job.missing is None and job.factor is None:
+        estimate, variance = image + np.float32(0.5), np.full(image.shape, 3.0, np.float32)
+    elif job.missing is None:
         estimate = np.kron(image, np.ones((job.factor, job.factor), np.float32))
         variance = np.full(estimate.shape, 2.0, np.float32)
     else:
@@ -76,3 +80,50 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     engine = FakeEngine()
     monkeypatch.setattr(worker, "engine", engine)
     return engine
+
+
+@pytest.fixture
+def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What napari shows as an error."""
+    said: list[str] = []
+    monkeypatch.setattr(prior_panel, "show_error", said.append)
+    return said
+
+
+@pytest.fixture
+def window(request: pytest.FixtureRequest):
+    """A viewer with one of our widgets, opened through the manifest."""
+    if os.environ.get("QT_QPA_PLATFORM") == "offscreen":
+        pytest.skip("needs a display: there is no OpenGL offscreen")
+    make_napari_viewer = request.getfixturevalue("make_napari_viewer")
+
+    def open_window(widget: str, *, show: bool = False):
+        viewer = make_napari_viewer(show=show)
+        _, inner = viewer.window.add_plugin_dock_widget("napari-brgm", widget)
+        return viewer, inner
+
+    return open_window
+
+
+@pytest.fixture
+def click(qtbot) -> Callable[..., None]:
+    """Press a button as a person does."""
+    from qtpy.QtCore import Qt
+
+    return lambda button: qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def picture(qtbot) -> Callable[..., None]:
+    """Keep a picture of the window where the variable BRGM_SCREENSHOTS names a folder."""
+
+    def keep(viewer, name: str) -> None:
+        folder = os.environ.get("BRGM_SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            viewer.window._qt_window.resize(1400, 900)
+            qtbot.wait(300)
+            viewer.reset_view()
+            viewer.screenshot(str(Path(folder) / f"{name}.png"), canvas_only=False, flash=False)
+
+    return keep

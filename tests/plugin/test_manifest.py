@@ -30,6 +30,8 @@ def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -
     assert {widget.display_name for widget in manifest.contributions.widgets} == {
         "In-paint",
         "Super-resolve",
+        "Clean up",
+        "Explore prior",
         "Weights",
     }
 

@@ -117,9 +117,11 @@ def test_super_resolution_overlays_its_slice(order: tuple[int, int, int], fake_r
     np.testing.assert_allclose(corner, affine @ [*top, 1], atol=1e-9)
 
 
-def test_lazy_source_stays_lazy(fake_restoration) -> None:
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_lazy_source_stays_lazy_and_as_it_was(dtype: str, fake_restoration) -> None:
     viewer = ViewerModel()
-    data = dask.array.random.random((50, 8, 9), chunks=(1, 8, 9))
+    before = np.random.default_rng(0).random((50, 8, 9)).astype(dtype)
+    data = dask.array.from_array(before, chunks=(1, 8, 9))
     source = viewer.add_image(data, contrast_limits=(0, 1))
     viewer.dims.set_current_step(0, 7)
     shown = shown_slice(source, viewer.dims)
@@ -129,3 +131,4 @@ def test_lazy_source_stays_lazy(fake_restoration) -> None:
     np.testing.assert_array_equal(np.asarray(restored.data[7]), result.estimate)
     np.testing.assert_allclose(np.asarray(restored.data[8]), np.asarray(data[8]), rtol=1e-6)
     assert not np.asarray(variance.data[8]).any()
+    np.testing.assert_array_equal(np.asarray(source.data), before)

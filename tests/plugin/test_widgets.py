@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_brgm.errors import InputError
-from napari_brgm.plugin import choices
+from napari_brgm.plugin import choices, prior_panel
 from napari_brgm.plugin.inpaint import InpaintWidget
 from napari_brgm.plugin.super_resolve import SuperResolveWidget
 from napari_brgm.settings import preset
@@ -22,58 +20,28 @@ ARTEFACT, LOW_RESOLUTION = "brain-artefact", "brain-low-resolution"
 @pytest.fixture(autouse=True)
 def one_prior(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "fake_engine" in request.fixturenames:
-        monkeypatch.setattr(choices, "priors", lambda: ["fake"])
+        monkeypatch.setattr(prior_panel, "priors", lambda: ["fake"])
 
 
 @pytest.fixture
-def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What napari shows as an error."""
-    said: list[str] = []
-    monkeypatch.setattr(choices, "show_error", said.append)
-    return said
+def run(qtbot, click):
+    """Press Run and wait for the end."""
+
+    def press_and_wait(widget) -> None:
+        click(widget.run_button)
+        assert widget.worker is not None, widget.status.text()
+        qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
+
+    return press_and_wait
 
 
-@pytest.fixture
-def window(make_napari_viewer):
-    """A viewer with one of our widgets, opened through the manifest."""
-
-    def open_window(widget: str, *, show: bool = False):
-        viewer = make_napari_viewer(show=show)
-        _, inner = viewer.window.add_plugin_dock_widget(PLUGIN, widget)
-        return viewer, inner
-
-    return open_window
-
-
-def click(qtbot, button) -> None:
-    from qtpy.QtCore import Qt
-
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def run(qtbot, widget, timeout: int = 20_000) -> None:
-    click(qtbot, widget.run_button)
-    assert widget.worker is not None, widget.status.text()
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=timeout)
-
-
-def picture(viewer, name: str) -> None:
-    """Keep a picture of the window where the variable BRGM_SCREENSHOTS names a folder."""
-    folder = os.environ.get("BRGM_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        viewer.window._qt_window.resize(1400, 900)
-        viewer.reset_view()
-        viewer.screenshot(str(Path(folder) / f"{name}.png"), canvas_only=False, flash=False)
-
-
-def test_in_paint_the_sample(window, qtbot, fake_engine) -> None:
+def test_in_paint_the_sample(window, run, fake_engine) -> None:
     viewer, widget = window("In-paint")
     assert isinstance(widget, InpaintWidget)
     image, mask = viewer.open_sample(PLUGIN, ARTEFACT)
     widget.seed.value = 5
     widget.with_std.value = True
-    run(qtbot, widget)
+    run(widget)
 
     names = [layer.name for layer in viewer.layers]
     assert names[2:] == [f"{image.name} [{role}, synthetic]" for role in ("restored", "std", "variance")]
@@ -94,12 +62,12 @@ def test_in_paint_the_sample(window, qtbot, fake_engine) -> None:
     assert "synthetic" in widget.status.text()
 
 
-def test_super_resolve_the_sample(window, qtbot, fake_engine) -> None:
+def test_super_resolve_the_sample(window, run, fake_engine) -> None:
     viewer, widget = window("Super-resolve")
     assert isinstance(widget, SuperResolveWidget)
     (image,) = viewer.open_sample(PLUGIN, LOW_RESOLUTION)
     widget.factor.value = 3
-    run(qtbot, widget)
+    run(widget)
     restored = viewer.layers[1]
     assert restored.data.shape == tuple(3 * n for n in image.data.shape)
     np.testing.assert_allclose(restored.scale, image.scale / 3)
@@ -108,7 +76,7 @@ def test_super_resolve_the_sample(window, qtbot, fake_engine) -> None:
 
 
 @pytest.mark.parametrize(("title", "sample"), [("In-paint", ARTEFACT), ("Super-resolve", LOW_RESOLUTION)])
-def test_with_the_engine_and_the_shipped_prior(window, qtbot, title: str, sample: str) -> None:
+def test_with_the_engine_and_the_shipped_prior(window, qtbot, click, picture, title: str, sample: str) -> None:
     viewer, widget = window(title, show=True)
     source, *rest = viewer.open_sample(PLUGIN, sample)
     assert "brain-axial-128" in widget.prior.choices
@@ -116,7 +84,7 @@ def test_with_the_engine_and_the_shipped_prior(window, qtbot, title: str, sample
     widget.device.value = "cpu"
     widget.quality.value = "preview"
     widget.samples.value = 4
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     qtbot.waitUntil(lambda: viewer.layers[-1].name.endswith("[preview, synthetic]"), timeout=120_000)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=120_000)
     qtbot.wait(300)
@@ -141,23 +109,23 @@ def test_with_the_engine_and_the_shipped_prior(window, qtbot, title: str, sample
         np.testing.assert_allclose(blocks, source.data, atol=0.02)
 
 
-def test_preview_and_cancel_then_run_again(window, qtbot, fake_engine) -> None:
+def test_preview_and_cancel_then_run_again(window, qtbot, run, click, fake_engine) -> None:
     fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     before = list(viewer.layers)
     viewer.layers.selection.active = before[1]
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     assert viewer.layers[-1].name.endswith("[preview, synthetic]")
     assert viewer.layers.selection.active is before[1]
     assert widget.progress.maximum() == preset("default").steps
     assert "loss" in widget.status.text()
-    click(qtbot, widget.run_button)  # disabled: no second run
+    click(widget.run_button)  # disabled: no second run
     assert len(fake_engine.jobs) == 1
 
     steps = fake_engine.steps
-    click(qtbot, widget.cancel_button)
+    click(widget.cancel_button)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=5000)
     assert fake_engine.steps <= steps + 2  # the step under way, and one that was done but not yet told
     assert fake_engine.closed == 1
@@ -165,11 +133,11 @@ def test_preview_and_cancel_then_run_again(window, qtbot, fake_engine) -> None:
     assert "cancelled" in widget.status.text().lower()
 
     fake_engine.pause = 0
-    run(qtbot, widget)
+    run(widget)
     assert len(viewer.layers) == 4
 
 
-def test_paint_button_makes_a_mask_that_fits(window, qtbot, fake_engine) -> None:
+def test_paint_button_makes_a_mask_that_fits(window, run, click, fake_engine) -> None:
     viewer, widget = window("In-paint")
     volume = np.random.default_rng(0).random((3, 40, 50)).astype(np.float32)
     image = viewer.add_image(volume, name="scan", scale=(5, -2, 2), translate=(1, 2, 3), units="mm")
@@ -182,25 +150,25 @@ def test_paint_button_makes_a_mask_that_fits(window, qtbot, fake_engine) -> None
     np.testing.assert_allclose(labels.data_to_world((1, 2, 3)), image.data_to_world((1, 2, 3)))
     viewer.dims.set_current_step(0, 1)
     labels.paint((1, 20, 20), 1)
-    run(qtbot, widget)
+    run(widget)
     assert len(fake_engine.jobs) == 1
     assert viewer.layers[-1].data.shape == volume.shape
 
 
-def test_unusable_inputs_get_one_sentence(window, qtbot, fake_engine, sentences: list[str]) -> None:
+def test_unusable_inputs_get_one_sentence(window, click, fake_engine, sentences: list[str]) -> None:
     viewer, widget = window("In-paint")
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     image = viewer.add_image(
         np.random.default_rng(0).random((2, 3, 8, 9)), name="series", units=("s", "mm", "mm", "mm")
     )
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     viewer.add_labels(np.ones((8, 8), int), name="small")
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     viewer.dims.order = (1, 2, 0, 3)
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     viewer.add_image(np.zeros((8, 9, 3), np.uint8), name="photo", rgb=True)
     widget.image.value = viewer.layers["photo"]
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     expected = ["no image", "no mask", "'small' has the shape (8, 8)", "'series' is a 4-D layer", "colour image"]
     assert len(sentences) == len(expected)
     assert all(part in sentence for part, sentence in zip(expected, sentences, strict=True)), sentences
@@ -220,25 +188,25 @@ def test_unusable_inputs_get_one_sentence(window, qtbot, fake_engine, sentences:
     ],
 )
 def test_error_in_the_engine_leaves_the_widget_usable(
-    window, qtbot, fake_engine, sentences: list[str], error: Exception, sentence: str
+    window, run, fake_engine, sentences: list[str], error: Exception, sentence: str
 ) -> None:
     fake_engine.error = error
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
-    run(qtbot, widget)
+    run(widget)
     assert len(sentences) == 1
     assert sentence.lower() in sentences[0].lower()
     assert len(viewer.layers) == 2
     fake_engine.error = None
-    run(qtbot, widget)
+    run(widget)
     assert len(viewer.layers) == 4
 
 
-def test_taking_the_widget_away_stops_its_run(window, qtbot, fake_engine) -> None:
+def test_taking_the_widget_away_stops_its_run(window, qtbot, click, fake_engine) -> None:
     fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     viewer.window.remove_dock_widget(widget)
     qtbot.waitUntil(lambda: fake_engine.closed == 1)
@@ -246,21 +214,21 @@ def test_taking_the_widget_away_stops_its_run(window, qtbot, fake_engine) -> Non
     qtbot.waitUntil(lambda: widget.worker is None)
 
 
-def test_closing_the_window_stops_its_run(window, qtbot, fake_engine) -> None:
+def test_closing_the_window_stops_its_run(window, qtbot, click, fake_engine) -> None:
     fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     qtbot.waitUntil(lambda: fake_engine.steps > 2)
     viewer.close()
     qtbot.waitUntil(lambda: fake_engine.closed == 1)
 
 
-def test_layers_deleted_during_a_run(window, qtbot, fake_engine) -> None:
+def test_layers_deleted_during_a_run(window, qtbot, click, fake_engine) -> None:
     fake_engine.pause = 0.01
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
-    click(qtbot, widget.run_button)
+    click(widget.run_button)
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     viewer.layers.clear()
     qtbot.waitUntil(lambda: widget.worker is None, timeout=10_000)

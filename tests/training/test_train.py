@@ -17,6 +17,7 @@ from napari_brgm.training.card import Card, write_card
 from napari_brgm.training.checkpoint import load_checkpoint
 from napari_brgm.training.gan import train_gan
 from napari_brgm.training.gan_settings import GanSettings
+from napari_brgm.training.lcm_settings import LcmSettings
 from napari_brgm.training.poses import Poses
 from napari_brgm.training.recipe import Recipe
 from napari_brgm.training.refine import RefineSettings
@@ -35,6 +36,7 @@ SETTINGS = {
     "gan": GanSettings(
         channel_base=128, channel_max=8, latent=8, images=32, batch=8, group=4, evaluate_seconds=1e9, save_seconds=1e9
     ),
+    "lcm": LcmSettings(trunk=(4, 6), fine=(), components=6, images=24, batch=8, warmup_images=8, every=2),
 }  # fmt: skip
 
 
@@ -58,6 +60,7 @@ def test_a_recipe_ends_in_a_prior_that_restores(recipe, slices, tmp_path, monkey
     import napari_brgm.training.train as module
 
     monkeypatch.setattr(module, "_STEPS", 3)
+    monkeypatch.setattr(module, "_MANIFOLD_STEPS", 3)
     monkeypatch.setattr(
         module, "gan_encoder", lambda prior, widths, device: _untrained(prior)
     )  # trained in tests/training/test_gan_prior.py
@@ -166,3 +169,14 @@ def test_augmentation_continues_what_reaches_the_border(slices):
     assert _with_edge(SETTINGS["gan"], slices).augment.edge == "black"
     bright = replace(slices, images=np.maximum(slices.images, 60))
     assert _with_edge(SETTINGS["gan"], bright).augment.edge == "reflect"
+
+
+def test_every_uses_one_of_so_many_slices(slices, tmp_path):
+    """In their order, and of the kept subjects alone; what is held out is not thinned."""
+    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
+    for every, wanted in ((1, 54), (2, 27), (3, 18)):
+        work = tmp_path / str(every)
+        assert train(slices, INFO, replace(SETTINGS["lcm"], every=every), replace(run, work=work)) is None
+        assert load_checkpoint(work / "checkpoint")["slices"] == [wanted, 1, 32, 32]
+    with pytest.raises(InputError, match="6 slices are too few for batches of 8"):
+        train(slices, INFO, replace(SETTINGS["lcm"], every=9), replace(run, work=tmp_path / "few"))

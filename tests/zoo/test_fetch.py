@@ -53,7 +53,7 @@ def test_fetched_weights_can_be_loaded(site, publish, weights):
     size = len(site.content)
     assert told[-2:] == [("fetching", size, size), ("converting", 0, None)]
     prior = load_prior("toy")
-    assert available_priors() == ["toy"]
+    assert available_priors() == ["toy", "deep-image"]
     assert (prior.info.name, prior.info.modality, prior.info.plane) == ("toy", "MR", "coronal")
     assert leftovers() == ["first-use.json", *INSTALLED]
     assert site.requests[0]["accept-encoding"] == "identity"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_brgm.errors import InputError, OutputError, WeightsError
-from napari_brgm.zoo.files import sha256_of
+from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
+from napari_brgm.zoo.files import sha256_of, write_prior
 from napari_brgm.zoo.folder import home, installed, unreadable, user_folder
 from napari_brgm.zoo.install import import_file, remove
 from napari_brgm.zoo.registry import available_priors, card_of, catalogue, load_prior, status_of
@@ -29,7 +30,7 @@ def test_a_prior_of_ones_own(weights):
     entry = import_file(weights, "knee-32", licence="CC0", source="our scanner")
     prior = load_prior("knee-32")
     assert prior.info.name == "knee-32" and prior.info.weights_sha256 == sha256_of(weights) == entry.sha256
-    assert available_priors() == ["knee-32"]
+    assert available_priors() == ["knee-32", "deep-image"]
     record = json.loads((user_folder() / "knee-32" / "entry.json").read_text())
     assert {"sha256", "original_sha256", "source", "licence", "when"} <= set(record)
     assert installed()["knee-32"] == entry
@@ -65,6 +66,22 @@ def test_names_that_are_taken(weights, registry):
     with pytest.raises(WeightsError, match="ships"):
         remove("brain")
     assert list(installed()) == ["knee"]
+
+
+def test_the_name_of_the_untrained_prior_is_taken(weights):
+    """Catches a file that is installed and can never be loaded, since the name means the untrained network."""
+    with pytest.raises(WeightsError, match="ships"):
+        import_file(weights, "deep-image")
+    assert not installed()
+
+
+def test_a_latent_convolutional_model_is_installed(tiny_manifold, tmp_path):
+    path = tmp_path / "m.safetensors"
+    digest = write_prior(tiny_manifold, path)
+    entry = import_file(path, "mine")
+    prior = load_prior("mine")
+    assert (entry.resolution, entry.channels, entry.sha256) == (64, 1, digest)
+    assert isinstance(prior, ConvolutionalManifold) and prior.info.name == "mine" and prior.info.modality == "MR"
 
 
 def test_a_file_of_another_size_is_not_the_published_one(weights, registry):
@@ -164,7 +181,7 @@ def test_an_entry_that_cannot_be_read_harms_no_other(weights, record):
     import_file(weights, "good")
     import_file(weights, "bad")
     (user_folder() / "bad" / "entry.json").write_text(record.replace("%s", "0" * 64))
-    assert available_priors() == ["good"] and load_prior("good")
+    assert available_priors() == ["good", "deep-image"] and load_prior("good")
     assert list(unreadable()) == ["bad"]
     assert [(v.name, v.intact) for v in verify()] == [("good", True), ("bad", False)]
     remove("bad")

@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch, random_stylegan2):
 def test_by_name_and_by_path(folder):
     by_name, by_path = load_prior("toy"), load_prior(folder / "toy.safetensors")
     assert by_name.info == by_path.info == load_prior(str(folder / "toy.safetensors")).info
-    assert available_priors() == ["toy"] and by_name.resolution == 32
+    assert available_priors() == ["toy", "deep-image"] and by_name.resolution == 32
 
 
 def test_another_file_under_the_name_is_refused(folder):

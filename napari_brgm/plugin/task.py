@@ -1,4 +1,4 @@
-"""One long verb of the Weights widget in a thread: heard of by looking at it, and stopped by its next report."""
+"""One long verb of a widget in a thread: heard of by looking at it, and stopped by its next report."""
 
 from __future__ import annotations
 
