@@ -88,6 +88,8 @@ class HeldOutSet:
 _PROTOCOL = {f"mask-{i}": (1024, HOLE_NOISE) for i in range(7)}
 _PROTOCOL |= {f"x{factor}": (1024, LOW_RES_NOISE_HARD / factor**2) for factor in (2, 4, 8)}
 
+_RADIOGRAPH = ("x-ray", "xray", "x-rays", "radiograph", "cr", "dx")
+
 SETS: tuple[HeldOutSet, ...] = (
     HeldOutSet(
         "brain-128", "axial T1 brain slices, 1.5 mm", "brain", "brain_train.zip", "brain_validation.zip",
@@ -98,8 +100,12 @@ SETS: tuple[HeldOutSet, ...] = (
         Framing(256, 1.0), (1.0, 1.0), ("mr", "mri", "t1"), ("axial",),
     ),
     HeldOutSet(
+        "xray-128", "frontal chest X-rays, reduced", "xray", "xray_train.zip", "xray_validation.zip",
+        Framing(128), (1.0, 1.0), _RADIOGRAPH, ("", "frontal", "pa", "ap"),
+    ),
+    HeldOutSet(
         "xray-256", "frontal chest X-rays", "xray", "xray_train.zip", "xray_validation.zip",
-        Framing(256), (1.0, 1.0), ("x-ray", "xray", "x-rays", "radiograph", "cr", "dx"), ("", "frontal", "pa", "ap"),
+        Framing(256), (1.0, 1.0), _RADIOGRAPH, ("", "frontal", "pa", "ap"),
     ),
 )  # fmt: skip
 
