@@ -23,6 +23,7 @@ def prior(size, modality, plane, spacing):
         (128, "MR T1", "axial", 1.5, "brain-128"),
         (256, "MR T1", "axial", 1.0, "brain-256"),
         (256, "MR T1", "axial", 0.0, "brain-256"),  # unknown pixel size
+        (128, "X-ray", "frontal", 0.0, "xray-128"),
         (256, "X-ray", "frontal", 0.0, "xray-256"),
         (256, "chest X-ray", "", 0.0, "xray-256"),
     ],
@@ -36,7 +37,7 @@ def test_the_card_decides(size, modality, plane, spacing, name):
     [
         (128, "MR T1", "coronal", 1.5),
         (256, "MR T1", "axial", 1.5),
-        (128, "X-ray", "frontal", 0.0),
+        (64, "X-ray", "frontal", 0.0),
         (64, "MR T1", "axial", 1.5),
         (256, "", "", 0.0),
     ],
