@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.corruptions.corruption import LinearOperator, Shape, check_batch, check_ratio
+from napari_brgm.corruptions.compose import Identity
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
     Plane = npt.NDArray[np.float32]
 
@@ -47,7 +46,7 @@ _SHIFTS = ((4, 4), (2, 5))  # of the block grid; two, since the image may be a c
 
 
 @dataclass(frozen=True, slots=True)
-class Jpeg(LinearOperator):
+class Jpeg(Identity):
     """The identity with the noise of JPEG compression; A^+ shrinks only.
 
     Parameters
@@ -76,10 +75,6 @@ class Jpeg(LinearOperator):
         if not whole or not 1 <= self.quality <= 100:
             raise InputError(f"the quality of a JPEG is a whole number from 1 to 100, got {self.quality!r}")
         object.__setattr__(self, "quality", int(self.quality))
-
-    @property
-    def exact(self) -> bool:
-        return False
 
     @property
     def steps(self) -> npt.NDArray[np.int64]:
@@ -148,18 +143,6 @@ class Jpeg(LinearOperator):
         Image.fromarray(grey).save(file, "JPEG", quality=self.quality)
         with Image.open(file) as read:
             return np.asarray(read, dtype=np.float32) * np.float32((high - low) / 255) + np.float32(low)
-
-    def A(self, x: Tensor) -> Tensor:
-        check_batch(x)
-        return x
-
-    def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor:
-        check_batch(y, shape)
-        return y
-
-    def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor:
-        check_ratio(noise_to_signal)
-        return self.A_adjoint(y, shape) / (1 + noise_to_signal)
 
     def describe(self) -> dict[str, Any]:
         return {"name": "Jpeg", "quality": self.quality}
