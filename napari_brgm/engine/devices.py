@@ -6,7 +6,7 @@ import torch
 
 from napari_brgm.errors import DeviceError
 
-__all__ = ["pick_device"]
+__all__ = ["pick_device", "why_cpu"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -31,3 +31,20 @@ def pick_device(name: str = "auto") -> torch.device:
     elif device.type != "cpu":
         raise DeviceError(f"device {name!r} is not supported; choose 'auto', 'cpu' or 'cuda'")
     return device
+
+
+def why_cpu(name: str = "auto") -> str:
+    """Why a run on this device will use the CPU, in a few words; '' if it will use a GPU.
+
+    Examples
+    --------
+    >>> why_cpu("cpu")
+    'the CPU was chosen'
+    """
+    if name == "cpu":
+        return "the CPU was chosen"
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None:
+        return "this build of torch has no CUDA"
+    return "no CUDA graphics card can be used (none there, or its driver is missing or too old)"

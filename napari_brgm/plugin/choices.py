@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from magicgui.widgets import CheckBox, ComboBox, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, SpinBox
 from napari.layers import Image
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 from superqt import QCollapsible
 
-from napari_brgm.errors import InputError
+from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.alignment_box import AlignmentBox
+from napari_brgm.plugin.estimate import Work, estimated_seconds, in_words
+from napari_brgm.plugin.forms import AMBER, form, wrapped
 from napari_brgm.plugin.preferences import preferences
-from napari_brgm.plugin.prior_panel import UNTRAINED, PriorPanel, form, wrapped
-from napari_brgm.plugin.results import NOTICE
+from napari_brgm.plugin.prior_panel import UNTRAINED, PriorPanel
+from napari_brgm.plugin.results import NOTICE, Extras
 from napari_brgm.settings import QUALITIES
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ __all__ = ["ChoicesPanel"]
 _MAP, _VI = ("MAP: the most probable image", "map"), ("VI: mean of the posterior", "vi")
 _METHOD_TOOLTIP = "MAP is fast; VI fits the spread as well"
 _NO_VI = "VI is not offered: an untrained network has no density that VI could fit."
+_WIDTH = 360  # pixels: wide enough for the names of layers
 
 
 class ChoicesPanel(PriorPanel):
@@ -31,13 +36,18 @@ class ChoicesPanel(PriorPanel):
 
     Attributes
     ----------
-    image, method, quality, device, seed, samples, with_std, with_samples : magicgui widgets
+    image, method, quality, device, seed, samples, with_std, with_samples, with_interval, level : magicgui widgets
         The choices; ``.value`` reads and sets them.
-    run_button, cancel_button : QPushButton
-    progress : QProgressBar
+    alignment : AlignmentBox
+    run_button, run_all_button, cancel_button : QPushButton
+    slice_progress, progress : QProgressBar
+        Over the slices of a run of several, and over the steps of one.
+    estimate, advice : QLabel
+        How long a run will take, and what speaks against it.
     """
 
     help: ClassVar[str]
+    run_all_text: ClassVar[str] = "Run on all slices"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -52,12 +62,23 @@ class ChoicesPanel(PriorPanel):
         self.quality = ComboBox(label="Quality", choices=qualities, value=chosen.quality)
         self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
-        self.samples = SpinBox(label="Samples", value=32, min=2, max=1024, tooltip="Drawn from the posterior")
+        self.samples = SpinBox(
+            label="Samples", value=chosen.samples, min=2, max=1024, tooltip="Drawn from the posterior"
+        )
         self.with_std = CheckBox(text="Standard deviation layer", value=False)
-        self.with_samples = CheckBox(text="Samples layer", value=False)
+        self.with_interval = CheckBox(text="Interval layers (low, high)", value=False)
+        self.level = FloatSlider(label="Level", value=chosen.level, min=0.5, max=0.99, step=0.01)
+        self.with_samples = CheckBox(text="Samples layer (a stack)", value=False)
+        self.alignment = AlignmentBox()
+        self.estimate, self.advice = wrapped(""), wrapped("", AMBER)
         self._choose_active()
         self._lay_out()
         self.refresh_priors()
+        for choice in (self.image, self.method, self.quality, self.device, self.samples):
+            choice.changed.connect(self._on_cost)
+        self.image.changed.connect(self.match_prior)
+        self.viewer.dims.events.order.connect(self.match_prior)
+        self.match_prior()
 
     def inputs(self) -> list[Widget]:
         """Make the widgets between the image and the prior."""
@@ -72,7 +93,12 @@ class ChoicesPanel(PriorPanel):
             "quality": self.quality.value,
             "samples": self.samples.value,
             "seed": self.seed.value,
-        }
+        } | self.alignment.choices()
+
+    def extras(self) -> Extras:
+        """Layers wanted besides the restored image and its variance."""
+        level = float(self.level.value) if self.with_interval.value else 0.0
+        return Extras(std=self.with_std.value, samples=self.with_samples.value, level=level)
 
     def chosen_image(self) -> Image:
         """Give the chosen image layer."""
@@ -80,9 +106,54 @@ class ChoicesPanel(PriorPanel):
             raise InputError("there is no image to restore; open a scan first")
         return self.image.value
 
+    def work(self, slices: int = 1) -> Work | None:
+        """What a run on this many slices would cost; None while nothing is chosen."""
+        image, prior = self.image.value, self.prior.value
+        if image is None or prior is None:
+            return None
+        from napari_brgm.engine.devices import why_cpu
+
+        entry = self._entries.get(prior)
+        pixels = int(image.data.shape[-1] * image.data.shape[-2]) if image.ndim >= 2 else 0
+        resolution = 0 if prior == UNTRAINED else (entry.resolution if entry else 0) or 128
+        on_gpu = not why_cpu(self.device.value)
+        return Work(
+            prior, self.method.value, self.quality.value, self.samples.value, slices, pixels, resolution, on_gpu
+        )
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the names of layers."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari connects this when the widget is docked."""
         self.image.reset_choices()
+
+    def plane(self) -> tuple[str, tuple[float, float] | None]:
+        """Anatomical plane in which the chosen image would be restored, '' if unknown, and its pixel size in mm."""
+        from napari_brgm.plugin.anatomy import plane_of
+        from napari_brgm.plugin.layers import shown_axes
+
+        try:
+            rows, columns, spacing = shown_axes(self.chosen_image(), self.viewer.dims)
+        except BrgmError:
+            return "", None
+        return plane_of(self.chosen_image(), rows, columns) or "", spacing
+
+    def match_prior(self, event: object = None) -> None:
+        """Choose the prior that suits the image, unless the person has chosen one."""
+        from napari_brgm.plugin.matching import best_prior, modality_of
+
+        if self.image.value is None or self._chosen_by_hand or not self.prior.choices:
+            return
+        there = {name: entry for name, entry in self._entries.items() if name in self.prior.choices}
+        plane, spacing = self.plane()
+        untrained = UNTRAINED in self.prior.choices
+        match = best_prior(there, modality_of(self.image.value), plane, spacing, untrained=untrained)
+        if match is not None:
+            self._set_prior(match.prior, f"Chosen because {match.reason}.")
+
+    # slots
 
     def _on_prior(self, name: str | None) -> None:
         """Offer VI with priors that have a density, and say why it is not offered with the one that has none."""
@@ -95,6 +166,19 @@ class ChoicesPanel(PriorPanel):
             self.method.choices = [_MAP, _VI]
             self.method.value = "vi" if self._wants_vi else "map"
         self.method.tooltip = _NO_VI if untrained else _METHOD_TOOLTIP
+        self._on_cost()
+
+    def _on_cost(self, event: object = None) -> None:
+        """Say how long one slice will take, and why on the CPU."""
+        from napari_brgm.engine.devices import why_cpu
+
+        work = self.work()
+        if work is None:
+            self.estimate.setText("")
+            return
+        reason = why_cpu(self.device.value)
+        where = f"on the CPU: {reason}" if reason else "on the GPU"
+        self.estimate.setText(f"A slice takes {in_words(estimated_seconds(work))} {where}.")
 
     def _choose_active(self) -> None:
         active = self.viewer.layers.selection.active
@@ -104,22 +188,32 @@ class ChoicesPanel(PriorPanel):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.addWidget(wrapped(self.help))
-        layout.addWidget(form(self.image, *self.inputs(), self.prior, self.hint, self.method, self.quality))
-        advanced = QCollapsible("Advanced")
-        advanced.addWidget(form(self.device, self.seed, self.samples, self.with_std, self.with_samples))
-        advanced.setDuration(0)
-        layout.addWidget(advanced)
+        layout.addWidget(
+            form(self.image, *self.inputs(), self.prior, self.reason, self.hint, self.method, self.quality)
+        )
+        extras = form(self.with_std, self.with_interval, self.level, self.with_samples)
+        for title, content in (
+            ("Alignment with the prior", self.alignment),
+            ("Layers", extras),
+            ("Advanced", form(self.device, self.seed, self.samples)),
+        ):
+            folded = QCollapsible(title)
+            folded.setDuration(0)
+            folded.addWidget(content)
+            layout.addWidget(folded)
 
-        self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
+        self.run_button, self.cancel_button = QPushButton("Run on this slice"), QPushButton("Cancel")
+        self.run_all_button = QPushButton(self.run_all_text)
         row = QHBoxLayout()
-        row.addWidget(self.run_button)
-        row.addWidget(self.cancel_button)
+        for button in (self.run_button, self.run_all_button, self.cancel_button):
+            row.addWidget(button)
         layout.addLayout(row)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(True)
-        layout.addWidget(self.progress)
+        self.slice_progress, self.progress = QProgressBar(), QProgressBar()
+        for bar, text in ((self.slice_progress, "slice %v of %m"), (self.progress, "step %v of %m")):
+            bar.setFormat(text)
+            layout.addWidget(bar)
+        layout.addWidget(self.estimate)
+        layout.addWidget(self.advice)
         layout.addWidget(self.status)
-        notice = wrapped(NOTICE)
-        notice.setStyleSheet("color: #d9a441;")
-        layout.addWidget(notice)
+        layout.addWidget(wrapped(NOTICE, AMBER))
         layout.addStretch(1)

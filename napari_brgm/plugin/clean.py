@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from magicgui.widgets import ComboBox, FloatSpinBox, SpinBox
 from qtpy.QtWidgets import QDoubleSpinBox
 
+from napari_brgm.plugin.job import Piece
 from napari_brgm.plugin.panel import RestorationPanel
-from napari_brgm.plugin.worker import Job
+from napari_brgm.plugin.planes import all_planes
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -59,13 +60,14 @@ class CleanWidget(RestorationPanel):
         self._on_damage(self.damage.value)
         return [self.damage, self.jpeg_quality, self.noise_sigma]
 
-    def job(self, image: Image, shown: ShownSlice) -> Job:
-        quality, sigma = None, None
-        if self.damage.value == "jpeg":
-            quality = int(self.jpeg_quality.value)
-        else:
-            sigma = float(self.noise_sigma.value)
-        return Job(shown.image, jpeg_quality=quality, noise_sigma=sigma, spacing=shown.spacing, **self.common())
+    def pieces(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
+        damage: dict[str, Any] = (
+            {"jpeg_quality": int(self.jpeg_quality.value)}
+            if self.damage.value == "jpeg"
+            else {"noise_sigma": float(self.noise_sigma.value)}
+        )
+        planes = all_planes(image, shown) if everywhere else [shown]
+        return [(plane, Piece(plane.image, plane.spacing, **damage)) for plane in planes]
 
     def _on_damage(self, damage: str) -> None:
         self.jpeg_quality.enabled = damage == "jpeg"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.plugin.results import plane_data, plane_geometry
+from napari_brgm.plugin.geometry import plane_data, plane_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

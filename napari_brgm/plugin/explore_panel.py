@@ -9,8 +9,9 @@ from napari.layers import Image
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
+from napari_brgm.plugin.forms import form, wrapped
 from napari_brgm.plugin.preferences import preferences
-from napari_brgm.plugin.prior_panel import PriorPanel, form, wrapped
+from napari_brgm.plugin.prior_panel import PriorPanel
 
 if TYPE_CHECKING:
     import napari.viewer

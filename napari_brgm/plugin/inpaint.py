@@ -9,11 +9,12 @@ from magicgui.widgets import ComboBox, PushButton
 from napari.layers import Labels
 
 from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.geometry import geometry
+from napari_brgm.plugin.job import Piece
 from napari_brgm.plugin.layers import mask_on, shown_slice, stored
 from napari_brgm.plugin.panel import RestorationPanel
-from napari_brgm.plugin.results import geometry
+from napari_brgm.plugin.planes import masked_planes
 from napari_brgm.plugin.scan_layers import mask_colours
-from napari_brgm.plugin.worker import Job
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -24,41 +25,78 @@ if TYPE_CHECKING:
 __all__ = ["InpaintWidget"]
 
 _BRUSH_MM = 8.0
+_ANY = ("any painted label", 0)
 
 
 class InpaintWidget(RestorationPanel):
-    """Restores the painted part of the slice on show; all other pixels stay as they were measured.
+    """Restores the painted part of a slice; all other pixels stay as they were measured.
 
     Attributes
     ----------
     labels : ComboBox
-        The mask: any painted label is missing.
+        The mask.
+    label : ComboBox
+        Which of its labels is missing; 0: any.
     paint_button : PushButton
         Adds a labels layer on the image's grid, brush in hand.
     """
 
     task: ClassVar[str] = "in-paint"
     help: ClassVar[str] = "Paint over the artefact on the slice on show, then press Run."
+    run_all_text: ClassVar[str] = "Run on all masked slices"
+    _painted: Labels | None = None  # whose strokes are listened to
 
     def inputs(self) -> list[Widget]:
         self.labels = ComboBox(
-            label="Mask", choices=lambda _: self._layers(Labels), tooltip="Any painted label is missing"
+            label="Mask", choices=lambda _: self._layers(Labels), tooltip="What is painted is missing"
         )
+        self.label = ComboBox(label="Label", choices=[_ANY], tooltip="Which label is missing")
         self.paint_button = PushButton(
             text="Paint artefact mask", tooltip="New labels on the image's grid, brush in hand"
         )
+        self.labels.changed.connect(self._on_labels)
         self.paint_button.clicked.connect(lambda: self.paint())
-        return [self.labels, self.paint_button]
+        return [self.labels, self.label, self.paint_button]
 
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
         self.labels.reset_choices()
 
-    def job(self, image: Image, shown: ShownSlice) -> Job:
+    def pieces(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
         labels = self.labels.value
         if labels is None:
             raise InputError("there is no mask; press 'Paint artefact mask' and paint over the artefact")
-        return Job(shown.image, missing=mask_on(shown, image, labels), spacing=shown.spacing, **self.common())
+        if everywhere:
+            masked = masked_planes(image, labels, shown, self.label.value or None)
+        else:
+            masked = [(shown, mask_on(shown, image, labels, self.label.value or None))]
+        return [(plane, Piece(plane.image, plane.spacing, missing=missing)) for plane, missing in masked]
+
+    def refresh_labels(self) -> None:
+        """Offer the labels that are painted in the chosen layer; the choice stays if it is among them."""
+        labels = self.labels.value
+        data = None if labels is None else stored(labels)
+        found = np.unique(data).tolist() if isinstance(data, np.ndarray) else []  # lazy labels are not all computed
+        kept = self.label.value
+        self.label.choices = [_ANY, *((f"only {value}", int(value)) for value in found if value)]
+        if kept in self.label.choices:
+            self.label.value = kept
+
+    def _on_labels(self, labels: Labels | None) -> None:
+        if self._painted is not None:
+            self._painted.events.paint.disconnect(self._on_paint)
+        self._painted = labels
+        if labels is not None:
+            labels.events.paint.connect(self._on_paint)
+        self.refresh_labels()
+
+    def _on_paint(self, event: object = None) -> None:
+        value = int(self._painted.selected_label) if self._painted is not None else 0
+        if value and value not in self.label.choices:
+            self.label.choices = [*self._named_labels(), (f"only {value}", value)]
+
+    def _named_labels(self) -> list[tuple[str, int]]:
+        return [_ANY if value == 0 else (f"only {value}", int(value)) for value in self.label.choices]
 
     def paint(self) -> None:
         """Add an empty mask over the image, ready to paint on."""

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Labels, Layer
 
-__all__ = ["ShownSlice", "mask_on", "same_place", "shown_slice", "stored"]
+__all__ = [
+    "ShownSlice",
+    "check_mask",
+    "conversion",
+    "linear",
+    "mask_on",
+    "pixel_size",
+    "same_place",
+    "shown_axes",
+    "shown_slice",
+    "stored",
+]
 
 _TIME_LABELS = frozenset({"t", "time", "volume"})
 
@@ -66,6 +77,18 @@ class ShownSlice:
         return tuple(axis for axis, flip in enumerate(self.flips) if flip)
 
 
+def shown_axes(layer: Image, dims: Dims) -> tuple[int, int, tuple[float, float] | None]:
+    """Data axes along the screen's rows and columns, and the pixel size (row, column) in mm; computes no pixel.
+
+    Raises
+    ------
+    InputError
+        As ``shown_slice``.
+    """
+    rows, columns, _ = _plane(layer, dims)
+    return rows, columns, pixel_size(layer, rows, columns)
+
+
 def shown_slice(layer: Image, dims: Dims) -> ShownSlice:
     """Take the slice of ``layer`` that a viewer with these ``dims`` shows.
 
@@ -74,31 +97,54 @@ def shown_slice(layer: Image, dims: Dims) -> ShownSlice:
     InputError
         The layer is in colour or complex, or no single plane of it with two axes of length is on the screen.
     """
+    rows, columns, flips = _plane(layer, dims)
+    data = stored(layer)
+    index = _position(layer, dims, data.shape, {rows, columns})
+    plane = np.asarray(data[index], dtype=np.float32)  # computes this slice only
+    shown = ShownSlice(plane, pixel_size(layer, rows, columns), index, rows, columns, flips)
+    image = np.array(shown.as_shown(plane), order="C")  # a copy: the layer may be edited during the run
+    return ShownSlice(image, shown.spacing, index, rows, columns, flips)
+
+
+def _plane(layer: Image, dims: Dims) -> tuple[int, int, tuple[bool, bool]]:
+    """Data axes of rows and columns on the screen, and which run backwards there."""
     if layer.rgb:
         raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
-    data = stored(layer)
-    if np.dtype(data.dtype).kind not in "fiub":
-        raise InputError(f"'{layer.name}' holds {data.dtype} values; choose a layer of real numbers")
+    kind = np.dtype(stored(layer).dtype)
+    if kind.kind not in "fiub":
+        raise InputError(f"'{layer.name}' holds {kind} values; choose a layer of real numbers")
     if dims.ndisplay != 2:
         raise InputError("the viewer shows three dimensions; switch to the two-dimensional view to choose the slice")
     axes = [axis - (dims.ndim - layer.ndim) for axis in dims.displayed]
     if min(axes) < 0:
         raise InputError(f"the plane on the screen is not one of '{layer.name}'; change the order of the axes")
-    rows, columns, flips = _orientation(layer, axes[0], axes[1])
-    index = _position(layer, dims, data.shape, {rows, columns})
-    plane = np.asarray(data[index], dtype=np.float32)  # computes this slice only
-    shown = ShownSlice(plane, _spacing(layer, rows, columns), index, rows, columns, flips)
-    image = np.array(shown.as_shown(plane), order="C")  # a copy: the layer may be edited during the run
-    return ShownSlice(image, shown.spacing, index, rows, columns, flips)
+    return _orientation(layer, axes[0], axes[1])
 
 
-def mask_on(shown: ShownSlice, image: Image, labels: Labels) -> npt.NDArray[np.bool_]:
-    """Take the mask of a shown slice: (H, W) bool, true where any label is painted (missing).
+def mask_on(shown: ShownSlice, image: Image, labels: Labels, label: int | None = None) -> npt.NDArray[np.bool_]:
+    """Take the mask of a shown slice: (H, W) bool, true (missing) where ``label`` is painted, or any label for None.
 
     Raises
     ------
     InputError
         The labels are not on the image's grid, or nothing is painted on this slice.
+    """
+    check_mask(image, labels)
+    painted = np.asarray(shown.as_shown(np.asarray(stored(labels)[shown.index])))
+    mask = np.array(painted > 0 if label is None else painted == label, order="C")
+    if not mask.any():
+        what = "nothing is painted" if label is None else f"the label {label} is not painted"
+        raise InputError(f"{what} in '{labels.name}' on this slice; paint over what is to be restored")
+    return mask
+
+
+def check_mask(image: Image, labels: Labels) -> None:
+    """Make sure that labels can be a mask of an image.
+
+    Raises
+    ------
+    InputError
+        They are not on the image's grid.
     """
     data, wanted = stored(labels), stored(image).shape
     if tuple(data.shape) != tuple(wanted):
@@ -111,10 +157,6 @@ def mask_on(shown: ShownSlice, image: Image, labels: Labels) -> npt.NDArray[np.b
             f"the mask '{labels.name}' lies elsewhere than '{image.name}'; "
             "press 'Paint artefact mask' for a mask that fits"
         )
-    mask = np.array(shown.as_shown(np.asarray(data[shown.index])) > 0, order="C")
-    if not mask.any():
-        raise InputError(f"nothing is painted in '{labels.name}' on this slice; paint over what is to be restored")
-    return mask
 
 
 def stored(layer: Layer) -> Any:
@@ -196,7 +238,7 @@ def _position(layer: Layer, dims: Dims, shape: Sequence[int], plane: set[int]) -
     return tuple(index)
 
 
-def _spacing(layer: Layer, rows: int, columns: int) -> tuple[float, float] | None:
+def pixel_size(layer: Layer, rows: int, columns: int) -> tuple[float, float] | None:
     """Pixel size in mm. A layer in pixels with a scale is taken to be in mm, as most readers leave the units out."""
     import pint
 

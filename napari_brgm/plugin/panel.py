@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,10 +17,14 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent
 
 import napari_brgm
-from napari_brgm.errors import BrgmError
+from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin import worker
+from napari_brgm.plugin.before_run import advice_for
 from napari_brgm.plugin.choices import ChoicesPanel
+from napari_brgm.plugin.estimate import Work, estimated_seconds, in_words, learn
+from napari_brgm.plugin.job import Job
 from napari_brgm.plugin.layers import shown_slice
+from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.preview import Preview
 from napari_brgm.plugin.results import Extras, add_results
 
@@ -30,9 +35,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_brgm.engine.restoration import Restoration
-    from napari_brgm.inference.step import Step
+    from napari_brgm.engine.volume import SliceStep
+    from napari_brgm.plugin.job import Piece
     from napari_brgm.plugin.layers import ShownSlice
-    from napari_brgm.plugin.worker import Job, RestorationWorker
+    from napari_brgm.plugin.worker import RestorationWorker
 
 __all__ = ["RestorationPanel"]
 
@@ -41,8 +47,22 @@ _PACKAGE = str(Path(napari_brgm.__file__).parent)
 _TELL_SECONDS = 1.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
 
 
+@dataclass(slots=True, eq=False)
+class _Run:
+    """The run in progress: its source, what it will show, and when it was last told of."""
+
+    image: Image
+    planes: list[ShownSlice]
+    extras: Extras
+    work: Work | None
+    preview: Preview | None
+    began: float
+    told: float = -math.inf
+    estimate: npt.NDArray[np.float32] | None = None  # told, not shown yet
+
+
 class RestorationPanel(ChoicesPanel):
-    """Base of the widgets; a subclass names its task, adds its inputs and makes the job.
+    """Base of the widgets; a subclass names its task, adds its inputs and says what happened to which slices.
 
     Attributes
     ----------
@@ -55,16 +75,14 @@ class RestorationPanel(ChoicesPanel):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self.worker: RestorationWorker | None = None
-        self._preview: Preview | None = None
-        self._source: tuple[Image, ShownSlice, Extras] | None = None
-        self._estimate: npt.NDArray[np.float32] | None = None  # told, not shown yet
-        self._began = self._told = 0.0
+        self._run: _Run | None = None
         self.run_button.clicked.connect(lambda: self.run())
+        self.run_all_button.clicked.connect(lambda: self.run(everywhere=True))
         self.cancel_button.clicked.connect(lambda: self.cancel())
         self._show_running(False)
 
-    def job(self, image: Image, shown: ShownSlice) -> Job:
-        """Make the job for this slice.
+    def pieces(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
+        """Say what happened to the slice on show, or to all slices that are meant.
 
         Raises
         ------
@@ -75,22 +93,26 @@ class RestorationPanel(ChoicesPanel):
 
     # one run
 
-    def run(self) -> None:
-        """Restore the slice on show; what is wrong is said in one sentence."""
+    def run(self, *, everywhere: bool = False) -> None:
+        """Restore the slice on show, or all that are meant; what is wrong is said in one sentence."""
         if self.worker is not None:
             return
         try:
             image = self.chosen_image()
-            shown = shown_slice(image, self.viewer.dims)
-            job = self.job(image, shown)
+            parts = self.pieces(image, shown_slice(image, self.viewer.dims), everywhere)
+            job = Job(tuple(piece for _, piece in parts), **self.common())
         except BrgmError as error:
             self._fail(error)
             return
-        self._source = (image, shown, Extras(std=self.with_std.value, samples=self.with_samples.value))
-        self._preview = Preview(self.viewer, image, shown)
-        self._began, self._told, self._estimate = time.monotonic(), -math.inf, None
-        self._show_running(True)
-        self._say("loading the prior ...")
+        planes = [shown for shown, _ in parts]
+        preview = Preview(self.viewer, image, planes) if preferences().preview else None
+        work = self.work(len(planes))
+        self._run = _Run(image, planes, self.extras(), work, preview, time.monotonic())
+        self._show_advice(advice_for(image, parts, self._entries.get(job.prior), job.prior))
+        self._show_running(True, len(planes))
+        takes = "" if work is None else f", {in_words(estimated_seconds(work))}"
+        slices = "one slice" if len(planes) == 1 else f"{len(planes)} slices"
+        self._say(f"{slices}{takes}; loading the prior ...")
         slots = {
             "yielded": self._on_step,
             "returned": self._on_result,
@@ -118,34 +140,51 @@ class RestorationPanel(ChoicesPanel):
 
     # slots
 
-    def _on_step(self, step: Step) -> None:
-        if self.worker is None or self.worker.abort_requested:
+    def _on_step(self, told: SliceStep) -> None:
+        run = self._run
+        if run is None or self.worker is None or self.worker.abort_requested:
             return
-        self._estimate = self._estimate if step.preview is None else step.preview
+        step = told.step
+        run.estimate = run.estimate if step.preview is None else step.preview
         now = time.monotonic()
-        if now - self._told < _TELL_SECONDS and step.iteration < step.total:
+        last = step.iteration == step.total
+        if now - run.told < _TELL_SECONDS and not last:
             return
-        self._told = now
+        run.told = now
+        self.slice_progress.setValue(told.number - 1 + last)
         self.progress.setRange(0, step.total)
         self.progress.setValue(step.iteration)
-        left = (now - self._began) / step.iteration * (step.total - step.iteration)
-        rest = f"about {left:.0f} s left" if step.iteration < step.total else "drawing samples ..."
+        done = (told.number - 1) * step.total + step.iteration
+        left = (now - run.began) / done * (told.count * step.total - done)
+        rest = "drawing samples ..." if last and told.number == told.count else f"{in_words(left)} left"
         loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
-        self._say(f"{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}")
-        if self._estimate is not None and self._preview is not None:
-            self._preview.show(self._estimate)
-            self._estimate = None
+        where = "" if told.count == 1 else f"slice {told.number} of {told.count}, "
+        self._say(f"{where}{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}")
+        if run.estimate is not None and run.preview is not None:
+            run.preview.show(told.number - 1, run.estimate)
+            run.estimate = None
 
-    def _on_result(self, result: Restoration) -> None:
+    def _on_result(self, results: list[Restoration | InputError]) -> None:
         self._clear_preview()
-        if self._source is None:
+        run = self._run
+        if run is None:
             return
-        image, shown, extras = self._source
-        layers = add_results(self.viewer, image, shown, result, self.task, extras)
-        seconds = time.monotonic() - self._began
-        notes = [f"{note[:1].upper()}{note[1:]}." for note in result.provenance.get("notes", ())]
+        done = [(s, r) for s, r in zip(run.planes, results, strict=True) if not isinstance(r, InputError)]
+        failed = [r for r in results if isinstance(r, InputError)]
+        scan = run.image.metadata.get("scan")
+        units = str(scan.get("units", "a.u.")) if isinstance(scan, dict) else "a.u."
+        layers = add_results(self.viewer, run.image, done, self.task, run.extras, units)
+        seconds = time.monotonic() - run.began
+        if run.work is not None:
+            learn(run.work, seconds)
+            self._on_cost()
+        self.alignment.show_used(done[0][1].provenance.get("alignment"))
+        notes = [note for _, result in done for note in result.provenance.get("notes", ())]
+        if failed:
+            notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
+        self._show_advice(list(dict.fromkeys(notes)), after=True)
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
-        self._say(" ".join([f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}.", *notes]))
+        self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, BrgmError):
@@ -167,19 +206,29 @@ class RestorationPanel(ChoicesPanel):
     def _on_finish(self) -> None:
         self._clear_preview()
         self.worker = None
-        self._source = None
+        self._run = None
         self._show_running(False)
 
     # display
 
-    def _clear_preview(self) -> None:
-        if self._preview is not None:
-            self._preview.remove()
-            self._preview = None
+    def _show_advice(self, sentences: list[str], *, after: bool = False) -> None:
+        """Show what speaks against a run; what a finished run found is added to what was said before it."""
+        text = "\n".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
+        before = self.advice.text() if after else ""
+        self.advice.setText("\n".join(filter(None, (before, text))))
 
-    def _show_running(self, running: bool) -> None:
+    def _clear_preview(self) -> None:
+        if self._run is not None and self._run.preview is not None:
+            self._run.preview.remove()
+            self._run.preview = None
+
+    def _show_running(self, running: bool, slices: int = 1) -> None:
         self.run_button.setEnabled(not running)
+        self.run_all_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         self.progress.setVisible(running)
+        self.slice_progress.setVisible(running and slices > 1)
+        self.slice_progress.setRange(0, slices)
+        self.slice_progress.setValue(0)
         self.progress.setRange(0, 1)
         self.progress.setValue(0)

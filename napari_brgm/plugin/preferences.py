@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 __all__ = ["Preferences", "preferences"]
 
@@ -11,18 +12,43 @@ _PLUGIN = "napari-brgm"
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Defaults of new widgets."""
+    """Defaults of new widgets.
+
+    Attributes
+    ----------
+    device, quality : str
+    samples : int
+        Drawn from the posterior.
+    level : float
+        Of credible intervals, 0.5 to 0.99.
+    preview : bool
+        Whether a run shows its current estimate.
+    weights_folder : str
+        Where a person's own weights lie; '' for the usual place.
+    """
 
     device: str = "auto"
     quality: str = "standard"
+    samples: int = 32
+    level: float = 0.9
+    preview: bool = True
+    weights_folder: str = ""
 
 
 def preferences() -> Preferences:
-    """Read the preferences page; napari before 0.9 has none."""
+    """Read the preferences page; napari before 0.9 has none. A value that cannot be is taken for the default."""
     try:
         from napari.settings import get_plugin_settings
 
-        restoration = get_plugin_settings(_PLUGIN).restoration
+        page = get_plugin_settings(_PLUGIN).restoration
     except (ImportError, KeyError, AttributeError):
         return Preferences()
-    return Preferences(device=str(restoration.device), quality=str(restoration.quality))
+    usual = Preferences()
+    values: dict[str, Any] = {}
+    for field in fields(Preferences):
+        value = getattr(page, field.name, None)
+        kind = type(getattr(usual, field.name))
+        values[field.name] = getattr(usual, field.name) if value is None else kind(value)
+    values["samples"] = min(max(values["samples"], 2), 1024)
+    values["level"] = min(max(values["level"], 0.5), 0.99)
+    return Preferences(**values)

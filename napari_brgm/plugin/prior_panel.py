@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, PushButton
+from magicgui.widgets import ComboBox
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.forms import form, wrapped
 
 if TYPE_CHECKING:
     import napari.viewer
-    from magicgui.widgets.bases import Widget
     from napari.layers import Layer
+
+    from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["UNTRAINED", "PriorPanel", "form", "wrapped"]
 
@@ -22,6 +24,10 @@ _UNTRAINED_LABEL = "none: deep image prior (untrained)"
 _UNTRAINED_HINT = (
     "For modalities without a prior: continues edges and texture, knows no anatomy; its spread is a lower bound."
 )
+# roles of layers that are no images to restore
+_ASIDE = (
+    "variance", "std", "low", "high", "samples", "sample", "interpolation", "preview", "probability", "contour",
+)  # fmt: skip
 _TOOLTIP = "What the anatomy looks like: trained weights"
 
 
@@ -35,6 +41,8 @@ class PriorPanel(QWidget):
         Its value is the name in the registry; its tooltip is the title there.
     hint : QLabel
         When to use the untrained network; shown while it is chosen.
+    reason : QLabel
+        Why this prior was chosen; hidden where a person chose it.
     status : QLabel
         The last message: progress, result or error, one sentence.
     """
@@ -44,24 +52,28 @@ class PriorPanel(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self._titles: dict[str, str] = {}
+        self._entries: dict[str, PriorEntry] = {}
+        self._chosen_by_hand = self._setting = False
         self.prior = ComboBox(label="Prior", choices=[], tooltip=_TOOLTIP)
-        self.hint, self.status = wrapped(_UNTRAINED_HINT), wrapped("")
-        self.hint.setStyleSheet("font-style: italic;")
+        self.hint, self.reason = (wrapped(text, "font-style: italic;") for text in (_UNTRAINED_HINT, ""))
+        self.status = wrapped("")
         self.hint.hide()
+        self.reason.hide()
         self.prior.changed.connect(self._on_prior)
 
     def refresh_priors(self) -> None:
         """Offer the priors that are there now, the untrained one last; the chosen one stays if it is among them."""
         try:
-            names, self._titles = priors(), titles()
+            names, self._entries = priors(), entries()
         except BrgmError as error:
             self._fail(error)
             return
         names = sorted(names, key=lambda name: name == UNTRAINED)  # stable: the order of the registry is kept
         kept = [name for name in names if self.offers_untrained or name != UNTRAINED]
+        self._setting = True
         self.prior.choices = [(_UNTRAINED_LABEL if name == UNTRAINED else name, name) for name in kept]
         self._on_prior(self.prior.value)
+        self._setting = False
 
     def chosen_prior(self) -> str:
         """Give the name of the chosen prior."""
@@ -69,10 +81,22 @@ class PriorPanel(QWidget):
             raise InputError("no prior is installed; install napari-brgm again")
         return str(self.prior.value)
 
+    def _set_prior(self, name: str, reason: str) -> None:
+        """Choose a prior for the person, and say why."""
+        self._setting = True
+        self.prior.value = name
+        self._setting = False
+        self.reason.setText(reason)
+        self.reason.setVisible(bool(reason))
+
     def _on_prior(self, name: str | None) -> None:
         """Say what the chosen prior is."""
+        if not self._setting and name is not None and self.prior.value == name:
+            self._chosen_by_hand = True
+            self.reason.hide()
         untrained = name == UNTRAINED
-        self.prior.tooltip = _UNTRAINED_HINT if untrained else self._titles.get(name or "") or _TOOLTIP
+        entry = self._entries.get(name or "")
+        self.prior.tooltip = _UNTRAINED_HINT if untrained else (entry.title if entry else "") or _TOOLTIP
         self.hint.setVisible(untrained)
 
     def _fail(self, error: BrgmError | str) -> None:
@@ -85,11 +109,10 @@ class PriorPanel(QWidget):
 
     def _layers(self, kind: type[Layer]) -> list[Any]:
         """Layers of this kind, without uncertainties, samples and previews of earlier runs."""
-        aside = ("variance", "std", "samples", "interpolation", "preview")
         return [
             layer
             for layer in self.viewer.layers
-            if isinstance(layer, kind) and layer.metadata.get("brgm", {}).get("role") not in aside
+            if isinstance(layer, kind) and layer.metadata.get("brgm", {}).get("role") not in _ASIDE
         ]
 
 
@@ -100,30 +123,9 @@ def priors() -> list[str]:
     return available_priors()
 
 
-def titles() -> dict[str, str]:
-    """What the registry calls them, by name."""
+def entries() -> dict[str, PriorEntry]:
+    """What the registry knows of them, by name."""
     from napari_brgm.zoo.folder import installed
     from napari_brgm.zoo.registry import registered
 
-    return {name: entry.title for name, entry in (installed() | registered()).items()}
-
-
-def form(*widgets: Widget | QWidget) -> QWidget:
-    """Lay out magicgui widgets with their labels, and plain Qt ones across."""
-    made = QWidget()
-    layout = QFormLayout(made)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for widget in widgets:
-        if isinstance(widget, QWidget):
-            layout.addRow(widget)
-        else:
-            layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
-    return made
-
-
-def wrapped(text: str) -> QLabel:
-    """Make a label of several lines."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    return label
+    return installed() | registered()

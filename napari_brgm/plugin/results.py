@@ -1,165 +1,130 @@
-"""Restoration -> new napari layers on the source's geometry. Nothing is overwritten; undo is deleting a layer.
+"""Finished runs -> new napari layers on the source's geometry. Nothing is overwritten; undo is deleting the layers.
 
-A pixel i' of a result grid that starts at index o of its source and is finer by f lies at (i' + 1/2) / f - 1/2 + o of
-the source, so that edges stay and centres move:
-
-    scale_out = scale_in / f
-    translate_out = translate_in + rotate o shear (1/2 (scale_out - scale_in) + scale_in o)
-
-inside the layer's affine.
+In-painting and cleaning give layers of the source's shape, and the tint of the variance marks what is synthetic.
+Super-resolution gives its slices on their finer grid; there all is synthetic, and the tint is off until it is wanted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brgm.plugin.layers import linear, stored
+from napari_brgm.plugin.geometry import Block, geometry
+from napari_brgm.plugin.layers import stored
+from napari_brgm.plugin.outcome import KEY, Outcome, RestoredPlane
+from napari_brgm.plugin.tag import mark_synthetic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Image
     from napari.utils.colormaps import Colormap
 
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers import ShownSlice
 
-__all__ = ["NOTICE", "NOTICE_ALL", "Extras", "add_results", "geometry", "plane_geometry"]
+__all__ = ["NOTICE", "NOTICE_ALL", "UNCERTAINTIES", "Extras", "add_results", "tint"]
 
 NOTICE = "Synthetic: computed by a generative model, not measured. Not for diagnosis."
 NOTICE_ALL = "Synthetic: every pixel of this slice is an estimate, none is kept as measured. Not for diagnosis."
+UNCERTAINTIES = ("variance", "std")  # roles of layers that are shown as a tint, with 0 for what was measured
+_HIDDEN = ("samples", "std", "low", "high")  # until they are wanted
 
 Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """Layers wanted besides the restored image and its variance."""
+    """Layers wanted besides the restored image and its variance; ``level`` is that of the interval, 0 for none."""
 
     std: bool = False
     samples: bool = False
-
-
-def geometry(
-    layer: Layer, *, start: npt.ArrayLike | None = None, factor: npt.ArrayLike | None = None, leading: int = 0
-) -> dict[str, Any]:
-    """Place a result in the world of its source: keyword arguments for a new layer.
-
-    Parameters
-    ----------
-    layer : Layer
-        The source; its scale, translate, rotate, shear, affine, units and axis labels are all carried over.
-    start : (n,) array
-        Source index at which the result begins, for each axis; default 0.
-    factor : (n,) array
-        Result pixels per source pixel, for each axis; default 1.
-    leading : int
-        Number of axes that the result has in front of those of its source.
-    """
-    n = layer.ndim
-    finer = np.ones(n) if factor is None else np.asarray(factor, dtype=float)
-    shift = (1 / finer - 1) / 2 + (0 if start is None else np.asarray(start))  # source index of the first pixel
-    affine = np.asarray(layer.affine.affine_matrix, dtype=float)
-    physical = np.linalg.solve(affine[:n, :n], linear(layer))  # rotate o shear o scale
-    rotate, shear = np.eye(leading + n), np.eye(leading + n)
-    rotate[leading:, leading:] = layer.rotate
-    shear[leading:, leading:] = _square(np.asarray(layer.shear, dtype=float), n)
-    outer = np.eye(leading + n + 1)
-    outer[leading:, leading:] = affine
-    labels = tuple(layer.axis_labels)
-    return {
-        "scale": np.concatenate([np.ones(leading), layer.scale / finer]),
-        "translate": np.concatenate([np.zeros(leading), layer.translate + physical @ shift]),
-        "rotate": rotate,
-        "shear": shear,
-        "affine": outer,
-        "units": ("pixel",) * leading + tuple(layer.units),
-        "axis_labels": ("sample",) * leading + labels,
-    }
-
-
-def plane_geometry(source: Image, shown: ShownSlice, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Place one plane (..., H', W'), as shown, over the slice it was computed from; see ``plane_data``."""
-    start, factor = _start(shown), np.ones(source.ndim)
-    factor[shown.rows], factor[shown.columns] = np.array(shape[-2:]) / shown.image.shape
-    return geometry(source, start=start, factor=factor, leading=len(shape) - 2)
-
-
-def plane_data(source: Image, shown: ShownSlice, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Turn (..., H', W'), as shown, into the source's axes, with length 1 across the plane."""
-    plane = shown.as_stored(image)
-    across = tuple(axis - source.ndim for axis in range(source.ndim) if axis not in (shown.rows, shown.columns))
-    return np.ascontiguousarray(np.expand_dims(plane, across))
+    level: float = 0.0
 
 
 def add_results(
-    viewer: ViewerModel, source: Image, shown: ShownSlice, result: Restoration, task: str, extras: Extras
+    viewer: ViewerModel,
+    source: Image,
+    planes: Sequence[tuple[ShownSlice, Restoration]],
+    task: str,
+    extras: Extras,
+    units: str = "a.u.",
 ) -> list[Image]:
     """Add the layers of one run: restored image, wanted extras, and on top the variance as a tint; restored first.
 
-    In-painting gives layers of the source's shape, and the tint marks what is synthetic. So does cleaning, where all
-    of the slice is synthetic and tinted. Super-resolution gives the one slice on its finer grid; there all is
-    synthetic, and the tint is off until it is wanted.
+    Parameters
+    ----------
+    planes : sequence of (ShownSlice, Restoration)
+        Parallel planes of the source, at least one.
+    task : str
+        'in-paint', 'super-resolve' or 'clean'.
+    units : str
+        Intensity units of the scan, for whoever shows its values.
     """
-    add = _Adder(viewer, source, shown, result, task)
-    role = {"in-paint": "restored", "clean": "cleaned"}.get(task) or _finer(shown, result)
-    layers = [add(role, np.asarray(result.estimate))]
+    add = _Adder(viewer, source, planes, task, units)
+    wanted: list[tuple[str, Callable[[Restoration], Any]]] = [(add.role, lambda result: result.estimate)]
     if extras.samples:
-        layers.append(add("samples", np.asarray(result.samples)))
+        wanted.append(("samples", lambda result: result.samples))
+    if extras.level:
+        wanted.append(("low", lambda result: result.interval(extras.level)[0]))
+        wanted.append(("high", lambda result: result.interval(extras.level)[1]))
     if extras.std:
-        layers.append(add("std", np.asarray(result.std)))
-    layers.append(add("variance", np.asarray(result.variance)))
+        wanted.append(("std", lambda result: result.std))
+    wanted.append(("variance", lambda result: result.variance))
+    layers = [add(role, [np.asarray(of(result)) for _, result in planes], extras) for role, of in wanted]
     viewer.layers.selection.active = layers[0]
+    mark_synthetic(viewer)
     return layers
 
 
-@dataclass(frozen=True, slots=True)
 class _Adder:
     """Adds one layer of a run at a time."""
 
-    viewer: ViewerModel
-    source: Image
-    shown: ShownSlice
-    result: Restoration
-    task: str
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Image,
+        planes: Sequence[tuple[ShownSlice, Restoration]],
+        task: str,
+        units: str,
+    ) -> None:
+        self.viewer, self.source, self.task = viewer, source, task
+        self.shown = [shown for shown, _ in planes]
+        size = planes[0][1].estimate.shape
+        self.block = Block.of(source, self.shown, size)
+        self.inserted = task != "super-resolve"  # into data of the source's shape
+        self.role = {"in-paint": "restored", "clean": "cleaned"}.get(task) or _finer(self.block.factor)
+        places = [shown.index if self.inserted else self.block.index(shown) for shown in self.shown]
+        kept = tuple(RestoredPlane(i, shown, r) for i, (shown, r) in zip(places, planes, strict=True))
+        self.outcome = Outcome(uuid4().hex[:12], task, source.name, units, kept)
+        earlier = {k.metadata[KEY].run for k in viewer.layers if _is_run_of(k, source.name, task)}
+        self.number = f" {len(earlier) + 1}" if earlier else ""
 
-    @property
-    def inserted(self) -> bool:
-        """Whether the plane goes into data of the source's shape."""
-        return self.task != "super-resolve"
-
-    def __call__(self, role: str, image: npt.NDArray[Any]) -> Image:
-        image = np.asarray(image, dtype=np.float32)
-        uncertainty = role in ("variance", "std")
+    def __call__(self, role: str, images: list[npt.NDArray[Any]], extras: Extras) -> Image:
+        uncertainty = role in UNCERTAINTIES
+        stack = role == "samples"
         data: Any
-        if self.inserted and image.ndim == 2:
-            data = _inserted(self.source, self.shown, image, keep=not uncertainty)
-            place = geometry(self.source)
+        if self.inserted and not stack:
+            data, place = self._inserted(images, keep=not uncertainty), geometry(self.source)
         else:
-            data = plane_data(self.source, self.shown, image)
-            place = plane_geometry(self.source, self.shown, image.shape)
-        record = dict(self.result.provenance) | {
-            "notice": NOTICE_ALL if self.task == "clean" else NOTICE,
-            "role": role,
-            "task": self.task,
-            "source_layer": self.source.name,
-            "slice": [None if isinstance(i, slice) else i for i in self.shown.index],
-            "spacing_mm": self.shown.spacing,
-        }
-        limits = (0.0, float(image.max()) or 1.0) if uncertainty else tuple(self.source.contrast_limits)
+            data, place = self._stacked(images, keep=self.inserted), self.block.place(int(stack))
+        limits = (0.0, float(max(i.max() for i in images)) or 1.0) if uncertainty else self._limits()
+        what = f"{role} {extras.level:.0%}" if role in ("low", "high") else role
         layer = self.viewer.add_image(
             data,
-            name=f"{self.source.name} [{role}, synthetic]",
+            name=f"{self.source.name} [{what}{self.number}, synthetic]",
             rgb=False,
-            colormap=_tint() if uncertainty else self.source.colormap,
+            colormap=tint() if uncertainty else self.source.colormap,
             contrast_limits=limits,
             blending="translucent" if uncertainty else "translucent_no_depth",
             opacity=0.5 if uncertainty and self.task == "clean" else 1.0,  # it covers the whole slice
-            visible=role not in ("samples", "std") and (self.inserted or not uncertainty),
-            metadata=self._metadata(place) | {"brgm": record},
+            visible=role not in _HIDDEN and (self.inserted or not uncertainty),
+            metadata=self._metadata(stack) | {"brgm": self._record(role, extras), KEY: self.outcome},
             **place,
         )
         if not uncertainty:
@@ -167,32 +132,78 @@ class _Adder:
             layer.contrast_limits = limits
         return layer
 
-    def _metadata(self, place: dict[str, Any]) -> dict[str, Any]:
-        """Metadata of the source; a scan's affine follows the finer grid."""
-        metadata = dict(self.source.metadata)
+    def _inserted(self, images: list[npt.NDArray[Any]], *, keep: bool) -> Any:
+        """Data of the source's shape with these planes, elsewhere the source's (keep) or 0. Lazy data stay lazy.
+
+        Measured values are the source's own, not what became of them in the engine's float32.
+        """
+        data = stored(self.source)
+        kind = np.result_type(data.dtype, np.float32) if keep else np.dtype(np.float32)
+        if isinstance(data, np.ndarray):
+            array: Any = data.astype(kind) if keep else np.zeros(data.shape, kind)
+        else:
+            import dask.array
+
+            lazy = data if isinstance(data, dask.array.Array) else dask.array.from_array(data)
+            # a copy: of data of this kind astype gives the same object back, and the source would change below
+            array = lazy.astype(kind).copy() if keep else dask.array.zeros_like(lazy, dtype=kind)
+        for plane, image in zip(self.outcome.planes, images, strict=True):
+            shown, new = plane.shown, plane.shown.as_stored(image).astype(kind)
+            if keep and self.task == "in-paint":
+                restored = shown.as_stored(~plane.result.measured)
+                old = np.asarray(data[shown.index], dtype=kind)
+                new = np.where(restored, new, old)
+            array[shown.index] = new
+        return array
+
+    def _limits(self) -> tuple[float, float]:
+        low, high = self.source.contrast_limits
+        return float(low), float(high)
+
+    def _stacked(self, images: list[npt.NDArray[Any]], *, keep: bool) -> Float:
+        """float32 data of the block's shape, with the leading axes of ``images``; between its planes source or 0."""
+        leading = images[0].shape[:-2]
+        data = np.zeros(leading + self.block.shape, np.float32)
+        if keep and len(images) < np.prod([data.shape[-self.source.ndim + axis] for axis in self._across()]):
+            ends = self.block.start + self.block.shape
+            part = tuple(slice(int(a), int(b)) for a, b in zip(self.block.start, ends, strict=True))
+            data[...] = np.asarray(stored(self.source)[part], dtype=np.float32)
+        for shown, image in zip(self.shown, images, strict=True):
+            data[(..., *self.block.index(shown))] = shown.as_stored(image)
+        return data
+
+    def _across(self) -> list[int]:
+        first = self.shown[0]
+        return [axis for axis in range(self.source.ndim) if axis not in (first.rows, first.columns)]
+
+    def _record(self, role: str, extras: Extras) -> dict[str, Any]:
+        """The provenance of this layer: what all slices share, and the rest of each under 'slices'."""
+        from napari_brgm.engine.volume import shared_record
+
+        shared, rest = shared_record([dict(plane.result.provenance) for plane in self.outcome.planes])
+        first = self.shown[0]
+        own = {
+            "notice": NOTICE_ALL if self.task == "clean" else NOTICE,
+            "role": role,
+            "task": self.task,
+            "run": self.outcome.run,
+            "source_layer": self.source.name,
+            "units": f"{self.outcome.units}^2" if role == "variance" else self.outcome.units,
+            "spacing_mm": None if first.spacing is None else list(first.spacing),
+            "slices": [{"index": _plain(s.index)} | r for s, r in zip(self.shown, rest, strict=True)],
+        }
+        return shared | own | ({"level": extras.level} if role in ("low", "high") else {})
+
+    def _metadata(self, stack: bool) -> dict[str, Any]:
+        """Metadata of the source; a scan's affine follows the block."""
+        metadata = {key: value for key, value in self.source.metadata.items() if key not in ("brgm", KEY)}
         scan = metadata.get("scan")
-        if not self.inserted and isinstance(scan, dict) and "affine" in scan:
-            metadata["scan"] = scan | {"affine": _finer_affine(scan["affine"], self.source, self.shown, self.result)}
+        if (stack or not self.inserted) and isinstance(scan, dict) and "affine" in scan:
+            metadata["scan"] = scan | {"affine": self.block.affine(scan["affine"])}
         return metadata
 
 
-def _inserted(source: Image, shown: ShownSlice, image: Float, *, keep: bool) -> Any:
-    """float32 data of the source's shape with this plane: the rest is the source's (keep) or 0. Lazy data stay lazy."""
-    data, plane = stored(source), shown.as_stored(image)
-    if isinstance(data, np.ndarray):
-        array = data.astype(np.float32) if keep else np.zeros(data.shape, np.float32)
-        array[shown.index] = plane
-        return array
-    import dask.array
-
-    lazy = data if isinstance(data, dask.array.Array) else dask.array.from_array(data)
-    # a copy: of float32 data astype gives the same object back, and the next line would change the source
-    lazy = lazy.astype(np.float32).copy() if keep else dask.array.zeros_like(lazy, dtype=np.float32)
-    lazy[shown.index] = plane
-    return lazy
-
-
-def _tint() -> Colormap:
+def tint() -> Colormap:
     """Clear where nothing is uncertain, orange to red where much is."""
     from napari.utils.colormaps import Colormap
 
@@ -200,30 +211,16 @@ def _tint() -> Colormap:
     return Colormap(colours, name="brgm uncertainty", display_name="uncertainty")
 
 
-def _start(shown: ShownSlice) -> npt.NDArray[np.float64]:
-    return np.array([0.0 if isinstance(i, slice) else float(i) for i in shown.index])
+def _is_run_of(layer: Any, source: str, task: str) -> bool:
+    outcome = layer.metadata.get(KEY)
+    return outcome is not None and (outcome.source, outcome.task) == (source, task)
 
 
-def _finer(shown: ShownSlice, result: Restoration) -> str:
-    return f"x{result.estimate.shape[0] / shown.image.shape[0]:g}"
+def _plain(index: tuple[int | slice, ...]) -> list[int | None]:
+    return [None if isinstance(i, slice) else int(i) for i in index]
 
 
-def _finer_affine(affine: npt.ArrayLike, source: Image, shown: ShownSlice, result: Restoration) -> Any:
-    """Affine (4, 4) of a scan's last three axes, on the finer grid of one slice."""
-    factor = np.ones(source.ndim)
-    factor[shown.rows], factor[shown.columns] = np.array(result.estimate.shape) / shown.image.shape
-    shift = (1 / factor - 1) / 2 + _start(shown)
-    index = np.eye(4)
-    axes = min(3, source.ndim)  # a 2-D image has no slider axis
-    index[range(3 - axes, 3), range(3 - axes, 3)] = 1 / factor[-axes:]
-    index[3 - axes : 3, 3] = shift[-axes:]
-    return np.asarray(affine) @ index
-
-
-def _square(shear: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.float64]:
-    """Shear as a matrix; napari keeps an upper triangular one as the vector of its elements."""
-    if shear.ndim == 2:
-        return shear
-    matrix = np.eye(n)
-    matrix[np.triu_indices(n, 1)] = shear
-    return matrix
+def _finer(factor: npt.NDArray[np.float64]) -> str:
+    """'x4', or 'x4 x 1' where the axes differ: only those that became finer."""
+    finer = sorted({round(float(f), 2) for f in factor if f != 1}, reverse=True)
+    return f"x{finer[0]:g}" if finer else "x1"

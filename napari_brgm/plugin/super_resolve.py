@@ -1,13 +1,16 @@
-"""Super-resolve widget: a finer grid for the slice on show."""
+"""Super-resolve widget: finer pixels in the plane, or thinner slices through it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from magicgui.widgets import SpinBox
+from magicgui.widgets import ComboBox, FloatSpinBox, SpinBox
 
+from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.anatomy import plane_of
+from napari_brgm.plugin.job import Piece
 from napari_brgm.plugin.panel import RestorationPanel
-from napari_brgm.plugin.worker import Job
+from napari_brgm.plugin.planes import all_planes, reformatted_planes, thick_axis
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -17,24 +20,102 @@ if TYPE_CHECKING:
 
 __all__ = ["SuperResolveWidget"]
 
+_WAYS = [
+    ("finer pixels, by a factor", "factor"),
+    ("finer pixels, to a size", "size"),
+    ("thinner slices (through the plane)", "through"),
+]
+_LARGEST = 64  # times finer
+
 
 class SuperResolveWidget(RestorationPanel):
-    """Restores the slice on show on a grid finer by a whole factor; averaged back, it agrees with what was measured.
+    """Restores slices on a finer grid; averaged back, they agree with what was measured.
 
     Attributes
     ----------
+    way : ComboBox
+        'factor', 'size' or 'through'.
     factor : SpinBox
         Result pixels per pixel, along rows and columns.
+    target : FloatSpinBox
+        Pixel size, or through the plane the distance of the slices, to reach, in mm.
+    thickness : FloatSpinBox
+        Through the plane: thickness of the slices in mm; 0: as far as they are apart.
     """
 
     task: ClassVar[str] = "super-resolve"
-    help: ClassVar[str] = "Choose how many times finer the slice on show is to become, then press Run."
+    help: ClassVar[str] = "Choose how much finer the slice on show, or the whole scan, is to become, then press Run."
 
     def inputs(self) -> list[Widget]:
+        self.way = ComboBox(label="Refine", choices=_WAYS, tooltip="What is too coarse")
         self.factor = SpinBox(
             label="Factor", value=4, min=2, max=16, tooltip="Result pixels per pixel, along each axis"
         )
-        return [self.factor]
+        self.target = FloatSpinBox(
+            label="To (mm)", value=1.0, min=0.05, max=50, step=0.1, tooltip="Pixel size, or distance of the slices"
+        )
+        self.thickness = FloatSpinBox(
+            label="Slices are (mm)", value=0.0, min=0.0, max=50, step=0.1,
+            tooltip="Thickness of the slices; 0: as thick as they are apart",
+        )  # fmt: skip
+        self.way.changed.connect(self._on_way)
+        self._on_way(self.way.value)
+        return [self.way, self.factor, self.target, self.thickness]
 
-    def job(self, image: Image, shown: ShownSlice) -> Job:
-        return Job(shown.image, factor=self.factor.value, spacing=shown.spacing, **self.common())
+    def pieces(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
+        if self.way.value == "through":
+            return self._through(image, shown, everywhere)
+        planes = all_planes(image, shown) if everywhere else [shown]
+        factor = self._factors(image, shown)
+        return [(plane, Piece(plane.image, plane.spacing, factor=factor)) for plane in planes]
+
+    def plane(self) -> tuple[str, tuple[float, float] | None]:
+        """Of the reformatted planes, where slices are to become thinner; else of the slice on show."""
+        shown, spacing = super().plane()
+        if self.way.value != "through":
+            return shown, spacing
+        try:
+            image = self.chosen_image()
+            thick, _, finest = thick_axis(image)
+        except BrgmError:
+            return shown, spacing
+        known = {entry.plane for entry in self._entries.values()}
+        planes = {plane_of(image, thick, axis) for axis in range(image.ndim) if axis != thick}
+        return next((p for p in planes if p in known), "") or next(filter(None, planes), ""), (finest, finest)
+
+    def _factors(self, image: Image, shown: ShownSlice) -> tuple[float, float]:
+        if self.way.value == "factor":
+            return float(self.factor.value), float(self.factor.value)
+        if shown.spacing is None:
+            raise InputError(f"the pixel size of '{image.name}' is not known; choose a factor instead of a size")
+        target = float(self.target.value)
+        row, column = (max(1.0, spacing / target) for spacing in shown.spacing)
+        if max(row, column) <= 1 or max(row, column) > _LARGEST:
+            size = " x ".join(f"{s:.3g}" for s in shown.spacing)
+            raise InputError(f"the pixels are {size} mm; choose a size below that, and not below a 64th of it")
+        return row, column
+
+    def _through(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
+        thick, distance, _ = thick_axis(image)
+        target = float(self.target.value)
+        finer = distance / target
+        if not 1 < finer <= _LARGEST:
+            raise InputError(f"the slices are {distance:.3g} mm apart; choose a distance below that to refine to")
+        position = [0 if isinstance(i, slice) else i for i in shown.index]
+        entry = self._entries.get(self.chosen_prior())
+        planes = reformatted_planes(image, thick, entry.plane if entry else "", position)
+        if not everywhere:
+            across = next(a for a in range(image.ndim) if not isinstance(planes[0].index[a], slice))
+            across = next((a for a in range(image.ndim) if planes[0].index[a] != planes[-1].index[a]), across)
+            chosen = position[across] if not isinstance(shown.index[across], slice) else len(planes) // 2
+            planes = [planes[chosen]]
+        width = float(self.thickness.value) / distance if self.thickness.value else 1.0
+        factor = (finer, 1.0) if planes[0].rows == thick else (1.0, finer)
+        return [(p, Piece(p.image, p.spacing, factor=factor, slice_width=width)) for p in planes]
+
+    def _on_way(self, way: str) -> None:
+        self.factor.visible = way == "factor"
+        self.target.visible = way != "factor"
+        self.thickness.visible = way == "through"
+        if hasattr(self, "status"):
+            self.match_prior()

@@ -9,96 +9,44 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from superqt.utils import GeneratorWorker
 
-from napari_brgm.errors import BrgmError, DeviceError, InputError
+from napari_brgm.errors import BrgmError, DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    import numpy as np
-    import numpy.typing as npt
-
-    from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.restoration import Restoration
-    from napari_brgm.inference.step import Step
-    from napari_brgm.settings import Method, Quality
+    from napari_brgm.engine.volume import SliceStep
+    from napari_brgm.errors import InputError
+    from napari_brgm.plugin.job import Job
 
-__all__ = ["Job", "RestorationWorker", "as_told", "load_triton_apart", "start"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """One restoration, free of Qt and napari; exactly one of the four tasks is given.
-
-    Attributes
-    ----------
-    image : (H, W) float32 ndarray
-        The slice as shown, in its own units.
-    prior : str
-        Name in the registry of weights, or a path.
-    missing : (H, W) bool ndarray or None
-        In-painting: true where to.
-    factor : int or None
-        Super-resolution: result pixels per pixel along each axis.
-    jpeg_quality : int or None
-        Cleaning: quality, 1 to 100, of the JPEG that the slice went through.
-    noise_sigma : float or None
-        Cleaning: standard deviation of plain noise in the image's units; 0: estimated from it.
-    spacing : (float, float) or None
-        Pixel size (row, column), mm.
-
-    Raises
-    ------
-    InputError
-        No task is given, or more than one.
-    """
-
-    image: npt.NDArray[np.float32]
-    prior: str
-    missing: npt.NDArray[np.bool_] | None = None
-    factor: int | None = None
-    jpeg_quality: int | None = None
-    noise_sigma: float | None = None
-    method: Method = "map"
-    device: str = "auto"
-    quality: Quality = "standard"
-    samples: int = 32
-    seed: int = 0
-    spacing: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        tasks = (self.missing, self.factor, self.jpeg_quality, self.noise_sigma)
-        if sum(task is not None for task in tasks) != 1:
-            raise InputError("a job is one task: a mask, a factor, a JPEG quality or a noise level")
-
-    def corruption(self) -> Corruption:
-        """What happened to the image."""
-        from napari_brgm.corruptions import Downsample, Identity, Jpeg, Mask
-
-        if self.missing is not None:
-            return Mask(self.missing)
-        if self.factor is not None:
-            return Downsample(self.factor)
-        return Identity() if self.jpeg_quality is None else Jpeg(self.jpeg_quality)
+__all__ = ["RestorationWorker", "as_told", "load_triton_apart", "start"]
 
 
-def engine(job: Job) -> Generator[Step, None, Restoration]:
+def engine(job: Job) -> Generator[SliceStep, None, list[Restoration | InputError]]:
     """Run the job on the engine; torch is imported here, so that napari opens without it."""
     load_triton_apart()
-    from napari_brgm.engine.restore import restore_steps
+    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.volume import Observed, restore_slices
     from napari_brgm.settings import settings_for
     from napari_brgm.zoo.registry import load_prior
 
     prior = load_prior(job.prior)
-    steps: Generator[Step, None, Restoration] = restore_steps(
-        job.image, job.corruption(), prior, method=job.method, samples=job.samples, seed=job.seed, device=job.device,
-        spacing=job.spacing, noise_sigma=job.noise_sigma or None, settings=settings_for(prior.preset, job.quality),
-    )  # fmt: skip
+    settings = settings_for(prior.preset, job.quality)
+    steps: Generator[SliceStep, None, list[Restoration | InputError]] = restore_slices(
+        [Observed(p.image, p.corruption(), p.spacing, p.noise_sigma or None) for p in job.pieces],
+        prior,
+        method=job.method,
+        samples=job.samples,
+        seed=job.seed,
+        device=job.device,
+        settings=settings if job.fit_alignment else settings.but(fit_pose=False),
+        alignment=None if job.alignment is None else Alignment.from_dict(job.alignment),
+    )
     return steps
 
 
@@ -140,11 +88,20 @@ def start(job: Job, connect: dict[str, Any]) -> RestorationWorker:
     return worker
 
 
-def _restoration(job: Job) -> Generator[Step, None, Restoration]:
+def _restoration(job: Job) -> Generator[SliceStep, None, list[Restoration | InputError]]:
     try:
         return (yield from engine(job))
     except RuntimeError as error:
         raise as_told(error, "the restoration") from error
+    finally:
+        _free_gpu()
+
+
+def _free_gpu() -> None:
+    """Give cached GPU memory back to other programs; nothing to do where torch was never loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def as_told(error: RuntimeError, what: str) -> BrgmError:

@@ -7,12 +7,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.engine.volume import SliceStep
 from napari_brgm.inference.step import Step
 from napari_brgm.plugin import prior_panel, worker
 from napari_brgm.settings import settings_for
@@ -20,57 +21,72 @@ from napari_brgm.settings import settings_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from napari_brgm.plugin.worker import Job
+    from napari_brgm.errors import InputError
+    from napari_brgm.plugin.job import Job, Piece
 
 
-def restoration(job: Job) -> SimpleNamespace:
+def restoration(piece: Piece, seed: int = 0, method: str = "map") -> Restoration:
     """What the engine would give: the mean of the measured pixels in the hole, the nearest pixels, or a bit more."""
-    image = job.image
-    if job.missing is None and job.factor is None:
+    image = piece.image
+    measured = np.zeros(image.shape, bool)
+    if piece.missing is None and piece.factor is None:
         estimate, variance = image + np.float32(0.5), np.full(image.shape, 3.0, np.float32)
-    elif job.missing is None:
-        estimate = np.kron(image, np.ones((job.factor, job.factor), np.float32))
+    elif piece.factor is not None:
+        rows, columns = (round(n * f) for n, f in zip(image.shape, piece.factor, strict=True))
+        nearest = [(np.arange(m) * n // m) for m, n in zip((rows, columns), image.shape, strict=True)]
+        estimate = image[np.ix_(*nearest)]
         variance = np.full(estimate.shape, 2.0, np.float32)
+        measured = np.zeros(estimate.shape, bool)
     else:
-        estimate = np.where(job.missing, image[~job.missing].mean(), image).astype(np.float32)
-        variance = job.missing.astype(np.float32)
-    samples = np.stack([estimate] * 3)
-    provenance = {"seed": job.seed, "method": job.method}
-    return SimpleNamespace(
-        estimate=estimate, variance=variance, std=np.sqrt(variance), samples=samples, provenance=provenance
-    )
+        estimate = np.where(piece.missing, image[~piece.missing].mean(), image).astype(np.float32)
+        variance, measured = piece.missing.astype(np.float32), ~piece.missing
+    samples = np.stack([estimate - np.sqrt(variance), estimate, estimate + np.sqrt(variance)]).astype(np.float32)
+    provenance = {"seed": seed, "method": method}
+    latents = np.zeros((1, 2), np.float32)
+    return Restoration(estimate, estimate, variance, samples, latents, measured, [], provenance)
 
 
 @dataclass
 class FakeEngine:
-    """``restore_steps`` of a job: previews, then the result; remembers what happened to it."""
+    """``restore_slices`` of a job: previews, then the results; remembers what happened to it."""
 
     pause: float = 0.0
     error: BaseException | None = None
+    bad: dict[int, InputError] = field(default_factory=dict)  # by slice, from 1
     jobs: list[Job] = field(default_factory=list)
     steps: int = 0
     closed: int = 0
     threads: set[int] = field(default_factory=set)
 
-    def __call__(self, job: Job) -> Generator[Step, None, SimpleNamespace]:
+    def __call__(self, job: Job) -> Generator[SliceStep, None, list[Restoration]]:
         self.jobs.append(job)
         self.threads.add(threading.get_ident())
-        result, steps = restoration(job), settings_for("default", job.quality).steps
+        steps, results = settings_for("default", job.quality).steps, []
         try:
-            for i in range(1, steps + 1):
-                time.sleep(self.pause)
-                self.steps += 1
-                yield Step(job.method, i, steps, 100.0 / i, preview=result.estimate * i / steps)
-                if self.error is not None:
-                    raise self.error
+            for number, piece in enumerate(job.pieces, start=1):
+                result = restoration(piece, job.seed, job.method)
+                for i in range(1, steps + 1):
+                    time.sleep(self.pause)
+                    self.steps += 1
+                    step = Step(job.method, i, steps, 100.0 / i, preview=result.estimate * i / steps)
+                    yield SliceStep(number, len(job.pieces), step)
+                    if self.error is not None:
+                        raise self.error
+                results.append(self.bad.get(number, result))
         except GeneratorExit:
             self.closed += 1
             raise
-        return result
+        return results
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings and weights of a person's own stay out of the tests, and the tests out of theirs."""
+    monkeypatch.setenv("NAPARI_BRGM_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
-def fake_restoration() -> Callable[[Job], SimpleNamespace]:
+def fake_restoration() -> Callable[..., Restoration]:
     return restoration
 
 

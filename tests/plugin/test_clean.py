@@ -9,9 +9,9 @@ from napari.components import ViewerModel
 
 from napari_brgm.corruptions import Jpeg
 from napari_brgm.plugin import prior_panel
+from napari_brgm.plugin.job import Piece
 from napari_brgm.plugin.layers import shown_slice
 from napari_brgm.plugin.results import NOTICE_ALL, Extras, add_results
-from napari_brgm.plugin.worker import Job
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -22,12 +22,12 @@ def test_the_whole_slice_is_an_estimate_and_no_other(lazy, fake_restoration) -> 
     source = viewer.add_image(given, name="scan", scale=(3, -0.5, 0.7), units="mm", contrast_limits=(60, 140))
     viewer.dims.set_current_step(0, 2)
     shown = shown_slice(source, viewer.dims)
-    result = fake_restoration(Job(shown.image, "fake", jpeg_quality=10))
-    cleaned, samples, variance = add_results(viewer, source, shown, result, "clean", Extras(samples=True))
+    result = fake_restoration(Piece(shown.image, jpeg_quality=10))
+    cleaned, samples, variance = add_results(viewer, source, [(shown, result)], "clean", Extras(samples=True))
 
     assert [cleaned.name, variance.name] == ["scan [cleaned, synthetic]", "scan [variance, synthetic]"]
     assert cleaned.metadata["brgm"]["notice"] == variance.metadata["brgm"]["notice"] == NOTICE_ALL
-    assert "every pixel" in NOTICE_ALL and cleaned.metadata["brgm"]["slice"] == [2, None, None]
+    assert "every pixel" in NOTICE_ALL and cleaned.metadata["brgm"]["slices"][0]["index"] == [2, None, None]
     data, tint = np.asarray(cleaned.data), np.asarray(variance.data)
     assert data.shape == tint.shape == volume.shape and samples.data.shape == (3, 1, 5, 6)
     others = np.arange(4) != 2
@@ -58,10 +58,10 @@ def test_the_widget_asks_for_what_is_chosen(window, qtbot, click, fake_engine, m
     run()
     widget.noise_sigma.value = 0.02
     run()
-    asked = [(job.jpeg_quality, job.noise_sigma) for job in fake_engine.jobs]
+    asked = [(job.pieces[0].jpeg_quality, job.pieces[0].noise_sigma) for job in fake_engine.jobs]
     assert asked == [(25, None), (None, 0.0), (None, 0.02)]
     assert len(viewer.layers) == 7
-    assert "cleaned, synthetic" in widget.status.text()
+    assert "cleaned 3, synthetic" in widget.status.text()
     assert widget.noise_sigma.native.textFromValue(0.02) == "0.0200"
     assert image.metadata == {}
 
@@ -83,7 +83,7 @@ def test_with_the_engine_and_the_shipped_prior(window, qtbot, click, picture) ->
     qtbot.waitUntil(lambda: widget.worker is None, timeout=120_000)
     picture(viewer, "widget-clean")
     cleaned, variance = list(viewer.layers)[2:]
-    assert "every pixel of the result is an estimate" in widget.status.text().lower()
+    assert "every pixel of the result is an estimate" in widget.advice.text().lower()
     assert (variance.data > 0)[truth.data > 0].mean() > 0.99  # beside the head all draws are black
     before, after = (np.square(layer.data - truth.data).mean() for layer in (spoilt, cleaned))
     assert after < before

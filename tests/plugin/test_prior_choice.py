@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_brgm.plugin import prior_panel, worker
+from napari_brgm.plugin import prior_panel
+from napari_brgm.plugin.job import Piece
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.hourglass import Hourglass
 from napari_brgm.priors.latent_maps import latent_map
@@ -115,18 +116,17 @@ def test_where_nothing_else_is_there_the_untrained_prior_is_chosen(window, monke
     assert widget.prior.value == UNTRAINED and widget.method.choices == ("map",)
 
 
-@pytest.mark.parametrize("given", [{}, {"factor": 2, "jpeg_quality": 9}, {"noise_sigma": 0.0, "factor": 2}])
+@pytest.mark.parametrize("given", [{}, {"factor": (2, 2), "jpeg_quality": 9}, {"noise_sigma": 0.0, "factor": (2, 2)}])
 def test_a_job_is_one_task(given) -> None:
     from napari_brgm.errors import InputError
 
     with pytest.raises(InputError, match="one task"):
-        worker.Job(bright(), "toy-lcm", **given)
+        Piece(bright(), **given)
 
 
 @pytest.mark.parametrize(
     ("given", "kind"),
-    [({"factor": 2}, "Downsample"), ({"jpeg_quality": 9}, "Jpeg"), ({"noise_sigma": 0.0}, "Identity")],
+    [({"factor": (2, 2)}, "Downsample"), ({"jpeg_quality": 9}, "Jpeg"), ({"noise_sigma": 0.0}, "Identity")],
 )
 def test_a_job_knows_its_corruption(given, kind) -> None:
-    job = worker.Job(bright(), "toy-lcm", **given)
-    assert type(job.corruption()).__name__ == kind
+    assert type(Piece(bright(), **given).corruption()).__name__ == kind

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_brgm.plugin.geometry import geometry
+from napari_brgm.plugin.job import Piece
 from napari_brgm.plugin.layers import shown_slice
-from napari_brgm.plugin.results import NOTICE, Extras, add_results, geometry
-from napari_brgm.plugin.worker import Job
+from napari_brgm.plugin.results import NOTICE, Extras, add_results
 
 OBLIQUE = np.array([[1, 0, 0, 5], [0, 1.1, 0.1, 6], [0, 0, 0.9, 7], [0, 0, 0, 1]])
 TURN = [[1, 0, 0], [0, 0.6, -0.8], [0, 0.8, 0.6]]
@@ -45,8 +46,8 @@ def test_in_painting_keeps_all_but_the_hole(place: dict, fake_restoration) -> No
     shown = shown_slice(source, viewer.dims)
     missing = np.zeros((5, 6), bool)
     missing[1:3, 2:5] = True
-    result = fake_restoration(Job(shown.image, "fake", missing=missing))
-    restored, samples, std, variance = add_results(viewer, source, shown, result, "in-paint", Extras(True, True))
+    result = fake_restoration(Piece(shown.image, missing=missing))
+    restored, samples, std, variance = add_results(viewer, source, [(shown, result)], "in-paint", Extras(True, True))
 
     assert [restored.name, variance.name] == ["scan [restored, synthetic]", "scan [variance, synthetic]"]
     assert viewer.layers.selection.active is restored
@@ -68,16 +69,16 @@ def test_in_painting_keeps_all_but_the_hole(place: dict, fake_restoration) -> No
     assert restored.metadata["patient"] == 1
     assert restored.metadata["brgm"]["notice"] == NOTICE
     assert restored.metadata["brgm"]["seed"] == 0
-    assert restored.metadata["brgm"]["slice"] == [2, None, None]
+    assert restored.metadata["brgm"]["slices"] == [{"index": [2, None, None]}]
 
 
 def test_each_run_adds_its_own_layers(fake_restoration) -> None:
     viewer = ViewerModel()
     source = viewer.add_image(np.random.default_rng(0).random((8, 9)))
     shown = shown_slice(source, viewer.dims)
-    result = fake_restoration(Job(shown.image, "fake", missing=shown.image > 0.9))
-    first = add_results(viewer, source, shown, result, "in-paint", Extras())
-    second = add_results(viewer, source, shown, result, "in-paint", Extras())
+    result = fake_restoration(Piece(shown.image, missing=shown.image > 0.9))
+    first = add_results(viewer, source, [(shown, result)], "in-paint", Extras())
+    second = add_results(viewer, source, [(shown, result)], "in-paint", Extras())
     assert len(viewer.layers) == 5
     assert len({layer.name for layer in [source, *first, *second]}) == 5
 
@@ -94,8 +95,8 @@ def test_super_resolution_overlays_its_slice(order: tuple[int, int, int], fake_r
     across = order[0]
     viewer.dims.set_current_step(across, 1)
     shown = shown_slice(source, viewer.dims)
-    result = fake_restoration(Job(shown.image, "fake", factor=4))
-    restored, variance = add_results(viewer, source, shown, result, "super-resolve", Extras())
+    result = fake_restoration(Piece(shown.image, factor=(4, 4)))
+    restored, variance = add_results(viewer, source, [(shown, result)], "super-resolve", Extras())
 
     assert restored.name == "scan [x4, synthetic]"
     expected = [4 * n for n in volume.shape]
@@ -125,10 +126,12 @@ def test_lazy_source_stays_lazy_and_as_it_was(dtype: str, fake_restoration) -> N
     source = viewer.add_image(data, contrast_limits=(0, 1))
     viewer.dims.set_current_step(0, 7)
     shown = shown_slice(source, viewer.dims)
-    result = fake_restoration(Job(shown.image, "fake", missing=shown.image > 0.9))
-    restored, variance = add_results(viewer, source, shown, result, "in-paint", Extras())
+    result = fake_restoration(Piece(shown.image, missing=shown.image > 0.9))
+    restored, variance = add_results(viewer, source, [(shown, result)], "in-paint", Extras())
     assert isinstance(restored.data, dask.array.Array)
-    np.testing.assert_array_equal(np.asarray(restored.data[7]), result.estimate)
-    np.testing.assert_allclose(np.asarray(restored.data[8]), np.asarray(data[8]), rtol=1e-6)
+    now, hole = np.asarray(restored.data), np.zeros(before.shape, bool)
+    hole[7] = ~result.measured
+    np.testing.assert_array_equal(now[~hole], before[~hole])  # in all the digits that were measured
+    np.testing.assert_array_equal(now[7][hole[7]], result.estimate[hole[7]])
     assert not np.asarray(variance.data[8]).any()
     np.testing.assert_array_equal(np.asarray(source.data), before)

@@ -53,9 +53,9 @@ def test_in_paint_the_sample(window, run, fake_engine) -> None:
     assert restored.units == image.units
     assert restored.metadata["brgm"]["seed"] == 5
     (job,) = fake_engine.jobs
-    assert job.spacing == pytest.approx((1, 1))
+    assert job.pieces[0].spacing == pytest.approx((1, 1))
     assert job.prior == "fake"
-    np.testing.assert_array_equal(job.missing, hole)
+    np.testing.assert_array_equal(job.pieces[0].missing, hole)
     assert fake_engine.threads != {threading.get_ident()}
     assert widget.run_button.isEnabled()
     assert not widget.cancel_button.isEnabled()
@@ -72,7 +72,7 @@ def test_super_resolve_the_sample(window, run, fake_engine) -> None:
     assert restored.data.shape == tuple(3 * n for n in image.data.shape)
     np.testing.assert_allclose(restored.scale, image.scale / 3)
     np.testing.assert_allclose(restored.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))
-    assert fake_engine.jobs[0].factor == 3
+    assert fake_engine.jobs[0].pieces[0].factor == (3, 3)
 
 
 @pytest.mark.parametrize(("title", "sample"), [("In-paint", ARTEFACT), ("Super-resolve", LOW_RESOLUTION)])
@@ -116,7 +116,7 @@ def test_preview_and_cancel_then_run_again(window, qtbot, run, click, fake_engin
     before = list(viewer.layers)
     viewer.layers.selection.active = before[1]
     click(widget.run_button)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
     assert viewer.layers[-1].name.endswith("[preview, synthetic]")
     assert viewer.layers.selection.active is before[1]
     assert widget.progress.maximum() == preset("default").steps
@@ -126,7 +126,7 @@ def test_preview_and_cancel_then_run_again(window, qtbot, run, click, fake_engin
 
     steps = fake_engine.steps
     click(widget.cancel_button)
-    qtbot.waitUntil(lambda: widget.worker is None, timeout=5000)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
     assert fake_engine.steps <= steps + 2  # the step under way, and one that was done but not yet told
     assert fake_engine.closed == 1
     assert list(viewer.layers) == before
@@ -207,11 +207,11 @@ def test_taking_the_widget_away_stops_its_run(window, qtbot, click, fake_engine)
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     click(widget.run_button)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
     viewer.window.remove_dock_widget(widget)
-    qtbot.waitUntil(lambda: fake_engine.closed == 1)
+    qtbot.waitUntil(lambda: fake_engine.closed == 1, timeout=20_000)
     assert len(viewer.layers) == 2
-    qtbot.waitUntil(lambda: widget.worker is None)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
 
 
 def test_closing_the_window_stops_its_run(window, qtbot, click, fake_engine) -> None:
@@ -221,7 +221,7 @@ def test_closing_the_window_stops_its_run(window, qtbot, click, fake_engine) -> 
     click(widget.run_button)
     qtbot.waitUntil(lambda: fake_engine.steps > 2)
     viewer.close()
-    qtbot.waitUntil(lambda: fake_engine.closed == 1)
+    qtbot.waitUntil(lambda: fake_engine.closed == 1, timeout=20_000)
 
 
 def test_layers_deleted_during_a_run(window, qtbot, click, fake_engine) -> None:
@@ -229,7 +229,7 @@ def test_layers_deleted_during_a_run(window, qtbot, click, fake_engine) -> None:
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     click(widget.run_button)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
     viewer.layers.clear()
     qtbot.waitUntil(lambda: widget.worker is None, timeout=10_000)
     assert [layer.name.split("[")[1] for layer in viewer.layers] == ["restored, synthetic]", "variance, synthetic]"]

@@ -1,0 +1,127 @@
+"""Many slices of a scan, one after the other, with the same prior and settings: ``restore_steps`` in a row.
+
+Each slice is restored by itself; neighbours are not made to agree. A slice that cannot be restored does not cost the
+others: its error takes its place among the results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_brgm.engine.restore import restore_steps
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import numpy.typing as npt
+
+    from napari_brgm.corruptions import Corruption
+    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.inference import Step
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["Observed", "SliceStep", "restore_slices", "shared_record"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """One slice and what happened to it; see ``napari_brgm.restore`` for the fields."""
+
+    image: npt.NDArray[Any]
+    corruption: Corruption
+    spacing: tuple[float, float] | None = None
+    noise_sigma: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceStep:
+    """A step of one slice's run.
+
+    Attributes
+    ----------
+    number, count : int
+        Which slice (from 1) of how many.
+    step : Step
+    """
+
+    number: int
+    count: int
+    step: Step
+
+
+def restore_slices(
+    slices: Sequence[Observed],
+    prior: Prior,
+    *,
+    method: str = "map",
+    samples: int = 32,
+    seed: int = 0,
+    device: str = "auto",
+    settings: InferenceSettings | None = None,
+    alignment: Alignment | None = None,
+) -> Generator[SliceStep, None, list[Restoration | InputError]]:
+    """Restore slices in order; closing the generator cancels.
+
+    Parameters
+    ----------
+    slices : sequence of Observed
+        At least one.
+    prior, method, samples, seed, device, settings, alignment
+        As in ``napari_brgm.restore``; the same for all. The same seed gives sample k of all slices the same random
+        numbers.
+
+    Returns
+    -------
+    list of Restoration or InputError
+        One for each slice; an error says why that slice could not be restored.
+
+    Raises
+    ------
+    InputError, DeviceError
+        No slice could be restored (the first one's reason), or the device cannot be used.
+    """
+    if not slices:
+        raise InputError("there is no slice to restore; choose at least one")
+    results: list[Restoration | InputError] = []
+    for number, one in enumerate(slices, start=1):
+        steps = restore_steps(
+            one.image, one.corruption, prior, method=method, samples=samples, seed=seed, device=device,
+            spacing=one.spacing, noise_sigma=one.noise_sigma, settings=settings, alignment=alignment,
+        )  # fmt: skip
+        try:
+            results.append((yield from _numbered(steps, number, len(slices))))
+        except InputError as error:
+            results.append(error)
+    if all(isinstance(result, InputError) for result in results):
+        assert isinstance(results[0], InputError)
+        raise results[0]
+    return results
+
+
+def shared_record(records: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Part provenance records into what all of them say and, for each, the rest.
+
+    Examples
+    --------
+    >>> shared_record([{"seed": 1, "seconds": 2.0}, {"seed": 1, "seconds": 3.0}])
+    ({'seed': 1}, [{'seconds': 2.0}, {'seconds': 3.0}])
+    """
+    first, *others = records
+    shared = {key: value for key, value in first.items() if all(key in o and o[key] == value for o in others)}
+    return shared, [{key: value for key, value in record.items() if key not in shared} for record in records]
+
+
+def _numbered(
+    steps: Generator[Step, None, Restoration], number: int, count: int
+) -> Generator[SliceStep, None, Restoration]:
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Restoration = end.value
+            return result
+        yield SliceStep(number, count, step)

@@ -1,0 +1,46 @@
+"""What the layers say about a run that is about to start -> the engine's advice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_brgm.plugin.anatomy import orientation_fault, plane_of
+from napari_brgm.plugin.matching import modality_of
+from napari_brgm.plugin.prior_panel import UNTRAINED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+
+    from napari_brgm.plugin.job import Piece
+    from napari_brgm.plugin.layers import ShownSlice
+    from napari_brgm.zoo.entry import PriorEntry
+
+__all__ = ["advice_for"]
+
+_WITHOUT_SPACING = ("CR",)  # modalities whose priors take the whole image, whatever its pixels
+
+
+def advice_for(
+    image: Image, parts: Sequence[tuple[ShownSlice, Piece]], entry: PriorEntry | None, prior: str
+) -> list[str]:
+    """Sentences about a layer, its slices and a prior that do not suit each other; several slices say each once.
+
+    A prior that is not in the registry (``entry`` None) is known by nothing but its name.
+    """
+    from napari_brgm.engine.advice import Circumstances, advice
+
+    first = parts[0][0]
+    circumstances = Circumstances(
+        modality=modality_of(image),
+        prior_modality=entry.modality if entry else "",
+        plane=plane_of(image, first.rows, first.columns) or "",
+        prior_plane=entry.plane if entry else "",
+        orientation_fault=orientation_fault(image, first.rows, first.columns, first.flips),
+        spacing_known=first.spacing is not None,
+        needs_spacing=entry is not None and entry.modality not in _WITHOUT_SPACING,
+        untrained=prior == UNTRAINED,
+    )
+    sentences = [sentence for shown, piece in parts for sentence in advice(circumstances, shown.image, piece.missing)]
+    return list(dict.fromkeys(sentences))

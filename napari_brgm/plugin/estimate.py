@@ -1,0 +1,125 @@
+"""How long a run will take, before it starts: steps times what a step took the last time on this machine.
+
+The first time there is nothing to go by but what the shipped priors took on two cores. Each run that ends corrects its
+own figure; they are kept in ``timings.json`` beside the person's weights: prior, method, device, seconds; nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_brgm.settings import Method, Quality
+
+__all__ = ["Work", "estimated_seconds", "in_words", "learn"]
+
+_BATCH = 8  # samples drawn in one step; engine/restore.py
+# seconds of a step on two cores of a desktop machine, by side of the prior's frame
+_FIRST_GUESS = {128: 0.14, 256: 0.55, 512: 2.5, 1024: 10.0}
+_UNTRAINED_SECONDS, _UNTRAINED_PIXELS = 0.12, 128**2  # a step of a frame of 128 px
+_MANIFOLD = "lcm"  # in the names of latent convolutional models, which take more steps
+_GPU_GAIN = 20.0
+_NEW_SHARE = 0.7  # of the latest run in what is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What decides how long a run takes.
+
+    Attributes
+    ----------
+    prior, method, quality, samples
+        As in ``Job``.
+    slices : int
+    pixels : int
+        Of one restored slice; what counts for the untrained network, whose frame is the slice's.
+    resolution : int
+        Side of the prior's frame; 0 for the untrained network.
+    on_gpu : bool
+    """
+
+    prior: str
+    method: Method
+    quality: Quality
+    samples: int
+    slices: int
+    pixels: int
+    resolution: int
+    on_gpu: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run, all slices: those of the inference and those that draw samples."""
+        from napari_brgm.settings import settings_for
+
+        family = "untrained" if not self.resolution else "manifold" if _MANIFOLD in self.prior else "default"
+        inference = settings_for(family, self.quality).steps * (2 if self.method == "vi" else 1)
+        return self.slices * (inference + math.ceil(self.samples / _BATCH))
+
+    @property
+    def size(self) -> float:
+        """How large a step is, relative to the one that is remembered."""
+        return 1.0 if self.resolution else self.pixels / _UNTRAINED_PIXELS
+
+    @property
+    def key(self) -> str:
+        """Under which its speed is remembered."""
+        return f"{self.prior} {self.method} {'gpu' if self.on_gpu else 'cpu'}"
+
+
+def estimated_seconds(work: Work) -> float:
+    """Seconds that the run will take, roughly."""
+    nearest = min(_FIRST_GUESS, key=lambda side: abs(side - work.resolution))
+    guess = _FIRST_GUESS[nearest] if work.resolution else _UNTRAINED_SECONDS
+    second = _read().get(work.key, guess / (_GPU_GAIN if work.on_gpu else 1))
+    return work.steps * work.size * second
+
+
+def learn(work: Work, seconds: float) -> None:
+    """Remember what a run took; a folder that cannot be written to costs only that."""
+    second = seconds / (work.steps * work.size)
+    known = _read()
+    known[work.key] = _NEW_SHARE * second + (1 - _NEW_SHARE) * known.get(work.key, second)
+    with contextlib.suppress(OSError):
+        path = _path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(json.dumps(known, indent=1))
+        temporary.replace(path)
+
+
+def in_words(seconds: float) -> str:
+    """A duration as one says it.
+
+    Examples
+    --------
+    >>> in_words(7.2), in_words(48), in_words(300), in_words(9000)
+    ('about 7 s', 'about 50 s', 'about 5 min', 'about 2.5 h')
+    """
+    if seconds < 10:
+        return f"about {max(seconds, 1):.0f} s"
+    if seconds < 90:
+        return f"about {round(seconds, -1):.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def _path() -> Path:
+    from napari_brgm.zoo.folder import user_folder
+
+    return user_folder() / "timings.json"
+
+
+def _read() -> dict[str, float]:
+    try:
+        known = json.loads(_path().read_text())
+        return {str(k): float(v) for k, v in known.items() if math.isfinite(float(v)) and float(v) > 0}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

@@ -1,0 +1,37 @@
+"""Forms of magicgui widgets and plain Qt ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import CheckBox, PushButton
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import Widget
+
+__all__ = ["AMBER", "form", "wrapped"]
+
+AMBER = "color: #d9a441;"  # of warnings and notices
+
+
+def form(*widgets: Widget | QWidget) -> QWidget:
+    """Lay out magicgui widgets with their labels, and plain Qt ones across."""
+    made = QWidget()
+    layout = QFormLayout(made)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for widget in widgets:
+        if isinstance(widget, QWidget):
+            layout.addRow(widget)
+        else:
+            layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
+    return made
+
+
+def wrapped(text: str, style: str = "") -> QLabel:
+    """Make a label of several lines."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setStyleSheet(style)
+    return label
