@@ -40,6 +40,8 @@ class ChoicesPanel(PriorPanel):
         The choices; ``.value`` reads and sets them.
     alignment : AlignmentBox
     run_button, run_all_button, cancel_button : QPushButton
+    inspect_button, save_button : QPushButton
+        Shown after a run.
     slice_progress, progress : QProgressBar
         Over the slices of a run of several, and over the steps of one.
     estimate, advice : QLabel
@@ -212,8 +214,14 @@ class ChoicesPanel(PriorPanel):
         for bar, text in ((self.slice_progress, "slice %v of %m"), (self.progress, "step %v of %m")):
             bar.setFormat(text)
             layout.addWidget(bar)
+        self.inspect_button, self.save_button = QPushButton("Inspect uncertainty"), QPushButton("Save with provenance")
+        row = QHBoxLayout()
+        for button in (self.inspect_button, self.save_button):
+            button.hide()  # until there is a result
+            row.addWidget(button)
         layout.addWidget(self.estimate)
         layout.addWidget(self.advice)
         layout.addWidget(self.status)
+        layout.addLayout(row)
         layout.addWidget(wrapped(NOTICE, AMBER))
         layout.addStretch(1)

@@ -79,6 +79,8 @@ class RestorationPanel(ChoicesPanel):
         self.run_button.clicked.connect(lambda: self.run())
         self.run_all_button.clicked.connect(lambda: self.run(everywhere=True))
         self.cancel_button.clicked.connect(lambda: self.cancel())
+        self.inspect_button.clicked.connect(lambda: self._open("Uncertainty"))
+        self.save_button.clicked.connect(lambda: self._open("Save with provenance"))
         self._show_running(False)
 
     def pieces(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
@@ -183,6 +185,8 @@ class RestorationPanel(ChoicesPanel):
         if failed:
             notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
         self._show_advice(list(dict.fromkeys(notes)), after=True)
+        for button in (self.inspect_button, self.save_button):
+            button.show()
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
 
@@ -210,6 +214,10 @@ class RestorationPanel(ChoicesPanel):
         self._show_running(False)
 
     # display
+
+    def _open(self, widget: str) -> None:
+        """Open another widget of ours beside this one; napari brings it up where it is open."""
+        self.viewer.window.add_plugin_dock_widget("napari-brgm", widget, tabify=False)
 
     def _show_advice(self, sentences: list[str], *, after: bool = False) -> None:
         """Show what speaks against a run; what a finished run found is added to what was said before it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["Preferences", "preferences"]
+__all__ = ["Preferences", "preferences", "use_weights_folder"]
 
 _PLUGIN = "napari-brgm"
+_HOME = "NAPARI_BRGM_HOME"  # zoo/folder.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,10 @@ def preferences() -> Preferences:
     values["samples"] = min(max(values["samples"], 2), 1024)
     values["level"] = min(max(values["level"], 0.5), 0.99)
     return Preferences(**values)
+
+
+def use_weights_folder() -> None:
+    """Let the zoo look where the preferences page says; the environment variable has the last word."""
+    folder = preferences().weights_folder
+    if folder and _HOME not in os.environ:
+        os.environ[_HOME] = folder

@@ -9,7 +9,8 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QWidget
 
 from napari_brgm.errors import BrgmError, InputError
-from napari_brgm.plugin.forms import form, wrapped
+from napari_brgm.plugin.forms import wrapped
+from napari_brgm.plugin.preferences import use_weights_folder
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["UNTRAINED", "PriorPanel", "form", "wrapped"]
+__all__ = ["UNTRAINED", "PriorPanel"]
 
 UNTRAINED = "deep-image"  # zoo.registry.UNTRAINED; torch is not imported for a name
 _UNTRAINED_LABEL = "none: deep image prior (untrained)"
@@ -63,6 +64,7 @@ class PriorPanel(QWidget):
 
     def refresh_priors(self) -> None:
         """Offer the priors that are there now, the untrained one last; the chosen one stays if it is among them."""
+        use_weights_folder()
         try:
             names, self._entries = priors(), entries()
         except BrgmError as error:
