@@ -53,6 +53,8 @@ class Scan:
         nibabel header, or a tuple of pydicom datasets without pixels, for export.
     notes : tuple of str
         Sentences about what is doubtful (slices missing, pixel size unknown), for the person at the screen.
+    provenance : dict or None
+        How it was computed, JSON-ready; None for an image as acquired, or as others computed it.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Scan:
     source: Path | None = None
     header: object | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    provenance: dict[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array)

@@ -1,138 +1,15 @@
-"""Result files: BIDS-like names, nothing overwritten unasked, and all of them or none.
-
-Files are written into a hidden folder beside their places and moved when all are complete.
-"""
+"""Result files of the commands: as all result files, refused in words of the shell."""
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
-from uuid import uuid4
-
-from napari_brgm import __version__
-from napari_brgm.errors import OutputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import TracebackType
-
-    from napari_brgm.scan import Scan
+from napari_brgm.scans import outputs
+from napari_brgm.scans.outputs import derivative_name, json_name, stem_of
 
 __all__ = ["Outputs", "derivative_name", "json_name", "stem_of"]
 
-_BIDS = re.compile(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)")
-_DESCRIPTION = "dataset_description.json"
 
+class Outputs(outputs.Outputs):
+    """Write files into ``--out``: all of them or none."""
 
-def stem_of(scan: Scan, path: Path) -> str:
-    """Name of a scan's file without its suffix; a folder has that of its series."""
-    if path.is_file():
-        return re.sub(r"(\.nii)?(\.gz)?$|\.dcm$", "", path.name, flags=re.IGNORECASE) or "scan"
-    return re.sub(r"[^A-Za-z0-9-]+", "-", scan.name).strip("-") or "scan"
-
-
-def derivative_name(stem: str, description: str, extension: str) -> str:
-    """Name of a derivative, the BIDS suffix of the source last.
-
-    Examples
-    --------
-    >>> derivative_name("sub-01_T1w", "brgmInpaint", ".nii.gz")
-    'sub-01_desc-brgmInpaint_T1w.nii.gz'
-    >>> derivative_name("knee", "brgmInpaint", ".png")
-    'knee_desc-brgmInpaint_image.png'
-    """
-    bids = _BIDS.fullmatch(stem)
-    entities, suffix = bids.groups() if bids else (stem, "image")
-    entities = re.sub(r"_desc-[A-Za-z0-9]+", "", entities)
-    return f"{entities}_desc-{description}_{suffix}{extension}"
-
-
-def json_name(name: str) -> str:
-    """Name of the record beside a NIfTI file."""
-    return name.removesuffix(".gz").removesuffix(".nii") + ".json"
-
-
-class Outputs:
-    """Write files into ``folder``: all appear when the ``with`` block ends well, and none when it does not.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if missing.
-    names : iterable of str
-        Every file that will be written.
-    overwrite : bool
-        Replace files that exist.
-
-    Raises
-    ------
-    OutputError
-        On entering: a file exists already, or the folder cannot be written to.
-    """
-
-    def __init__(self, folder: Path, names: Iterable[str], overwrite: bool) -> None:
-        self.folder, self.names, self.overwrite = folder, tuple(names), overwrite
-        self._made: list[Path] = []
-        self._staging = folder / f".brgm-{uuid4().hex[:12]}"
-
-    def __enter__(self) -> Self:
-        existing = [name for name in self.names if (self.folder / name).exists()]
-        if existing and not self.overwrite:
-            raise OutputError(f"{existing[0]} exists already in {self.folder}; choose another --out or add --overwrite")
-        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-        try:
-            for path in reversed(missing):
-                path.mkdir()
-                self._made.append(path)
-            self._staging.mkdir()
-        except OSError as error:
-            self._clean()
-            raise self._failed(error) from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                for name in self.names:
-                    self.path(name).replace(self.folder / name)
-                if self.names:
-                    self._describe()
-            elif isinstance(error, OSError):
-                raise self._failed(error) from error
-        except OSError as failure:
-            raise self._failed(failure) from failure
-        finally:
-            self._clean()
-
-    def path(self, name: str) -> Path:
-        """Where to write the file of this name."""
-        assert name in self.names, name
-        return self._staging / name
-
-    def _describe(self) -> None:
-        """Add the dataset description that BIDS asks of a folder of derivatives, if there is none."""
-        path = self.folder / _DESCRIPTION
-        if not path.exists():
-            text = {
-                "Name": "napari-brgm restorations",
-                "BIDSVersion": "1.9.0",
-                "DatasetType": "derivative",
-                "GeneratedBy": [{"Name": "napari-brgm", "Version": __version__}],
-            }
-            path.write_text(json.dumps(text, indent=2) + "\n")
-
-    def _clean(self) -> None:
-        shutil.rmtree(self._staging, ignore_errors=True)
-        for path in reversed(self._made):
-            with suppress(OSError):  # not empty: it is wanted
-                path.rmdir()
-
-    def _failed(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        return OutputError(f"cannot write into {self.folder}: {reason}; choose an --out folder that can be written")
+    choose, allow = "choose another --out", "add --overwrite"
+    writable = "choose an --out folder that can be written"

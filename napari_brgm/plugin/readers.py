@@ -31,7 +31,21 @@ def get_dicom_reader(path: PathOrPaths) -> Reader | None:
 def _read(path: PathOrPaths) -> list[tuple[Any, dict[str, Any], str]]:
     from napari_brgm.scans import read_scan
 
-    return [image_layer(scan) for p in _paths(path) for scan in read_scan(p)]
+    scans = [scan for p in _paths(path) for scan in read_scan(p)]
+    if any(scan.provenance is not None for scan in scans):
+        _tag_window()
+    return [image_layer(scan) for scan in scans]
+
+
+def _tag_window() -> None:
+    """A result of an earlier session is synthetic too: let the open window say so."""
+    from napari import current_viewer
+
+    from napari_brgm.plugin.tag import mark_synthetic
+
+    viewer = current_viewer()
+    if viewer is not None:
+        mark_synthetic(viewer)
 
 
 def _paths(path: PathOrPaths) -> list[Path]:

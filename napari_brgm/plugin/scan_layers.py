@@ -2,7 +2,8 @@
 
 napari cannot slice along oblique axes, so a scan is shown on a diagonal scale: its axes run to the head, to the back
 and to the patient's left (slider, rows, columns), and an oblique scan is turned about its centre to the nearest axes.
-What the file said stays in ``layer.metadata["scan"]``.
+What the file said stays in ``layer.metadata["scan"]``; the record of one of our own results is again in
+``layer.metadata["brgm"]``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ def image_layer(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
         "contrast_limits": robust_limits(array),
         "metadata": {"scan": record},
     }
+    if scan.provenance is not None:
+        settings |= _result_settings(scan)
+        settings["metadata"] = {"scan": record, "brgm": scan.provenance}
     return array, settings, "image"
 
 
@@ -79,6 +83,19 @@ def robust_limits(array: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = (float(v) for v in np.percentile(values, (0.5, 99.8)))
     low = background if background >= 0 else low
     return low, max(high, low + 1e-6 * abs(low) + 1e-12)
+
+
+def _result_settings(scan: Scan) -> dict[str, Any]:
+    """How a result read from a file is shown: marked as synthetic, an uncertainty as the tint it was."""
+    from napari_brgm.plugin.results import UNCERTAINTIES, tint
+
+    record, name = scan.provenance or {}, scan.name or "scan"
+    settings: dict[str, Any] = {"name": name if "synthetic" in name.lower() else f"{name} [synthetic]"}
+    if record.get("role") in UNCERTAINTIES or ("role" not in record and scan.units.endswith("^2")):
+        greatest = float(np.nanmax(scan.array))
+        limits = (0.0, greatest if greatest > 0 else 1.0)
+        settings |= {"colormap": tint(), "contrast_limits": limits, "blending": "translucent"}
+    return settings
 
 
 def _displayed(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], npt.NDArray[np.float64]]:

@@ -14,8 +14,10 @@ from napari_brgm.errors import InputError, ScanError
 from napari_brgm.scan import Scan
 from napari_brgm.scans.dicom_file import dataset_of, looks_like_dicom, opening, sentence_on_failure
 from napari_brgm.scans.dicom_frame import Frame, frames_of
+from napari_brgm.scans.dicom_header import DicomHeader
 from napari_brgm.scans.dicom_mosaic import tiles_of
 from napari_brgm.scans.dicom_pixels import units_of, values_of
+from napari_brgm.scans.dicom_private import read_record
 from napari_brgm.scans.dicom_series import Stack, stacks_of
 
 __all__ = ["read_dicom"]
@@ -95,13 +97,15 @@ def _scan(stack: Stack, path: Path) -> Scan:
     with sentence_on_failure(first.path.name):
         number, series, modality = (first.dataset.get(k) for k in ("SeriesNumber", "SeriesDescription", "Modality"))
         name = " ".join(str(word) for word in (number, series) if word not in (None, ""))
+        record, units, doubts = read_record(first.dataset)
         return Scan(
             values_of(stack),
             stack.affine,
-            units_of(first.dataset),
+            units or units_of(first.dataset),
             name or str(modality or path.stem),
             str(modality or ""),
             path,
-            tuple(datasets.values()),
-            notes,
+            DicomHeader(datasets.values(), stack),
+            notes + doubts,
+            record,
         )

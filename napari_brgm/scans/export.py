@@ -1,4 +1,8 @@
-"""Scans to files: NIfTI-1 float32 with the scan's affine, and a JSON sidecar with the provenance."""
+"""Scans to files: NIfTI-1 with the scan's affine, float32 or, where that is not exact, float64; and a JSON sidecar.
+
+Where the scan lies on the very grid of a NIfTI source, the fields of its header that place it are kept as they are:
+the affine is the same bit for bit, in the same space (scanner, aligned, MNI, ...).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from napari_brgm.errors import OutputError
+from napari_brgm.scans.record import sidecar_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,15 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["sidecar_of", "write_nifti"]
 
 _SUFFIXES = (".nii.gz", ".nii")
-_SCANNER = 1  # sform and qform code: scanner-based RAS+ mm
+_SCANNER, _ALIGNED = 1, 2  # sform and qform codes: RAS+ mm of the scanner, of another image
+_PLACE = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+_ROWS = ("srow_x", "srow_y", "srow_z")
 
 
 def write_nifti(
     scan: Scan, path: str | Path, provenance: Mapping[str, Any] | None = None, *, overwrite: bool = False
 ) -> Path:
-    """Write a scan as a float32 NIfTI-1 file, whole or not at all.
+    """Write a scan as a NIfTI-1 file of real numbers, whole or not at all.
 
-    The affine is the sform; it is the qform too where a rotation and a scale can hold it.
+    The affine is the sform; it is the qform too where a rotation and a scale can hold it. See above for scans on the
+    grid of their NIfTI source.
 
     Parameters
     ----------
@@ -82,21 +90,21 @@ def write_nifti(
     return path
 
 
-def sidecar_of(path: Path) -> Path:
-    """Name of the JSON file beside a NIfTI file."""
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-
-
 def _image(scan: Scan) -> Any:
     if max(scan.shape) > np.iinfo(np.int16).max:
         raise OutputError(f"NIfTI-1 holds at most 32767 voxels along an axis, the scan has {max(scan.shape)}")
-    image = cast("Any", nib.Nifti1Image)(scan.array.astype(np.float32), scan.affine)
-    image.set_sform(scan.affine, code=_SCANNER)
-    try:
-        image.set_qform(scan.affine, code=_SCANNER, strip_shears=False)
-    except HeaderDataError:  # sheared: the sform alone is true
-        image.set_qform(None, code=0)
-        image.header.set_zooms((*scan.spacing, 1.0)[: scan.array.ndim])
+    array = scan.array.astype(np.float32)
+    if scan.array.dtype.itemsize > 4 and not np.array_equal(array, scan.array, equal_nan=True):
+        array = scan.array.astype(np.float64)
+    image = cast("Any", nib.Nifti1Image)(array, scan.affine)
+    if not _placed_as_source(image.header, scan):
+        code = _code(scan.header)
+        image.set_sform(scan.affine, code=code)
+        try:
+            image.set_qform(scan.affine, code=code, strip_shears=False)
+        except HeaderDataError:  # sheared: the sform alone is true
+            image.set_qform(None, code=0)
+            image.header.set_zooms((*scan.spacing, 1.0)[: scan.array.ndim])
     image.header.set_xyzt_units("mm", "unknown")
     if scan.array.ndim == 4 and isinstance(scan.header, nib.Nifti1Header):  # keep the time between volumes
         source = cast("Any", scan.header)
@@ -104,6 +112,29 @@ def _image(scan: Scan) -> Any:
             image.header.set_zooms((*image.header.get_zooms()[:3], source.get_zooms()[3]))
             image.header.set_xyzt_units("mm", source.get_xyzt_units()[1])
     return image
+
+
+def _placed_as_source(header: Any, scan: Scan) -> bool:
+    """Copy the place from a source in mm with this very affine; tell whether there is one."""
+    if not isinstance(scan.header, nib.Nifti1Header):
+        return False
+    source = cast("Any", scan.header)
+    if source.get_xyzt_units()[0] not in ("mm", "unknown"):
+        return False
+    if not np.array_equal(source.get_best_affine(), scan.affine) or source.get_data_shape()[:3] != scan.shape[:3]:
+        return False
+    for name in (*_PLACE, *_ROWS):
+        header[name] = source[name]
+    header["pixdim"][:4] = source["pixdim"][:4]  # the first is the sign of the qform
+    return True
+
+
+def _code(source: object) -> int:
+    """Space of a NIfTI source, as a finer grid lies in it too; else that of the scanner."""
+    if not isinstance(source, nib.Nifti1Header):
+        return _SCANNER
+    header = cast("Any", source)
+    return int(header["sform_code"]) or int(header["qform_code"]) or _ALIGNED
 
 
 def _json(provenance: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""NIfTI files to scans, through nibabel.
+"""NIfTI files to scans, through nibabel; with the provenance of our own results from the JSON file beside.
 
     value = scl_slope * stored + scl_inter          affine: sform if it has a code, else qform (nibabel's best affine)
 
@@ -20,6 +20,7 @@ from nibabel import imageglobals
 
 from napari_brgm.errors import BrgmError, InputError, ScanError
 from napari_brgm.scan import Scan
+from napari_brgm.scans.record import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def read_nifti(path: str | Path) -> Scan:
     Returns
     -------
     Scan
-        float32 (I, J, K) or (I, J, K, T) in real-world values; float64 where stored integers exceed 2^24.
+        float32 (I, J, K) or (I, J, K, T) in real-world values; float64 where they exceed 2^24.
 
     Raises
     ------
@@ -60,8 +61,12 @@ def read_nifti(path: str | Path) -> Scan:
         placed = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
         notes = () if placed else ("the file does not say how the patient lies: radiological axes are assumed",)
         name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        record, units, doubts = record_of(path)
         try:
-            return Scan(array, affine, name=name, source=path, header=image.header, notes=notes)
+            return Scan(
+                array, affine, units or "a.u.", name=name, source=path, header=image.header, notes=notes + doubts,
+                provenance=record,
+            )  # fmt: skip
         except InputError as error:
             raise ScanError(f"{path.name} cannot be placed in space: {error}") from error
 
@@ -96,7 +101,8 @@ def _values(proxy: Any, name: str) -> npt.NDArray[Any]:
         what = "colours" if proxy.dtype.names else "complex numbers"
         raise ScanError(f"{name} holds {what}; only real grey-level images can be restored")
     stored = np.asarray(proxy.get_unscaled())
-    wide = stored.dtype.kind in "iu" and max(int(stored.max()), -int(stored.min())) > _EXACT
+    integers = stored.dtype.kind in "iu" or stored.dtype == np.float64  # which some tools store integers in
+    wide = integers and float(np.nanmax(np.abs(stored.astype(np.float64)), initial=0)) > _EXACT
     if (proxy.slope, proxy.inter) != (1, 0):
         stored = stored * np.float64(proxy.slope) + np.float64(proxy.inter)
     return stored.astype(np.float64 if wide else np.float32)

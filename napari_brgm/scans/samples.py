@@ -1,27 +1,27 @@
-"""One real brain slice that needs no network: the MNI152 T1 average that comes with nilearn.
+"""Real brain scans that need no network, cut from the MNI152 average, and artefacts painted on them.
 
-One axial plane at z = +8 mm (thalamus and ventricles), pixels of 1 mm, skull-stripped, values 0 .. 1. It is an average
-of 152 heads, so it is smoother than a single one, and its atlas is about 6 % larger than the heads that the prior
-``brain-axial-128`` was trained on (128 x 128 at 1.5 mm, anterior at the top): a restoration has to fit the scale.
+A slice:  the axial plane at z = +8 mm (thalamus and ventricles), pixels of 1 mm; fine, or 4 mm coarse
+A slab:   the axial planes from z = -2 to 28 mm; fine, or as coronal slices of 4 mm
 
-Source: Fonov et al., "Unbiased nonlinear average age-appropriate brain templates from birth to adulthood" (NeuroImage
-47, 2009), doi:10.1016/S1053-8119(09)70884-5; ICBM 152 nonlinear symmetric 2009a, as packed by nilearn.
+The atlas is about 6 % larger than the heads that the prior ``brain-axial-128`` was trained on (128 x 128 at 1.5 mm,
+anterior at the top): a restoration has to fit the scale.
 """
 
 from __future__ import annotations
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.scan import Scan
+from napari_brgm.scans.mni152 import mni152_slab
 
-__all__ = ["brain_slice", "thick_brain_slice"]
+__all__ = ["brain_slab", "brain_slice", "thick_brain_slab", "thick_brain_slice"]
 
 _HEIGHT_MM = 8.0
-_FACTOR = 4  # coarse pixels of 4 mm
+_SLAB_MM = (-2.0, 28.0)
+_FACTOR = 4  # coarse pixels and thick slices of 4 mm
 
 # strokes of a brush: width in mm, points (x, y) in RAS mm; left insula, right frontal lobe, right ventricle
 _STROKES: tuple[tuple[float, tuple[tuple[float, float], ...]], ...] = (
@@ -29,6 +29,11 @@ _STROKES: tuple[tuple[float, tuple[tuple[float, float], ...]], ...] = (
     (8.0, ((14.0, 56.0), (24.0, 42.0), (20.0, 26.0))),
     (9.0, ((10.0, -30.0), (22.0, -44.0), (40.0, -56.0))),
 )
+
+# in the slab, RAS mm: an ellipsoid (centre, half axes, turn about y in degrees), as a metal implant spoils a region,
+# and strokes of a brush on a few slices (width, points (x, y), lowest and highest z)
+_METAL = ((-36.0, -14.0, 12.0), (15.0, 10.0, 1.8), 5.0)
+_PAINTED = (9.0, ((18.0, 50.0), (26.0, 38.0), (28.0, 24.0)), (9.0, 12.0))
 
 
 def brain_slice() -> tuple[Scan, npt.NDArray[np.bool_]]:
@@ -47,15 +52,11 @@ def brain_slice() -> tuple[Scan, npt.NDArray[np.bool_]]:
     >>> scan.slice("axial", 0).image.shape == mask.shape
     True
     """
-    scan = _template_slice()
+    scan = mni152_slab(_HEIGHT_MM, _HEIGHT_MM)
     piece = scan.slice("axial", 0)
     rows, columns = np.indices(piece.image.shape)
-    x = piece.affine[0, 0] * rows + piece.affine[0, 1] * columns + piece.affine[0, 3]  # (H, W) RAS mm
-    y = piece.affine[1, 0] * rows + piece.affine[1, 1] * columns + piece.affine[1, 3]
-    mask = np.zeros(piece.image.shape, dtype=bool)
-    for width, points in _STROKES:
-        for start, end in pairwise(points):
-            mask |= _distance(x, y, start, end) <= width / 2
+    position = np.stack([rows, columns], axis=-1) @ piece.affine[:2, :2].T + piece.affine[:2, 3]  # (H, W, 2) RAS mm
+    mask = np.any([_strokes(position, width, points) for width, points in _STROKES], axis=0)
     return scan, mask
 
 
@@ -67,7 +68,7 @@ def thick_brain_slice() -> Scan:
     >>> thick_brain_slice().spacing[:2]
     array([4., 4.])
     """
-    scan = _template_slice()
+    scan = mni152_slab(_HEIGHT_MM, _HEIGHT_MM)
     size = [n // _FACTOR for n in scan.shape[:2]]
     cut = scan.array[: size[0] * _FACTOR, : size[1] * _FACTOR, 0]
     coarse = cut.reshape(size[0], _FACTOR, size[1], _FACTOR).mean(axis=(1, 3))
@@ -76,23 +77,54 @@ def thick_brain_slice() -> Scan:
     return Scan(coarse[:, :, None], scan.affine @ index, name="MNI152 T1, 4 mm", modality="MR")
 
 
-def _template_slice() -> Scan:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nilearn announces its own future changes on import
-        from nilearn.datasets import load_mni152_template
+def brain_slab() -> tuple[Scan, npt.NDArray[np.uint8]]:
+    """Take 31 axial slices, unharmed, and the labels of two artefacts painted over some of them.
 
-        template = load_mni152_template(resolution=1)
-        volume = np.asarray(template.dataobj, dtype=np.float32)
-    affine = np.array(template.affine, dtype=float)
-    k = round((_HEIGHT_MM - affine[2, 3]) / affine[2, 2])
-    affine[2, 3] += k * affine[2, 2]
-    return Scan(volume[:, :, k : k + 1], affine, name="MNI152 T1", modality="MR")
+    Returns
+    -------
+    scan : Scan
+        (197, 233, 31), values 0 .. 1.
+    labels : (197, 233, 31) uint8 ndarray
+        1: a tilted ellipsoid on five slices; 2: strokes of a brush on four; 0 elsewhere.
+    """
+    scan = mni152_slab(*_SLAB_MM)
+    axes = (np.arange(n) * scan.affine[i, i] + scan.affine[i, 3] for i, n in enumerate(scan.shape))
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)  # RAS mm
+    labels = np.zeros(scan.shape, dtype=np.uint8)
+    width, points, (low, high) = _PAINTED
+    stroke = _strokes(np.stack(np.broadcast_arrays(x[..., 0], y[..., 0]), axis=-1), width, points)
+    labels[stroke[..., None] & (z >= low) & (z <= high)] = 2
+    centre, half, degrees = _METAL
+    x, y, z = x - centre[0], y - centre[1], z - centre[2]
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    ellipsoid = ((c * x - s * z) / half[0]) ** 2 + (y / half[1]) ** 2 + ((s * x + c * z) / half[2]) ** 2
+    labels[ellipsoid <= 1] = 1
+    return scan, labels
 
 
-def _distance(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], start: tuple[float, float], end: tuple[float, float]
-) -> npt.NDArray[np.float64]:
-    """Distance of each point (x, y) from the straight line between start and end."""
-    run, rise = end[0] - start[0], end[1] - start[1]
-    along = np.clip(((x - start[0]) * run + (y - start[1]) * rise) / (run**2 + rise**2), 0, 1)
-    return np.asarray(np.hypot(x - start[0] - along * run, y - start[1] - along * rise))
+def thick_brain_slab() -> Scan:
+    """Take the same slab as coronal slices of 4 mm show it: the mean of each four planes, (197, 58, 31).
+
+    Examples
+    --------
+    >>> thick_brain_slab().spacing
+    array([1., 4., 1.])
+    """
+    scan = mni152_slab(*_SLAB_MM)
+    count = scan.shape[1] // _FACTOR
+    planes = scan.array[:, : count * _FACTOR].reshape(scan.shape[0], count, _FACTOR, scan.shape[2])
+    index = np.diag([1.0, _FACTOR, 1.0, 1.0])
+    index[1, 3] = (_FACTOR - 1) / 2  # centre of a thick slice
+    return Scan(planes.mean(axis=2), scan.affine @ index, name="MNI152 T1, 4 mm coronal", modality="MR")
+
+
+def _strokes(
+    position: npt.NDArray[np.float64], width: float, points: tuple[tuple[float, float], ...]
+) -> npt.NDArray[np.bool_]:
+    """Whether each position (H, W, 2) is under a brush of this width that goes from point to point."""
+    under = np.zeros(position.shape[:-1], dtype=bool)
+    for start, end in pairwise(np.array(points)):
+        way = end - start
+        along = np.clip((position - start) @ way / (way @ way), 0, 1)
+        under |= np.linalg.norm(position - start - along[..., None] * way, axis=-1) <= width / 2
+    return under

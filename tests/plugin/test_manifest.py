@@ -32,6 +32,8 @@ def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -
         "Super-resolve",
         "Clean up",
         "Explore prior",
+        "Uncertainty",
+        "Save with provenance",
         "Weights",
     }
 

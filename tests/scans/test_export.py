@@ -2,6 +2,8 @@
 
 import json
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -112,3 +114,41 @@ def test_bad_output_is_one_sentence(tmp_path, array, name, provenance, words):
 def test_too_long_an_axis_is_one_sentence(tmp_path):
     with pytest.raises(OutputError, match="at most 32767"):
         write_nifti(Scan(np.zeros((32768, 1, 1), np.float32), np.eye(4)), tmp_path / "out.nii")
+
+
+NIBABEL = Path(nib.__file__).parent / "tests" / "data"
+
+
+@pytest.mark.parametrize("name", ["example4d.nii.gz", "anatomical.nii"])
+def test_grid_of_the_source_is_kept_bit_for_bit(tmp_path, name):
+    if not (NIBABEL / name).is_file():
+        pytest.skip("nibabel is installed without its test data")
+    scan = read_nifti(NIBABEL / name)
+    back = read_nifti(write_nifti(replace(scan, array=scan.array + np.float32(0.5)), tmp_path / name))
+    np.testing.assert_array_equal(back.affine, scan.affine)
+    np.testing.assert_array_equal(back.array, scan.array + np.float32(0.5))
+    np.testing.assert_array_equal(back.header["pixdim"][:4], scan.header["pixdim"][:4])
+    for field in ("sform_code", "qform_code", "srow_x", "quatern_b", "qoffset_x"):
+        np.testing.assert_array_equal(back.header[field], scan.header[field])
+
+
+@pytest.mark.parametrize("factor", [(2, 2, 1), (1, 1, 3)], ids=["in plane", "through plane"])
+def test_finer_grid_lies_in_the_space_of_its_source(tmp_path, factor):
+    source = nib.Nifti1Image(np.zeros((3, 4, 5), np.float32), ROTATED)
+    source.set_sform(ROTATED, code=4)
+    nib.save(source, tmp_path / "in.nii")
+    scan = read_nifti(tmp_path / "in.nii")
+    index = np.diag([*(1 / np.array(factor)), 1])
+    index[:3, 3] = (1 / np.array(factor) - 1) / 2
+    fine = replace(scan, array=np.zeros(np.array(scan.shape) * factor, np.float32), affine=scan.affine @ index)
+    back = read_nifti(write_nifti(fine, tmp_path / "out.nii"))
+    np.testing.assert_allclose(back.affine, fine.affine, atol=1e-4)
+    assert back.header["sform_code"] == 4
+
+
+def test_integers_beyond_float32_stay_exact(tmp_path):
+    array = np.array([2**24 + 1, 3, 2**31 - 1]).reshape(3, 1, 1)
+    nib.save(nib.Nifti1Image(array.astype(np.int32), np.eye(4)), tmp_path / "in.nii")
+    scan = read_nifti(tmp_path / "in.nii")
+    back = read_nifti(write_nifti(scan, tmp_path / "out.nii"))
+    np.testing.assert_array_equal(back.array, array)
