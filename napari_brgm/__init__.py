@@ -26,6 +26,7 @@ _HOME = {
     "ConvolutionalManifold": "priors.convolutional_manifold", "DeepImagePrior": "priors.deep_image",
     "StyleGAN2Prior": "priors.stylegan2_prior",
     "Step": "inference.step",
+    "Alignment": "engine.alignment",
     "Interpolation": "engine.explore", "draw": "engine.explore", "interpolate": "engine.explore",
     "Restoration": "engine.restoration", "restore": "engine.restore", "restore_steps": "engine.restore",
     "available_priors": "zoo.registry", "load_prior": "zoo.registry",
@@ -36,6 +37,7 @@ __all__ = sorted([*_HOME, "__version__"])
 
 if TYPE_CHECKING:
     from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Jpeg, Mask, Motion
+    from napari_brgm.engine.alignment import Alignment
     from napari_brgm.engine.explore import Interpolation, draw, interpolate
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.restore import restore, restore_steps

@@ -58,7 +58,7 @@ class InferenceSettings:
     patience: int | None = None  # steps without a new minimum of that variance; None: no early stop
     inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
     residual_field: bool = True  # add what the generator cannot draw, given the data, if the prior models it
-    fit_pose: bool = True  # shift and scale of a scan that is not on the generator's own grid
+    fit_pose: bool = True  # and intensity, of a scan that is not on the generator's own grid
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
     preview_every: int = 10  # steps between previews
 

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from napari_brgm.corruptions import Compose, Downsample, Grayscale, Mask
-from napari_brgm.engine.frame import Frame, Window, foreground_box
+from napari_brgm.engine.alignment import Alignment
+from napari_brgm.engine.frame import Frame, Window
 from napari_brgm.engine.noise_level import noise_of
-from napari_brgm.engine.pose import fit_pose
+from napari_brgm.engine.placement import first_guess, fixed_frame, grid_of
 from napari_brgm.engine.provenance import ESTIMATED
+from napari_brgm.engine.registration import grey_tensor, registered
 from napari_brgm.errors import InputError
 from napari_brgm.likelihood import Likelihood, to_grey
 
@@ -41,7 +43,10 @@ class Problem:
         f on the native (or finer) grid.
     frame : Frame
         Between the restored grid and the generator frame.
-    window : Window
+    alignment : Alignment
+        The same as frame and window, in a person's terms.
+    fitted : bool
+        Whether it was fitted to this slice.
     likelihood : Likelihood
     measured : (H', W') bool ndarray
         Pixels of the restored grid that are kept as measured.
@@ -56,12 +61,18 @@ class Problem:
     image: npt.NDArray[Any]
     corruption: Corruption
     frame: Frame
-    window: Window
+    alignment: Alignment
+    fitted: bool
     likelihood: Likelihood
     measured: npt.NDArray[np.bool_]
     unseen: npt.NDArray[np.bool_]
     noise: dict[str, float]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def window(self) -> Window:
+        """Between the scan's units and grey levels."""
+        return self.alignment.window
 
     def finish(self, images: Tensor, consistent: bool) -> npt.NDArray[np.float64]:
         """Generator images (B, C, R, R) as restored slices (B, H', W'[, 3]) in the scan's units."""
@@ -102,6 +113,7 @@ def observe(
     spacing: tuple[float, float] | None = None,
     noise_sigma: float | None = None,
     pose: bool = True,
+    alignment: Alignment | None = None,
     field: bool = True,
 ) -> Problem:
     """State the problem (see engine/restore.py for the parameters).
@@ -134,36 +146,47 @@ def observe(
     if measured_values.min() == measured_values.max():
         raise InputError("all measured pixels have the same value; there is nothing to restore from")
 
-    grid = tuple(corruption.image_shape(plane))
-    fine = (grid[0], grid[1])
+    fine = (int(corruption.image_shape(plane)[0]), int(corruption.image_shape(plane)[1]))
     factor = (fine[0] / plane[0], fine[1] / plane[1])
     if isinstance(corruption, Downsample):
         factor = (float(corruption.factor[0]), float(corruption.factor[1]))  # exact where the sizes are rounded
-    frame, notes = _placed(array, seen, plane, fine, factor, prior, spacing)
-    window = Window.of(measured_values, prior.info.bright_level)
+    grid = grid_of(plane, fine, factor, prior, spacing)
+    window = alignment.window if alignment else Window.of(measured_values, prior.info.bright_level)
     if noise_sigma is None:
         noise_sigma = noise_of(array, seen, corruption, window, coarse=fine != plane)
     elif not 0 <= noise_sigma < np.inf:
         raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
-    noise = float(noise_sigma) * window.gain
-    area = frame.ratio[0] * frame.ratio[1] * factor[0] * factor[1]  # of an observed pixel
-    representation = prior.info.representation_sigma / area**0.5
+
+    def levels(pixel: tuple[float, float], gain: float) -> tuple[float, float, float]:
+        """Noise of an observed pixel, of so many frame pixels: measurement, representation and both."""
+        noise, representation = (
+            float(noise_sigma) * gain,
+            prior.info.representation_sigma / (pixel[0] * pixel[1]) ** 0.5,
+        )
+        return noise, representation, max(float(np.hypot(noise, representation)), _ROUNDING)
+
+    notes: list[str] = []
+    fitted = False
+    fixed = fixed_frame(grid, prior)
+    if alignment is not None:
+        frame = grid.refined(alignment.frame(grid))
+    elif fixed is not None:
+        frame = fixed
+    else:
+        guess, notes = first_guess(array, seen, grid, prior)
+        model = prior.alignment if pose and corruption.linear else None
+        if model is not None:
+            guess, window = registered(array, seen, guess, window, model, levels(guess.ratio, window.gain)[2])
+            fitted = True
+        frame = grid.refined(guess)
+    pixel = frame.ratio[0] * factor[0], frame.ratio[1] * factor[1]
+    noise, representation, sigma = levels(pixel, window.gain)
     device = prior.latents.mean.device
-    grey = window.to_grey(np.where(seen if array.ndim == 2 else seen[..., None], array, window.low).astype(np.float64))
-    observation = torch.from_numpy(grey).float().to(device)
-    observation = observation[None, None] if grey.ndim == 2 else observation.permute(2, 0, 1)[None]
-    observed = torch.from_numpy(seen).to(device, torch.float32)[None, None]
-    aligned = prior.alignment if pose and corruption.linear and not frame.is_identity else None
-    if aligned is not None:
-        frame = fit_pose(
-            frame, aligned, observation * observed, lambda g, x: corruption.A(g.to_native(x)) * observed,
-            max(float(np.hypot(noise, representation)), _ROUNDING),
-        )  # fmt: skip
     likelihood = Likelihood(
-        observation=observation,
+        observation=grey_tensor(array, seen, window).to(device),
         forward_map=lambda x: corruption.A(frame.to_native(x)),
-        observed=observed,
-        sigma=max(float(np.hypot(noise, representation)), _ROUNDING),
+        observed=torch.from_numpy(seen).to(device, torch.float32)[None, None],
+        sigma=sigma,
         linear=bool(corruption.linear),
         weight=_weight(prior, corruption, frame, noise, representation) if field else None,
     )
@@ -180,7 +203,8 @@ def observe(
         image=array,
         corruption=corruption,
         frame=frame,
-        window=window,
+        alignment=alignment or Alignment.of(frame, window, grid),
+        fitted=fitted,
         likelihood=likelihood,
         measured=seen if masked else np.zeros(fine, dtype=bool),
         unseen=unseen,
@@ -211,43 +235,3 @@ def _checked(image: npt.ArrayLike, prior: Prior) -> npt.NDArray[Any]:
     if min(array.shape[:2]) < 4:
         raise InputError(f"the image is {array.shape[0]} x {array.shape[1]} pixels; at least 4 x 4 are needed")
     return array.astype(np.float32) if array.dtype.kind == "b" or array.dtype == np.float16 else array
-
-
-def _placed(
-    array: npt.NDArray[Any], seen: npt.NDArray[np.bool_], plane: tuple[int, int], fine: tuple[int, int],
-    factor: tuple[float, float], prior: Prior, spacing: tuple[float, float] | None,
-) -> tuple[Frame, list[str]]:  # fmt: skip
-    """Where the restored grid lies in the generator frame.
-
-    A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of
-    the head on the box of the mean training image's head. Where the prior has no pixel size (X-rays, whose field is
-    the detector's), the longer side fills its frame. An untrained prior has no anatomy: its frame is the slice's.
-    """
-    size = prior.resolution
-    if prior.preset == "untrained":  # no anatomy to align with: the restored pixels are the frame's, in its middle
-        scale = min(1.0, size / max(fine))
-        row, column = ((size - n * scale + scale - 1) / 2 if scale < 1 else (size - n) // 2 for n in fine)
-        return Frame(fine, size, (scale, scale), (0.0, 0.0), (row, column)), []
-    own = prior.info.spacing_mm
-    if spacing is None:
-        spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
-    if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
-    own = own or max(n * s / f for n, s, f in zip(fine, spacing, factor, strict=True)) / size
-    ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
-    if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):
-        return Frame.identity(size), []
-    with torch.no_grad():
-        mean = to_grey(prior.synthesize(prior.latents.mean.expand(1, prior.num_ws, -1)))[0].mean(dim=0).cpu().numpy()
-    here = foreground_box(array if array.ndim == 2 else array.mean(axis=2), seen)
-    there = foreground_box(mean, np.ones_like(mean, dtype=bool))
-    coarse = Frame(
-        plane, size, ratio,
-        ((here[0] + here[1]) / 2, (here[2] + here[3]) / 2), ((there[0] + there[1]) / 2, (there[2] + there[3]) / 2),
-    )  # fmt: skip
-    frame = coarse if fine == plane else coarse.refined(fine, factor)
-    notes = []
-    height, width = (here[1] - here[0] + 1) * ratio[0], (here[3] - here[2] + 1) * ratio[1]
-    if max(height, width) > size:
-        notes.append("the anatomy is larger than the generator's field of view; what lies outside is not restored")
-    return frame, notes

@@ -1,85 +1,119 @@
-"""Pose: shift and scale of a scan in the generator frame, fitted by what the linear prior makes of the measured pixels.
+"""Pose and intensity: where a scan lies in the generator frame, and which of its values are black and white there.
 
-Training slices are registered to an atlas; scans are not. Among poses near the first guess, the one is kept that the
-linear-Gaussian prior explains best:
-
-    energy(pose) = min_w |w|^2 + |y - f_pose(mean + basis w)|^2 / sigma^2 + |y_outside|^2 / sigma^2
-
-by coordinate descent with shrinking steps from the best of nine shifts (the paper's "future work": psi together with w;
-BRGM Sec. 4).
+Training slices are registered to an atlas and have one grey scale; scans are neither. Shift, isotropic scale and
+rotation are those that the linear-Gaussian prior explains the measured pixels best with, its latents, a gain and an
+offset integrated out for each (pooled.py): a lattice of poses on coarse blocks, then Levenberg-Marquardt steps from the
+best few, at last from the best one on finer blocks.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from napari_brgm.engine.pooled import Intensity, Pooled, pooled
 
+if TYPE_CHECKING:
     from napari_brgm.engine.frame import Frame
     from napari_brgm.priors.linear_gaussian import LinearGaussian
 
-__all__ = ["fit_pose"]
+__all__ = ["Fit", "fit_pose"]
 
-_COMPONENTS = 48  # leading ones: outline, ventricles, brightness
-_STEPS = ((0.05, 4.0), (0.025, 2.0), (0.0125, 1.0), (0.006, 0.5))  # relative scale, shift in frame pixels
-_REACH = 0.16  # of the frame: the distance between starting points
-_LIMIT = 0.2  # largest relative change of scale
+_SIDES = (32, 64)  # blocks in the frame, of the search and of the last steps
+_ANGLES = (-12.0, 0.0, 12.0)  # degrees
+_SCALES = (0.92, 1.0, 1.09)
+_REACH = 0.16  # of the frame, between shifts: where much is hidden, the first guess can be off by a quarter of the head
+_STARTS = 4  # of the lattice, that are followed up
+_STEPS = (6, 4)  # on coarse and on finer blocks
+_LIMITS = (math.inf, math.inf, math.log(1.25), math.radians(20.0))
+_DIFFERENCE = 0.004  # of the frame: how far the anatomy's rim moves where a derivative is taken
+_RIM = 0.35  # of the frame, from the middle
+_CAUTION = 2.0  # times the noise: residuals are correlated, and latents that follow them closely also take up a pose
+_GAIN, _OFFSET = 0.25, 15.0  # standard deviations before the data are seen; the second in grey levels
 
 
-def fit_pose(
-    frame: Frame, part: LinearGaussian, observed: Tensor, observe: Callable[[Frame, Tensor], Tensor], sigma: float
-) -> Frame:
-    """The best frame near ``frame``.
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A frame, and the intensity of the observation against the prior's.
+
+    Attributes
+    ----------
+    frame : Frame
+    gain : float
+        Of the observation's grey levels against the prior's.
+    offset : float
+        Grey levels of the observation that are black for the prior.
+    """
+
+    frame: Frame
+    gain: float
+    offset: float
+
+
+def fit_pose(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, sigma: float) -> Fit:
+    """Find the best frame near ``frame``, with the intensity.
 
     Parameters
     ----------
     frame : Frame
-        First guess.
+        First guess, of the observation's grid; without rotation.
     part : LinearGaussian
     observed : (1, C, h, w) Tensor
-        The observation in grey levels, 0 where missing.
-    observe : callable
-        (frame, images in grey levels above black (B, C, R, R)) -> observations, 0 where missing.
+        The observation in grey levels.
+    seen : (1, 1, h, w) Tensor
+        1 where measured, else 0.
     sigma : float
         Noise of an observed pixel in grey levels.
     """
-    mean = (part.mean[None] + 1) * 127.5
-    basis = part.basis[:_COMPONENTS] * 127.5
-
-    def energy(candidate: Frame) -> float:
-        both = observe(candidate, torch.cat([mean, basis]))
-        a = both[1:].flatten(1) / sigma  # (K, M)
-        y = (observed - both[:1]).flatten() / sigma  # (M,)
-        precision = a @ a.T
-        precision.diagonal().add_(1.0)
-        right = a @ y
-        solved = torch.linalg.solve(precision, right)
-        return float(y @ y - right @ solved)
-
-    def moved(scale: float, row: float, column: float) -> Frame:
-        ratio = (frame.ratio[0] * scale, frame.ratio[1] * scale)
-        return replace(frame, ratio=ratio, centre_frame=(frame.centre_frame[0] + row, frame.centre_frame[1] + column))
-
+    intensity = Intensity(_GAIN, _OFFSET)
+    coarse, fine = (pooled(frame, part, observed, seen, _CAUTION * sigma, side, intensity) for side in _SIDES)
     reach = _REACH * frame.resolution
-    shifts = (0.0, -reach, reach)  # where much is hidden, the first guess can be off by a quarter of the head
-    best, pose = min((energy(moved(1.0, row, column)), (1.0, row, column)) for row in shifts for column in shifts)
-    for scale_step, shift_step in _STEPS:
-        for _ in range(4):
-            before = best
-            for axis, step in ((0, scale_step), (1, shift_step), (2, shift_step)):
-                for sign in (-1, 1):
-                    tried = list(pose)
-                    tried[axis] += sign * step
-                    if abs(tried[0] - 1) > _LIMIT:
-                        continue
-                    value = energy(moved(*tried))
-                    if value < best:
-                        best, pose = value, (tried[0], tried[1], tried[2])
-            if best == before:
-                break
-    return moved(*pose)
+    shifts = (-reach, 0.0, reach)
+    lattice = torch.cartesian_prod(
+        torch.tensor(shifts), torch.tensor(shifts),
+        torch.tensor([math.log(s) for s in _SCALES]), torch.tensor([math.radians(a) for a in _ANGLES]),
+    ).to(observed)  # fmt: skip
+    starts = lattice[coarse.energy(lattice).argsort()[:_STARTS]]
+    poses, energies = _descended(coarse, starts, _STEPS[0])
+    pose, _ = _descended(fine, poses[energies.argmin()][None], _STEPS[1])
+    _, u = fine.residuals(pose)
+    row, column, scale, angle = pose[0].tolist()
+    found = replace(
+        frame,
+        ratio=(frame.ratio[0] * math.exp(scale), frame.ratio[1] * math.exp(scale)),
+        centre_frame=(frame.centre_frame[0] + row, frame.centre_frame[1] + column),
+        rotation=math.degrees(angle),
+    )
+    return Fit(found, 1 + intensity.gain * float(u[0, -2]), intensity.offset * float(u[0, -1]))
+
+
+def _descended(problem: Pooled, poses: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Levenberg-Marquardt from each of poses (P, 4), side by side; where they end, and their energies (P,)."""
+    n = len(poses)
+    small = _DIFFERENCE * problem.resolution
+    turn = small / (_RIM * problem.resolution)
+    delta = poses.new_tensor((small, small, turn, turn))
+    limits = poses.new_tensor(_LIMITS)
+    damping = torch.full((n, 1), 1e-2).to(poses)
+    residuals, _ = problem.residuals(poses)
+    energies = residuals.square().sum(dim=1)
+    for _ in range(steps):
+        moved = (poses[:, None] + torch.diag(delta)).flatten(0, 1)  # (P 4, 4)
+        ahead, _ = problem.residuals(moved)
+        slopes = ahead.reshape(n, 4, -1) - residuals[:, None]  # (P, 4, N), for a step of delta
+        curvature = slopes @ slopes.transpose(1, 2)  # (P, 4, 4)
+        curvature.diagonal(dim1=1, dim2=2).mul_(1 + damping).add_(1e-9)
+        step = torch.linalg.solve(curvature, slopes @ residuals[..., None])[..., 0]
+        tried = torch.minimum(torch.maximum(poses - step * delta, -limits), limits)
+        new, _ = problem.residuals(tried)
+        value = new.square().sum(dim=1)
+        better = value < energies
+        poses = torch.where(better[:, None], tried, poses)
+        residuals = torch.where(better[:, None], new, residuals)
+        energies = torch.where(better, value, energies)
+        damping = torch.where(better[:, None], damping * 0.2, damping * 10)
+    return poses, energies

@@ -50,6 +50,7 @@ def record(
     noise: dict[str, float],
     window: dict[str, float],
     frame: dict[str, Any],
+    alignment: dict[str, Any],
     notes: list[str],
     seconds: float,
 ) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def record(
         "noise": noise,
         "window": window,
         "frame": frame,
+        "alignment": alignment,
         "notes": notes,
         "seconds": round(seconds, 3),
     }  # fmt: skip

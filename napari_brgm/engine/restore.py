@@ -21,11 +21,13 @@ import numpy.typing as npt
 import torch
 
 from napari_brgm.engine.devices import pick_device
+from napari_brgm.engine.drawing import completed, drawn
+from napari_brgm.engine.memory import within_memory
 from napari_brgm.engine.observe import Problem, observe
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.restoration import Restoration
-from napari_brgm.errors import Cancelled, DeviceError, InputError
-from napari_brgm.inference import Step, complete, fit_ensemble, fit_gaussian, laplace_at, maximise
+from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.inference import Step, fit_ensemble, fit_gaussian, laplace_at, maximise
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
 from napari_brgm.priors.deep_image import DeepImagePrior
@@ -33,6 +35,7 @@ from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
     from napari_brgm.corruptions import Corruption
+    from napari_brgm.engine.alignment import Alignment
     from napari_brgm.inference import Spread
     from napari_brgm.priors.prior import Prior
 
@@ -40,7 +43,6 @@ __all__ = ["restore", "restore_steps"]
 
 Callback = Callable[[Step], bool | None]
 _BATCH = 8  # images synthesised at once
-_LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
 
 
 def restore(
@@ -55,6 +57,7 @@ def restore(
     spacing: tuple[float, float] | None = None,
     noise_sigma: float | None = None,
     settings: InferenceSettings | None = None,
+    alignment: Alignment | None = None,
     callback: Callback | None = None,
 ) -> Restoration:
     """Restore one slice.
@@ -81,6 +84,10 @@ def restore(
         Standard deviation of the noise of ``image`` in its own units; None: estimated from it.
     settings : InferenceSettings or None
         None means the preset that suits the prior (``prior.preset``).
+    alignment : Alignment or None
+        Where the scan lies against the prior, and its black and white; taken as it is, whatever the settings say. None:
+        fitted to the slice, if ``settings.fit_pose`` is on; else from the box and the percentiles of what is measured.
+        A slice on the prior's own grid is not fitted. Either way ``provenance["alignment"]`` tells it.
     callback : callable or None
         Called with every Step; returning False stops the run.
 
@@ -95,7 +102,7 @@ def restore(
     """
     run = restore_steps(
         image, corruption, prior, method=method, samples=samples, seed=seed, device=device, spacing=spacing,
-        noise_sigma=noise_sigma, settings=settings,
+        noise_sigma=noise_sigma, settings=settings, alignment=alignment,
     )  # fmt: skip
     while True:
         try:
@@ -120,6 +127,7 @@ def restore_steps(
     spacing: tuple[float, float] | None = None,
     noise_sigma: float | None = None,
     settings: InferenceSettings | None = None,
+    alignment: Alignment | None = None,
 ) -> Generator[Step, None, Restoration]:
     """The same as ``restore``, as a generator of Steps that returns the Restoration; closing it cancels."""
     settings = settings or preset(prior.preset)
@@ -129,29 +137,21 @@ def restore_steps(
         raise InputError(f"{prior.info.name} has no density that a variational fit could use; choose method 'map'")
     if samples < 2:
         raise InputError(f"samples must be at least 2 to give a variance, got {samples}")
-    chosen = pick_device(device)
-    arguments = (image, corruption, prior, method, int(samples), int(seed), spacing, noise_sigma, settings)
-    try:
-        return (yield from _run(*arguments, chosen, []))
-    except torch.cuda.OutOfMemoryError:
-        full = True  # leave the handler first: its traceback holds the tensors
-    except RuntimeError as error:
-        if "not enough memory" not in str(error):
-            raise
-        full = False
-    if not full:
-        raise DeviceError("there is not enough memory for this run; choose fewer samples or a smaller image")
-    torch.cuda.empty_cache()
-    if device != "auto":
-        raise DeviceError("the GPU ran out of memory; choose device 'cpu', or close other programs on it")
-    note = "the GPU ran out of memory; this run was repeated on the CPU"
-    return (yield from _run(*arguments, torch.device("cpu"), [note]))
+
+    def run(chosen: torch.device, batch: int, notes: list[str]) -> Generator[Step, None, Restoration]:
+        fewer = max(settings.vi_samples_per_step * batch // _BATCH, 1)
+        return _run(
+            image, corruption, prior, method, int(samples), int(seed), spacing, noise_sigma,
+            settings.but(vi_samples_per_step=fewer), alignment, chosen, notes, batch,
+        )  # fmt: skip
+
+    return (yield from within_memory(run, pick_device(device), _BATCH, cpu=device == "auto"))
 
 
 def _run(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, method: str, samples: int, seed: int,
     spacing: tuple[float, float] | None, noise_sigma: float | None, settings: InferenceSettings,
-    device: torch.device, notes: list[str],
+    alignment: Alignment | None, device: torch.device, notes: list[str], batch: int,
 ) -> Generator[Step, None, Restoration]:  # fmt: skip
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
@@ -163,13 +163,14 @@ def _run(
         spacing=spacing,
         noise_sigma=noise_sigma,
         pose=settings.fit_pose,
+        alignment=alignment,
         field=settings.residual_field,
     )
     likelihood = problem.likelihood
     if settings.lambda_perceptual:
         likelihood = replace(likelihood, features=pick_features(prior, settings.features))
     posterior = Posterior(prior, likelihood, settings)
-    total = settings.steps * (2 if method == "vi" else 1) + math.ceil(samples / _BATCH)
+    total = settings.steps * (2 if method == "vi" else 1) + math.ceil(samples / batch)
     trace: list[dict[str, Any]] = []
 
     spread: Spread
@@ -184,14 +185,14 @@ def _run(
             fit = fit_gaussian(posterior, laplace, generator, done=settings.steps, total=total)
             spread, best = (yield from _reported(fit, problem, settings, trace)), None
 
-    draws = yield from _draw(posterior, problem, spread, samples, generator, total)
+    draws = yield from drawn(posterior, problem, spread, samples, generator, total, batch, sparing=batch < _BATCH)
     mean = draws.mean(axis=0, dtype=np.float64)
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
     estimate = mean
     with torch.no_grad():
         latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
         if best is not None:
-            image = _completed(posterior, problem, posterior.images(best))
+            image = completed(posterior, problem, posterior.images(best))
             estimate = problem.finish(image, settings.data_consistency)[0]
     estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
     variance[problem.measured] = 0
@@ -207,7 +208,8 @@ def _run(
         provenance=record(
             prior, corruption.describe(), settings, method=method, seed=seed, samples=samples, device=device,
             noise=problem.noise, window={"low": problem.window.low, "high": problem.window.high},
-            frame=problem.frame.describe(), notes=notes + problem.notes, seconds=time.perf_counter() - began,
+            frame=problem.frame.describe(), alignment=problem.alignment.as_dict() | {"fitted": problem.fitted},
+            notes=notes + problem.notes, seconds=time.perf_counter() - began,
         ),
     )  # fmt: skip
 
@@ -234,29 +236,3 @@ def _reported(inference: Any, problem: Problem, settings: InferenceSettings, tra
                 preview = problem.keep_measured(problem.finish(images, settings.data_consistency)[0])
             step = Step(step.phase, step.iteration, step.total, step.loss, step.terms, preview.astype(np.float32))
         yield step
-
-
-def _draw(
-    posterior: Posterior, problem: Problem, spread: Spread, samples: int, generator: torch.Generator, total: int
-) -> Generator[Step, None, npt.NDArray[Any]]:
-    """Posterior draws (S, H, W) in the scan's units, each consistent with the data; a Step for each batch."""
-    batches = torch.split(spread.sample(samples, generator), _BATCH)
-    images = []
-    for i, part in enumerate(batches):
-        with torch.no_grad():
-            images.append(posterior.images(part))
-        yield Step("samples", total - len(batches) + i + 1, total, math.nan)
-    with torch.no_grad():
-        completed = _completed(posterior, problem, torch.cat(images), generator)
-        return problem.finish(completed, posterior.settings.data_consistency)
-
-
-def _completed(
-    posterior: Posterior, problem: Problem, images: torch.Tensor, generator: torch.Generator | None = None
-) -> torch.Tensor:
-    """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
-    field = posterior.prior.residual
-    if field is None or not posterior.settings.residual_field or not problem.likelihood.linear:
-        return images
-    noise = max(problem.noise["measured"], _LEAST_NOISE)
-    return complete(images, field, problem.likelihood, noise, generator)

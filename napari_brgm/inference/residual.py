@@ -27,8 +27,9 @@ _TOLERANCE = 1e-3  # of the right-hand side's norm
 
 
 def complete(
-    images: Tensor, field: ResidualField, likelihood: Likelihood, noise: float, generator: torch.Generator | None = None
-) -> Tensor:
+    images: Tensor, field: ResidualField, likelihood: Likelihood, noise: float,
+    generator: torch.Generator | None = None, batch: int | None = None,
+) -> Tensor:  # fmt: skip
     """Add the residual field given the data to generator images.
 
     Parameters
@@ -43,26 +44,35 @@ def complete(
     generator : torch.Generator or None
         None adds the mean of e given y; else each image gets a draw of its own, centred over the batch so that the mean
         of the draws is not noise.
+    batch : int or None
+        Images solved for at a time, where memory is short; None: all.
     """
-    shape = images.shape
-    drawn: Tensor | float = 0.0
+    drawn = torch.zeros_like(images)
     misfit = likelihood.residual(images)
     if generator is not None:
         drawn = _centred(field.sample(len(images), generator))
         white = _centred(torch.randn(misfit.shape, generator=generator)).to(misfit)
         misfit = likelihood.residual(images + drawn / 127.5) - noise * white * likelihood.observed
 
+    n = batch or len(images)
+    found = [_kriged(part, images.shape[1:], field, likelihood, noise) for part in torch.split(misfit, n)]
+    return from_grey(to_grey(images) + drawn + torch.cat(found))
+
+
+def _kriged(misfit: Tensor, shape: torch.Size, field: ResidualField, likelihood: Likelihood, noise: float) -> Tensor:
+    """C A' (A C A' + sigma_n^2 I)^-1 of misfits (B, C, h, w)."""
+
     def forward(x: Tensor) -> Tensor:
         return likelihood.forward_map(x) * likelihood.observed
 
     def adjoint(y: Tensor) -> Tensor:
         with torch.enable_grad():
-            x = torch.zeros(shape, device=y.device, requires_grad=True)
+            x = torch.zeros((len(y), *shape), device=y.device, requires_grad=True)
             (back,) = torch.autograd.grad(forward(x), x, y)
         return back
 
     solution = _conjugate_gradients(lambda z: forward(field.covariance(adjoint(z))) + noise**2 * z, misfit)
-    return from_grey(to_grey(images) + drawn + field.covariance(adjoint(solution)))
+    return field.covariance(adjoint(solution))
 
 
 def _centred(draws: Tensor) -> Tensor:

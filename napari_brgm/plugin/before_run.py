@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from napari_brgm.plugin.anatomy import orientation_fault, plane_of
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["advice_for"]
 
+_NUMBER = re.compile(r"\d+")
 _WITHOUT_SPACING = ("CR",)  # modalities whose priors take the whole image, whatever its pixels
 
 
 def advice_for(
     image: Image, parts: Sequence[tuple[ShownSlice, Piece]], entry: PriorEntry | None, prior: str
 ) -> list[str]:
-    """Sentences about a layer, its slices and a prior that do not suit each other; several slices say each once.
+    """Sentences about a layer, its slices and a prior that do not suit each other.
 
-    A prior that is not in the registry (``entry`` None) is known by nothing but its name.
+    Several slices say each once, with the greatest number. A prior that is not in the registry (``entry`` None) is
+    known by nothing but its name.
     """
     from napari_brgm.engine.advice import Circumstances, advice
 
@@ -42,5 +45,13 @@ def advice_for(
         needs_spacing=entry is not None and entry.modality not in _WITHOUT_SPACING,
         untrained=prior == UNTRAINED,
     )
-    sentences = [sentence for shown, piece in parts for sentence in advice(circumstances, shown.image, piece.missing)]
-    return list(dict.fromkeys(sentences))
+    worst: dict[str, str] = {}  # by the sentence without its numbers
+    for shown, piece in parts:
+        for sentence in advice(circumstances, shown.image, piece.missing):
+            rule = _NUMBER.sub("", sentence)
+            worst[rule] = max(worst.get(rule, sentence), sentence, key=_numbers)
+    return list(worst.values())
+
+
+def _numbers(sentence: str) -> list[int]:
+    return [int(number) for number in _NUMBER.findall(sentence)]

@@ -79,12 +79,11 @@ def best_prior(
     elif plane:
         reason.append(f"no prior knows {plane} slices")
     fit = same or fit
-    fit.sort(key=lambda e: _FAMILY in e.name)
     fine = spacing is not None and max(spacing) <= _FINE_MM
-    sized = [e for e in fit if (e.resolution >= _FINE) == fine]
-    if sized and len(sized) < len(fit) and spacing is not None:
+    chosen = min(fit, key=lambda e: (_FAMILY in e.name, (e.resolution >= _FINE) != fine))
+    sized = (chosen.resolution >= _FINE) == fine
+    if spacing is not None and sized and any((e.resolution >= _FINE) != fine for e in fit):
         reason.append(f"its pixels are {max(spacing):.2g} mm")
-    chosen = (sized or fit)[0]
     if not modality:
         reason.insert(0, f"the file names no modality, {chosen.modality or 'that of the prior'} is assumed")
     return Match(chosen.name, ", ".join(reason))

@@ -36,11 +36,16 @@ def masked_planes(
     """
     check_mask(image, labels)
     painted = stored(labels)
+    if not isinstance(painted, np.ndarray):
+        import dask.array
+
+        painted = dask.array.asarray(painted)  # of zarr too: chunk by chunk
     flags = painted > 0 if label is None else painted == label
     touched = np.asarray(flags.any(axis=tuple(sorted((shown.rows, shown.columns)))))
     places = np.argwhere(touched) if touched.ndim else ([()] if touched else [])
     if not len(places):
-        raise InputError(f"nothing is painted in '{labels.name}'; paint over what is to be restored")
+        what = "nothing is painted" if label is None else f"the label {label} is not painted"
+        raise InputError(f"{what} in '{labels.name}'; paint over what is to be restored")
     planes = _at(image, shown, places)
     return [(plane, np.array(plane.as_shown(np.asarray(flags[plane.index])), order="C")) for plane in planes]
 
@@ -76,7 +81,9 @@ def thick_axis(image: Image) -> tuple[int, float, float]:
     return thick, sides[thick], finest
 
 
-def reformatted_planes(image: Image, thick: int, plane: str, position: Sequence[int]) -> list[ShownSlice]:
+def reformatted_planes(
+    image: Image, thick: int, plane: str, position: Sequence[int | slice], *, everywhere: bool = True
+) -> list[ShownSlice]:
     """Planes that contain the thick axis, as radiologists look at them: those of ``plane`` where there are such.
 
     Parameters
@@ -85,18 +92,24 @@ def reformatted_planes(image: Image, thick: int, plane: str, position: Sequence[
         Data axis across the thick slices.
     plane : str
         Anatomical plane that the prior knows ('axial', ...).
-    position : sequence of int
-        Data index of what is on the screen; its time is taken.
+    position : sequence of int or slice
+        Data index of the slice on the screen; its time is taken.
+    everywhere : bool
+        All of them; else the one at ``position``, or the middle one where that has no place across them.
     """
+    from napari_brgm.engine.advice import same_plane
+
     others = [axis for axis in spatial_axes(image) if axis != thick]
-    across = next((axis for axis in others if plane_of(image, thick, _other(others, axis)) == plane), others[0])
+    found = {axis: plane_of(image, thick, _other(others, axis)) or "" for axis in others}
+    across = next((axis for axis in others if plane and same_plane(found[axis], plane)), others[0])
     rows, columns, flips = turned_radiological(image, thick, _other(others, across))
     like = ShownSlice(np.zeros((1, 1), np.float32), pixel_size(image, rows, columns), (), rows, columns, flips)
     index: list[int | slice] = [
         slice(None) if axis in (rows, columns) else position[axis] for axis in range(image.ndim)
     ]
     places = []
-    for number in range(stored(image).shape[across]):
+    count, here = stored(image).shape[across], position[across]
+    for number in range(count) if everywhere else [count // 2 if isinstance(here, slice) else here]:
         index[across] = number
         places.append(tuple(i for i in index if not isinstance(i, slice)))
     return _at(image, like, places)

@@ -103,7 +103,10 @@ class _Adder:
         kept = tuple(RestoredPlane(i, shown, r) for i, (shown, r) in zip(places, planes, strict=True))
         self.outcome = Outcome(uuid4().hex[:12], task, source.name, units, kept)
         earlier = {k.metadata[KEY].run for k in viewer.layers if _is_run_of(k, source.name, task)}
-        self.number = f" {len(earlier) + 1}" if earlier else ""
+        number, names = len(earlier) + 1, {layer.name for layer in viewer.layers}
+        while number > 1 and f"{source.name} [{self.role} {number}, synthetic]" in names:
+            number += 1  # that of a run that stays when an earlier one has been deleted
+        self.number = f" {number}" if earlier else ""
 
     def __call__(self, role: str, images: list[npt.NDArray[Any]], extras: Extras) -> Image:
         uncertainty = role in UNCERTAINTIES

@@ -79,9 +79,12 @@ class SuperResolveWidget(RestorationPanel):
             thick, _, finest = thick_axis(image)
         except BrgmError:
             return shown, spacing
-        known = {entry.plane for entry in self._entries.values()}
-        planes = {plane_of(image, thick, axis) for axis in range(image.ndim) if axis != thick}
-        return next((p for p in planes if p in known), "") or next(filter(None, planes), ""), (finest, finest)
+        from napari_brgm.engine.advice import same_plane
+
+        known = {entry.plane for entry in self._entries.values() if entry.plane}
+        planes = [p for axis in range(image.ndim) if axis != thick and (p := plane_of(image, thick, axis))]
+        liked = (p for p in planes if any(same_plane(p, other) for other in known))
+        return next(liked, planes[0] if planes else ""), (finest, finest)
 
     def _factors(self, image: Image, shown: ShownSlice) -> tuple[float, float]:
         if self.way.value == "factor":
@@ -101,14 +104,8 @@ class SuperResolveWidget(RestorationPanel):
         finer = distance / target
         if not 1 < finer <= _LARGEST:
             raise InputError(f"the slices are {distance:.3g} mm apart; choose a distance below that to refine to")
-        position = [0 if isinstance(i, slice) else i for i in shown.index]
         entry = self._entries.get(self.chosen_prior())
-        planes = reformatted_planes(image, thick, entry.plane if entry else "", position)
-        if not everywhere:
-            across = next(a for a in range(image.ndim) if not isinstance(planes[0].index[a], slice))
-            across = next((a for a in range(image.ndim) if planes[0].index[a] != planes[-1].index[a]), across)
-            chosen = position[across] if not isinstance(shown.index[across], slice) else len(planes) // 2
-            planes = [planes[chosen]]
+        planes = reformatted_planes(image, thick, entry.plane if entry else "", shown.index, everywhere=everywhere)
         width = float(self.thickness.value) / distance if self.thickness.value else 1.0
         factor = (finer, 1.0) if planes[0].rows == thick else (1.0, finer)
         return [(p, Piece(p.image, p.spacing, factor=factor, slice_width=width)) for p in planes]

@@ -29,6 +29,7 @@ class _Tag:
         from weakref import ref
 
         self._viewer = ref(viewer)
+        self._own_look: tuple[Any, ...] = ()  # of the person's text: whether shown, where, in which colour
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.update)
         for layer in viewer.layers:
@@ -44,9 +45,11 @@ class _Tag:
         if shown == (TAG in text.text):
             return
         text.text = "\n".join(filter(None, (own, TAG if shown else "")))
-        text.visible = bool(text.text)
         if shown:
-            text.position, text.color = "top_center", _COLOUR
+            self._own_look = text.visible, text.position, text.color
+            text.visible, text.position, text.color = True, "top_center", _COLOUR
+        elif self._own_look:
+            text.visible, text.position, text.color = self._own_look
 
     def _on_inserted(self, event: Any) -> None:
         event.value.events.visible.connect(self.update)

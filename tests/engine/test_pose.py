@@ -7,10 +7,16 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from scipy.ndimage import map_coordinates
 
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Blur, Downsample, Mask
+from napari_brgm.engine.frame import Frame
 from napari_brgm.engine.observe import observe
+from napari_brgm.engine.pooled import Intensity, pooled
+from napari_brgm.engine.pose import fit_pose
+from napari_brgm.engine.resample import resampled, sampling_points
 from napari_brgm.errors import WeightsError
 from napari_brgm.zoo.registry import load_prior
 
@@ -39,3 +45,114 @@ def test_a_real_head_is_found_where_it_was_put(shared_data, hidden):
         at = (100 - frame.centre_native[axis]) * frame.ratio[axis] + frame.centre_frame[axis]
         assert at == pytest.approx((100 - moved + padding + 0.5) / 1.5 - 0.5, abs=3)
     assert frame.ratio[0] * 1.5 == pytest.approx(1, abs=0.06) and frame.ratio[0] == pytest.approx(frame.ratio[1])
+
+
+def moved(image, shape, alignment, pixel=1.0) -> np.ndarray:
+    """A 1 mm slice put into a scan of ``pixel`` mm: row, column (mm from the middle), scale, degrees anticlockwise."""
+    row, column, scale, rotation = alignment
+    angle = np.radians(rotation)
+    down, right = np.meshgrid(
+        (np.arange(shape[0]) - (shape[0] - 1) / 2) * pixel - row,
+        (np.arange(shape[1]) - (shape[1] - 1) / 2) * pixel - column,
+        indexing="ij",
+    )
+    back = (
+        (np.cos(angle) * down + np.sin(angle) * right) / scale,
+        (np.cos(angle) * right - np.sin(angle) * down) / scale,
+    )
+    return map_coordinates(image, [b + (n - 1) / 2 for b, n in zip(back, image.shape, strict=True)], order=1)
+
+
+@pytest.mark.parametrize(
+    ("alignment", "units"),
+    [
+        ((0, 0, 1.0, 0), (0, 1)),
+        ((9, -12, 1.1, 13), (0, 1 / 255)),
+        ((-11, 6, 0.9, -14), (0, 12)),
+        ((5, 5, 1, 6), (80, 3)),
+    ],
+)
+@pytest.mark.parametrize("hidden", ["little", "right half", "coarse", "blurred"])
+def test_pose_and_intensity_of_a_real_head(shared_data, hidden, alignment, units):
+    """A registered slice put into a known pose and scale of values, found again within what heads differ by.
+
+    Catches an angle, scale or shift that goes the other way, a half-pixel error of coarse pixels, and a black or white
+    that is left where percentiles put it (80 units of pedestal are 27 grey levels here).
+    """
+    archive = shared_data / "brain" / "brain_validation.zip"
+    if not archive.is_file():
+        pytest.skip("needs ../shared/data/brain/brain_validation.zip")
+    try:
+        prior = load_prior("brain-axial-128")
+    except WeightsError as error:
+        pytest.skip(str(error))
+    with zipfile.ZipFile(archive) as handle:
+        name = sorted(n for n in handle.namelist() if n.endswith(".jpg"))[18]
+        image = np.asarray(Image.open(io.BytesIO(handle.read(name))).convert("L"), float)
+    scan = units[0] + units[1] * moved(image, (240, 212), alignment)
+    missing = np.zeros(scan.shape, bool)
+    missing[{"right half": np.s_[:, 106:]}.get(hidden, np.s_[90:100, 90:100])] = True
+    f, pixel = Mask(missing), 1.0
+    if hidden == "coarse":
+        f, pixel, scan = Downsample(4), 4.0, scan.reshape(60, 4, 53, 4).mean(axis=(1, 3))
+    elif hidden == "blurred":
+        f = Blur(4.0)
+        scan = f.A(torch.from_numpy(scan)[None, None])[0, 0].numpy()
+    found = observe(scan, f, prior, spacing=(pixel, pixel)).alignment
+    assert found.row * pixel == pytest.approx(alignment[0], abs=3.5)
+    assert found.column * pixel == pytest.approx(alignment[1], abs=3.5)
+    assert found.scale == pytest.approx(alignment[2], rel=0.04) and found.rotation == pytest.approx(alignment[3], abs=3)
+    width = 255 * units[1]
+    assert found.low == pytest.approx(units[0], abs=0.02 * width)
+    assert found.high - found.low == pytest.approx(width, rel=0.2)
+
+
+@pytest.fixture
+def disc_scan(linear_prior):
+    """What the 24 px prior draws, at pixels of half the size: (observed, seen), (1, 1, 48, 48) each."""
+    frame = Frame((48, 48), 24, (0.5, 0.5), (23.5, 23.5), (12.4, 11.0), 8.0)
+    grey = frame.to_native((linear_prior.sample(1, seed=4) + 1) * 127.5)
+    return grey, torch.ones(1, 1, 48, 48)
+
+
+def test_gain_and_offset_are_those_that_were_put_on(linear_prior, disc_scan):
+    """In closed form with the latents; catches an exchange of the two or a wrong sign."""
+    grey, seen = disc_scan
+    guess = Frame((48, 48), 24, (0.5, 0.5), (23.5, 23.5), (11.5, 11.5))
+    plain, changed = (fit_pose(guess, linear_prior, y, seen, 2.0) for y in (grey, 1.2 * grey + 9.0))
+    assert changed.gain / plain.gain == pytest.approx(1.2, rel=0.05)
+    assert changed.offset - plain.offset == pytest.approx(9.0, abs=1.5)
+    assert changed.frame.centre_frame == pytest.approx(plain.frame.centre_frame, abs=0.3)
+
+
+def test_hidden_pixels_have_no_say(linear_prior, disc_scan):
+    grey, seen = disc_scan
+    guess = Frame((48, 48), 24, (0.5, 0.5), (23.5, 23.5), (11.5, 11.5))
+    seen = seen.clone()
+    seen[..., 10:25, 20:30] = 0
+    one, other = (fit_pose(guess, linear_prior, grey + fill * (1 - seen), seen, 2.0) for fill in (0.0, 1000.0))
+    assert one == other
+
+
+def test_the_energy_is_the_least_one(linear_prior, disc_scan):
+    """Against dense least squares with images mapped by ``Frame``: catches a wrong geometry of the blocks."""
+    grey, seen = disc_scan
+    guess = Frame((48, 48), 24, (0.5, 0.5), (23.5, 23.5), (11.5, 11.5))
+    problem = pooled(guess, linear_prior, grey, seen, 3.0, 64, Intensity(0.2, 10.0))
+    poses = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.9, -0.5, 0.1, 0.14], [-1.0, 2.0, -0.1, -0.2]])
+    found = problem.energy(poses)
+    for pose, value in zip(poses.tolist(), found.tolist(), strict=True):
+        frame = Frame(
+            (24, 24), 24, (np.exp(pose[2]),) * 2, (11.5, 11.5), (11.5 + pose[0], 11.5 + pose[1]), np.degrees(pose[3])
+        )
+        images = torch.cat([linear_prior.mean[None] + 1, linear_prior.basis]) * 127.5
+        points = sampling_points((24, 24), (24, 24), (1.0, 1.0), frame.into_frame)  # middles of blocks
+        seen_images = resampled(images, *points)[:, 0]
+        blocks = torch.nn.functional.avg_pool2d(grey, 2)
+        mean, basis = seen_images[0].flatten() * 2 / 3, seen_images[1:].flatten(1) * 2 / 3
+        a = torch.cat([basis, 0.2 * mean[None], torch.full_like(mean, 10.0 * 2 / 3)[None]]).double()
+        y = (blocks.flatten() * 2 / 3 - mean).double()
+        u = torch.linalg.solve(a @ a.T + torch.eye(len(a)), a @ y)
+        least = (y - u @ a).square().sum() + u.square().sum()
+        prior = np.square(np.array(pose) / (40, 40, 0.15, 0.2)).sum()
+        assert value == pytest.approx(float(least) + prior, rel=2e-3)

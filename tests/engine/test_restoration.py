@@ -91,7 +91,7 @@ def test_provenance_is_complete_plain_and_holds_no_pixels(result):
     text = json.dumps(record)
     assert {
         "notice", "software", "created", "method", "prior", "corruption", "settings", "samples", "seed", "device",
-        "noise", "window", "frame", "notes", "seconds",
+        "noise", "window", "frame", "alignment", "notes", "seconds",
     } <= set(record)  # fmt: skip
     assert record["prior"]["name"] == "toy-24" and "sha256" in record["prior"]
     assert record["corruption"]["missing_pixels"] == 56 and record["settings"]["steps"] == 2
@@ -106,4 +106,5 @@ def test_provenance_is_complete_plain_and_holds_no_pixels(result):
         return 0
 
     assert longest(record) <= 4 and len(text) < 4000
+    assert set(record["alignment"]) == {"row", "column", "scale", "rotation", "low", "high", "fitted"}
     assert str(result.provenance["window"]["high"])  # the one intensity that is told

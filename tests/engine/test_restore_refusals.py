@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
-from napari_brgm.engine import restore as module
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.restore import restore, restore_steps
 from napari_brgm.errors import BrgmError, Cancelled, DeviceError, InputError
@@ -135,31 +134,3 @@ def test_devices_that_are_there(monkeypatch):
         pick_device("cuda:2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device("auto").type == "cpu"
-
-
-@pytest.fixture
-def full_gpu(monkeypatch):
-    """A run that fails once for want of GPU memory; the device itself is the CPU."""
-    failures = [torch.cuda.OutOfMemoryError("CUDA out of memory")]
-    observe = module.observe
-
-    def failing(*args, **kwargs):
-        if failures:
-            raise failures.pop()
-        return observe(*args, **kwargs)
-
-    monkeypatch.setattr(module, "observe", failing)
-    monkeypatch.setattr(module, "pick_device", lambda name: torch.device("cpu"))
-    return failures
-
-
-def test_a_full_gpu_falls_back_to_the_cpu(full_gpu, linear_prior, scan, hole, quick):
-    result = restore(scan, Mask(hole), linear_prior, samples=2, settings=quick)
-    assert not full_gpu and result.provenance["device"] == "cpu"
-    assert any("CPU" in note for note in result.provenance["notes"])
-
-
-def test_a_full_gpu_that_was_asked_for_is_an_error(full_gpu, linear_prior, scan, hole, quick):
-    with pytest.raises(DeviceError, match="out of memory") as caught:
-        restore(scan, Mask(hole), linear_prior, samples=2, settings=quick, device="cuda")
-    one_sentence(caught)

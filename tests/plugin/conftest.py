@@ -33,7 +33,7 @@ def restoration(piece: Piece, seed: int = 0, method: str = "map") -> Restoration
         estimate, variance = image + np.float32(0.5), np.full(image.shape, 3.0, np.float32)
     elif piece.factor is not None:
         rows, columns = (round(n * f) for n, f in zip(image.shape, piece.factor, strict=True))
-        nearest = [(np.arange(m) * n // m) for m, n in zip((rows, columns), image.shape, strict=True)]
+        nearest = [((2 * np.arange(m) + 1) * n // (2 * m)) for m, n in zip((rows, columns), image.shape, strict=True)]
         estimate = image[np.ix_(*nearest)]
         variance = np.full(estimate.shape, 2.0, np.float32)
         measured = np.zeros(estimate.shape, bool)

@@ -43,28 +43,40 @@ def from_menu(qtbot):
     return press
 
 
+def on_canvas(viewer, layer, point: tuple[float, ...]) -> QPoint:
+    """Where a data point of the shown plane lies on the canvas, in Qt's pixels."""
+    native = viewer.window._qt_viewer.canvas.native
+    world = np.array(layer.data_to_world(point))[list(viewer.dims.displayed)]
+    centre, zoom = np.array(viewer.scene.camera.center)[-2:], viewer.scene.camera.zoom
+    y, x = (world - centre) * zoom / native.devicePixelRatioF() + np.array([native.height(), native.width()]) / 2
+    return QPoint(round(x), round(y))
+
+
+@pytest.fixture
+def hover(qtbot):
+    """Move the mouse over a data point."""
+
+    def move(viewer, layer, point: tuple[float, ...]) -> None:
+        native, there = viewer.window._qt_viewer.canvas.native, on_canvas(viewer, layer, point)
+        qtbot.mouseMove(native, there - QPoint(3, 3))
+        qtbot.mouseMove(native, there, delay=50)
+        QApplication.processEvents()
+
+    return move
+
+
 @pytest.fixture
 def stroke(qtbot):
-    """Drag the mouse along data points (row, column) of the shown plane."""
+    """Drag the mouse along data points of the shown plane."""
 
     def drag(viewer, layer, points: list[tuple[float, ...]]) -> None:
-        canvas = viewer.window._qt_viewer.canvas
-        native = canvas.native
-        displayed = list(viewer.dims.displayed)
-        centre, zoom = np.array(viewer.scene.camera.center)[-2:], viewer.scene.camera.zoom
-        height, width = native.height(), native.width()
-        ratio = native.devicePixelRatioF()
-
-        def at(point: tuple[float, ...]) -> QPoint:
-            world = np.array(layer.data_to_world(point))[displayed]
-            y, x = (world - centre) * zoom / ratio + np.array([height, width]) / 2
-            return QPoint(round(x), round(y))
-
-        qtbot.mouseMove(native, at(points[0]))
-        qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=at(points[0]))
-        for point in points[1:]:
-            qtbot.mouseMove(native, at(point), delay=10)
-        qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=at(points[-1]))
+        native = viewer.window._qt_viewer.canvas.native
+        first, *others = (on_canvas(viewer, layer, point) for point in points)
+        qtbot.mouseMove(native, first)
+        qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=first)
+        for place in others:
+            qtbot.mouseMove(native, place, delay=10)
+        qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=others[-1])
         QApplication.processEvents()
 
     return drag
@@ -75,7 +87,7 @@ def dock(viewer, title: str):
 
 
 def test_from_the_menu_to_a_saved_and_reopened_series(
-    window, qtbot, click, picture, from_menu, stroke, tmp_path: Path
+    window, qtbot, click, picture, from_menu, stroke, hover, tmp_path: Path
 ) -> None:
     viewer, widget = window("In-paint", show=True)
     from_menu(viewer, "volume with artefact masks")
@@ -137,10 +149,9 @@ def test_from_the_menu_to_a_saved_and_reopened_series(
     index = np.argwhere(hole)[len(np.argwhere(hole)) // 2]
     viewer.dims.set_current_step(0, int(index[0]))
     viewer.layers.selection.active = restored
-    viewer.cursor.position = tuple(restored.data_to_world(index))
-    for callback in viewer.mouse_move_callbacks:
-        callback(viewer, None)
-    qtbot.wait(500)
+    qtbot.wait(300)
+    hover(viewer, restored, tuple(index))
+    qtbot.wait(300)
     assert "±" in inspector.value.text(), inspector.value.text()
     picture(viewer, "uncertainty")
     inspector.parent().close()

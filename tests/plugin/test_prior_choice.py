@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from napari_brgm.plugin import prior_panel
-from napari_brgm.plugin.job import Piece
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.hourglass import Hourglass
 from napari_brgm.priors.latent_maps import latent_map
@@ -114,19 +113,3 @@ def test_where_nothing_else_is_there_the_untrained_prior_is_chosen(window, monke
     monkeypatch.setattr(prior_panel, "priors", lambda: [UNTRAINED])
     _, widget = window("In-paint")
     assert widget.prior.value == UNTRAINED and widget.method.choices == ("map",)
-
-
-@pytest.mark.parametrize("given", [{}, {"factor": (2, 2), "jpeg_quality": 9}, {"noise_sigma": 0.0, "factor": (2, 2)}])
-def test_a_job_is_one_task(given) -> None:
-    from napari_brgm.errors import InputError
-
-    with pytest.raises(InputError, match="one task"):
-        Piece(bright(), **given)
-
-
-@pytest.mark.parametrize(
-    ("given", "kind"),
-    [({"factor": (2, 2)}, "Downsample"), ({"jpeg_quality": 9}, "Jpeg"), ({"noise_sigma": 0.0}, "Identity")],
-)
-def test_a_job_knows_its_corruption(given, kind) -> None:
-    assert type(Piece(bright(), **given).corruption()).__name__ == kind

@@ -79,3 +79,19 @@ def test_limits_ignore_background_and_outliers() -> None:
     assert robust_limits(np.full((4, 4), np.nan)) == (0.0, 1.0)
     low, high = robust_limits(values[..., :] - 1024)
     assert low > -1024
+
+
+@pytest.mark.parametrize(
+    ("record", "units", "tinted"),
+    [({"role": "restored"}, "HU", False), ({"role": "std"}, "HU", True), ({"method": "map"}, "HU^2", True)],
+    ids=["image", "std", "variance of the shell command"],
+)
+def test_results_from_files_are_marked_again(record: dict[str, str], units: str, tinted: bool) -> None:
+    array = np.random.default_rng(0).random((4, 5, 6))
+    layer = _layer(Scan(array, np.eye(4), units, "head", provenance=record))
+    assert layer.name == "head [synthetic]"
+    assert layer.metadata["brgm"] == record
+    assert (layer.colormap.name == "brgm uncertainty") is tinted
+    if tinted:
+        np.testing.assert_allclose(layer.contrast_limits, (0, array.max()))
+    assert _layer(Scan(array, np.eye(4), name="x [std, synthetic]", provenance=record)).name == "x [std, synthetic]"

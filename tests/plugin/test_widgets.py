@@ -225,7 +225,7 @@ def test_closing_the_window_stops_its_run(window, qtbot, click, fake_engine) -> 
 
 
 def test_layers_deleted_during_a_run(window, qtbot, click, fake_engine) -> None:
-    fake_engine.pause = 0.01
+    fake_engine.pause = 0.2
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
     click(widget.run_button)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from napari_brgm.scans import mni152
 from napari_brgm.scans.mni152 import mni152_slab
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_it_is_what_nilearn_loads(monkeypatch: pytest.MonkeyPatch) -> None:

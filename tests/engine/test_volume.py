@@ -1,0 +1,153 @@
+"""Many slices: in order, each with the same settings, and one that fails costs no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine import volume
+from napari_brgm.engine.restore import restore
+from napari_brgm.engine.volume import Observed, SliceStep, restore_slices, shared_record
+from napari_brgm.errors import DeviceError, InputError
+from napari_brgm.inference import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class Scripted:
+    """``restore_steps`` of two steps each; remembers calls and how each slice ended."""
+
+    def __init__(self, **faults: BaseException) -> None:
+        self.faults = faults  # by the content of the slice: "s0", "s1", ...
+        self.calls: list[tuple[Any, dict[str, Any]]] = []
+        self.ends: list[str] = []
+
+    def __call__(self, image, corruption, prior, **settings) -> Generator[Step, None, Any]:
+        self.calls.append((image, settings | {"corruption": corruption, "prior": prior}))
+        end = "closed"
+        try:
+            for i in (1, 2):
+                yield Step("map", i, 2, 1.0 / i)
+                if image in self.faults:
+                    end = "failed"
+                    raise self.faults[image]
+            end = "done"
+            return f"{image} restored"
+        finally:
+            self.ends.append(end)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    def use(**faults: BaseException) -> Scripted:
+        script = Scripted(**faults)
+        monkeypatch.setattr(volume, "restore_steps", script)
+        return script
+
+    return use
+
+
+def slices(count: int) -> list[Observed]:
+    return [Observed(f"s{i}", Downsample((2, 2)), (1.0 + i, 1.0), None) for i in range(count)]
+
+
+def run(steps: Generator[SliceStep, None, list[Any]]) -> tuple[list[SliceStep], list[Any]]:
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as end:
+            return told, end.value
+
+
+def test_slices_come_in_order_with_their_own_pixels_and_the_same_settings(scripted) -> None:
+    script = scripted()
+    settings: dict[str, Any] = {
+        "method": "vi",
+        "samples": 5,
+        "seed": 3,
+        "device": "cpu",
+        "settings": None,
+        "alignment": "a",
+    }
+    told, results = run(restore_slices(slices(3), "prior", **settings))
+    assert results == ["s0 restored", "s1 restored", "s2 restored"]
+    assert [(t.number, t.count, t.step.iteration) for t in told] == [(n, 3, i) for n in (1, 2, 3) for i in (1, 2)]
+    assert [image for image, _ in script.calls] == ["s0", "s1", "s2"]
+    assert [call["spacing"] for _, call in script.calls] == [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]
+    for _, call in script.calls:
+        assert call.items() >= settings.items() and call["prior"] == "prior"
+
+
+def test_a_slice_that_fails_keeps_the_others(scripted) -> None:
+    fault = InputError("too little is measured")
+    script = scripted(s1=fault)
+    told, results = run(restore_slices(slices(3), "prior"))
+    assert results == ["s0 restored", fault, "s2 restored"]
+    assert [t.number for t in told] == [1, 1, 2, 3, 3]
+    assert script.ends == ["done", "failed", "done"]
+
+
+def test_where_all_fail_the_first_reason_is_told(scripted) -> None:
+    scripted(s0=InputError("first"), s1=InputError("second"))
+    with pytest.raises(InputError, match="first"):
+        run(restore_slices(slices(2), "prior"))
+
+
+def test_a_device_that_fails_ends_the_run(scripted) -> None:
+    """Catches a run that tries thirty slices on a GPU that is gone."""
+    script = scripted(s0=DeviceError("no GPU"))
+    with pytest.raises(DeviceError, match="no GPU"):
+        run(restore_slices(slices(3), "prior"))
+    assert len(script.calls) == 1
+
+
+def test_closing_cancels_within_a_step(scripted) -> None:
+    script = scripted()
+    steps = restore_slices(slices(3), "prior")
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    assert script.ends == ["done", "closed"] and len(script.calls) == 2
+
+
+def test_no_slice_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        next(restore_slices([], "prior"))  # type: ignore[arg-type]
+
+
+def test_each_slice_is_what_it_would_be_alone(linear_prior, scan, hole, quick) -> None:
+    """Catches random numbers that depend on the slices before, and masks that get mixed up."""
+    other = np.roll(hole, 3, axis=0)
+    observed = [
+        Observed(scan, Mask(hole)),
+        Observed(1.5 * scan, Mask(other), (1.5, 1.5)),
+        Observed(np.full_like(scan, np.nan), Mask(hole)),
+    ]
+    told, results = run(restore_slices(observed, linear_prior, samples=3, seed=4, device="cpu", settings=quick))
+    assert {t.number for t in told} == {1, 2}
+    alone = restore(
+        1.5 * scan, Mask(other), linear_prior, samples=3, seed=4, device="cpu", spacing=(1.5, 1.5), settings=quick
+    )
+    np.testing.assert_array_equal(results[1].estimate, alone.estimate)
+    np.testing.assert_array_equal(results[1].samples, alone.samples)
+    np.testing.assert_array_equal(results[0].measured, ~hole)
+    assert isinstance(results[2], InputError)  # it holds no number
+    shared, rest = shared_record([r.provenance for r in results[:2]])
+    assert shared["seed"] == 4 and shared["prior"] == alone.provenance["prior"] and "window" in rest[0]
+
+
+def test_shared_record_parts_without_loss() -> None:
+    records = [
+        {"seed": 1, "notes": [], "seconds": 2.0, "only": True},
+        {"seed": 1, "notes": [], "seconds": 3.0},
+        {"seed": 1, "notes": [], "seconds": 2.0, "only": True},
+    ]
+    shared, rest = shared_record(records)
+    assert shared == {"seed": 1, "notes": []}
+    assert [shared | one for one in rest] == records
+    assert shared_record(records[:1]) == (records[0], [{}])
