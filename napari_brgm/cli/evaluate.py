@@ -184,6 +184,40 @@ def manifolds(
     typer.echo(out / "results.md")
 
 
+@evaluate.command(epilog="Example:\n\nnapari-brgm evaluate misfit --priors brain-axial-128 --data data")
+def misfit(
+    priors: Annotated[
+        str | None, typer.Option(help="Comma-separated names or weights files.", show_default="every prior that ships")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds the sets as 'brain' and 'xray'; default: data, else ../shared/data.",
+            show_default=False,
+        ),
+    ] = None,
+    slices: Annotated[int, typer.Option(help="Held-out images of each set, evenly spaced.")] = 40,
+) -> None:
+    """Measure how far priors stay from the measured pixels of held-out slices.
+
+    Prints the limit above which a scan is told to be unlike what the prior knows (from one half of the subjects), and
+    which share of the other half's slices stays below it. The registry keeps the limit as "misfit_limit".
+    """
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.evaluation.misfit import held_out_misfits
+    from napari_brgm.zoo.registry import load_prior, registered
+
+    for name in sorted(registered()) if priors is None else _names(priors):
+        prior = load_prior(name)
+        with count_bar() as tell:
+            found = held_out_misfits(prior, _data_folder(data), slices, tell)
+        low, middle, high = found.spread
+        typer.echo(
+            f"{name}: limit {found.limit:.3f}; {found.quiet:.0%} of {len(found.second)} below it; "
+            f"from {low:.3f} to {high:.3f}, median {middle:.3f}"
+        )
+
+
 def _data_folder(given: Path | None) -> Path:
     return next((place for place in _DATA if place.is_dir()), _DATA[0]) if given is None else given
 

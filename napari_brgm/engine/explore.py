@@ -55,7 +55,7 @@ def draw(
     Returns
     -------
     (n, R, R) or (n, R, R, 3) ndarray, float32
-        Grey levels 0..255.
+        Grey levels 0..255, the way up in which radiologists look at such images.
 
     Raises
     ------
@@ -72,6 +72,7 @@ def draw(
     grey = to_grey(prior.sample(n, seed))  # (n, C, R, R)
     if residual and prior.residual is not None:
         grey = grey + prior.residual.sample(n, torch.Generator().manual_seed(seed))
+    grey = torch.rot90(grey, round(prior.info.rotation / 90), (-2, -1))  # as radiologists look at it
     images = grey.clamp(0, 255).float().cpu().numpy()
     return images[:, 0] if images.shape[1] == 1 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from napari_brgm.corruptions import Compose, Downsample, Grayscale, Mask
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.frame import Frame, Window
 from napari_brgm.engine.noise_level import noise_of
-from napari_brgm.engine.placement import first_guess, fixed_frame, grid_of
+from napari_brgm.engine.placement import first_guess, fixed_frame, grid_of, own_frame
 from napari_brgm.engine.provenance import ESTIMATED
 from napari_brgm.engine.registration import grey_tensor, registered
 from napari_brgm.errors import InputError
@@ -28,6 +29,7 @@ __all__ = ["Problem", "observe"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _ROUNDING = 0.29  # grey levels; no image is more exact than its rounding (1 / sqrt(12))
+_REGISTERED = 40.0  # energy (pose.py) by which another pose must be better for a slice on the prior's own grid
 _UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of blurs, which would amplify noise
 
 
@@ -54,6 +56,8 @@ class Problem:
         Masked pixels outside the generator frame, of which nothing is known.
     noise : dict
         Noise levels in grey levels.
+    pixel : (float, float)
+        Size of an observed pixel in frame pixels, rows and columns.
     notes : list of str
         Sentences for the person, for instance about parts that lie outside the generator frame.
     """
@@ -67,6 +71,7 @@ class Problem:
     measured: npt.NDArray[np.bool_]
     unseen: npt.NDArray[np.bool_]
     noise: dict[str, float]
+    pixel: tuple[float, float]
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -170,15 +175,21 @@ def observe(
     fixed = fixed_frame(grid, prior)
     if alignment is not None:
         frame = grid.refined(alignment.frame(grid))
-    elif fixed is not None:
-        frame = fixed
     else:
-        guess, notes = first_guess(array, seen, grid, prior)
         model = prior.alignment if pose and corruption.linear else None
+        if fixed is not None:
+            guess, least = own_frame(grid), _REGISTERED
+            model = None if spacing is None else model  # without a pixel size it is the prior's own image
+        else:
+            (guess, notes), least = first_guess(array, seen, grid, prior), -math.inf
+        found = None
         if model is not None:
-            guess, window = registered(array, seen, guess, window, model, levels(guess.ratio, window.gain)[2])
+            sigma = levels(guess.ratio, window.gain)[2]
+            found = registered(array, seen, guess, window, model, sigma, least)
+        if found is not None:
+            guess, window = found
             fitted = True
-        frame = grid.refined(guess)
+        frame = fixed if fixed is not None and not fitted else grid.refined(guess)
     pixel = frame.ratio[0] * factor[0], frame.ratio[1] * factor[1]
     noise, representation, sigma = levels(pixel, window.gain)
     device = prior.latents.mean.device
@@ -209,6 +220,7 @@ def observe(
         measured=seen if masked else np.zeros(fine, dtype=bool),
         unseen=unseen,
         noise={"measured": noise, "representation": representation, "pixel": likelihood.sigma},
+        pixel=pixel,
         notes=notes,
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Grid", "first_guess", "fixed_frame", "grid_of"]
+__all__ = ["Grid", "first_guess", "fixed_frame", "grid_of", "own_frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,20 @@ def fixed_frame(grid: Grid, prior: Prior) -> Frame | None:
     return None
 
 
+def own_frame(grid: Grid) -> Frame:
+    """The frame of ``grid.plane`` whose refinement is the generator's own: middle on middle, as it is."""
+    middle = (grid.resolution - 1) / 2
+    row, column = ((n - 1) / 2 for n in grid.plane)
+    return Frame(grid.plane, grid.resolution, grid.ratio, (row, column), (middle, middle))
+
+
 def first_guess(
     image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], grid: Grid, prior: Prior
 ) -> tuple[Frame, list[str]]:
-    """Frame of ``grid.plane`` for an image (h, w) or (h, w, 3) of which ``seen`` (h, w) is measured, and notes."""
+    """Frame of ``grid.plane`` for an image (h, w) or (h, w, 3) of which ``seen`` (h, w) is measured, and notes.
+
+    The image is taken to lie as radiologists look at it.
+    """
     with torch.no_grad():
         mean = to_grey(prior.synthesize(prior.latents.mean.expand(1, prior.num_ws, -1)))[0].mean(dim=0).cpu().numpy()
     here = foreground_box(image if image.ndim == 2 else image.mean(axis=2), seen)
@@ -102,6 +112,7 @@ def first_guess(
     frame = Frame(
         grid.plane, grid.resolution, grid.ratio,
         ((here[0] + here[1]) / 2, (here[2] + here[3]) / 2), ((there[0] + there[1]) / 2, (there[2] + there[3]) / 2),
+        prior.info.rotation,
     )  # fmt: skip
     height, width = (here[1] - here[0] + 1) * grid.ratio[0], (here[3] - here[2] + 1) * grid.ratio[1]
     if max(height, width) > grid.resolution:

@@ -17,6 +17,7 @@ w is the "future work" of BRGM Sec. 4.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,8 @@ class Pooled:
     resolution : int
         R: frame pixels of the images' side.
     intensity : Intensity
+    turn : float
+        Angle, in radians, from which that of a pose counts.
     """
 
     offsets: Tensor
@@ -72,6 +75,7 @@ class Pooled:
     images: Tensor
     resolution: int
     intensity: Intensity
+    turn: float
 
     def residuals(self, poses: Tensor) -> tuple[Tensor, Tensor]:
         """Residuals (P, N), whose squares sum to the energy, and u (P, K + 2), of poses (P, 4).
@@ -101,7 +105,8 @@ class Pooled:
 
     def _seen(self, poses: Tensor) -> Tensor:
         """Mean and components (P, K + 1, C, M) at the blocks' places; 0 outside the frame."""
-        cosine, sine, scale = poses[:, 3].cos(), poses[:, 3].sin(), poses[:, 2].exp()
+        angle, scale = poses[:, 3] + self.turn, poses[:, 2].exp()
+        cosine, sine = angle.cos(), angle.sin()
         turn = torch.stack([cosine, -sine, sine, cosine], dim=1).reshape(-1, 2, 2) * scale[:, None, None]
         at = self.offsets @ turn + (self.centre + poses[:, :2])[:, None]  # (P, M, 2) frame pixels
         points = ((2 * at + 1) / self.resolution - 1).flip(-1)
@@ -120,7 +125,7 @@ def pooled(
     Parameters
     ----------
     frame : Frame
-        First guess, of the observation's grid; without rotation.
+        First guess, of the observation's grid; angles of poses count from its rotation.
     part : LinearGaussian
     observed : (1, C, h, w) Tensor
         Grey levels.
@@ -160,4 +165,5 @@ def pooled(
         images=images,
         resolution=resolution,
         intensity=intensity,
+        turn=math.radians(frame.rotation),
     )

@@ -30,6 +30,7 @@ _REACH = 0.16  # of the frame, between shifts: where much is hidden, the first g
 _STARTS = 4  # of the lattice, that are followed up
 _STEPS = (6, 4)  # on coarse and on finer blocks
 _LIMITS = (math.inf, math.inf, math.log(1.25), math.radians(20.0))
+_HALF_TURN = 10.0  # energy by which the other way up must be better, so that a tie stays as expected
 _DIFFERENCE = 0.004  # of the frame: how far the anatomy's rim moves where a derivative is taken
 _RIM = 0.35  # of the frame, from the middle
 _CAUTION = 2.0  # times the noise: residuals are correlated, and latents that follow them closely also take up a pose
@@ -47,20 +48,23 @@ class Fit:
         Of the observation's grey levels against the prior's.
     offset : float
         Grey levels of the observation that are black for the prior.
+    improvement : float
+        By which the energy (twice a negative log density) is lower than that of the first guess.
     """
 
     frame: Frame
     gain: float
     offset: float
+    improvement: float
 
 
 def fit_pose(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, sigma: float) -> Fit:
-    """Find the best frame near ``frame``, with the intensity.
+    """Find the best frame near ``frame`` or near it turned by half a circle, with the intensity.
 
     Parameters
     ----------
     frame : Frame
-        First guess, of the observation's grid; without rotation.
+        First guess, of the observation's grid.
     part : LinearGaussian
     observed : (1, C, h, w) Tensor
         The observation in grey levels.
@@ -69,8 +73,32 @@ def fit_pose(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor,
     sigma : float
         Noise of an observed pixel in grey levels.
     """
+    turned = replace(frame, rotation=frame.rotation + 180)
+    ways = [_search(way, part, observed, seen, sigma) for way in (frame, turned)]
+    ways[1] = (ways[1][0], ways[1][1] + _HALF_TURN)
+    first = min(range(2), key=lambda i: ways[i][1])
+    start = (frame, turned)[first]
     intensity = Intensity(_GAIN, _OFFSET)
-    coarse, fine = (pooled(frame, part, observed, seen, _CAUTION * sigma, side, intensity) for side in _SIDES)
+    fine = pooled(start, part, observed, seen, _CAUTION * sigma, _SIDES[1], intensity)
+    pose, energies = _descended(fine, ways[first][0][None], _STEPS[1])
+    as_it_was = pooled(frame, part, observed, seen, _CAUTION * sigma, _SIDES[1], intensity)
+    before = float(as_it_was.energy(torch.zeros_like(pose))[0])
+    _, u = fine.residuals(pose)
+    row, column, scale, angle = pose[0].tolist()
+    degrees = start.rotation + math.degrees(angle)
+    found = replace(
+        frame,
+        ratio=(frame.ratio[0] * math.exp(scale), frame.ratio[1] * math.exp(scale)),
+        centre_frame=(frame.centre_frame[0] + row, frame.centre_frame[1] + column),
+        rotation=(degrees + 180) % 360 - 180,
+    )
+    gain, offset = 1 + intensity.gain * float(u[0, -2]), intensity.offset * float(u[0, -1])
+    return Fit(found, gain, offset, before - float(energies[0]))
+
+
+def _search(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, sigma: float) -> tuple[Tensor, float]:
+    """Best pose (4,) on coarse blocks, and its energy."""
+    coarse = pooled(frame, part, observed, seen, _CAUTION * sigma, _SIDES[0], Intensity(_GAIN, _OFFSET))
     reach = _REACH * frame.resolution
     shifts = (-reach, 0.0, reach)
     lattice = torch.cartesian_prod(
@@ -79,16 +107,8 @@ def fit_pose(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor,
     ).to(observed)  # fmt: skip
     starts = lattice[coarse.energy(lattice).argsort()[:_STARTS]]
     poses, energies = _descended(coarse, starts, _STEPS[0])
-    pose, _ = _descended(fine, poses[energies.argmin()][None], _STEPS[1])
-    _, u = fine.residuals(pose)
-    row, column, scale, angle = pose[0].tolist()
-    found = replace(
-        frame,
-        ratio=(frame.ratio[0] * math.exp(scale), frame.ratio[1] * math.exp(scale)),
-        centre_frame=(frame.centre_frame[0] + row, frame.centre_frame[1] + column),
-        rotation=math.degrees(angle),
-    )
-    return Fit(found, 1 + intensity.gain * float(u[0, -2]), intensity.offset * float(u[0, -1]))
+    best = int(energies.argmin())
+    return poses[best], float(energies[best])
 
 
 def _descended(problem: Pooled, poses: Tensor, steps: int) -> tuple[Tensor, Tensor]:

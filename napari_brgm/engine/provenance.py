@@ -51,6 +51,7 @@ def record(
     window: dict[str, float],
     frame: dict[str, Any],
     alignment: dict[str, Any],
+    misfit: dict[str, float | None],
     notes: list[str],
     seconds: float,
 ) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def record(
         "window": window,
         "frame": frame,
         "alignment": alignment,
+        "misfit": misfit,
         "notes": notes,
         "seconds": round(seconds, 3),
     }  # fmt: skip

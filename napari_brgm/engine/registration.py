@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,8 +33,11 @@ def grey_tensor(image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], window: Wi
 def registered(
     image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], frame: Frame, window: Window, part: LinearGaussian,
     sigma: float,
-) -> tuple[Frame, Window]:  # fmt: skip
+    least_improvement: float = -math.inf,
+) -> tuple[Frame, Window] | None:  # fmt: skip
     """Frame and window that the prior explains the measured pixels best with.
+
+    None where they are not better than the first guesses by at least ``least_improvement`` (energy, pose.py).
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ def registered(
     device = part.mean.device
     observed = grey_tensor(image, seen, window).to(device)
     fit = fit_pose(frame, part, observed, torch.from_numpy(seen).to(device, torch.float32)[None, None], sigma)
+    if fit.improvement < least_improvement:
+        return None
     if not (_GAINS[0] < fit.gain < _GAINS[1] and np.isfinite(fit.offset)):
         return fit.frame, window
     low, high = window.from_grey(np.array([fit.offset, fit.offset + 255 * fit.gain])).tolist()

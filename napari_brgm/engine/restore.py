@@ -23,6 +23,7 @@ import torch
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.drawing import completed, drawn
 from napari_brgm.engine.memory import within_memory
+from napari_brgm.engine.misfit import misfit_of, unlike
 from napari_brgm.engine.observe import Problem, observe
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.restoration import Restoration
@@ -185,6 +186,10 @@ def _run(
             fit = fit_gaussian(posterior, laplace, generator, done=settings.steps, total=total)
             spread, best = (yield from _reported(fit, problem, settings, trace)), None
 
+    with torch.no_grad():
+        shown = posterior.images(spread.mean[None] if best is None else best)
+    misfit = misfit_of(likelihood, shown, prior.resolution, problem.pixel)
+    remark = unlike(misfit, prior.info.misfit_limit)
     draws = yield from drawn(posterior, problem, spread, samples, generator, total, batch, sparing=batch < _BATCH)
     mean = draws.mean(axis=0, dtype=np.float64)
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
@@ -192,7 +197,7 @@ def _run(
     with torch.no_grad():
         latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
         if best is not None:
-            image = completed(posterior, problem, posterior.images(best))
+            image = completed(posterior, problem, shown)
             estimate = problem.finish(image, settings.data_consistency)[0]
     estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
     variance[problem.measured] = 0
@@ -209,7 +214,9 @@ def _run(
             prior, corruption.describe(), settings, method=method, seed=seed, samples=samples, device=device,
             noise=problem.noise, window={"low": problem.window.low, "high": problem.window.high},
             frame=problem.frame.describe(), alignment=problem.alignment.as_dict() | {"fitted": problem.fitted},
-            notes=notes + problem.notes, seconds=time.perf_counter() - began,
+
+            misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
+            notes=([remark] if remark else []) + notes + problem.notes, seconds=time.perf_counter() - began,
         ),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from napari_brgm.engine.restore import restore_steps
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     import numpy.typing as npt
 
@@ -29,10 +29,13 @@ __all__ = ["Observed", "SliceStep", "restore_slices", "shared_record"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """One slice and what happened to it; see ``napari_brgm.restore`` for the fields."""
+    """One slice and what happened to it; see ``napari_brgm.restore`` for the fields.
+
+    ``corruption`` is made when its turn comes, so that a mask that cannot be used costs only its own slice.
+    """
 
     image: npt.NDArray[Any]
-    corruption: Corruption
+    corruption: Callable[[], Corruption]
     spacing: tuple[float, float] | None = None
     noise_sigma: float | None = None
 
@@ -88,11 +91,11 @@ def restore_slices(
         raise InputError("there is no slice to restore; choose at least one")
     results: list[Restoration | InputError] = []
     for number, one in enumerate(slices, start=1):
-        steps = restore_steps(
-            one.image, one.corruption, prior, method=method, samples=samples, seed=seed, device=device,
-            spacing=one.spacing, noise_sigma=one.noise_sigma, settings=settings, alignment=alignment,
-        )  # fmt: skip
         try:
+            steps = restore_steps(
+                one.image, one.corruption(), prior, method=method, samples=samples, seed=seed, device=device,
+                spacing=one.spacing, noise_sigma=one.noise_sigma, settings=settings, alignment=alignment,
+            )  # fmt: skip
             results.append((yield from _numbered(steps, number, len(slices))))
         except InputError as error:
             results.append(error)

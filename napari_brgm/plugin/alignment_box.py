@@ -21,8 +21,8 @@ _FIELDS = {  # key: label, tooltip, lowest, highest, decimals
     "column": ("Right (pixels)", "Centre of the prior's frame right of the centre of the slice", -4096, 4096, 2),
     "scale": ("Size", "Of the anatomy relative to that of the prior; 1.1: 10 % larger", 0.2, 5.0, 3),
     "rotation": ("Rotation (degrees)", "Of the anatomy, anticlockwise as shown", -180, 180, 2),
-    "low": ("Black", "Value of the scan that is black for the prior", -1e9, 1e9, 4),
-    "high": ("White", "Value of the scan that is white for the prior", -1e9, 1e9, 4),
+    "low": ("Black", "Value of the scan that is black for the prior", -1e9, 1e9, 6),
+    "high": ("White", "Value of the scan that is white for the prior", -1e9, 1e9, 6),
 }
 
 

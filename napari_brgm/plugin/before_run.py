@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_brgm.plugin.anatomy import orientation_fault, plane_of
 from napari_brgm.plugin.matching import modality_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers import ShownSlice
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["advice_for"]
+__all__ = ["advice_for", "turned_about"]
 
 _NUMBER = re.compile(r"\d+")
 _WITHOUT_SPACING = ("CR",)  # modalities whose priors take the whole image, whatever its pixels
@@ -55,3 +55,11 @@ def advice_for(
 
 def _numbers(sentence: str) -> list[int]:
     return [int(number) for number in _NUMBER.findall(sentence)]
+
+
+def turned_about(alignment: dict[str, Any] | None, entry: PriorEntry | None) -> list[str]:
+    """What a finished run found of the way up: a sentence where it had to turn the slice about."""
+    if not alignment or not alignment.get("fitted") or entry is None:
+        return []
+    apart = abs((float(alignment["rotation"]) - entry.rotation + 180) % 360 - 180)
+    return ["the slice lies upside down in the viewer; it was turned about for the prior"] if apart > 90 else []

@@ -72,7 +72,7 @@ class InpaintWidget(RestorationPanel):
             masked = [(shown, mask_on(shown, image, labels, self.label.value or None))]
         return [(plane, Piece(plane.image, plane.spacing, missing=missing)) for plane, missing in masked]
 
-    def refresh_labels(self) -> None:
+    def refresh_labels(self, event: object = None) -> None:
         """Offer the labels that are painted in the chosen layer; the choice stays if it is among them."""
         labels = self.labels.value
         data = None if labels is None else stored(labels)
@@ -85,9 +85,11 @@ class InpaintWidget(RestorationPanel):
     def _on_labels(self, labels: Labels | None) -> None:
         if self._painted is not None:
             self._painted.events.paint.disconnect(self._on_paint)
+            self._painted.events.data.disconnect(self.refresh_labels)
         self._painted = labels
         if labels is not None:
             labels.events.paint.connect(self._on_paint)
+            labels.events.data.connect(self.refresh_labels)
         self.refresh_labels()
 
     def _on_paint(self, event: object = None) -> None:
@@ -96,7 +98,7 @@ class InpaintWidget(RestorationPanel):
             self.label.choices = [*self._named_labels(), (f"only {value}", value)]
 
     def _named_labels(self) -> list[tuple[str, int]]:
-        return [_ANY if value == 0 else (f"only {value}", int(value)) for value in self.label.choices]
+        return [_ANY if value == 0 else (f"only {value}", int(value or 0)) for value in self.label.choices]
 
     def paint(self) -> None:
         """Add an empty mask over the image, ready to paint on."""

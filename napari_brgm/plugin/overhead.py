@@ -12,12 +12,13 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_brgm.plugin import worker
-from napari_brgm.plugin.inpaint import InpaintWidget
 from napari_brgm.plugin.job import Job
 from napari_brgm.plugin.layers import shown_slice
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_brgm.plugin.inpaint import InpaintWidget
 
 __all__ = ["Watch", "measure"]
 

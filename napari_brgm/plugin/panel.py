@@ -19,7 +19,7 @@ from qtpy.QtCore import QEvent
 import napari_brgm
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin import worker
-from napari_brgm.plugin.before_run import advice_for
+from napari_brgm.plugin.before_run import advice_for, turned_about
 from napari_brgm.plugin.choices import ChoicesPanel
 from napari_brgm.plugin.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.plugin.job import Job
@@ -182,6 +182,7 @@ class RestorationPanel(ChoicesPanel):
             self._on_cost()
         self.alignment.show_used(done[0][1].provenance.get("alignment"))
         notes = [note for _, result in done for note in result.provenance.get("notes", ())]
+        notes += turned_about(done[0][1].provenance.get("alignment"), self._entries.get(self.prior.value))
         if failed:
             notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
         self._show_advice(list(dict.fromkeys(notes)), after=True)

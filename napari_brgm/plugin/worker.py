@@ -38,7 +38,7 @@ def engine(job: Job) -> Generator[SliceStep, None, list[Restoration | InputError
     prior = load_prior(job.prior)
     settings = settings_for(prior.preset, job.quality)
     steps: Generator[SliceStep, None, list[Restoration | InputError]] = restore_slices(
-        [Observed(p.image, p.corruption(), p.spacing, p.noise_sigma or None) for p in job.pieces],
+        [Observed(p.image, p.corruption, p.spacing, p.noise_sigma or None) for p in job.pieces],
         prior,
         method=job.method,
         samples=job.samples,

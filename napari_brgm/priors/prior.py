@@ -165,6 +165,10 @@ class PriorInfo:
         subjects (an effective white-noise level: the residual is correlated).
     weights_sha256 : str
         Of the file the prior was loaded from; empty if made in memory.
+    rotation : float
+        Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
+    misfit_limit : float
+        Misfit (engine/misfit.py) that slices of held-out subjects hardly exceed; 0 if it was not measured.
     """
 
     name: str
@@ -174,6 +178,8 @@ class PriorInfo:
     bright_level: float = 230.0  # grey level of the 99th percentile of tissue in the training slices
     representation_sigma: float = 10.0
     weights_sha256: str = ""
+    rotation: float = 0.0
+    misfit_limit: float = 0.0
 
 
 @runtime_checkable

@@ -35,6 +35,10 @@ class PriorEntry:
     title, modality, plane : str
     resolution, channels : int
         Pixels of a side, colours; 0 if unknown.
+    rotation : int
+        Degrees by which its images are turned against the way radiologists look at such a plane.
+    misfit_limit : float
+        Above it a scan is unlike those that the prior was tried on (engine/misfit.py); 0 if unknown.
     format : str
         'ours', 'pytorch', 'tensorflow' or 'rosinality': that of ``file``, or of what was imported.
     file : str
@@ -61,6 +65,8 @@ class PriorEntry:
     plane: str = ""
     resolution: int = 0
     channels: int = 1
+    rotation: int = 0
+    misfit_limit: float = 0.0
     format: str = "ours"
     file: str = ""
     size: int | None = None
@@ -87,7 +93,13 @@ class PriorEntry:
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: it is not a table")
         values = {k: v for k, v in record.items() if k in known and k not in ("name", "kind")}
         for key, value in values.items():
-            wanted: Any = {"resolution": int, "channels": int, "size": (int, type(None))}.get(key, str)
+            wanted: Any = {
+                "resolution": int,
+                "channels": int,
+                "rotation": int,
+                "misfit_limit": (int, float),
+                "size": (int, type(None)),
+            }.get(key, str)
             wanted = (str, type(None)) if key in ("sha256", "download") else wanted
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is {value!r}")

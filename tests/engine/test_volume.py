@@ -52,7 +52,7 @@ def scripted(monkeypatch):
 
 
 def slices(count: int) -> list[Observed]:
-    return [Observed(f"s{i}", Downsample((2, 2)), (1.0 + i, 1.0), None) for i in range(count)]
+    return [Observed(f"s{i}", lambda: Downsample((2, 2)), (1.0 + i, 1.0), None) for i in range(count)]
 
 
 def run(steps: Generator[SliceStep, None, list[Any]]) -> tuple[list[SliceStep], list[Any]]:
@@ -124,9 +124,9 @@ def test_each_slice_is_what_it_would_be_alone(linear_prior, scan, hole, quick) -
     """Catches random numbers that depend on the slices before, and masks that get mixed up."""
     other = np.roll(hole, 3, axis=0)
     observed = [
-        Observed(scan, Mask(hole)),
-        Observed(1.5 * scan, Mask(other), (1.5, 1.5)),
-        Observed(np.full_like(scan, np.nan), Mask(hole)),
+        Observed(scan, lambda: Mask(hole)),
+        Observed(1.5 * scan, lambda: Mask(other), (1.5, 1.5)),
+        Observed(np.full_like(scan, np.nan), lambda: Mask(hole)),
     ]
     told, results = run(restore_slices(observed, linear_prior, samples=3, seed=4, device="cpu", settings=quick))
     assert {t.number for t in told} == {1, 2}
