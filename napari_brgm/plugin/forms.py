@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
-__all__ = ["AMBER", "form", "wrapped"]
+__all__ = ["AMBER", "form", "show_row", "wrapped"]
 
 AMBER = "color: #d9a441;"  # of warnings and notices
 
@@ -27,6 +27,16 @@ def form(*widgets: Widget | QWidget) -> QWidget:
         else:
             layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
     return made
+
+
+def show_row(widget: Widget, shown: bool) -> None:
+    """Show or hide a magicgui widget of a form together with its label."""
+    widget.visible = shown
+    parent = widget.native.parentWidget()
+    layout = None if parent is None else parent.layout()
+    label = layout.labelForField(widget.native) if isinstance(layout, QFormLayout) else None
+    if label is not None:
+        label.setVisible(shown)
 
 
 def wrapped(text: str, style: str = "") -> QLabel:

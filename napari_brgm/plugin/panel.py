@@ -107,7 +107,7 @@ class RestorationPanel(ChoicesPanel):
             self._fail(error)
             return
         planes = [shown for shown, _ in parts]
-        preview = Preview(self.viewer, image, planes) if preferences().preview else None
+        preview = Preview(self.viewer, image, parts) if preferences().preview else None
         work = self.work(len(planes))
         self._run = _Run(image, planes, self.extras(), work, preview, time.monotonic())
         self._show_advice(advice_for(image, parts, self._entries.get(job.prior), job.prior))
@@ -218,7 +218,7 @@ class RestorationPanel(ChoicesPanel):
 
     def _open(self, widget: str) -> None:
         """Open another widget of ours beside this one; napari brings it up where it is open."""
-        self.viewer.window.add_plugin_dock_widget("napari-brgm", widget, tabify=False)
+        self.viewer.window.add_plugin_dock_widget("napari-brgm", widget, tabify=True)
 
     def _show_advice(self, sentences: list[str], *, after: bool = False) -> None:
         """Show what speaks against a run; what a finished run found is added to what was said before it."""

@@ -8,11 +8,13 @@ from magicgui.widgets import ComboBox, FloatSpinBox, SpinBox
 
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.anatomy import plane_of
+from napari_brgm.plugin.forms import show_row
 from napari_brgm.plugin.job import Piece
 from napari_brgm.plugin.panel import RestorationPanel
 from napari_brgm.plugin.planes import all_planes, reformatted_planes, thick_axis
 
 if TYPE_CHECKING:
+    import napari.viewer
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
 
@@ -46,6 +48,10 @@ class SuperResolveWidget(RestorationPanel):
     task: ClassVar[str] = "super-resolve"
     help: ClassVar[str] = "Choose how much finer the slice on show, or the whole scan, is to become, then press Run."
 
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._on_way(self.way.value)
+
     def inputs(self) -> list[Widget]:
         self.way = ComboBox(label="Refine", choices=_WAYS, tooltip="What is too coarse")
         self.factor = SpinBox(
@@ -59,7 +65,6 @@ class SuperResolveWidget(RestorationPanel):
             tooltip="Thickness of the slices; 0: as thick as they are apart",
         )  # fmt: skip
         self.way.changed.connect(self._on_way)
-        self._on_way(self.way.value)
         return [self.way, self.factor, self.target, self.thickness]
 
     def pieces(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[tuple[ShownSlice, Piece]]:
@@ -111,8 +116,7 @@ class SuperResolveWidget(RestorationPanel):
         return [(p, Piece(p.image, p.spacing, factor=factor, slice_width=width)) for p in planes]
 
     def _on_way(self, way: str) -> None:
-        self.factor.visible = way == "factor"
-        self.target.visible = way != "factor"
-        self.thickness.visible = way == "through"
-        if hasattr(self, "status"):
-            self.match_prior()
+        show_row(self.factor, way == "factor")
+        show_row(self.target, way != "factor")
+        show_row(self.thickness, way == "through")
+        self.match_prior()

@@ -119,7 +119,7 @@ def test_preview_and_cancel_then_run_again(window, qtbot, run, click, fake_engin
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
     assert viewer.layers[-1].name.endswith("[preview, synthetic]")
     assert viewer.layers.selection.active is before[1]
-    assert widget.progress.maximum() == preset("default").steps
+    qtbot.waitUntil(lambda: widget.progress.maximum() == preset("default").steps, timeout=20_000)
     assert "loss" in widget.status.text()
     click(widget.run_button)  # disabled: no second run
     assert len(fake_engine.jobs) == 1
