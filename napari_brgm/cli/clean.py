@@ -65,6 +65,7 @@ def clean(
     intervals held 65 % of the pixels. Writes the slice and its variance (2-D NIfTI in the right place), a record of
     how each came about (JSON), its posterior (safetensors) and a picture (PNG).
     """
+    from napari_brgm.cli.notes import tell_notes
     from napari_brgm.cli.one_slice import restore_one
     from napari_brgm.cli.restored_slice import Job
     from napari_brgm.cli.scan_input import choose_plane, open_scan
@@ -76,6 +77,7 @@ def clean(
     chosen = choose_plane(source, plane, loaded.info)
     number = source.count(chosen) // 2 if index is None else index
     done = restore_one(source, chosen, number, task, Job(loaded, run, out, (scan,), volume, overwrite))
+    tell_notes(done.slices)
     for file in done.files:
         typer.echo(file)
 

@@ -55,6 +55,7 @@ def demo(
     import numpy as np
 
     from napari_brgm.cli.inpainting import inpaint_scan
+    from napari_brgm.cli.notes import tell_notes
     from napari_brgm.cli.outputs import Outputs, derivative_name, json_name
     from napari_brgm.cli.restored_slice import Job
     from napari_brgm.cli.super_resolution import superres_slice
@@ -92,6 +93,7 @@ def demo(
     finer = superres_slice(coarse, "axial", 0, Downsample(4), job, truth=fine)
     _report("super-resolution x4", time.perf_counter() - began, finer.slices[0].estimate, fine)
 
+    tell_notes([*painted.slices, *finer.slices])
     for file in (*painted.files, *finer.files):
         typer.echo(file)
     if viewer and _has_display():

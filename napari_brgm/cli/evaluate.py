@@ -200,8 +200,8 @@ def misfit(
 ) -> None:
     """Measure how far priors stay from the measured pixels of held-out slices.
 
-    Prints the limit above which a scan is told to be unlike what the prior knows (from one half of the subjects), and
-    which share of the other half's slices stays below it. The registry keeps the limit as "misfit_limit".
+    Prints the limit above which a scan is told to be unlike what the prior knows and, as a check, which share of each
+    half of the subjects stays below the limit of the other half. The registry keeps the limit as "misfit_limit".
     """
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.evaluation.misfit import held_out_misfits
@@ -213,7 +213,7 @@ def misfit(
             found = held_out_misfits(prior, _data_folder(data), slices, tell)
         low, middle, high = found.spread
         typer.echo(
-            f"{name}: limit {found.limit:.3f}; {found.quiet:.0%} of {len(found.second)} below it; "
+            f"{name}: limit {found.limit:.3f}; {found.quiet:.0%} stay below that of the other half of the subjects; "
             f"from {low:.3f} to {high:.3f}, median {middle:.3f}"
         )
 

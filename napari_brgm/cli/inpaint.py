@@ -70,6 +70,7 @@ def inpaint(
     """
     from napari_brgm.cli.inpainting import inpaint_scan
     from napari_brgm.cli.mask_input import read_mask
+    from napari_brgm.cli.notes import tell_notes
     from napari_brgm.cli.restored_slice import Job
     from napari_brgm.cli.scan_input import choose_plane, open_scan
     from napari_brgm.corruptions import Mask
@@ -91,5 +92,6 @@ def inpaint(
         remark = "; a trial: the pixels were measured, and hidden at random"
     job = Job(loaded, run, out, (scan,) if mask is None else (scan, mask), volume, overwrite)
     done = inpaint_scan(source, missing, chosen, job, remark=remark)
+    tell_notes(done.slices)
     for file in done.files:
         typer.echo(file)

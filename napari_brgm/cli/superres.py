@@ -53,6 +53,7 @@ def superres(
     The middle slice, or the one of --index. Writes the slice on its finer grid and its variance (2-D NIfTI in the right
     place), a record of how each came about (JSON), its posterior (safetensors) and a picture (PNG).
     """
+    from napari_brgm.cli.notes import tell_notes
     from napari_brgm.cli.restored_slice import Job
     from napari_brgm.cli.scan_input import choose_plane, open_scan
     from napari_brgm.cli.super_resolution import superres_slice
@@ -66,6 +67,7 @@ def superres(
     number = source.count(chosen) // 2 if index is None else index
     job = Job(loaded, run, out, (scan,), volume, overwrite)
     done = superres_slice(source, chosen, number, corruption, job)
+    tell_notes(done.slices)
     for file in done.files:
         typer.echo(file)
 

@@ -1,8 +1,9 @@
 """Placement: the grids of one problem, and a first guess of where the scan lies in the generator frame.
 
-A grid of the prior's own size and pixel is taken as it is. Any other is placed by its pixel size, with the box of the
-head on the box of the mean training image's head. Where the prior has no pixel size (X-rays, whose field is the
-detector's), the longer side fills its frame. An untrained prior has no anatomy: its frame is the slice's.
+A grid of the prior's own size and pixel is taken as it is, unless a fit says otherwise (observe.py). Any other is
+placed by its pixel size, with the box of the head on the box of the mean training image's head. Where the prior has no
+pixel size (X-rays, whose field is the detector's), the longer side fills its frame. An untrained prior has no anatomy:
+its frame is the slice's.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def restore(
     alignment : Alignment or None
         Where the scan lies against the prior, and its black and white; taken as it is, whatever the settings say. None:
         fitted to the slice, if ``settings.fit_pose`` is on; else from the box and the percentiles of what is measured.
-        A slice on the prior's own grid is not fitted. Either way ``provenance["alignment"]`` tells it.
+        A slice on the prior's own grid is taken as it is where ``spacing`` is None; else it is fitted, and the fit kept
+        where it is clearly better. Either way ``provenance["alignment"]`` tells it.
     callback : callable or None
         Called with every Step; returning False stops the run.
 
@@ -214,7 +215,6 @@ def _run(
             prior, corruption.describe(), settings, method=method, seed=seed, samples=samples, device=device,
             noise=problem.noise, window={"low": problem.window.low, "high": problem.window.high},
             frame=problem.frame.describe(), alignment=problem.alignment.as_dict() | {"fitted": problem.fitted},
-
             misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
             notes=([remark] if remark else []) + notes + problem.notes, seconds=time.perf_counter() - began,
         ),

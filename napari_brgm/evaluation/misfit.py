@@ -1,6 +1,6 @@
 """Misfit of held-out slices: the figure above which a scan is told to be unlike what a prior knows (engine/misfit.py).
 
-The subjects are parted in two: the limit is taken from the first half, and tried on the second.
+How far such a limit can be trusted: each half of the subjects is tried against the limit that the other half gives.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.observe import observe
+from napari_brgm.errors import InputError
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images, set_of
 from napari_brgm.evaluation.masks import brush_strokes
 from napari_brgm.inference import maximise
@@ -30,30 +31,33 @@ if TYPE_CHECKING:
 
 __all__ = ["LimitReport", "held_out_misfits", "misfit_after_map"]
 
-_MARGIN = 1.15  # times the greatest of the first half
+_MARGIN = 1.1  # times the greatest
 _FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LimitReport:
-    """Misfits of held-out slices.
+    """Misfits of held-out slices: each with strokes hidden, and at a quarter of its resolution.
 
     Attributes
     ----------
-    limit : float
-        1.15 times the greatest of the first half of the subjects.
     first, second : (n,) ndarray
-        Misfits of the halves: each slice with strokes hidden, and at a quarter of its resolution.
+        Of the two halves of the subjects.
     """
 
-    limit: float
     first: npt.NDArray[np.float64]
     second: npt.NDArray[np.float64]
 
     @property
+    def limit(self) -> float:
+        """1.1 times the greatest of all."""
+        return _MARGIN * self.spread[2]
+
+    @property
     def quiet(self) -> float:
-        """Share of the second half that stays below the limit."""
-        return float(np.mean(self.second < self.limit))
+        """Share of the slices that stay below the limit that the other half of the subjects gives."""
+        below = [half < _MARGIN * other.max() for half, other in ((self.first, self.second), (self.second, self.first))]
+        return float(np.concatenate(below).mean())
 
     @property
     def spread(self) -> tuple[float, float, float]:
@@ -90,7 +94,7 @@ def held_out_misfits(
     Raises
     ------
     InputError, ScanError
-        The prior fits none of the sets, or the set is missing.
+        The prior fits none of the sets, the set is missing, or all slices are of one half of the subjects.
     """
     slices = set_of(prior).read(data, "validation")
     picked = evenly_spaced(len(slices.images), count)
@@ -104,5 +108,9 @@ def held_out_misfits(
         half.append(misfit_after_map(coarse, Downsample(_FACTOR), prior))
         if tell is not None:
             tell(number + 1, len(picked), prior.info.name)
-    first, second = (np.array(half) for half in halves)
-    return LimitReport(_MARGIN * float(first.max()), first, second)
+    first, second = (np.array(half)[np.isfinite(half)] for half in halves)  # not finite: a slice without tissue
+    if not first.size or not second.size:
+        raise InputError(
+            f"{len(picked)} slices are too few: those of two subjects at least are needed, for a limit and to try it on"
+        )
+    return LimitReport(first, second)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.plugin.geometry import plane_data, plane_geometry
+from napari_brgm.plugin.tag import mark_synthetic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,7 @@ def _added(viewer: ViewerModel, data: npt.NDArray[Any], name: str, record: dict[
     layer: Image = viewer.add_image(data, name=name, metadata={"brgm": record}, **settings)
     viewer.layers.selection.active = layer
     viewer.dims.set_current_step(viewer.dims.ndim - layer.ndim, 0)
+    mark_synthetic(viewer)
     return layer
 
 

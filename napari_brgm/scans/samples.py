@@ -3,8 +3,8 @@
 A slice:  the axial plane at z = +8 mm (thalamus and ventricles), pixels of 1 mm; fine, or 4 mm coarse
 A slab:   the axial planes from z = -2 to 28 mm; fine, or as coronal slices of 4 mm
 
-The atlas is about 6 % larger than the heads that the prior ``brain-axial-128`` was trained on (128 x 128 at 1.5 mm,
-anterior at the top): a restoration has to fit the scale.
+The atlas is about 6 % larger than the heads that the prior ``brain-axial-128`` was trained on (128 x 128 at 1.5 mm),
+and lies the other way up than they do: a restoration has to turn it and to fit the scale.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from math import inf
 from typing import Any, Self
 
 from napari_brgm.errors import InputError, WeightsError
@@ -36,7 +37,7 @@ class PriorEntry:
     resolution, channels : int
         Pixels of a side, colours; 0 if unknown.
     rotation : int
-        Degrees by which its images are turned against the way radiologists look at such a plane.
+        Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
     misfit_limit : float
         Above it a scan is unlike those that the prior was tried on (engine/misfit.py); 0 if unknown.
     format : str
@@ -103,6 +104,10 @@ class PriorEntry:
             wanted = (str, type(None)) if key in ("sha256", "download") else wanted
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is {value!r}")
+        if values.get("rotation", 0) not in (0, 180):
+            raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'rotation' is neither 0 nor 180")
+        if not 0 <= values.get("misfit_limit", 0) < inf:
+            raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'misfit_limit' is not 0 or above")
         for key in ("file", "card"):
             if re.search(r"[/\\:]|^\.", values.get(key, "")):  # a name beside the registry, never a path out of it
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is not a file name")

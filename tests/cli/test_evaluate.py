@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from napari_brgm.evaluation import manifolds, priors, table
+from napari_brgm.evaluation import manifolds, misfit, priors, table
 from napari_brgm.settings import preset
+from napari_brgm.zoo import registry
 
 
 @pytest.fixture
@@ -70,3 +72,40 @@ def test_manifolds_passes_its_options_on(shell, tmp_path, seen):
     (data, out, rivals, slices, tasks, _), named = seen["manifolds"]
     assert (data, out, rivals) == (tmp_path, tmp_path / "out", tmp_path / "r") and set(seen) == {"manifolds"}
     assert (slices, tasks, named) == (3, ("mask-0", "x8"), {"samples": 6, "seed": 5, "device": "cpu"})
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Calls of what ``evaluate misfit`` prints a line of, without priors and sets."""
+    calls = []
+
+    def measure(prior, data, slices, tell):
+        calls.append((prior, data, slices))
+        tell(1, slices, prior)
+        return misfit.LimitReport(np.array([0.1, 0.2]), np.array([0.15, 0.3]))
+
+    monkeypatch.setattr(registry, "load_prior", lambda name: name)
+    monkeypatch.setattr(misfit, "held_out_misfits", measure)
+    return calls
+
+
+def test_misfit_prints_a_limit_for_each_prior(shell, tmp_path, measured):
+    done = shell("evaluate", "misfit", "--priors", "one, two.safetensors", "--data", tmp_path, "--slices", 6)
+    assert done.exit_code == 0, done.output
+    assert measured == [("one", tmp_path, 6), ("two.safetensors", tmp_path, 6)]
+    assert done.stdout.splitlines() == [
+        f"{name}: limit 0.345; 75% stay below that of the other half of the subjects; from 0.100 to 0.300, median 0.175"
+        for name in ("one", "two.safetensors")
+    ]
+
+
+def test_misfit_measures_every_prior_that_ships(shell, tmp_path, measured):
+    assert shell("evaluate", "misfit", "--data", tmp_path).exit_code == 0
+    assert [name for name, _, _ in measured] == sorted(registry.registered())
+
+
+def test_misfit_of_what_is_not_there_is_one_sentence(shell, tmp_path, shipped_weights):
+    assert "there is no prior 'nobody'" in shell.refused("evaluate", "misfit", "--priors", "nobody")
+    said = shell.refused("evaluate", "misfit", "--priors", "brain-axial-128", "--data", tmp_path)
+    assert "brain_validation.zip" in said
+    assert "fits none" in shell.refused("evaluate", "misfit", "--priors", "deep-image", "--data", tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,21 @@ def test_the_residual_field_is_added_when_asked(linear_prior, monkeypatch):
     plain, rough = (draw(linear_prior, 8, 1, residual=asked, device="cpu") for asked in (False, True))
     inside = (plain > 40) & (plain < 215)
     assert 5 < (rough - plain)[inside].std() < 7
+
+
+def test_draws_are_the_way_up_that_radiologists_look_at(linear_prior, monkeypatch):
+    """The residual field is that of the prior's own frame; catches a turn of one and not of the other."""
+    variance = torch.linspace(1, 400, 24)[:, None].expand(24, 24).contiguous()
+    correlation = torch.zeros(24, 24)
+    correlation[0, 0] = 1
+    monkeypatch.setattr(LinearGaussian, "residual", ResidualField(variance, correlation))
+    for residual in (False, True):
+        own = draw(linear_prior, 2, 1, residual=residual, device="cpu")
+        with monkeypatch.context() as patch:
+            patch.setattr(linear_prior, "info", replace(linear_prior.info, rotation=180.0))
+            shown = draw(linear_prior, 2, 1, residual=residual, device="cpu")
+        np.testing.assert_array_equal(shown, own[:, ::-1, ::-1])
+        assert np.abs(shown - own).max() > 20
 
 
 def test_colour_is_drawn_last(random_stylegan2, parity):

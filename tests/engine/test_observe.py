@@ -1,12 +1,15 @@
-"""Corruptions whose observation is not exact, and colour from gray."""
+"""Corruptions whose observation is not exact, colour from gray, and slices on the prior's own grid."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_brgm.corruptions import Compose, Grayscale, Identity, Jpeg, Mask
+from napari_brgm.corruptions import Compose, Downsample, Grayscale, Identity, Jpeg, Mask
+from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.observe import observe
 from napari_brgm.engine.provenance import ESTIMATED
 from napari_brgm.engine.restore import restore
@@ -84,3 +87,67 @@ def test_colour_from_gray(colour_manifold, quick):
     again = Grayscale().A(torch.from_numpy(result.estimate).permute(2, 0, 1)[None])[0, 0].numpy()
     assert np.abs(again - gray).mean() < 0.02 * np.ptp(gray)
     assert np.abs(result.estimate - gray[..., None]).max() > 1  # it has colours
+
+
+@pytest.fixture(scope="module")
+def head(upright_images) -> np.ndarray:
+    """(64, 64) grey levels of a head as the 64 px prior knows it, and not one that it was made from."""
+    return ((upright_images(1, 64, seed=9)[0, 0].double().numpy() + 1) * 127.5).clip(0)
+
+
+@pytest.fixture
+def strokes() -> Mask:
+    missing = np.zeros((64, 64), bool)
+    missing[20:30, 24:36] = True
+    return Mask(missing)
+
+
+OWN = (1.5, 1.5)  # mm
+
+
+@pytest.mark.parametrize("seed", [9, 10, 11, 12])
+def test_a_registered_slice_on_the_priors_grid_stays_where_it_is(upright_prior, upright_images, strokes, seed):
+    """With its pixel size too: catches a fit that moves it for a gain that is none."""
+    image = ((upright_images(1, 64, seed=seed)[0, 0].double().numpy() + 1) * 127.5).clip(0)
+    for spacing in (None, OWN):
+        problem = observe(image, strokes, upright_prior, spacing=spacing)
+        assert problem.frame.is_identity and not problem.fitted
+        assert problem.alignment.rotation == 0 and problem.alignment.scale == pytest.approx(1)
+
+
+def test_a_scan_on_the_priors_grid_is_turned_about(upright_prior, head, strokes):
+    """Only where its pixel size is given: an image without one is the prior's own."""
+    turned = head[::-1, ::-1]
+    problem = observe(turned, strokes, upright_prior, spacing=OWN)
+    assert problem.fitted and abs(problem.alignment.rotation) == pytest.approx(180, abs=3)
+    as_it_is = observe(turned, strokes, upright_prior)
+    assert as_it_is.frame.is_identity and not as_it_is.fitted
+    unfitted = observe(turned, strokes, upright_prior, spacing=OWN, pose=False)
+    assert unfitted.frame.is_identity and not unfitted.fitted
+
+
+def test_coarse_pixels_of_the_priors_field_are_turned_about(upright_prior, head):
+    """Four of the restored pixels in one: the refined grid is the prior's own."""
+    for image, turn in ((head, 0), (head[::-1, ::-1], 180)):
+        coarse = image.reshape(16, 4, 16, 4).mean(axis=(1, 3))
+        problem = observe(coarse, Downsample(4), upright_prior, spacing=(6.0, 6.0))
+        assert problem.fitted == bool(turn) and abs(problem.alignment.rotation) == pytest.approx(turn, abs=3)
+        assert problem.frame.shape == (64, 64)
+
+
+def test_a_given_alignment_is_taken_as_it_is(upright_prior, head, strokes):
+    given = Alignment(row=1.5, column=-2.0, scale=1.1, rotation=31.0, low=4.0, high=240.0)
+    for spacing in (None, OWN):
+        problem = observe(head, strokes, upright_prior, spacing=spacing, alignment=given)
+        assert problem.alignment == given and not problem.fitted
+        assert problem.frame.rotation == 31 and (problem.window.low, problem.window.high) == (4, 240)
+
+
+def test_the_priors_rotation_is_the_first_guess(upright_prior, head, monkeypatch):
+    """Of a slice on other pixels, without a fit: catches a first guess that is laid upside down."""
+    monkeypatch.setattr(upright_prior, "info", replace(upright_prior.info, rotation=180.0))
+    wide = np.pad(head[::-1, ::-1], ((5, 9), (8, 2)))
+    problem = observe(wide, Identity(), upright_prior, spacing=OWN, pose=False)
+    assert problem.frame.rotation == 180 and not problem.fitted
+    found = problem.frame.to_frame(torch.from_numpy(wide)[None, None].float())[0, 0].numpy()
+    assert np.corrcoef(found.ravel(), head.ravel())[0, 1] > 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from napari_brgm.engine.pooled import Intensity, pooled
 from napari_brgm.engine.pose import fit_pose
 from napari_brgm.engine.resample import resampled, sampling_points
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.scans.samples import brain_slice
 from napari_brgm.zoo.registry import load_prior
 
 
@@ -156,3 +159,57 @@ def test_the_energy_is_the_least_one(linear_prior, disc_scan):
         least = (y - u @ a).square().sum() + u.square().sum()
         prior = np.square(np.array(pose) / (40, 40, 0.15, 0.2)).sum()
         assert value == pytest.approx(float(least) + prior, rel=2e-3)
+
+
+def apart(one: float, other: float) -> float:
+    """Degrees between two angles."""
+    return abs((one - other + 180) % 360 - 180)
+
+
+@pytest.mark.parametrize("turn", [180.0, 187.0, 171.0, 4.0])
+@pytest.mark.parametrize("expected", [0.0, 180.0])
+@pytest.mark.parametrize("seen", ["little hidden", "left half", "upper half", "coarse"])
+def test_the_way_up_is_found(upright_prior, upright_images, turn, expected, seen):
+    """Whatever is expected: catches a search of one way up, which lays scans upside down over the prior."""
+    pixel = 4.0 if seen == "coarse" else 0.8
+    side = round(64 / pixel)
+    middle = ((side - 1) / 2,) * 2
+    truth = Frame((side, side), 64, (pixel, pixel), middle, (32.5, 30.0), turn)
+    grey = truth.to_native((upright_images(1, 64, seed=9) + 1) * 127.5)
+    known = torch.ones_like(grey)
+    half = side // 2
+    known[{"left half": np.s_[..., :half], "upper half": np.s_[..., :half, :]}.get(seen, np.s_[..., :2])] = 0
+    guess = Frame((side, side), 64, (pixel, pixel), middle, (31.5, 31.5), expected)
+    found = fit_pose(guess, upright_prior, grey, known, 6.0)
+    assert -180 <= found.frame.rotation < 180 and apart(found.frame.rotation, turn) < 5
+    assert found.frame.centre_frame == pytest.approx(truth.centre_frame, abs=2)
+    assert found.improvement > 0
+
+
+@pytest.mark.parametrize("expected", [0.0, 180.0])
+def test_a_tie_stays_as_expected(upright_images, expected):
+    """Anatomy that looks the same both ways up; catches a sign that tips with rounding."""
+    images = upright_images(80, 64)
+    prior = LinearGaussian.fit((images + images.rot90(2, (-2, -1))) / 2, 20)
+    image = upright_images(1, 64, seed=9)
+    grey = ((image + image.rot90(2, (-2, -1))) / 2 + 1) * 127.5
+    guess = Frame((64, 64), 64, (1.0, 1.0), (31.5, 31.5), (31.5, 31.5), expected)
+    found = fit_pose(guess, prior, grey, torch.ones_like(grey), 6.0)
+    assert apart(found.frame.rotation, expected) < 5
+
+
+@pytest.mark.parametrize("name", ["brain-axial-128", "brain-axial-256", "brain-axial-lcm-128"])
+@pytest.mark.parametrize("expected", [180.0, 0.0])
+def test_the_atlas_lies_the_other_way_up_than_the_brain_priors(name, expected):
+    """The sample has anterior at the top, their training slices have not, whatever the registry says of it."""
+    try:
+        prior = load_prior(name)
+    except WeightsError as error:
+        pytest.skip(str(error))
+    assert prior.info.rotation == 180
+    prior.info = replace(prior.info, rotation=expected)
+    scan, missing = brain_slice()
+    piece = scan.slice("axial", 0)
+    problem = observe(np.where(missing, 0, piece.image), Mask(missing), prior, spacing=piece.spacing)
+    assert problem.fitted and apart(problem.alignment.rotation, 180) < 5
+    assert problem.alignment.scale == pytest.approx(1.06, abs=0.04)

@@ -117,6 +117,7 @@ def test_from_the_menu_to_a_saved_and_reopened_series(
     painted = np.flatnonzero(labels.data.any(axis=(1, 2)))
     assert painted.tolist() == [middle, middle + 1], "the strokes of the mouse did not paint"
     picture(viewer, "painted")
+    labels.mode = "pan_zoom"
 
     # run, cancel within a step, run again on both slices
     click(widget.run_button)
@@ -203,3 +204,25 @@ def test_thinner_slices_overlay_the_thick_ones(window, qtbot, click, picture, fr
     inside = slice(1, -1)  # the profile reaches over the edges
     error = np.abs(means.mean(axis=1)[inside] - thick.data[number][inside])
     assert error.max() < 0.1 * thick.data[number].max()
+
+
+def test_a_ct_is_told_to_be_unlike_a_brain_prior(window, qtbot, click, picture, from_menu) -> None:
+    """The wrong modality is said before the run and seen in the misfit after it; the untrained network was offered."""
+    viewer, widget = window("In-paint", show=True)
+    from_menu(viewer, "CT of pydicom (CT_small)")
+    (scan,) = viewer.layers
+    assert widget.prior.value == "deep-image"
+    assert "no prior knows CT" in widget.reason.text()
+    widget.prior.value = "brain-axial-128"
+    widget.device.value, widget.quality.value, widget.samples.value = "cpu", "preview", 2
+    labels = viewer.add_labels(np.zeros(scan.data.shape, np.uint8), name="mask", scale=scan.scale,
+                               translate=scan.translate, units=scan.units, axis_labels=scan.axis_labels)  # fmt: skip
+    labels.data[40:60, 30:50] = 1
+    labels.refresh()
+    widget.labels.value = labels
+    click(widget.run_button)
+    assert "The scan is CT and the prior knows MR T1" in widget.advice.text()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=LONG)
+    assert "unlike what the prior knows" in widget.advice.text(), widget.advice.text()
+    assert widget.alignment.fields["high"].value > widget.alignment.fields["low"].value
+    picture(viewer, "warnings")

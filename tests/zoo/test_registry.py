@@ -12,7 +12,7 @@ from napari_brgm.corruptions import Mask
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import WeightsError
 from napari_brgm.settings import preset
-from napari_brgm.zoo.entry import Kind, checked_name
+from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
 from napari_brgm.zoo.files import sha256_of, write_prior
 from napari_brgm.zoo.registry import (
     available_priors,
@@ -41,6 +41,27 @@ def test_by_name_and_by_path(folder):
     by_name, by_path = load_prior("toy"), load_prior(folder / "toy.safetensors")
     assert by_name.info == by_path.info == load_prior(str(folder / "toy.safetensors")).info
     assert available_priors() == ["toy", "deep-image"] and by_name.resolution == 32
+
+
+def test_the_entry_says_how_the_anatomy_lies_and_what_the_prior_was_tried_on(folder):
+    """Files do not; catches a registry that is read and not used, and files of one's own that inherit it."""
+    records = json.loads((folder / "registry.json").read_text())
+    for limit in (0.25, 1):
+        records["toy"] |= {"rotation": 180, "misfit_limit": limit}
+        (folder / "registry.json").write_text(json.dumps(records))
+        info = load_prior("toy").info
+        assert (info.rotation, info.misfit_limit) == (180.0, limit)
+        assert isinstance(info.rotation, float) and isinstance(info.misfit_limit, float)
+        entry = registered()["toy"]
+        assert PriorEntry.from_json("toy", Kind.shipped, entry.to_json()) == entry
+    plain = load_prior(folder / "toy.safetensors").info
+    assert (plain.rotation, plain.misfit_limit) == (0.0, 0.0)
+    assert load_prior("toy").to("cpu").info.rotation == 180
+
+
+def test_brain_priors_are_turned_and_chest_priors_are_not():
+    for name, entry in registered().items():
+        assert entry.rotation == (180 if name.startswith("brain-") else 0), name
 
 
 def test_another_file_under_the_name_is_refused(folder):
@@ -97,7 +118,9 @@ def test_a_published_prior_that_is_not_here_says_how_to_get_it(folder):
 @pytest.mark.parametrize(
     "record",
     ["[]", "3", '{"file": "../x"}', '{"file": "a/b"}', '{"file": "c:x"}', '{"resolution": "64"}', '{"size": true}',
-     '{"licence": null}', '{"card": "/etc/passwd"}'],
+     '{"licence": null}', '{"card": "/etc/passwd"}', '{"rotation": "180"}', '{"rotation": 90}', '{"rotation": 180.5}',
+     '{"rotation": true}', '{"misfit_limit": "0.2"}', '{"misfit_limit": -0.1}', '{"misfit_limit": NaN}',
+     '{"misfit_limit": Infinity}', '{"misfit_limit": false}', '{"misfit_limit": null}'],
 )  # fmt: skip
 def test_a_malformed_registry_is_one_sentence(folder, record):
     (folder / "registry.json").write_text(f'{{"toy": {record}}}')
