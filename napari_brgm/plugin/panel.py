@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QEventLoop
+from qtpy.QtWidgets import QApplication
 
 import napari_brgm
 from napari_brgm.errors import BrgmError, InputError
@@ -115,6 +116,8 @@ class RestorationPanel(ChoicesPanel):
         takes = "" if work is None else f", {in_words(estimated_seconds(work))}"
         slices = "one slice" if len(planes) == 1 else f"{len(planes)} slices"
         self._say(f"{slices}{takes}; loading the prior ...")
+        # paint now: the tag's letters, drawn for the first time, would hold up the window in the run
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
         slots = {
             "yielded": self._on_step,
             "returned": self._on_result,
