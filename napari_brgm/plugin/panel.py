@@ -45,7 +45,7 @@ __all__ = ["RestorationPanel"]
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = str(Path(napari_brgm.__file__).parent)
-_TELL_SECONDS = 1.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
+_TELL_SECONDS = 2.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
 
 
 @dataclass(slots=True, eq=False)
