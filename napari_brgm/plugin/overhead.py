@@ -64,7 +64,7 @@ def measure(viewer: napari.viewer.Viewer, widget: InpaintWidget, runs: int) -> t
         widget.run()
         loop = QEventLoop()
         assert widget.worker is not None
-        widget.worker.finished.connect(lambda *_: loop.quit())
+        widget.worker.finished.connect(lambda *_, loop=loop: loop.quit())
         loop.exec()
         end = time.perf_counter()
         longest = watch.stop() if watch is not None else longest
