@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.job import Piece
     from napari_brgm.plugin.layers import ShownSlice
     from napari_brgm.plugin.worker import RestorationWorker
+    from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["RestorationPanel"]
 
@@ -56,6 +57,7 @@ class _Run:
     planes: list[ShownSlice]
     extras: Extras
     work: Work | None
+    entry: PriorEntry | None  # of the prior that it uses, whatever is chosen since
     preview: Preview | None
     began: float
     told: float = -math.inf
@@ -109,9 +111,9 @@ class RestorationPanel(ChoicesPanel):
             return
         planes = [shown for shown, _ in parts]
         preview = Preview(self.viewer, image, parts) if preferences().preview else None
-        work = self.work(len(planes))
-        self._run = _Run(image, planes, self.extras(), work, preview, time.monotonic())
-        self._show_advice(advice_for(image, parts, self._entries.get(job.prior), job.prior))
+        work, entry = self.work(len(planes)), self._entries.get(job.prior)
+        self._run = _Run(image, planes, self.extras(), work, entry, preview, time.monotonic())
+        self._show_advice(advice_for(image, parts, entry, job.prior))
         self._show_running(True, len(planes))
         takes = "" if work is None else f", {in_words(estimated_seconds(work))}"
         slices = "one slice" if len(planes) == 1 else f"{len(planes)} slices"
@@ -185,7 +187,7 @@ class RestorationPanel(ChoicesPanel):
             self._on_cost()
         self.alignment.show_used(done[0][1].provenance.get("alignment"))
         notes = [note for _, result in done for note in result.provenance.get("notes", ())]
-        notes += turned_about(done[0][1].provenance.get("alignment"), self._entries.get(self.prior.value))
+        notes += turned_about(done[0][1].provenance.get("alignment"), run.entry)
         if failed:
             notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
         self._show_advice(list(dict.fromkeys(notes)), after=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
-from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QWidget
 
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import wrapped
 from napari_brgm.plugin.preferences import use_weights_folder
+from napari_brgm.plugin.status_line import StatusLine
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -32,7 +32,7 @@ _ASIDE = (
 _TOOLTIP = "What the anatomy looks like: trained weights"
 
 
-class PriorPanel(QWidget):
+class PriorPanel(StatusLine, QWidget):
     """Base of all widgets that use a prior.
 
     Attributes
@@ -100,14 +100,6 @@ class PriorPanel(QWidget):
         entry = self._entries.get(name or "")
         self.prior.tooltip = _UNTRAINED_HINT if untrained else (entry.title if entry else "") or _TOOLTIP
         self.hint.setVisible(untrained)
-
-    def _fail(self, error: BrgmError | str) -> None:
-        self._say(str(error), bad=True)
-        show_error(self.status.text())
-
-    def _say(self, sentence: str, *, bad: bool = False) -> None:
-        self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setStyleSheet("color: #ff6b6b;" if bad else "")
 
     def _layers(self, kind: type[Layer]) -> list[Any]:
         """Layers of this kind, without uncertainties, samples and previews of earlier runs."""

@@ -224,6 +224,6 @@ def _plain(index: tuple[int | slice, ...]) -> list[int | None]:
 
 
 def _finer(factor: npt.NDArray[np.float64]) -> str:
-    """'x4', or 'x4 x 1' where the axes differ: only those that became finer."""
+    """'x4': how much finer the result is, along the axis that became finest."""
     finer = sorted({round(float(f), 2) for f in factor if f != 1}, reverse=True)
     return f"x{finer[0]:g}" if finer else "x1"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, FileEdit
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -21,6 +20,7 @@ from napari_brgm.plugin.forms import AMBER, form, wrapped
 from napari_brgm.plugin.layer_scans import source_of
 from napari_brgm.plugin.results import NOTICE
 from napari_brgm.plugin.saving import layers_of_run, results, save_run, without_series
+from napari_brgm.plugin.status_line import StatusLine
 from napari_brgm.plugin.task import Task
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _FORMATS = [("NIfTI with JSON sidecar", "nifti"), ("DICOM, derived series", "dic
 _LOOK_MS = 300  # between looks at the task; each may repaint the window
 
 
-class SaveWidget(QWidget):
+class SaveWidget(StatusLine, QWidget):
     """Saves the image layers of one run; labels are not saved.
 
     Attributes
@@ -177,14 +177,6 @@ class SaveWidget(QWidget):
         self._show_running(False)
 
     # display
-
-    def _fail(self, error: BrgmError | str) -> None:
-        self._say(str(error), bad=True)
-        show_error(self.status.text())
-
-    def _say(self, sentence: str, *, bad: bool = False) -> None:
-        self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setStyleSheet("color: #ff6b6b;" if bad else "")
 
     def _show_running(self, running: bool) -> None:
         self.save_button.setEnabled(not running)

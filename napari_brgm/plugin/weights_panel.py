@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSplitter, QVBoxLayout, QWidget
 
+from napari_brgm.plugin.status_line import StatusLine
 from napari_brgm.plugin.weights_card import CardView
 from napari_brgm.plugin.weights_table import PriorTable
 from napari_brgm.zoo.registry import catalogue, status_of
 
 if TYPE_CHECKING:
-    from napari_brgm.errors import BrgmError
     from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["WeightsPanel"]
@@ -21,7 +20,7 @@ __all__ = ["WeightsPanel"]
 _WIDTH = 600  # pixels
 
 
-class WeightsPanel(QWidget):
+class WeightsPanel(StatusLine, QWidget):
     """Table, card and buttons; knows nothing of what the buttons do.
 
     Attributes
@@ -77,14 +76,6 @@ class WeightsPanel(QWidget):
         self.progress.setValue(0)
         if not running:
             self._show_chosen()
-
-    def _fail(self, error: BrgmError | str) -> None:
-        self._say(str(error), bad=True)
-        show_error(self.status.text())
-
-    def _say(self, sentence: str, *, bad: bool = False) -> None:
-        self.status.setText(sentence[:1].upper() + sentence[1:])
-        self.status.setStyleSheet("color: #f23c3c; font-weight: bold;" if bad else "")
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)

@@ -15,7 +15,7 @@ import pytest
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.volume import SliceStep
 from napari_brgm.inference.step import Step
-from napari_brgm.plugin import prior_panel, worker
+from napari_brgm.plugin import status_line, worker
 from napari_brgm.settings import settings_for
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What napari shows as an error."""
     said: list[str] = []
-    monkeypatch.setattr(prior_panel, "show_error", said.append)
+    monkeypatch.setattr(status_line, "show_error", said.append)
     return said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from napari_brgm.engine.alignment import Alignment
 from napari_brgm.plugin.alignment_box import AlignmentBox
 
 FOUND = {"row": -3.25, "column": 120.5, "scale": 1.063, "rotation": -2.75, "low": -1024.0, "high": 3071.5}
@@ -51,8 +52,7 @@ def test_results_that_tell_nothing_change_nothing(box: AlignmentBox) -> None:
 
 def test_it_gives_what_the_engine_takes(box: AlignmentBox) -> None:
     """Catches a field that the engine calls by another name."""
-    engine = pytest.importorskip("napari_brgm.engine.alignment")
     box.show_used(FOUND)
     box.mode.value = "given"
-    alignment = engine.Alignment.from_dict(box.choices()["alignment"])
+    alignment = Alignment.from_dict(box.choices()["alignment"])
     assert {k: v for k, v in alignment.as_dict().items() if k in FOUND} == pytest.approx(FOUND)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_brgm.plugin import save_widget
+from napari_brgm.plugin import status_line
 from napari_brgm.plugin.scan_layers import image_layer
 from napari_brgm.scan import Scan
 from napari_brgm.scans import read_scan
@@ -21,7 +21,7 @@ RECORD = {"notice": "Synthetic.", "software": {"name": "napari-brgm"}, "task": "
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sentences: list[str] = []
-    monkeypatch.setattr(save_widget, "show_error", sentences.append)
+    monkeypatch.setattr(status_line, "show_error", sentences.append)
     return sentences
 
 

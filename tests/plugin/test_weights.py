@@ -13,8 +13,8 @@ import torch
 from qtpy.QtCore import Qt, QUrl
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.plugin import status_line
 from napari_brgm.plugin import weights_dialogs as dialogs
-from napari_brgm.plugin import weights_panel
 from napari_brgm.plugin.weights import WeightsWidget
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.stylegan2 import Synthesis
@@ -61,7 +61,7 @@ def shipped(tmp_path, monkeypatch, weights) -> Path:
 def sentences(monkeypatch) -> list[str]:
     """What napari shows as an error."""
     said: list[str] = []
-    monkeypatch.setattr(weights_panel, "show_error", said.append)
+    monkeypatch.setattr(status_line, "show_error", said.append)
     return said
 
 
