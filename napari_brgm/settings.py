@@ -9,16 +9,18 @@ from napari_brgm.errors import InputError
 
 __all__ = ["PRESETS", "QUALITIES", "InferenceSettings", "Method", "Quality", "preset", "settings_for"]
 
-Method = Literal["map", "vi"]
+Method = Literal["map", "laplace", "vi"]
 Quality = Literal["preview", "standard", "careful"]
 
 
 _CHOICES = {
-    "latent_space": ("w", "w+"),
-    "prior_density": ("gaussian", "diagonal", "flat"),
+    "latent_space": ("w", "w+", "z"),
+    "prior_density": ("gaussian", "gaussianised", "diagonal", "flat"),
     "reduction": ("sum", "mean"),
     "noise": ("none", "const"),
-    "start": ("mean", "linear", "draw"),
+    "start": ("mean", "linear", "encoder", "draw"),
+    "optimiser": ("adam", "gauss-newton", "lbfgs"),
+    "precision": ("float32", "bfloat16"),
     "schedule": ("constant", "cosine"),
     "features": ("auto", "lpips", "encoder"),
 }
@@ -33,10 +35,11 @@ class InferenceSettings:
     """
 
     name: str = "default"
-    latent_space: Literal["w", "w+"] = "w"  # one w for all layers, or one each
-    prior_density: Literal["gaussian", "diagonal", "flat"] = (
-        "gaussian"  # N(mu, C); the paper's N(mu, diag sigma^2); or no density, only the generator's bounds
+    latent_space: Literal["w", "w+", "z"] = "w"  # one w for all layers, or one each, or z of the mapping network
+    prior_density: Literal["gaussian", "gaussianised", "diagonal", "flat"] = (
+        "gaussian"  # N(mu, C); the same of the leaky ReLU's inverse; the paper's N(mu, diag sigma^2); only the bounds
     )
+    layer_spread: float | None = None  # tau of w_i = w + tau d_i, d_i ~ N(0, C), in W+; None: layers are independent
     reduction: Literal["sum", "mean"] = "sum"  # of every term; "mean" only repeats the released code
     lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
     lambda_colinear: float = 0.0  # BRGM Eq. 6; 2 kappa of the von Mises
@@ -44,21 +47,30 @@ class InferenceSettings:
         None  # per grey level squared; None: 1 / (noise^2 + representation^2) of scan and prior
     )
     lambda_perceptual: float = 0.0  # BRGM Eq. 6
+    perceptual_temper: float = 0.0  # share of it in uncertainties: it counts the same data twice
     features: Literal["auto", "lpips", "encoder"] = "auto"  # phi: VGG16 if its backbone is on disk, else the encoder
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
-    start: Literal["mean", "linear", "draw"] = (
+    start: Literal["mean", "linear", "encoder", "draw"] = (
         "linear"  # linear: exact posterior mean of the generator's linear part if it has one; draw: from the prior
     )
+    starts: int = 1  # candidates: the start and draws of the prior; the best is kept
+    optimiser: Literal["adam", "gauss-newton", "lbfgs"] = "adam"
+    tolerance: float | None = None  # MAP stops where a step changes the loss by less than this share; None: never
+    coarse_to_fine: bool = False  # MAP sees the measurement in coarser pixels first
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
     steps: int = 24  # of MAP; VI takes as many again
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
+    vi_rank: int = 0  # columns of F in the covariance diag s^2 + F F' of VI; 0: diagonal
     members: int = 4  # of an ensemble, which takes the place of the Gaussian where prior_density is "flat"
     window: int = 20  # last iterates that an ensemble draws from, and whose running variance stops it
     patience: int | None = None  # steps without a new minimum of that variance; None: no early stop
     inverse_gamma: tuple[float, float] | None = None  # (alpha, beta) of the paper's prior on sigma_v
     residual_field: bool = True  # add what the generator cannot draw, given the data, if the prior models it
     fit_pose: bool = True  # and intensity, of a scan that is not on the generator's own grid
+    adapt_residual: bool = True  # scale of the residual field from the measured pixels
+    refine_steps: int = 0  # of fitting the generator itself to this one slice after MAP; marked in the result
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the generator's arithmetic
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
     preview_every: int = 10  # steps between previews
 
@@ -72,6 +84,16 @@ class InferenceSettings:
             raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.lambda_pixel is not None and not self.lambda_pixel > 0:
             raise InputError(f"lambda_pixel must be above 0, got {self.lambda_pixel}")
+        if self.layer_spread is not None and not (self.layer_spread > 0 and self.latent_space == "w+"):
+            raise InputError("layer_spread must be above 0, and asks for latent_space 'w+'")
+        if self.latent_space == "z" and self.prior_density != "gaussian":
+            raise InputError("in latent_space 'z' the density is N(0, I); choose prior_density 'gaussian'")
+        if self.starts < 1 or self.vi_rank < 0 or self.refine_steps < 0:
+            raise InputError("starts must be at least 1, vi_rank and refine_steps at least 0")
+        if self.tolerance is not None and not self.tolerance > 0:
+            raise InputError(f"tolerance must be above 0, got {self.tolerance}")
+        if not 0 <= self.perceptual_temper <= 1:
+            raise InputError(f"perceptual_temper must lie between 0 and 1, got {self.perceptual_temper}")
         if self.vi_samples_per_step < 1:
             raise InputError(f"vi_samples_per_step must be at least 1, got {self.vi_samples_per_step}")
         if min(self.members, self.window) < 1 or (self.patience is not None and self.patience < 1):
@@ -110,14 +132,14 @@ PRESETS: dict[str, InferenceSettings] = {
     "paper": InferenceSettings(
         name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
         lambda_perceptual=0.01, noise="const", start="mean", learning_rate=0.001, schedule="constant", steps=500,
-        inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
+        perceptual_temper=1.0, inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
     ),
     # constants of the authors' released code: images on 0..255, every term a mean
     "reference": InferenceSettings(
         name="reference", latent_space="w+", prior_density="diagonal", reduction="mean", lambda_w=100.0,
         lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, noise="const", start="mean",
         learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), residual_field=False,
-        data_consistency=False,
+        perceptual_temper=1.0, data_consistency=False,
     ),
 }  # fmt: skip
 
