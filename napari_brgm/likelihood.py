@@ -20,10 +20,14 @@ ForwardMap = Callable[[Tensor], Tensor]
 
 
 class Features(Protocol):
-    """phi: image features. ``size`` is the image side it wants; images are (B, 1, size, size) in [-1, 1]."""
+    """phi: image features of images (B, 1, h, w) in [-1, 1].
+
+    ``size`` is the side to which they are resized first; None: they stay as they are, if no smaller than ``least``.
+    """
 
     name: str
-    size: int
+    size: int | None
+    least: int
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         """Maps (B, C_l, h_l, w_l), one for each layer, scaled so that their squared distances may be summed."""
@@ -92,12 +96,13 @@ class Likelihood:
         return cached or []
 
     def _picture(self, grey: Tensor) -> Tensor:
-        """Observation-like grey levels -> what phi looks at: (B, 1, size, size) in [-1, 1]."""
+        """Observation-like grey levels -> what phi looks at, in [-1, 1]."""
         assert self.features is not None
         grey = grey * self.observed
-        size = self.features.size
-        if grey.shape[-2:] != (size, size):
-            grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        fixed, least, shape = self.features.size, self.features.least, grey.shape[-2:]
+        size = (fixed, fixed) if fixed else (max(shape[0], least), max(shape[1], least))
+        if shape != size:
+            grey = F.interpolate(grey, size=size, mode="bilinear", antialias=True, align_corners=False)
         return grey / 127.5 - 1
 
 

@@ -16,11 +16,22 @@ from napari_brgm.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from napari_brgm.likelihood import Features
+    from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["BACKBONE", "FeatureChoice", "VggFeatures", "backbone_path", "fetch_backbone", "pick_features"]
+__all__ = [
+    "BACKBONE",
+    "PUBLISHED_SIZE",
+    "EncoderFeatures",
+    "FeatureChoice",
+    "VggFeatures",
+    "backbone_path",
+    "fetch_backbone",
+    "pick_features",
+]
 
 FeatureChoice = Literal["auto", "lpips", "encoder"]
+PUBLISHED_SIZE = 256  # BRGM Sec. 2.2: images are resized to 256 x 256
 BACKBONE = "vgg16-397923af.pth"  # the file's name carries the start of its SHA-256
 
 
@@ -59,12 +70,19 @@ class VggFeatures:
     """The feature maps that LPIPS (vgg) compares, with its learned channel weights (arXiv 1801.03924, Eq. 1).
 
     Squared distances between two calls, summed over all entries, are LPIPS distances.
+
+    Parameters
+    ----------
+    device : torch.device or str
+    size : int or None
+        Side to which images are resized first; None: their own size, which at 64 px costs a sixteenth of 256 px.
     """
 
     name = "lpips-vgg"
-    size = 256  # BRGM Sec. 2.2: images are resized to 256 x 256
+    least = 32  # the deepest maps are then 2 x 2
 
-    def __init__(self, device: torch.device | str) -> None:
+    def __init__(self, device: torch.device | str, size: int | None = PUBLISHED_SIZE) -> None:
+        self.size = size
         try:
             import lpips
         except Exception as error:
@@ -88,10 +106,25 @@ class VggFeatures:
         return found
 
 
-def pick_features(prior: Prior, choice: FeatureChoice = "auto") -> Features:
+class EncoderFeatures:
+    """The maps of the encoder that ships with a prior, at the images' own size: only its head is bound to one."""
+
+    name = "encoder"
+    size: int | None = None
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.least = 2**encoder.depth  # the deepest maps are then 2 x 2
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        return self.encoder(images)  # type: ignore[no-any-return]
+
+
+def pick_features(prior: Prior, choice: FeatureChoice = "auto", size: int | None = PUBLISHED_SIZE) -> Features:
     """Features for the perceptual term on the prior's device.
 
-    'auto': LPIPS if its backbone is on disk, else the prior's encoder.
+    'auto': LPIPS if its backbone is on disk, else the prior's encoder. ``size``: see ``VggFeatures``; the encoder
+    always looks at the measurement's own size.
 
     Raises
     ------
@@ -103,9 +136,9 @@ def pick_features(prior: Prior, choice: FeatureChoice = "auto") -> Features:
     if choice not in ("auto", "lpips", "encoder"):
         raise InputError(f"features must be 'auto', 'lpips' or 'encoder', got {choice!r}")
     if choice == "lpips" or (choice == "auto" and backbone_path().is_file()):
-        return VggFeatures(prior.latents.mean.device)
+        return VggFeatures(prior.latents.mean.device, size)
     if prior.encoder is None:
         raise WeightsError(
             "this prior ships without an encoder; set lambda_perceptual to 0, or install the LPIPS backbone"
         )
-    return prior.encoder
+    return EncoderFeatures(prior.encoder)

@@ -6,10 +6,11 @@
 
 With sums and lambda_pix = 1 / sigma_pix^2, loss = -2 log p(w | I) + const.
 
-Inference works in coordinates v in which the problem is well scaled; w = mu + T (v0 + P v):
-- prior "gaussian": T is the Cholesky factor of the latents' covariance, so that L_w = |v|^2; P = 1, v0 = 0.
-- the same with a linear part and a linear f: P is the square root of the linear posterior's covariance and v0 its mean,
-  so that for a purely linear generator the posterior of v is N(0, I). This is exact preconditioning, no other density.
+Inference works in coordinates v in which the problem is well scaled, and which carry the density
+(latent_coordinates.py):
+- prior "gaussian": v is white under N(mu, C), and under the linear posterior where the generator has a linear part;
+  with a layer spread tau, W+ is w_i = w + tau d_i; in latent space "z", v is the mapping network's input.
+- prior "gaussianised": the same for the inverse leaky ReLU of W.
 - prior "diagonal" (the paper's presets): v = w, as published, so that their learning rates mean the same.
 - prior "flat": v = w, no L_w; what keeps w in bounds is the generator (LCM: the box of phi; DIP: nothing but time).
 """
@@ -22,9 +23,13 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from napari_brgm.encoded_start import encoded
+from napari_brgm.errors import InputError
+from napari_brgm.latent_coordinates import Gaussianised, Layered, Mapped, Plain, White
 from napari_brgm.priors.prior import LatentStatistics
 
 if TYPE_CHECKING:
+    from napari_brgm.latent_coordinates import Coordinates
     from napari_brgm.likelihood import Likelihood
     from napari_brgm.priors.linear_gaussian import GaussianPosterior
     from napari_brgm.priors.prior import Prior
@@ -43,6 +48,7 @@ class Posterior:
 
     def __post_init__(self) -> None:
         self.__dict__["linear"] = self._linear_posterior()
+        self.__dict__["coordinates"] = self._coordinates()
 
     @property
     def linear(self) -> GaussianPosterior | None:
@@ -57,6 +63,7 @@ class Posterior:
             or not isinstance(latents, LatentStatistics)
             or s.start != "linear"
             or s.prior_density != "gaussian"
+            or (s.latent_space == "z" and self.prior.mapping is not None)
             or not self.likelihood.linear
         ):
             return None
@@ -80,65 +87,73 @@ class Posterior:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(L, D) of the coordinates v: L = 1 in W, num_ws in W+; D the size of w, or the rank of its density."""
-        size = self.prior.w_dim if self.direct else self.prior.latents.rank
-        return (1 if self.settings.latent_space == "w" else self.prior.num_ws, size)
+        """(L, D) of the coordinates v; L = 1 where one latent serves all layers."""
+        return self.coordinates.shape
 
     @property
-    def direct(self) -> bool:
-        """Whether v is w itself and not a whitened coordinate of it."""
-        return self.settings.prior_density != "gaussian"
+    def coordinates(self) -> Coordinates:
+        """What v is, and its density before the data are seen."""
+        return cast("Coordinates", self.__dict__["coordinates"])
+
+    def _coordinates(self) -> Coordinates:
+        s, prior = self.settings, self.prior
+        layers = prior.num_ws if s.latent_space == "w+" else 1
+        if s.prior_density in ("diagonal", "flat"):
+            return Plain(prior.latents, layers)
+        if s.prior_density == "gaussianised":
+            if prior.unbent_latents is None:
+                raise InputError(
+                    f"{prior.info.name} has no mapping network whose W could be made Gaussian; "
+                    "choose prior_density 'gaussian'"
+                )
+            return Gaussianised(prior.unbent_latents, layers)
+        if s.latent_space == "z" and prior.mapping is not None:
+            return Mapped(prior.mapping)
+        if s.layer_spread is not None:
+            return Layered(White(prior.latents, 1, self.linear), layers, s.layer_spread)
+        return White(prior.latents, layers, self.linear)
 
     def start(self, batch: int = 1, generator: torch.Generator | None = None) -> Tensor:
         """Where inference starts: v (batch, L, D): mean latent, the linear posterior's mean, or draws of the prior."""
         if self.settings.start == "draw":
-            latents = self.prior.latents
-            u = torch.randn(batch, self.shape[0], latents.rank, generator=generator).to(latents.mean)
-            return latents.colour(u) if self.direct else u
-        if self.direct:
-            return self.prior.latents.mean.expand(batch, *self.shape).clone()
-        return torch.zeros(batch, *self.shape, device=self.prior.latents.mean.device)
+            return self.coordinates.drawn(batch, generator)
+        if self.settings.start == "encoder":
+            found = encoded(self)
+            if found is not None:
+                return found.repeat(batch, 1, 1)
+        return self.coordinates.start(batch)
 
     def start_std(self) -> Tensor:
         """(L, D) spread of v before the data are seen; 1 where preconditioned, which is the linear answer."""
-        if self.direct:
-            return self.prior.latents.std.expand(self.shape).clone()
-        return torch.ones(self.shape, device=self.prior.latents.mean.device)
+        return self.coordinates.std()
 
     def whitened(self, v: Tensor) -> Tensor:
         """U (B, L, D): latents in units of the prior's standard deviations."""
-        latents = self.prior.latents
-        if self.direct:
-            return (v - latents.mean) / latents.std
-        if self.linear is None:
-            return v
-        return self.linear.mean + v @ self._root.T
-
-    @property
-    def _root(self) -> Tensor:  # (D, D) square root of the linear posterior's covariance
-        cached = self.__dict__.get("root")
-        if cached is None:
-            assert self.linear is not None
-            factor = torch.linalg.cholesky(self.linear.precision.double())  # precision = F F', root = F^-T
-            eye = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-            cached = torch.linalg.solve_triangular(factor.T, eye, upper=True).to(self.linear.precision.dtype)
-            self.__dict__["root"] = cached
-        return cast("Tensor", cached)
+        return self.coordinates.white(v)
 
     def latents(self, v: Tensor) -> Tensor:
         """Ws (B, num_ws, D) of coordinates v (B, L, D)."""
-        w = v if self.direct else self.prior.latents.colour(self.whitened(v))
+        w = self.coordinates.ws(v)
         return w.expand(-1, self.prior.num_ws, -1) if w.shape[1] == 1 else w
 
     def images(self, v: Tensor) -> Tensor:
         """G(w) (B, C, R, R), nominally in [-1, 1]."""
-        return self.prior.synthesize(self.latents(v), noise=self.settings.noise)
+        return self._drawn(self.latents(v))
 
-    def terms(self, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Weighted terms (B,) of BRGM Eq. 6 by name, and the images (B, C, R, R) they were computed from."""
+    def _drawn(self, ws: Tensor) -> Tensor:
+        if self.settings.precision == "float32":
+            return self.prior.synthesize(ws, noise=self.settings.noise)
+        with torch.autocast(ws.device.type, torch.bfloat16):
+            return self.prior.synthesize(ws, noise=self.settings.noise).float()
+
+    def terms(self, v: Tensor, temper: float = 1.0) -> tuple[dict[str, Tensor], Tensor]:
+        """Weighted terms (B,) of BRGM Eq. 6 by name, and the images (B, C, R, R) they were computed from.
+
+        ``temper`` is the share of the perceptual term that counts: it looks at data that the pixel term has counted.
+        """
         s = self.settings
         ws = self.latents(v)
-        images = self.prior.synthesize(ws, noise=s.noise)
+        images = self._drawn(ws)
         terms = {"pixel": self.lambda_pixel * self.likelihood.pixel(images, s.reduction)}
         if s.prior_density != "flat":
             squared = self.whitened(v).square()
@@ -148,6 +163,6 @@ class Posterior:
             cosines = directions @ directions.transpose(1, 2)  # (B, L, L)
             colinear = -(cosines.sum(dim=(1, 2)) if s.reduction == "sum" else cosines.mean(dim=(1, 2)))
             terms["colinear"] = s.lambda_colinear * colinear
-        if s.lambda_perceptual and self.likelihood.features is not None:
-            terms["perceptual"] = s.lambda_perceptual * self.likelihood.perceptual(images, s.reduction)
+        if s.lambda_perceptual * temper and self.likelihood.features is not None:
+            terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images, s.reduction)
         return terms, images

@@ -72,6 +72,7 @@ class InferenceSettings:
     refine_steps: int = 0  # of fitting the generator itself to this one slice after MAP; marked in the result
     precision: Literal["float32", "bfloat16"] = "float32"  # of the generator's arithmetic
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
+    calibrate: bool = True  # widen or narrow the spread by the prior's conformal factors, where it has some
     preview_every: int = 10  # steps between previews
 
     def __post_init__(self) -> None:

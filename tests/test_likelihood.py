@@ -14,7 +14,7 @@ SIDE = 12
 class Squares:
     """Toy features: the image and its square, at 8 px."""
 
-    name, size = "squares", 8
+    name, size, least = "squares", 8, 1
 
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
         assert images.shape[1:] == (1, 8, 8)

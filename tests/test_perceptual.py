@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from napari_brgm.errors import InputError, WeightsError
-from napari_brgm.perceptual import backbone_path, fetch_backbone, pick_features
+from napari_brgm.likelihood import Likelihood
+from napari_brgm.perceptual import EncoderFeatures, backbone_path, fetch_backbone, pick_features
 from napari_brgm.priors.encoder import Encoder
 
 
@@ -18,8 +19,9 @@ def no_backbone(tmp_path, monkeypatch):
 
 def test_without_a_backbone_the_encoder_of_the_prior_is_taken(no_backbone, linear_prior):
     linear_prior.encoder = Encoder((4, 8), 3, linear_prior.resolution)
-    assert pick_features(linear_prior) is linear_prior.encoder
-    assert pick_features(linear_prior, "encoder") is linear_prior.encoder
+    for choice in ("auto", "encoder"):
+        found = pick_features(linear_prior, choice)
+        assert isinstance(found, EncoderFeatures) and found.encoder is linear_prior.encoder
 
 
 def test_without_either_one_sentence_says_what_to_do(no_backbone, linear_prior):
@@ -62,3 +64,32 @@ def test_feature_distance_is_zero_for_equal_images_and_grows():
 
     assert distance(x) == 0
     assert 0 < distance(x + 0.05 * noise) < distance(x + 0.5 * noise)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fixed", "seen"), [((48, 40), None, (48, 40)), ((12, 40), None, (32, 40)), ((48, 40), 64, (64, 64))]
+)
+def test_features_look_at_the_measurement_s_own_size(shape, fixed, seen):
+    """Published presets resize; else nothing is enlarged but what is too small, and the target is seen once."""
+    looked = []
+
+    class Recording:
+        name, size, least = "recording", fixed, 32
+
+        def __call__(self, images):
+            looked.append(tuple(images.shape))
+            return [images]
+
+    y = 255 * torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    likelihood = Likelihood(y, lambda x: x, torch.ones_like(y), 1.0, features=Recording())
+    for _ in range(3):
+        assert float(likelihood.perceptual(y / 127.5 - 1)) < 1e-6
+    assert looked == [(1, 1, *seen)] * 4
+
+
+def test_the_encoder_s_maps_are_bound_to_no_size(linear_prior):
+    features = EncoderFeatures(Encoder((4, 8, 8), 3, 32).requires_grad_(False))
+    assert features.least == 8
+    for side in (8, 20, 33):
+        maps = features(torch.rand(2, 1, side, side))
+        assert len(maps) == 3 and maps[0].shape == (2, 4, side, side)

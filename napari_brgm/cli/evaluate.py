@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_brgm.cli.calibration import calibration
 from napari_brgm.cli.options import (
     AUTO,
     DEFAULT_PRIOR,
@@ -129,7 +130,7 @@ def priors(
     from napari_brgm.zoo.registry import registered
 
     how = HowToInfer(
-        method="vi" if method is MethodName.vi else "map",
+        method=method.value,
         settings=None if preset == AUTO else named_preset(preset),  # None: each prior gets those that suit it
         samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps, steps=run.steps,
     )  # fmt: skip
@@ -216,6 +217,11 @@ def misfit(
             f"{name}: limit {found.limit:.3f}; {found.quiet:.0%} stay below that of the other half of the subjects; "
             f"from {low:.3f} to {high:.3f}, median {middle:.3f}"
         )
+
+
+evaluate.command(
+    epilog="Example:\n\nnapari-brgm evaluate calibration --priors brain-axial-128 --data data --out calibration"
+)(calibration)
 
 
 def _data_folder(given: Path | None) -> Path:

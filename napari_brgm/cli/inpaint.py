@@ -19,6 +19,7 @@ from napari_brgm.cli.options import (
     PlaneOption,
     PresetName,
     PriorName,
+    Refine,
     Run,
     Samples,
     Seed,
@@ -54,6 +55,7 @@ def inpaint(
     seed: Seed = 0,
     device: Device = "auto",
     preset: PresetName = AUTO,
+    refine: Refine = 0,
     plane: PlaneOption = None,
     index: Index = None,
     volume: Volume = None,
@@ -77,7 +79,7 @@ def inpaint(
 
     if (mask is None) == (missing_share is None):
         raise InputError("say what is missing: give either --mask, or --missing-share to try a prior out")
-    run = Run.of(prior, method, steps, samples, seed, device, preset)
+    run = Run.of(prior, method, steps, samples, seed, device, preset, refine)
     source = open_scan(scan, series, volume)
     loaded = run.load_prior()
     chosen = choose_plane(source, plane, loaded.info)

@@ -1,4 +1,4 @@
-"""What is to be known of restored slices: each sentence once, on stderr."""
+"""What is to be known of restored slices: each sentence once, on stderr; last how far their intervals were tried."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def tell_notes(slices: Sequence[RestoredSlice]) -> None:
     """Print the notes of the slices' records, those that differ in their figures alone as one."""
     told: dict[str, list[tuple[RestoredSlice, str]]] = {}
     for one in slices:
-        for note in one.provenance["notes"]:
+        label = one.provenance.get("calibration", {}).get("label")
+        for note in [*one.provenance["notes"], *([label] if label else [])]:
             told.setdefault(_NUMBER.sub("", note), []).append((one, note))
     for alike in told.values():
         (first, note), others = alike[0], len(alike) - 1

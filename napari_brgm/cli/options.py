@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO", "DEFAULT_PRIOR", "Device", "Index", "MethodName", "MethodOption", "Out", "Overwrite", "PlaneName",
-    "PlaneOption",     "PresetName", "PriorName", "Run", "Samples", "Seed", "Series", "Steps", "Volume",
+    "PlaneOption",     "PresetName", "PriorName", "Refine", "Run", "Samples", "Seed", "Series", "Steps", "Volume",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -28,6 +28,7 @@ class MethodName(StrEnum):
     """Methods of inference, as the shell spells them."""
 
     map = "map"
+    laplace = "laplace"
     vi = "vi"
 
 
@@ -42,7 +43,12 @@ class PlaneName(StrEnum):
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)]
 PriorName = Annotated[str, typer.Option("--prior", help="Name of a prior (see info), or path of a weights file.")]
 MethodOption = Annotated[
-    MethodName, typer.Option("--method", help="map: most probable image; vi: mean of the fitted posterior (slower).")
+    MethodName,
+    typer.Option(
+        "--method",
+        help="map: most probable image; laplace: the same, its spread by the generator's own Jacobian (slower); "
+        "vi: mean of the fitted posterior (slower).",
+    ),
 ]
 Steps = Annotated[
     int | None, typer.Option("--steps", help="Steps of the optimisation; default: the preset's.", show_default=False)
@@ -52,6 +58,13 @@ Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 PresetName = Annotated[
     str, typer.Option("--preset", help="Settings: auto (those that suit the prior), paper, reference, box ...")
+]
+Refine = Annotated[
+    int,
+    typer.Option(
+        "--refine",
+        help="Steps that tune the generator itself to this slice after MAP; its notes say so. For small factors.",
+    ),
 ]
 PlaneOption = Annotated[
     PlaneName | None,
@@ -78,11 +91,13 @@ class Run:
     device: str
     preset: str = AUTO
     steps: int | None = None
+    refine: int = 0
 
     @classmethod
     def of(
-        cls, prior: str, method: str, steps: int | None, samples: int, seed: int, device: str, preset_name: str
-    ) -> Run:
+        cls, prior: str, method: str, steps: int | None, samples: int, seed: int, device: str, preset_name: str,
+        refine: int = 0,
+    ) -> Run:  # fmt: skip
         """Check what can be checked without loading anything.
 
         Raises
@@ -93,15 +108,17 @@ class Run:
         named = preset("default" if preset_name == AUTO else preset_name)
         if steps is not None:
             named.but(steps=steps)
+        named.but(refine_steps=refine)
         if samples < 2:
             raise InputError(f"--samples must be at least 2 to give a variance, got {samples}")
         if not -(2**63) <= seed < 2**63:
             raise InputError(f"--seed must fit 64 bits, got {seed}")
-        return cls(prior, str(method), samples, seed, device, preset_name, steps)
+        return cls(prior, str(method), samples, seed, device, preset_name, steps, refine)
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """Settings of the chosen preset, or of the one that suits the prior, with the wanted steps."""
         found = preset(prior.preset if self.preset == AUTO else self.preset)
+        found = found.but(refine_steps=self.refine)
         return found if self.steps is None else found.but(steps=self.steps)
 
     def load_prior(self) -> Prior:

@@ -19,6 +19,7 @@ from napari_brgm.cli.options import (
     PlaneOption,
     PresetName,
     PriorName,
+    Refine,
     Run,
     Samples,
     Seed,
@@ -42,6 +43,7 @@ def superres(
     seed: Seed = 0,
     device: Device = "auto",
     preset: PresetName = AUTO,
+    refine: Refine = 0,
     plane: PlaneOption = None,
     index: Index = None,
     volume: Volume = None,
@@ -59,7 +61,7 @@ def superres(
     from napari_brgm.cli.super_resolution import superres_slice
     from napari_brgm.corruptions import Downsample
 
-    run = Run.of(prior, method, steps, samples, seed, device, preset)
+    run = Run.of(prior, method, steps, samples, seed, device, preset, refine)
     corruption = Downsample(_factor(factor))
     source = open_scan(scan, series, volume)
     loaded = run.load_prior()

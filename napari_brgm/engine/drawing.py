@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from napari_brgm.engine.observe import Problem
     from napari_brgm.inference import Spread
     from napari_brgm.posterior import Posterior
+    from napari_brgm.priors.residual_field import ResidualField
 
-__all__ = ["completed", "drawn"]
+__all__ = ["LEAST_NOISE", "completed", "drawn"]
 
-_LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
+LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
 
 
 def drawn(
-    posterior: Posterior, problem: Problem, spread: Spread, samples: int, generator: torch.Generator, total: int,
-    batch: int, *, sparing: bool,
+    posterior: Posterior, problem: Problem, spread: Spread, field: ResidualField | None, samples: int,
+    generator: torch.Generator, total: int, batch: int, *, sparing: bool,
 ) -> Generator[Step, None, npt.NDArray[Any]]:  # fmt: skip
     """Posterior draws (S, H, W) in the scan's units, each consistent with the data; a Step for each batch.
 
@@ -39,18 +40,17 @@ def drawn(
             images.append(posterior.images(part))
         yield Step("samples", total - len(batches) + i + 1, total, math.nan)
     with torch.no_grad():
-        whole = completed(posterior, problem, torch.cat(images), generator, batch if sparing else None)
+        whole = completed(problem, field, torch.cat(images), generator, batch if sparing else None)
         parts = torch.split(whole, batch) if sparing else (whole,)
         return np.concatenate([problem.finish(part, posterior.settings.data_consistency) for part in parts])
 
 
 def completed(
-    posterior: Posterior, problem: Problem, images: torch.Tensor, generator: torch.Generator | None = None,
+    problem: Problem, field: ResidualField | None, images: torch.Tensor, generator: torch.Generator | None = None,
     batch: int | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
-    field = posterior.prior.residual
-    if field is None or not posterior.settings.residual_field or not problem.likelihood.linear:
+    if field is None:
         return images
-    noise = max(problem.noise["measured"], _LEAST_NOISE)
+    noise = max(problem.noise["measured"], LEAST_NOISE)
     return complete(images, field, problem.likelihood, noise, generator, batch)

@@ -52,6 +52,7 @@ def record(
     frame: dict[str, Any],
     alignment: dict[str, Any],
     misfit: dict[str, float | None],
+    calibration: dict[str, Any],
     notes: list[str],
     seconds: float,
 ) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def record(
         "frame": frame,
         "alignment": alignment,
         "misfit": misfit,
+        "calibration": calibration,
         "notes": notes,
         "seconds": round(seconds, 3),
     }  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import norm
 
+from napari_brgm.calibration import half_width
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.tensor_file import read_tensors, write_tensors
 
@@ -42,7 +42,10 @@ class Restoration:
     trace : list of dict
         Phase, iteration, loss and terms of each step.
     provenance : dict
-        Prior and its hash, corruption, settings, seed, noise levels, geometry, device, versions, duration in seconds.
+        Prior and its hash, corruption, settings, seed, noise levels, geometry, device, versions, calibration, duration
+        in seconds.
+    widths : (4, H, W) float32 ndarray or None
+        Half widths, in units of ``std``, of the calibrated intervals of ``calibration.LEVELS``; None: a Gaussian's.
     """
 
     estimate: npt.NDArray[Any]
@@ -53,6 +56,7 @@ class Restoration:
     measured: npt.NDArray[np.bool_]
     trace: list[dict[str, Any]]
     provenance: dict[str, Any]
+    widths: npt.NDArray[np.float32] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,7 +68,9 @@ class Restoration:
         return np.sqrt(self.variance)
 
     def interval(self, level: float = 0.9) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Low and high (H, W) of the central credible interval of each pixel, for a Gaussian of this mean and variance.
+        """Low and high (H, W) of the central credible interval of each pixel.
+
+        That of a Gaussian of this mean and variance, or where ``widths`` are known a calibrated one.
 
         Raises
         ------
@@ -73,7 +79,7 @@ class Restoration:
         """
         if not 0 < level < 1:
             raise InputError(f"level must lie between 0 and 1, for example 0.9; got {level}")
-        half = np.float32(norm.ppf(0.5 + level / 2)) * self.std
+        half = np.asarray(half_width(level, self.widths) * self.std, np.float32)
         mean = self.mean.astype(np.float32)
         return mean - half, mean + half
 
@@ -87,7 +93,8 @@ class Restoration:
         """
         path = Path(path)
         text = {"format": _FORMAT, "trace": json.dumps(self.trace), "provenance": json.dumps(self.provenance)}
-        arrays = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in _ARRAYS}
+        names = _ARRAYS if self.widths is None else (*_ARRAYS, "widths")
+        arrays = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in names}
         try:
             write_tensors(path, arrays, text)
         except OSError as error:
@@ -111,7 +118,10 @@ class Restoration:
             if text.get("format") != _FORMAT:
                 raise InputError(f"{path.name} is not a restoration saved by napari-brgm")
             arrays = {name: tensors[name].numpy() for name in _ARRAYS}
-            return cls(**arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]))
+            widths = tensors["widths"].numpy() if "widths" in tensors else None
+            return cls(
+                **arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]), widths=widths
+            )
         except BrgmError:
             raise
         except Exception as error:

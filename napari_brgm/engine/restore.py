@@ -14,25 +14,27 @@ import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_brgm.engine.calibrate import calibrated
 from napari_brgm.engine.devices import pick_device
-from napari_brgm.engine.drawing import completed, drawn
+from napari_brgm.engine.drawing import LEAST_NOISE, completed, drawn
 from napari_brgm.engine.memory import within_memory
 from napari_brgm.engine.misfit import misfit_of, unlike
 from napari_brgm.engine.observe import Problem, observe
 from napari_brgm.engine.provenance import record
+from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import Cancelled, InputError
-from napari_brgm.inference import Step, fit_ensemble, fit_gaussian, laplace_at, maximise
+from napari_brgm.inference import Step, fit_ensemble, fit_gaussian, laplace_batches, laplace_steps, maximise, tune
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
 from napari_brgm.priors.deep_image import DeepImagePrior
-from napari_brgm.settings import InferenceSettings, preset
+from napari_brgm.settings import InferenceSettings, Method, preset
 
 if TYPE_CHECKING:
     from napari_brgm.corruptions import Corruption
@@ -71,8 +73,9 @@ def restore(
         What happened to the image: ``Mask(missing)``, ``Downsample(factor)``, ...
     prior : Prior
         From ``load_prior``.
-    method : {'map', 'vi'}
-        Maximum a posteriori with a Gaussian round it, or variational inference (BRGM Eq. 6, Eq. 8).
+    method : {'map', 'laplace', 'vi'}
+        Maximum a posteriori with a Gaussian round it ('map': by the generator's linear part, where it has one;
+        'laplace': by its own Jacobian, slower), or variational inference (BRGM Eq. 6, Eq. 8).
     samples : int
         Posterior draws behind mean and variance, at least 2.
     seed : int
@@ -133,10 +136,10 @@ def restore_steps(
 ) -> Generator[Step, None, Restoration]:
     """The same as ``restore``, as a generator of Steps that returns the Restoration; closing it cancels."""
     settings = settings or preset(prior.preset)
-    if method not in ("map", "vi"):
-        raise InputError(f"method must be 'map' or 'vi', got {method!r}")
-    if method == "vi" and settings.prior_density == "flat":
-        raise InputError(f"{prior.info.name} has no density that a variational fit could use; choose method 'map'")
+    if method not in get_args(Method):
+        raise InputError(f"method must be 'map', 'laplace' or 'vi', got {method!r}")
+    if method != "map" and settings.prior_density == "flat":
+        raise InputError(f"{prior.info.name} has no density that method {method!r} could use; choose method 'map'")
     if samples < 2:
         raise InputError(f"samples must be at least 2 to give a variance, got {samples}")
 
@@ -172,33 +175,54 @@ def _run(
     if settings.lambda_perceptual:
         likelihood = replace(likelihood, features=pick_features(prior, settings.features))
     posterior = Posterior(prior, likelihood, settings)
-    total = settings.steps * (2 if method == "vi" else 1) + math.ceil(samples / batch)
+    flat = settings.prior_density == "flat"
+    products = 0 if flat else laplace_batches(posterior, linearised=method != "laplace")
+    before = settings.steps + settings.refine_steps + products  # steps before those of VI
+    total = before + (settings.steps if method == "vi" else 0) + math.ceil(samples / batch)
     trace: list[dict[str, Any]] = []
 
     spread: Spread
     best: torch.Tensor | None = None  # coordinates of the image to show; None: the mean of the draws is shown
-    if settings.prior_density == "flat":
+    if flat:
         spread = yield from _reported(fit_ensemble(posterior, generator, total), problem, settings, trace)
     else:
         maximum = yield from _reported(maximise(posterior, total, generator), problem, settings, trace)
-        laplace = laplace_at(posterior, maximum.v, generator)
-        spread, best = laplace, maximum.v
+        best = maximum.v
+        if settings.refine_steps:
+            level = max(problem.noise["measured"], LEAST_NOISE)
+            tuning = tune(posterior, best, level, settings.refine_steps, done=settings.steps, total=total)
+            posterior = yield from _reported(tuning, problem, settings, trace)
+            problem.notes.append(
+                f"the generator was tuned to this slice in {settings.refine_steps} steps: what it adds is less bound "
+                "to the anatomy that it was trained on"
+            )
+        laplace = yield from laplace_steps(
+            posterior, best, generator, linearised=method != "laplace", done=before - products, total=total
+        )
+        spread = laplace
         if method == "vi":
-            fit = fit_gaussian(posterior, laplace, generator, done=settings.steps, total=total)
+            fit = fit_gaussian(posterior, laplace, generator, done=before, total=total)
             spread, best = (yield from _reported(fit, problem, settings, trace)), None
 
     with torch.no_grad():
         shown = posterior.images(spread.mean[None] if best is None else best)
     misfit = misfit_of(likelihood, shown, prior.resolution, problem.pixel)
     remark = unlike(misfit, prior.info.misfit_limit)
-    draws = yield from drawn(posterior, problem, spread, samples, generator, total, batch, sparing=batch < _BATCH)
+    with torch.no_grad():
+        field = field_of(posterior, problem, shown)
+        scale = residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(seed))
+    sparing = batch < _BATCH
+    draws = yield from drawn(posterior, problem, spread, field, samples, generator, total, batch, sparing=sparing)
     mean = draws.mean(axis=0, dtype=np.float64)
+    draws = mean + scale * (draws - mean)
+    spreading = calibrated(draws, mean, problem, prior, settings, method, unlike=bool(remark))
+    draws = spreading.draws
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
     estimate = mean
     with torch.no_grad():
         latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
         if best is not None:
-            image = completed(posterior, problem, shown)
+            image = completed(problem, field, shown)
             estimate = problem.finish(image, settings.data_consistency)[0]
     estimate, mean = problem.keep_measured(estimate), problem.keep_measured(mean)
     variance[problem.measured] = 0
@@ -211,11 +235,14 @@ def _run(
         latents=latents,
         measured=problem.measured,
         trace=trace,
+        widths=spreading.widths,
         provenance=record(
             prior, corruption.describe(), settings, method=method, seed=seed, samples=samples, device=device,
-            noise=problem.noise, window={"low": problem.window.low, "high": problem.window.high},
+            noise=problem.noise | {"residual_scale": round(scale, 4)},
+            window={"low": problem.window.low, "high": problem.window.high},
             frame=problem.frame.describe(), alignment=problem.alignment.as_dict() | {"fitted": problem.fitted},
             misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
+            calibration=spreading.record,
             notes=([remark] if remark else []) + notes + problem.notes, seconds=time.perf_counter() - began,
         ),
     )  # fmt: skip

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_brgm.priors.prior import Prior
-    from napari_brgm.settings import InferenceSettings
+    from napari_brgm.settings import InferenceSettings, Method
 
     Images = npt.NDArray[np.float32]
     Tell = Callable[[str], None]
@@ -47,7 +47,7 @@ class HowToInfer:
     ``settings`` None: the preset that suits the prior; ``steps`` None: as many as the settings say.
     """
 
-    method: Literal["map", "vi"] = "map"
+    method: Method = "map"
     settings: InferenceSettings | None = None
     samples: int = 16  # the mean of the draws is the posterior mean of the table
     seed: int = 0

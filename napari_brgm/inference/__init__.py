@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from napari_brgm.inference.ensemble import Ensemble, fit_ensemble
-from napari_brgm.inference.laplace import LowRankGaussian, laplace_at
+from napari_brgm.inference.hmc import Chains, run_chains
+from napari_brgm.inference.laplace import LowRankGaussian, laplace_at, laplace_batches, laplace_steps
 from napari_brgm.inference.maximum import Maximum, maximise
+from napari_brgm.inference.pivotal import tune
 from napari_brgm.inference.residual import complete
 from napari_brgm.inference.step import Step
-from napari_brgm.inference.variational import Gaussian, Spread, fit_gaussian
+from napari_brgm.inference.variational import FactorGaussian, Gaussian, Spread, fit_gaussian
 
 __all__ = [
+    "Chains",
     "Ensemble",
+    "FactorGaussian",
     "Gaussian",
     "LowRankGaussian",
     "Maximum",
@@ -20,5 +24,9 @@ __all__ = [
     "fit_ensemble",
     "fit_gaussian",
     "laplace_at",
+    "laplace_batches",
+    "laplace_steps",
     "maximise",
+    "run_chains",
+    "tune",
 ]

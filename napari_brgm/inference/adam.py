@@ -6,10 +6,20 @@ process that has loaded Mesa's LLVM for a window, can crash.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-__all__ = ["Adam"]
+from napari_brgm.inference.visit import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_brgm.inference.visit import Descent
+    from napari_brgm.posterior import Posterior
+
+__all__ = ["Adam", "adam"]
 
 
 class Adam:
@@ -31,3 +41,14 @@ class Adam:
                 s.lerp_(g.square(), 1 - b2)
                 mean, power = m / (1 - b1**self.count), s / (1 - b2**self.count)
                 p -= rate * mean / (power.sqrt() + 1e-8)
+
+
+def adam(posterior: Posterior, v: Tensor, rate: Callable[[int], float]) -> Descent:
+    """Candidates v (B, L, D) moved by Adam, each by itself; ``rate`` is that of the 0-based step. Goes on for ever."""
+    v = v.detach().clone().requires_grad_(True)
+    optimiser, iteration = Adam([v]), 0
+    while True:
+        here = evaluate(posterior, v)
+        yield here.detached()
+        optimiser.step(here.loss.sum(), rate(iteration))
+        iteration += 1

@@ -1,8 +1,12 @@
 """The Gaussian round a MAP point (Laplace), in the Gauss-Newton approximation.
 
-    precision = S^-1 (I + H) S^-1,   H = S J' R^-1 J S,   J = d f(G(v)) / d v,   S = the prior's standard deviations
-    H ~ U diag(l) U'   (k directions)
+    precision = S^-1 (I + H) S^-1,   I + H = S (Q + J' R^-1 J) S,   J = d f(G(v)) / d v
+    H ~ U diag(l) U'   (k directions, l > -1)
     v = m + S (e - U (1 - (1 + l)^-1/2) U' e),   e ~ N(0, I)
+
+S holds the standard deviations that are expected beforehand and Q is the prior's precision in v: S Q S = I, but where
+the linear part of the generator preconditions the problem. There S = I is the linear answer, and H what the network
+changes of it: directions that its bends make better known (l > 0) or less well (l < 0).
 
 Few latents: all directions, by products with J alone. Many: the leading ones, from random products with H (Halko,
 Martinsson and Tropp, arXiv 0909.4061, Algorithm 5.3), and the prior's spread in the others. Products with J are central
@@ -14,23 +18,29 @@ computational framework for infinite-dimensional Bayesian inverse problems" (201
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from napari_brgm.inference.step import Step
 from napari_brgm.inference.variational import Gaussian
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
     from napari_brgm.posterior import Posterior
 
-__all__ = ["LowRankGaussian", "laplace_at"]
+__all__ = ["LowRankGaussian", "laplace_at", "laplace_batches", "laplace_steps"]
 
 _FEW = 512  # latents; of so many all directions are looked at
 _RANK = 64  # directions of more
 _STEP = 0.05  # of the differences, in standard deviations of the prior
 _BATCH = 16  # images at a time
+_HALF = _BATCH // 2  # directions at a time; each has an image on either side
+_LOWEST = -0.9  # gain; differences of a flat direction may come out below what is possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class LowRankGaussian:
     directions : (L D, k) Tensor
         U, orthonormal.
     gain : (k,) Tensor
-        l, by how much the data know a direction better than the prior does.
+        l > -1, by how much a direction is better known than S says.
     """
 
     mean: Tensor
@@ -69,24 +79,76 @@ class LowRankGaussian:
         return draws
 
 
-def laplace_at(posterior: Posterior, v: Tensor, generator: torch.Generator) -> Gaussian | LowRankGaussian:
+def laplace_at(
+    posterior: Posterior, v: Tensor, generator: torch.Generator, *, linearised: bool = True
+) -> Gaussian | LowRankGaussian:
     """Gaussian round the MAP coordinates v (1, L, D).
 
-    Where the linear part preconditions the problem, its exact posterior covariance (std 1 in v) is taken as it is.
+    Parameters
+    ----------
+    posterior : Posterior
+    v : (1, L, D) Tensor
+    generator : torch.Generator
+        Of the random directions (CPU).
+    linearised : bool
+        Whether the exact posterior covariance of the generator's linear part (std 1 in v) is taken as it is, where
+        there is one; else the Jacobian of the whole generator is looked at.
     """
-    if posterior.linear is not None:
+    run = laplace_steps(posterior, v, generator, linearised=linearised)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            found: Gaussian | LowRankGaussian = end.value
+            return found
+
+
+def laplace_batches(posterior: Posterior, *, linearised: bool = True) -> int:
+    """How many steps ``laplace_steps`` takes."""
+    if linearised and posterior.linear is not None:
+        return 0
+    size = posterior.shape[0] * posterior.shape[1]
+    if size <= _FEW:
+        return -(-size // _HALF)
+    return 2 * -(-_RANK // _HALF) + -(-_RANK // _BATCH)
+
+
+def laplace_steps(
+    posterior: Posterior, v: Tensor, generator: torch.Generator, *, linearised: bool = True, done: int = 0,
+    total: int | None = None,
+) -> Generator[Step, None, Gaussian | LowRankGaussian]:  # fmt: skip
+    """The same as ``laplace_at``, with a Step (loss nan) before each batch of products, numbered from ``done`` + 1."""
+    if linearised and posterior.linear is not None:
         return Gaussian(v[0].detach(), posterior.start_std())
+    count = total or done + laplace_batches(posterior, linearised=linearised)
+    numbers = iter(range(done + 1, count + 1))
+
+    def told(products: Iterator[Tensor]) -> Generator[Step, None, Tensor]:
+        found = []
+        for part in products:
+            found.append(part)
+            yield Step("laplace", next(numbers, count), count, math.nan)
+        return torch.cat(found)
+
     mean, scale = v[0].detach(), posterior.start_std()
     size = mean.numel()
     if size <= _FEW:
         basis = torch.eye(size, device=mean.device)
     else:
         probes = torch.randn(size, _RANK, generator=generator).to(mean)
-        products = _transposed_products(posterior, mean, scale, _products(posterior, mean, scale, probes.T))
-        basis = torch.linalg.qr(products.T).Q  # (L D, k)
-    seen = _products(posterior, mean, scale, basis.T)  # (k, M)
-    gain, vectors = torch.linalg.eigh((seen @ seen.T).double())
-    return LowRankGaussian(mean, scale, basis @ vectors.to(basis), gain.clamp(min=0).to(mean))
+        ahead = yield from told(_products(posterior, mean, scale, probes.T))
+        found = yield from told(_transposed_products(posterior, mean, scale, ahead))
+        basis = torch.linalg.qr((found + _prior_change(posterior, scale, probes.T)).T).Q  # (L D, k)
+    seen = yield from told(_products(posterior, mean, scale, basis.T))  # (k, M)
+    inner = (seen @ seen.T + _prior_change(posterior, scale, basis.T) @ basis).double()
+    gain, vectors = torch.linalg.eigh((inner + inner.T) / 2)
+    return LowRankGaussian(mean, scale, basis @ vectors.to(basis), gain.clamp(min=_LOWEST).to(mean))
+
+
+def _prior_change(posterior: Posterior, scale: Tensor, directions: Tensor) -> Tensor:
+    """(S Q S - I) d (k, L D) of directions d (k, L D)."""
+    d = directions.reshape(-1, *scale.shape)
+    return (scale * posterior.coordinates.pull(scale * d) - d).flatten(1)
 
 
 def _weight(posterior: Posterior) -> Tensor | float:
@@ -95,24 +157,20 @@ def _weight(posterior: Posterior) -> Tensor | float:
     return float(posterior.lambda_pixel**0.5) if weight is None else posterior.lambda_pixel**0.5 * weight.sqrt()
 
 
-@torch.no_grad()
-def _products(posterior: Posterior, mean: Tensor, scale: Tensor, directions: Tensor) -> Tensor:
-    """R^-1/2 J S d (k, M) of directions d (k, L D)."""
-    found = []
-    for part in torch.split(directions, _BATCH // 2):
-        steps = _STEP * scale * part.reshape(-1, *mean.shape)  # (b, L, D)
-        predicted = -posterior.likelihood.residual(posterior.images(torch.cat([mean + steps, mean - steps])))
-        ahead, behind = (predicted * _weight(posterior)).chunk(2)
-        found.append(((ahead - behind) / (2 * _STEP)).flatten(1))
-    return torch.cat(found)
+def _products(posterior: Posterior, mean: Tensor, scale: Tensor, directions: Tensor) -> Iterator[Tensor]:
+    """R^-1/2 J S d (k, M) of directions d (k, L D), a batch at a time."""
+    for part in torch.split(directions, _HALF):
+        with torch.no_grad():
+            steps = _STEP * scale * part.reshape(-1, *mean.shape)  # (b, L, D)
+            predicted = -posterior.likelihood.residual(posterior.images(torch.cat([mean + steps, mean - steps])))
+            ahead, behind = (predicted * _weight(posterior)).chunk(2)
+            yield ((ahead - behind) / (2 * _STEP)).flatten(1)
 
 
-def _transposed_products(posterior: Posterior, mean: Tensor, scale: Tensor, seen: Tensor) -> Tensor:
-    """S J' R^-1/2 y (k, L D) of observations y (k, M)."""
-    found = []
+def _transposed_products(posterior: Posterior, mean: Tensor, scale: Tensor, seen: Tensor) -> Iterator[Tensor]:
+    """S J' R^-1/2 y (k, L D) of observations y (k, M), a batch at a time."""
     for part in torch.split(seen, _BATCH):
         v = mean.expand(len(part), *mean.shape).clone().requires_grad_(True)
         predicted = -posterior.likelihood.residual(posterior.images(v)) * _weight(posterior)
         (back,) = torch.autograd.grad(predicted, v, part.reshape(predicted.shape))
-        found.append((back * scale).flatten(1))
-    return torch.cat(found)
+        yield (back * scale).flatten(1)

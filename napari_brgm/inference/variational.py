@@ -1,9 +1,11 @@
-"""Variational inference (BRGM Eq. 7, 8): q(v) = N(m, diag s^2), fitted by reparameterised Monte Carlo.
+"""Variational inference (BRGM Eq. 7, 8): q(v) = N(m, diag s^2 + F F'), fitted by reparameterised Monte Carlo.
 
-    minimise  E_q[ -log p(v) - log p(I | v) ] - H(q) - log p(s),   H(q) = sum log s + const
+    minimise  E_q[ -log p(v) - log p(I | v) ] - H(q) - log p(s)
+    H(q) = sum log s + 1/2 log det(I + F' diag(s^-2) F) + const,   v = m + s e + F h,   e, h ~ N(0, I)
 
-The entropy is the closed form of the Gaussian. p(s) is the paper's inverse gamma when the settings have one.
-In the preconditioned coordinates of posterior.py a diagonal q is a full-covariance Gaussian over w.
+F has a few columns or none (a diagonal q). The entropy is the closed form of the Gaussian; p(s) is the paper's inverse
+gamma when the settings have one; the perceptual term counts as much as the settings' temper says. In the preconditioned
+coordinates of posterior.py a diagonal q is a full-covariance Gaussian over w.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from napari_brgm.inference.laplace import LowRankGaussian
     from napari_brgm.posterior import Posterior
 
-__all__ = ["Gaussian", "Spread", "fit_gaussian"]
+__all__ = ["FactorGaussian", "Gaussian", "Spread", "fit_gaussian"]
+
+_FIRST = 0.1  # of s, length of random first columns of F
 
 
 class Spread(Protocol):
@@ -60,6 +64,46 @@ class Gaussian:
         return draws
 
 
+@dataclass(frozen=True, slots=True)
+class FactorGaussian:
+    """q(v) = N(mean, diag std^2 + factor factor').
+
+    Attributes
+    ----------
+    mean, std : (L, D) Tensor
+    factor : (r, L, D) Tensor
+    """
+
+    mean: Tensor
+    std: Tensor
+    factor: Tensor
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw v (n, L, D), n > 1, centred as those of ``Gaussian``."""
+        own = torch.randn(n, *self.mean.shape, generator=generator)
+        shared = torch.randn(n, len(self.factor), generator=generator)
+        own, shared = ((x - x.mean(dim=0)) * (n / (n - 1)) ** 0.5 for x in (own, shared))
+        draws: Tensor = (
+            self.mean + self.std * own.to(self.mean) + torch.tensordot(shared.to(self.mean), self.factor, dims=1)
+        )
+        return draws
+
+
+def _first_factor(start: Gaussian | LowRankGaussian, rank: int, generator: torch.Generator) -> Tensor:
+    """(r, L, D) where F begins: small and random, for its columns have to differ."""
+    noise = torch.randn(rank, *start.mean.shape, generator=generator).to(start.mean)
+    first: Tensor = _FIRST * start.std * noise / max(rank, 1) ** 0.5
+    return first
+
+
+def _factor_entropy(s: Tensor, factor: Tensor) -> Tensor:
+    """1/2 log det(I + F' diag(s^-2) F)."""
+    scaled = (factor / s).flatten(1)  # (r, L D)
+    inner = torch.eye(len(scaled), device=s.device) + scaled @ scaled.T
+    half: Tensor = torch.linalg.cholesky(inner).diagonal().log().sum()
+    return half
+
+
 def _inverse_softplus(value: Tensor) -> Tensor:
     """Softplus backwards, elementwise."""
     inverse: Tensor = value + torch.log(-torch.expm1(-value))
@@ -74,7 +118,7 @@ def fit_gaussian(
     steps: int | None = None,
     done: int = 0,
     total: int | None = None,
-) -> Generator[tuple[Step, Tensor], None, Gaussian]:
+) -> Generator[tuple[Step, Tensor], None, Gaussian | FactorGaussian]:
     """Fit q to ``posterior`` from ``start``; yields each step with the image at q's mean, returns the fitted q.
 
     The result is the average of the iterates of the last quarter, which takes most of the Monte Carlo noise out of it.
@@ -96,29 +140,43 @@ def fit_gaussian(
     total = total or done + steps
     m = start.mean.clone().requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
-    optimiser = Adam([m, rho], betas=(0.9, 0.99))
-    kept: list[tuple[Tensor, Tensor]] = []
+    factor = _first_factor(start, settings.vi_rank, generator).requires_grad_(True)  # (r, L, D), r may be 0
+    optimiser = Adam([m, rho, factor] if settings.vi_rank else [m, rho], betas=(0.9, 0.99))
+    kept: list[tuple[Tensor, Tensor, Tensor]] = []
     pairs = math.ceil(settings.vi_samples_per_step / 2)
     for iteration in range(steps):
         s = F.softplus(rho)
-        half = torch.randn(pairs, *m.shape, generator=generator).to(m)
-        if pairs > 1:  # unit mean square in each coordinate: a quadratic loss then has no Monte Carlo noise in s
-            half = half / half.square().mean(dim=0).sqrt()
-        noise = torch.cat([half, -half])[: settings.vi_samples_per_step]  # antithetic: odd terms cancel
-        terms, images = posterior.terms(m + s * noise)
+        noise = _noise(pairs, settings.vi_samples_per_step, m.shape, generator).to(m)
+        v = m + s * noise
+        if settings.vi_rank:
+            shared = _noise(pairs, settings.vi_samples_per_step, factor.shape[:1], generator).to(m)
+            v = v + torch.tensordot(shared, factor, dims=1)
+        terms, images = posterior.terms(v, settings.perceptual_temper)
         parts = {name: 0.5 * value.mean() for name, value in terms.items()}  # Eq. 6 sums are twice -log p
         parts["entropy"] = -s.log().sum()
+        if settings.vi_rank:
+            parts["entropy"] = parts["entropy"] - _factor_entropy(s, factor)
         if settings.inverse_gamma is not None:
             alpha, beta = settings.inverse_gamma
             parts["spread"] = ((alpha + 1) * s.log() + beta / s).sum()
         loss = torch.stack(list(parts.values())).sum()
         optimiser.step(loss, learning_rate(iteration, steps, settings.learning_rate, settings.schedule))
         if iteration >= steps - max(1, steps // 4):
-            kept.append((m.detach().clone(), F.softplus(rho.detach())))
+            kept.append((m.detach().clone(), F.softplus(rho.detach()), factor.detach().clone()))
         yield (
             Step("vi", done + iteration + 1, total, loss.item(), {k: t.item() for k, t in parts.items()}),
             images.detach().mean(dim=0, keepdim=True),
         )
     mean = torch.stack([pair[0] for pair in kept]).mean(dim=0)
-    log_std = torch.stack([pair[1].log() for pair in kept]).mean(dim=0)
-    return Gaussian(mean, log_std.exp())
+    std = torch.stack([pair[1].log() for pair in kept]).mean(dim=0).exp()
+    if not settings.vi_rank:
+        return Gaussian(mean, std)
+    return FactorGaussian(mean, std, torch.stack([pair[2] for pair in kept]).mean(dim=0))
+
+
+def _noise(pairs: int, count: int, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Normal noise (count, *shape), antithetic: odd terms cancel."""
+    half = torch.randn(pairs, *shape, generator=generator)
+    if pairs > 1:  # unit mean square in each coordinate: a quadratic loss then has no Monte Carlo noise in s
+        half = half / half.square().mean(dim=0).sqrt()
+    return torch.cat([half, -half])[:count]

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ChoicesPanel"]
 
-_MAP, _VI = ("MAP: the most probable image", "map"), ("VI: mean of the posterior", "vi")
-_METHOD_TOOLTIP = "MAP is fast; VI fits the spread as well"
-_NO_VI = "VI is not offered: an untrained network has no density that VI could fit."
+_MAP = ("MAP: the most probable image", "map")
+_METHODS = (_MAP, ("Laplace: MAP, its spread measured", "laplace"), ("VI: mean of the posterior", "vi"))
+_METHOD_TOOLTIP = (
+    "MAP is fast; Laplace measures the spread round it by the network's own slopes; VI fits mean and spread"
+)
+_NO_VI = "Only MAP is offered: an untrained network has no density whose spread could be fitted."
 _WIDTH = 360  # pixels: wide enough for the names of layers
 
 
@@ -58,9 +61,9 @@ class ChoicesPanel(PriorPanel):
             (name if part == 1 else f"{name} ({part:.2g} x the steps)", name) for name, part in QUALITIES.items()
         ]
         self.image = ComboBox(label="Image", choices=lambda _: self._layers(Image), tooltip="Its slice on show")
-        self.method = ComboBox(label="Method", choices=[_MAP, _VI], tooltip=_METHOD_TOOLTIP)
+        self.method = ComboBox(label="Method", choices=list(_METHODS), tooltip=_METHOD_TOOLTIP)
         self.hint.setText(f"{self.hint.text()} {_NO_VI}")
-        self._wants_vi = False  # again, once a prior is chosen that has a density
+        self._wanted = "map"  # the method, again, once a prior is chosen that has a density
         self.quality = ComboBox(label="Quality", choices=qualities, value=chosen.quality)
         self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
@@ -162,11 +165,11 @@ class ChoicesPanel(PriorPanel):
         super()._on_prior(name)
         offered, untrained = len(self.method.choices) > 1, name == UNTRAINED
         if untrained and offered:
-            self._wants_vi = self.method.value == "vi"
+            self._wanted = self.method.value
             self.method.choices = [_MAP]
         elif not untrained and not offered:
-            self.method.choices = [_MAP, _VI]
-            self.method.value = "vi" if self._wants_vi else "map"
+            self.method.choices = list(_METHODS)
+            self.method.value = self._wanted
         self.method.tooltip = _NO_VI if untrained else _METHOD_TOOLTIP
         self._on_cost()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Work", "estimated_seconds", "in_words", "learn"]
 
+_PRODUCTS = 24  # batches of products with the Jacobian, about as long as a step each
 _BATCH = 8  # samples drawn in one step; engine/restore.py
 # seconds of a step on two cores of a desktop machine, by side of the prior's frame
 _FIRST_GUESS = {128: 0.14, 256: 0.55, 512: 2.5, 1024: 10.0}
@@ -60,6 +61,7 @@ class Work:
 
         family = "untrained" if not self.resolution else "manifold" if _MANIFOLD in self.prior else "default"
         inference = settings_for(family, self.quality).steps * (2 if self.method == "vi" else 1)
+        inference += _PRODUCTS if self.method == "laplace" else 0
         return self.slices * (inference + math.ceil(self.samples / _BATCH))
 
     @property

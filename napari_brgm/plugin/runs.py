@@ -58,6 +58,13 @@ class Run:
     def __post_init__(self) -> None:
         self._places = {tuple(i for i in p.index if not isinstance(i, slice)): p for p in self.planes}
 
+    @property
+    def trust(self) -> str:
+        """What is known of its intervals: the set that they were calibrated on, or why they are not; '' if nothing."""
+        record = self.base.metadata["brgm"]
+        told = [one.get("calibration") for one in (record, *record.get("slices", ())) if isinstance(one, dict)]
+        return next((str(one["label"]) for one in told if isinstance(one, dict) and "label" in one), "")
+
     def same(self, other: Run) -> bool:
         """Whether it is made of the same layers."""
         ours, theirs = (self.base, *self.parts), (other.base, *other.parts)

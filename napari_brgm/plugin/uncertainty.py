@@ -235,4 +235,6 @@ class UncertaintyWidget(PixelPanel):
         self.hide_button.setEnabled(shown)
         number = f"{self.sample_slider.value()} of {self.sample_slider.maximum()}"
         self.sample_label.setText(number if shown else "none shown")
-        self.status.setText(_GAUSSIAN if there and not drawn else "")
+        trust = "" if self.run is None else self.run.trust
+        told = [f"{trust[:1].upper()}{trust[1:]}." if trust else "", _GAUSSIAN if there and not drawn else ""]
+        self.status.setText(" ".join(filter(None, told)))

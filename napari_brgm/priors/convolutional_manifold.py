@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.priors.linear_gaussian import LinearGaussian
@@ -60,6 +60,8 @@ class ConvolutionalManifold:
     num_ws = 1
     linear_part = None
     encoder = None
+    mapping = None
+    unbent_latents = None
     preset = "manifold"
 
     def __init__(
@@ -94,6 +96,16 @@ class ConvolutionalManifold:
     @property
     def w_dim(self) -> int:
         return self.latent_map.size
+
+    @property
+    def network(self) -> Hourglass:
+        return self.generator
+
+    def with_network(self, network: nn.Module) -> ConvolutionalManifold:
+        """The same prior with another shared network of the same shape."""
+        return ConvolutionalManifold(
+            self.latent_map, cast("Hourglass", network), self.latents, self.info, self.residual
+        )
 
     @cached_property
     def alignment(self) -> LinearGaussian:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_brgm.errors import InputError
 from napari_brgm.priors.prior import PriorInfo
@@ -86,6 +86,9 @@ class DeepImagePrior:
     linear_part = None
     alignment = None
     encoder = None
+    mapping = None
+    unbent_latents = None
+    network = None
     residual = None
     preset = "untrained"
 
@@ -114,6 +117,10 @@ class DeepImagePrior:
     @property
     def w_dim(self) -> int:
         return sum(self.sizes)
+
+    def with_network(self, network: nn.Module) -> DeepImagePrior:
+        """There is no network beside the latents that could be exchanged."""
+        raise InputError(f"{self.info.name} has no network to exchange")
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) in [-1, 1] of ws (B, 1, P); there is no noise to choose."""

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_brgm.errors import InputError
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
@@ -106,6 +106,9 @@ class LinearGaussian:
     num_ws = 1
     residual = None
     encoder = None
+    mapping = None
+    unbent_latents = None
+    network = None
     preset = "default"
 
     def __init__(self, mean: Tensor, basis: Tensor, noise_variance: float, info: PriorInfo | None = None) -> None:
@@ -190,6 +193,10 @@ class LinearGaussian:
         left_out = max(total - float(variances[order].sum()), 0.0)
         noise = left_out / max(centre.numel() - components, 1)  # Tipping and Bishop, Eq. 8
         return cls(mean, basis[order], noise, info)
+
+    def with_network(self, network: nn.Module) -> LinearGaussian:
+        """There is no network beside the latents that could be exchanged."""
+        raise InputError(f"{self.info.name} has no network to exchange")
 
     def synthesize(self, ws: Tensor, noise: str = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K)."""

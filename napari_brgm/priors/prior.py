@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from napari_brgm.calibration import Calibration
     from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.linear_gaussian import LinearGaussian
     from napari_brgm.priors.residual_field import ResidualField
+    from napari_brgm.priors.stylegan2 import Mapping
     from napari_brgm.priors.stylegan2_layers import NoiseMode
 
 __all__ = ["LatentStatistics", "Latents", "LowRankStatistics", "Prior", "PriorInfo"]
@@ -169,6 +171,8 @@ class PriorInfo:
         Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
     misfit_limit : float
         Misfit (engine/misfit.py) that slices of held-out subjects hardly exceed; 0 if it was not measured.
+    calibration : Calibration or None
+        Conformal factors of the intervals; None if they were not measured.
     """
 
     name: str
@@ -180,6 +184,7 @@ class PriorInfo:
     weights_sha256: str = ""
     rotation: float = 0.0
     misfit_limit: float = 0.0
+    calibration: Calibration | None = None
 
 
 @runtime_checkable
@@ -189,7 +194,9 @@ class Prior(Protocol):
     ``synthesize`` maps ws (B, num_ws, w_dim) to images (B, channels, resolution, resolution), nominally in [-1, 1].
     ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None;
     ``alignment`` is a linear model of the leading variation, good enough to find a scan's pose with, or None;
+    ``mapping`` is the network z -> w, and ``unbent_latents`` the statistics of W's inverse leaky ReLU, or None;
     ``residual`` models what G cannot draw, or None; ``encoder`` holds features for the perceptual term, or None.
+    ``network`` holds the weights that ``with_network`` exchanges (inference/pivotal.py), or None;
     ``preset`` names the settings that suit it (settings.py).
     """
 
@@ -212,9 +219,16 @@ class Prior(Protocol):
     @property
     def alignment(self) -> LinearGaussian | None: ...
     @property
+    def mapping(self) -> Mapping | None: ...
+    @property
+    def unbent_latents(self) -> LatentStatistics | None: ...
+    @property
     def residual(self) -> ResidualField | None: ...
     @property
     def encoder(self) -> Encoder | None: ...
+    @property
+    def network(self) -> nn.Module | None: ...
+    def with_network(self, network: nn.Module) -> Self: ...
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor: ...
     def sample(self, n: int, seed: int = 0) -> Tensor: ...
     def to(self, device: torch.device | str) -> Self: ...

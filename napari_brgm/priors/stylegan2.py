@@ -55,13 +55,18 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
         """Map z (B, z_dim), any scale, to ws (B, num_ws, w_dim); ``psi`` pulls the first ``cutoff`` ws to w_avg."""
         x = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()  # (B, z)
-        for i in range(self.num_layers):
-            x = activate(getattr(self, f"fc{i}")(x), self.activation)  # (B, w)
-        ws = x[:, None].repeat(1, self.num_ws, 1)  # (B, L, w)
+        ws = self.layers(x)[:, None].repeat(1, self.num_ws, 1)  # (B, L, w)
         if truncation_psi != 1.0:
             cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
             ws[:, :cut] = self.w_avg + truncation_psi * (ws[:, :cut] - self.w_avg)
         return ws
+
+    def layers(self, z: Tensor) -> Tensor:
+        """One w (B, w_dim) of z (B, z_dim) as it is, not scaled to unit mean square."""
+        x = z
+        for i in range(self.num_layers):
+            x = activate(getattr(self, f"fc{i}")(x), self.activation)  # (B, w)
+        return x
 
 
 class Block(nn.Module):

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
-    "FIR", "GAIN", "Activation", "Dense", "Inject", "NoiseMode", "Skip", "StyledConv", "ToRGB", "activate", "upsample",
+    "FIR", "GAIN", "Activation", "Dense", "Inject", "NoiseMode", "Skip", "StyledConv", "ToRGB", "activate", "bent",
+    "unbent", "upsample",
 ]  # fmt: skip
 
 NoiseMode = Literal["const", "none", "random"]
@@ -29,6 +30,16 @@ def activate(x: Tensor, activation: Activation, gain: float = 1.0) -> Tensor:
     if activation == "lrelu":
         return F.leaky_relu(x, 0.2) * (GAIN * gain)
     return (0.2 * x + 0.8 * F.softplus(x, beta=50)) * gain
+
+
+def bent(x: Tensor) -> Tensor:
+    """Leaky ReLU 0.2 without gain, elementwise: the last act of a mapping network."""
+    return F.leaky_relu(x, 0.2)
+
+
+def unbent(w: Tensor) -> Tensor:
+    """Inverse of ``bent``, elementwise."""
+    return F.leaky_relu(w, 5.0)
 
 
 def _normal(*shape: int, std: float) -> Tensor:

@@ -10,13 +10,15 @@ tissue classes, the outline. Its latents are the whitened principal coordinates,
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
+from napari_brgm.priors.stylegan2_layers import unbent
 
 if TYPE_CHECKING:
     from napari_brgm.priors.encoder import Encoder
@@ -32,11 +34,15 @@ LATENT_SAMPLES = 10_000  # BRGM Sec. 2.2
 
 def mapped_statistics(mapping: Mapping, samples: int = LATENT_SAMPLES, seed: int = 0) -> LatentStatistics:
     """Mean and covariance of ``samples`` latents w = mapping(z), z ~ N(0, I) (BRGM Sec. 2.2)."""
+    return LatentStatistics.of(mapped_latents(mapping, samples, seed))
+
+
+def mapped_latents(mapping: Mapping, samples: int = LATENT_SAMPLES, seed: int = 0) -> Tensor:
+    """Latents w (samples, D) = mapping(z), z ~ N(0, I)."""
     z = torch.randn(samples, mapping.z_dim, generator=torch.Generator().manual_seed(seed))
     device = mapping.w_avg.device
     with torch.no_grad():
-        found = torch.cat([mapping(part.to(device))[:, 0] for part in torch.split(z, 1000)])
-    return LatentStatistics.of(found)
+        return torch.cat([mapping(part.to(device))[:, 0] for part in torch.split(z, 1000)])
 
 
 class StyleGAN2Prior:
@@ -106,6 +112,13 @@ class StyleGAN2Prior:
     def w_dim(self) -> int:
         return len(self.latents.mean)
 
+    @cached_property
+    def unbent_latents(self) -> LatentStatistics | None:
+        """Statistics of the inverse leaky ReLU of W, where there is a mapping network."""
+        if self.mapping is None or self.mapping.activation != "lrelu":
+            return None
+        return LatentStatistics.of(unbent(mapped_latents(self.mapping)))
+
     @property
     def linear_part(self) -> LinearGaussian | None:
         return self.base
@@ -113,6 +126,17 @@ class StyleGAN2Prior:
     @property
     def alignment(self) -> LinearGaussian | None:
         return self.base
+
+    @property
+    def network(self) -> Synthesis:
+        return self.synthesis
+
+    def with_network(self, network: nn.Module) -> StyleGAN2Prior:
+        """The same prior with another synthesis network of the same shape."""
+        return StyleGAN2Prior(
+            cast("Synthesis", network), self.latents, self.info, mapping=self.mapping, base=self.base,
+            encoder=self.encoder, residual=self.residual,
+        )  # fmt: skip
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, num_ws, D), nominally in [-1, 1]. The linear part reads the first w."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from math import inf
 from typing import Any, Self
 
+from napari_brgm.calibration import Calibration
 from napari_brgm.errors import InputError, WeightsError
 
 __all__ = ["Kind", "PriorEntry", "checked_name"]
@@ -40,6 +41,8 @@ class PriorEntry:
         Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
     misfit_limit : float
         Above it a scan is unlike those that the prior was tried on (engine/misfit.py); 0 if unknown.
+    calibration : Calibration or None
+        Conformal factors of the prior's intervals; None if they were not measured.
     format : str
         'ours', 'pytorch', 'tensorflow' or 'rosinality': that of ``file``, or of what was imported.
     file : str
@@ -68,6 +71,7 @@ class PriorEntry:
     channels: int = 1
     rotation: int = 0
     misfit_limit: float = 0.0
+    calibration: Calibration | None = None
     format: str = "ours"
     file: str = ""
     size: int | None = None
@@ -93,6 +97,7 @@ class PriorEntry:
         if not isinstance(record, dict):
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: it is not a table")
         values = {k: v for k, v in record.items() if k in known and k not in ("name", "kind")}
+        factors = values.pop("calibration", None)
         for key, value in values.items():
             wanted: Any = {
                 "resolution": int,
@@ -111,16 +116,24 @@ class PriorEntry:
         for key in ("file", "card"):
             if re.search(r"[/\\:]|^\.", values.get(key, "")):  # a name beside the registry, never a path out of it
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is not a file name")
-        return cls(name=name, kind=kind, **values)
+        return cls(name=name, kind=kind, calibration=None if factors is None else _factors(name, factors), **values)
 
     def to_json(self) -> dict[str, Any]:
         """Give the record that ``from_json`` reads, and for people the name and kind."""
-        return asdict(self) | {"kind": str(self.kind)}
+        factors = None if self.calibration is None else self.calibration.to_dict()
+        return asdict(replace(self, calibration=None)) | {"kind": str(self.kind), "calibration": factors}
 
     @property
     def hashed(self) -> bool:
         """Whether somebody has published the hash of the file."""
         return self.sha256 is not None and _SHA256.fullmatch(self.sha256) is not None
+
+
+def _factors(name: str, record: Any) -> Calibration:
+    try:
+        return Calibration.from_dict(record)
+    except WeightsError as error:
+        raise WeightsError(f"the entry of {name!r} in the registry is malformed: {error}") from error
 
 
 def checked_name(name: str) -> str:

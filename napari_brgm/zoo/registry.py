@@ -149,7 +149,8 @@ def load_entry(entry: PriorEntry) -> AnyPrior:
     if sha256_of(path) != entry.sha256:
         raise WeightsError(f"{path.name} is not the file that the registry knows (its hash differs); {again}")
     prior = read_prior(path, entry.name)
-    prior.info = replace(prior.info, rotation=float(entry.rotation), misfit_limit=float(entry.misfit_limit))
+    limit, factors = float(entry.misfit_limit), entry.calibration
+    prior.info = replace(prior.info, rotation=float(entry.rotation), misfit_limit=limit, calibration=factors)
     if not shipped:  # published formats say nothing of anatomy: the entry does
         info = prior.info
         prior.info = replace(

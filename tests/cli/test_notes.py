@@ -45,6 +45,17 @@ def test_each_sentence_once(slices, lines, capsys):
     assert (out, err.splitlines()) == ("", lines)
 
 
+def test_the_intervals_are_told_last(capsys):
+    """Whether they are calibrated, once for all slices."""
+    slices = [restored(3, "a"), restored(4, "a")]
+    for one in slices:
+        one.provenance["calibration"] = {"label": "90 % intervals calibrated on 10 held-out subjects"}
+    tell_notes(slices)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: a", "note: 90 % intervals calibrated on 10 held-out subjects",
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def noting(monkeypatch):
     """Restorations that say something of themselves."""

@@ -57,7 +57,7 @@ def test_all_of_phi_in_its_box(tiny_manifold, drawn, hole):
     result = restore(drawn, Mask(hole), tiny_manifold, samples=3, settings=box, device="cpu")
     assert (result.estimate[~hole] == drawn[~hole]).all() and (result.variance[hole] > 0).all()
     assert all("w" not in t and t["phase"] == "ensemble" for t in result.trace)
-    with pytest.raises(InputError, match="no density that a variational fit"):
+    with pytest.raises(InputError, match="no density that method"):
         restore(drawn, Mask(hole), tiny_manifold, method="vi", settings=box, device="cpu")
 
 

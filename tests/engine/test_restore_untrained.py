@@ -136,7 +136,7 @@ def test_it_fills_a_smooth_hole():
 
 def test_a_variational_fit_is_refused():
     image, hole = slice_of(32, 32), hole_of(32, 32)
-    with pytest.raises(InputError, match="deep-image has no density that a variational fit") as caught:
+    with pytest.raises(InputError, match="deep-image has no density that method") as caught:
         restore(image, Mask(hole), DeepImagePrior(), method="vi", device="cpu")
     assert "\n" not in str(caught.value)
 

@@ -58,3 +58,14 @@ def test_leading_directions_of_many_latents(random_stylegan2):
     assert part.directions.shape[1] == 64 < whole.directions.shape[1]
     best = whole.gain.flip(0)[:5]
     assert ((part.gain.flip(0)[:5] / best) - 1).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_the_whole_jacobian_of_a_linear_generator_changes_nothing(linear_problem, few, monkeypatch):
+    """Preconditioned, the linear answer is N(0, I): catches a prior precision that is not transformed along."""
+    if not few:
+        monkeypatch.setattr(laplace, "_FEW", 1)
+    posterior = linear_problem("mask", start="linear").posterior
+    found = laplace_at(posterior, posterior.start(), torch.Generator().manual_seed(0), linearised=False)
+    assert found.gain.abs().max() < 0.02
+    assert (found.std - 1).abs().max() < 0.01

@@ -115,3 +115,19 @@ def test_draws_have_mean_and_spread_of_q():
 def test_odd_numbers_of_samples_are_used(linear_problem, finish):
     yielded, q = fitted(linear_problem("mask", vi_samples_per_step=1), finish, steps=2)
     assert math.isfinite(yielded[-1][0].loss) and torch.isfinite(q.std).all()
+
+
+def test_a_factor_finds_the_correlations(linear_problem, finish):
+    """diag + F F' of enough columns is the exact covariance; a diagonal q is not: catches a wrong entropy of F."""
+    exact = linear_problem("mask", vi_rank=11, steps=900, learning_rate=0.03)
+    start = Gaussian(exact.mean.float()[None], exact.mean_field_std.float()[None])
+    _, found = finish(fit_gaussian(exact.posterior, start, torch.Generator().manual_seed(0)))
+    covariance = torch.linalg.inv(exact.precision)
+    f = found.factor[:, 0].double()
+    fitted = torch.diag(found.std[0].double().square()) + f.T @ f
+    diagonal = torch.diag(exact.mean_field_std.square())
+    assert (fitted - covariance).norm() < 0.15 * covariance.norm()
+    assert (diagonal - covariance).norm() > 0.3 * covariance.norm()
+    draws = found.sample(20_000, torch.Generator().manual_seed(1))[:, 0].double()
+    assert (torch.cov(draws.T) - fitted).norm() < 0.05 * fitted.norm()
+    assert (draws.mean(dim=0) - found.mean[0]).abs().max() < 1e-3

@@ -102,11 +102,11 @@ def test_vi_is_offered_where_there_is_a_density(window) -> None:
     widget.prior.value, widget.method.value = "toy-lcm", "vi"
     widget.prior.value = UNTRAINED
     assert (widget.method.choices, widget.method.value) == (("map",), "map")
-    assert "VI is not offered" in widget.hint.text() and "VI is not offered" in widget.method.tooltip
+    assert "Only MAP is offered" in widget.hint.text() and "Only MAP is offered" in widget.method.tooltip
     widget.refresh_priors()  # as the Weights widget does
     assert widget.method.value == "map" and widget.prior.value == UNTRAINED
     widget.prior.value = "toy-stylegan2"
-    assert (widget.method.choices, widget.method.value) == (("map", "vi"), "vi")
+    assert (widget.method.choices, widget.method.value) == (("map", "laplace", "vi"), "vi")
 
 
 def test_where_nothing_else_is_there_the_untrained_prior_is_chosen(window, monkeypatch) -> None:

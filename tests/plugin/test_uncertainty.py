@@ -351,6 +351,10 @@ def test_results_read_from_files(uncertainty, qtbot, with_samples: bool) -> None
     assert widget.value.text() == f"estimate 600 ± {std:.0f} HU"
     assert widget.trust.text().endswith("40 samples" if with_samples else "Gaussian")
     assert ("no samples" in widget.status.text()) is not with_samples
+    assert "Intervals tried" not in widget.status.text()
+    layers[0].metadata["brgm"]["slices"][0]["calibration"] = {"label": "intervals tried"}  # as of one slice of several
+    widget._show_choices()
+    assert widget.status.text().startswith("Intervals tried.")
     assert widget.play_button.isEnabled() is with_samples
     widget.threshold.setValue(612)
     widget.probability_box.setChecked(True)

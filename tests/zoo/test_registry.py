@@ -59,6 +59,26 @@ def test_the_entry_says_how_the_anatomy_lies_and_what_the_prior_was_tried_on(fol
     assert load_prior("toy").to("cpu").info.rotation == 180
 
 
+def test_the_entry_brings_the_calibration(folder):
+    """To the prior that is loaded by name only; a malformed one is refused with the prior's name."""
+    factors = {
+        "source": "toys", "subjects": 4, "slices": 8, "preset": "default", "levels": [0.5, 0.8, 0.9, 0.95],
+        "methods": {"map": {"mask": {"tissue": {"at": [0.1], "factors": [[0.8, 0.8, 0.8, 0.9]]}}}},
+    }  # fmt: skip
+    records = json.loads((folder / "registry.json").read_text())
+    records["toy"]["calibration"] = factors
+    (folder / "registry.json").write_text(json.dumps(records))
+    found = load_prior("toy").info.calibration
+    assert found is not None and found.to_dict() == factors
+    entry = registered()["toy"]
+    assert PriorEntry.from_json("toy", Kind.shipped, json.loads(json.dumps(entry.to_json()))) == entry
+    assert load_prior(folder / "toy.safetensors").info.calibration is None
+    factors["subjects"] = "many"
+    (folder / "registry.json").write_text(json.dumps(records))
+    with pytest.raises(WeightsError, match=r"'toy'.*calibration"):
+        load_prior("toy")
+
+
 def test_brain_priors_are_turned_and_chest_priors_are_not():
     for name, entry in registered().items():
         assert entry.rotation == (180 if name.startswith("brain-") else 0), name

@@ -1,0 +1,209 @@
+"""Calibration: by how much the intervals of a prior must be widened or narrowed, as measured on held-out subjects.
+
+    s     = |truth - mean| / std                       of hidden pixels of validation slices
+    q_p   = conformal quantile of s at level p         in each group of pixels
+    interval of level p = mean +- q_p std,             factor = q_p / z_p, z_p the Gaussian's quantile
+
+A share p of hidden pixels of such slices then lies inside, whatever their distribution, for each group by itself.
+Groups are what is known when a slice is restored, never the truth: tissue or air by the posterior mean; in-painting by
+the depth of the pixel in its hole; super-resolution by the size of the observed pixels. Between groups factors are
+interpolated, beyond them held.
+
+The promise is about a pixel drawn at random from slices like those of the validation set. Pixels of one slice share
+their fate: on a single slice coverage may well be 80 or 98 %; the subject is what is independent.
+
+Source: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005), Sec. 4.5 (Mondrian groups);
+Papadopoulos et al., "Inductive confidence machines for regression" (ECML 2002; split conformal, normalised scores);
+Romano, Patterson and Candes (NeurIPS 2019); Angelopoulos and Bates, arXiv 2107.07511, Sec. 2.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import norm
+
+from napari_brgm.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+__all__ = ["DEPTHS", "LEVELS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width"]
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+TISSUE = 8.0  # grey levels of the posterior mean; what is darker is air
+DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides of the frame: 1.5, 3, 6 .. 48 px at 128
+_Z = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
+_LIMIT = 100.0  # no factor is larger
+_TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
+
+
+def conformal_factors(scores: npt.NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    """Factor of each of LEVELS from scores (N,): the ceil((N + 1) p)-th smallest score over the Gaussian's quantile.
+
+    One more pixel, exchangeable with these, has a score at most so large with probability p or more. Factors lie
+    between 0.01 and 100. N must be 20 at least, or no score is large enough for the highest level.
+    """
+    ordered = np.sort(scores)
+    places = [math.ceil((len(scores) + 1) * level - 1e-9) - 1 for level in LEVELS]
+    return tuple(float(np.clip(ordered[i] / z, 1 / _LIMIT, _LIMIT)) for i, z in zip(places, _Z, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Factors along one coordinate of the groups.
+
+    Attributes
+    ----------
+    at : tuple of float
+        Depths in sides of the frame, or sizes of observed pixels in frame pixels; above 0, ascending.
+    factors : tuple of tuple of float
+        For each of them one of each of LEVELS.
+    """
+
+    at: tuple[float, ...]
+    factors: tuple[tuple[float, ...], ...]
+
+    def widths(self, where: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Half widths (4, ...) of the intervals of LEVELS in standard deviations, at coordinates (...) above 0.
+
+        Linear in the logarithm of the coordinate.
+        """
+        known, wanted = np.log(self.at), np.log(where)
+        columns = np.array(self.factors).T  # (4, nodes)
+        return np.stack([z * np.interp(wanted, known, column) for z, column in zip(_Z, columns, strict=True)])
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Conformal factors of a prior, and what they were measured on.
+
+    Attributes
+    ----------
+    source : str
+        Name of the validation set.
+    subjects, slices : int
+        Of it, that the factors were computed on.
+    preset : str
+        Name of the settings they hold for.
+    curves : mapping
+        (method, 'mask' or 'downsample', 'tissue' or 'air') -> Curve.
+    """
+
+    source: str
+    subjects: int
+    slices: int
+    preset: str
+    curves: Mapping[tuple[str, str, str], Curve]
+
+    def knows(self, method: str, task: str) -> bool:
+        """Whether there are factors for this method and kind of task."""
+        return (method, task, "tissue") in self.curves
+
+    def widths(
+        self, method: str, task: str, at: npt.NDArray[np.floating[Any]], mean: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.float64]:
+        """Half widths (4, H, W) of the intervals of LEVELS, in standard deviations.
+
+        Parameters
+        ----------
+        method, task : str
+            Of those it knows.
+        at : (H, W) ndarray
+            Coordinate of the groups.
+        mean : (H, W) ndarray
+            Posterior mean, grey levels.
+        """
+        tissue = self.curves[method, task, "tissue"]
+        air = self.curves.get((method, task, "air"), tissue)
+        return np.where(mean > TISSUE, tissue.widths(at), air.widths(at))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, rounded to four digits."""
+        methods: dict[str, Any] = {}
+        for (method, task, matter), curve in sorted(self.curves.items()):
+            methods.setdefault(method, {}).setdefault(task, {})[matter] = {
+                "at": [float(f"{at:.4g}") for at in curve.at],
+                "factors": [[float(f"{value:.4g}") for value in row] for row in curve.factors],
+            }
+        about = {"source": self.source, "subjects": self.subjects, "slices": self.slices, "preset": self.preset}
+        return about | {"levels": list(LEVELS), "methods": methods}
+
+    @classmethod
+    def from_dict(cls, record: Any) -> Calibration:
+        """Read what ``to_dict`` gave.
+
+        Raises
+        ------
+        WeightsError
+            It is malformed.
+        """
+        try:
+            return cls._checked(record)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WeightsError(f"the calibration of a prior is malformed: {error}") from error
+
+    @classmethod
+    def _checked(cls, record: dict[str, Any]) -> Calibration:
+        if not isinstance(record, dict) or tuple(record["levels"]) != LEVELS:
+            raise ValueError(f"its levels are not {', '.join(map(str, LEVELS))}")
+        counts = record["subjects"], record["slices"]
+        if any(type(count) is not int or count < 1 for count in counts):
+            raise ValueError("'subjects' and 'slices' are not counts")
+        texts = record["source"], record["preset"]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("'source' and 'preset' are not text")
+        curves = {
+            (method, task, matter): _curve(curve)
+            for method, tasks in record["methods"].items()
+            for task, matters in tasks.items()
+            for matter, curve in matters.items()
+        }
+        for method, task, matter in curves:
+            if task not in _TASKS or matter not in _MATTER or (method, task, "tissue") not in curves:
+                raise ValueError(f"the group {task!r}, {matter!r} is not known, or has no tissue beside it")
+        return cls(texts[0], *counts, texts[1], curves)
+
+
+def _curve(record: dict[str, Any]) -> Curve:
+    at = tuple(float(value) for value in record["at"])
+    factors = tuple(tuple(float(value) for value in row) for row in record["factors"])
+    if not at or len(at) != len(factors) or any(len(row) != len(LEVELS) for row in factors):
+        raise ValueError("a group needs a list of coordinates, and for each one factor a level")
+    if not (all(map(math.isfinite, at)) and at[0] > 0 and all(a < b for a, b in pairwise(at))):
+        raise ValueError("coordinates are not above 0 and ascending")
+    for row in factors:
+        widths = [z * factor for z, factor in zip(_Z, row, strict=True)]
+        if not all(1 / _LIMIT <= factor <= _LIMIT for factor in row):
+            raise ValueError(f"factors are not between {1 / _LIMIT} and {_LIMIT:.0f}")
+        if any(lower > higher * 1.001 for lower, higher in pairwise(widths)):  # 1.001: they are rounded
+            raise ValueError("an interval is wider than that of a higher level")
+    return Curve(at, factors)
+
+
+def half_width(level: float, widths: npt.NDArray[np.floating[Any]] | None = None) -> Any:
+    """Half the width of the interval of any level, in standard deviations: the Gaussian's, or from those of LEVELS.
+
+    Parameters
+    ----------
+    level : float
+        Between 0 and 1.
+    widths : (4, ...) ndarray or None
+        Half widths of LEVELS. Between them it is linear in the Gaussian's quantile, beyond them proportional to it.
+    """
+    z = float(norm.ppf(0.5 + level / 2))
+    if widths is None:
+        return z
+    if z <= _Z[0]:
+        return widths[0] * (z / _Z[0])
+    if z >= _Z[-1]:
+        return widths[-1] * (z / _Z[-1])
+    i = int(np.searchsorted(_Z, z, side="right")) - 1
+    share = (z - _Z[i]) / (_Z[i + 1] - _Z[i])
+    return (1 - share) * widths[i] + share * widths[i + 1]

@@ -1,0 +1,83 @@
+"""Representation error of one slice: how far the generator stays from the measured, and what that says of the rest.
+
+    s^2 = sum over measured pixels (y - f(G(w*)))^2  /  sum (var f(e) + sigma_n^2)
+
+A slice that the generator draws badly where it was measured is drawn badly in the hole too: over 13 validation slices
+and two masks log s and the log of the error there, in posterior standard deviations, correlate by 0.90. All deviations
+are therefore scaled by s, as in a Gaussian process of unknown amplitude (Rasmussen and Williams, 2006, Sec. 5.4.1).
+A generator without a model of what it cannot draw gets a stationary one, from this slice's own residual.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_brgm.likelihood import to_grey
+from napari_brgm.priors.residual_field import ResidualField
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_brgm.engine.observe import Problem
+    from napari_brgm.posterior import Posterior
+
+__all__ = ["field_of", "residual_scale"]
+
+_DRAWS = 16  # of the field, for its variance on the observed pixels
+_REACH = 2.0  # frame pixels, or an observed pixel if that is larger: correlation length of an unknown residual
+_LIMITS = (0.5, 2.0)  # of s; beyond them the scan is another kind of image, not a harder one
+_BLACK = 8.0  # grey levels; air is drawn well by any generator and says nothing
+
+
+def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualField | None:
+    """Model of what the generator cannot draw: the prior's, or one from the residual of its image ``shown``; or None.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    problem : Problem
+    shown : (1, C, R, R) Tensor
+        G(w*), in [-1, 1].
+    """
+    settings, prior = posterior.settings, posterior.prior
+    if not settings.residual_field or not problem.likelihood.linear or prior.channels != 1:
+        return None
+    if prior.residual is not None or not settings.adapt_residual:
+        return prior.residual
+    residual, tissue = _residual(problem, shown)
+    if not tissue.any():
+        return None
+    size = prior.resolution
+    reach = max(_REACH, *problem.pixel)
+    std = float((residual[tissue].square().mean() - problem.noise["measured"] ** 2).clamp(min=1.0).sqrt())
+    lag = torch.fft.fftfreq(2 * size, device=shown.device) * 2 * size
+    correlation = torch.exp(-(lag[:, None].square() + lag[None].square()) / (2 * reach**2))
+    return ResidualField(torch.full((size, size), std, device=shown.device), correlation)
+
+
+def residual_scale(
+    posterior: Posterior, problem: Problem, field: ResidualField | None, shown: Tensor, generator: torch.Generator
+) -> float:
+    """Give s of the module's equation, between 0.5 and 2; 1 where there is no model to compare with, or no tissue."""
+    if field is None or field is not posterior.prior.residual or not posterior.settings.adapt_residual:
+        return 1.0
+    residual, tissue = _residual(problem, shown)
+    if not tissue.any():
+        return 1.0
+    draws = field.sample(_DRAWS, generator) / 127.5  # about 0, in the units of images
+    blank = torch.zeros_like(draws)
+    seen = problem.likelihood.residual(blank) - problem.likelihood.residual(draws)
+    expected = seen.square().mean(dim=0, keepdim=True) + problem.noise["measured"] ** 2
+    ratio = residual[tissue].square().mean() / expected[tissue].mean()
+    return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])
+
+
+def _residual(problem: Problem, shown: Tensor) -> tuple[Tensor, Tensor]:
+    """I - f(x) and where it counts, both (1, C, h, w): measured pixels of tissue."""
+    likelihood = problem.likelihood
+    residual = likelihood.residual(shown)
+    predicted = likelihood.forward_map(to_grey(shown))
+    bright = torch.maximum(likelihood.observation, predicted) > _BLACK
+    return residual, bright & (likelihood.observed > 0).expand_as(residual)

@@ -1,0 +1,225 @@
+"""Whether the Gaussians of MAP and variational inference agree with answers that are exact, or slow and exact.
+
+Linear toy: y = A G(w) + n has the posterior N(w_hat, S), from dense float64 matrices (priors/linear_gaussian.py).
+Network toy: a curved generator, against Hamiltonian Monte Carlo (inference/hmc.py); compared are the standard
+deviations of all its pixels. The chains know one posterior: their R-hat, and a density that some chain found higher
+than MAP did, tell whether they and MAP looked at the same maximum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_brgm.evaluation.toy import corruptions_of, drawn_truth, linear_toy, network_toy, observed
+from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplace_at, maximise, run_chains
+from napari_brgm.inference.hmc import coloured
+from napari_brgm.likelihood import to_grey
+from napari_brgm.posterior import Posterior
+from napari_brgm.settings import preset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from torch import Tensor
+
+    from napari_brgm.inference import LowRankGaussian, Spread
+    from napari_brgm.likelihood import Likelihood
+    from napari_brgm.priors.linear_gaussian import LinearGaussian
+
+__all__ = ["LinearRow", "NetworkRow", "exact_posterior", "linear_agreement", "network_agreement", "returned"]
+
+MEAN_LIMIT, COVARIANCE_LIMIT = 0.01, 0.05  # of the exact ones, linear toy
+LEAST_CORRELATION, RATIO_LIMIT = 0.9, 0.15  # of maps of standard deviation, network toy
+_DRAWS = 1000
+_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LinearRow:
+    """Relative errors (Euclidean, Frobenius) of mean and covariance of the latents w."""
+
+    corruption: str
+    sigma: float
+    method: str
+    mean_error: float
+    covariance_error: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.mean_error < MEAN_LIMIT and self.covariance_error < COVARIANCE_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRow:
+    """Maps of standard deviation of one method against those of HMC, over all pixels of the generator's image.
+
+    Attributes
+    ----------
+    correlation : float
+        Of the two maps.
+    ratio : float
+        Mean standard deviation of the method over that of HMC.
+    shift : float
+        Root mean square of the difference of the mean images, in mean standard deviations of HMC.
+    std : float
+        Mean standard deviation of HMC, grey levels.
+    missed : float
+        By how much -2 log p of the best draw of HMC lies below MAP's; above 0, MAP stopped at a lower maximum.
+    rhat, effective, acceptance : float
+        Largest and smallest of the latents', and the mean of HMC.
+    """
+
+    net: str
+    corruption: str
+    sigma: float
+    method: str
+    correlation: float
+    ratio: float
+    shift: float
+    std: float
+    missed: float
+    rhat: float
+    effective: float
+    acceptance: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.correlation > LEAST_CORRELATION and abs(self.ratio - 1) < RATIO_LIMIT
+
+
+def returned(run: Generator[Any, None, Any]) -> Any:
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def exact_posterior(prior: LinearGaussian, likelihood: Likelihood) -> tuple[Tensor, Tensor]:
+    """Mean (K,) and covariance (K, K) of w, float64, without any code of the posterior."""
+    seen = likelihood.observed.double()
+    black = likelihood.forward_map(to_grey(prior.mean.double())[None])
+    b = (likelihood.forward_map(127.5 * prior.basis.double()) * seen).flatten(1)  # (K, M)
+    r = ((likelihood.observation.double() - black) * seen).flatten()
+    precision = torch.eye(len(b), dtype=torch.float64) + b @ b.T / likelihood.sigma**2
+    return torch.linalg.solve(precision, b @ r / likelihood.sigma**2), torch.linalg.inv(precision)
+
+
+def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> list[LinearRow]:
+    """MAP with Laplace's Gaussian, and VI with a full covariance, against the exact answer."""
+    prior = linear_toy()
+    base = preset("unaided").but(steps=400, learning_rate=0.1, vi_samples_per_step=64)
+    ways = {
+        "laplace": base,
+        "laplace, preconditioned": base.but(start="linear"),
+        "vi, full": base.but(vi_rank=prior.w_dim),
+        "vi, preconditioned": base.but(start="linear"),
+    }
+    rows = []
+    for sigma in sigmas:
+        for name, corruption in corruptions_of(prior.resolution).items():
+            generator = torch.Generator().manual_seed(seed)
+            truth = prior.synthesize(torch.randn(1, 1, prior.w_dim, generator=generator))
+            likelihood = observed(prior, corruption, truth, sigma, generator)
+            mean, covariance = exact_posterior(prior, likelihood)
+            for way, settings in ways.items():
+                posterior = Posterior(prior, likelihood, settings)
+                spread = _gaussian(posterior, way.startswith("vi"), generator)[0]
+                found_mean, found_covariance = _moments_of_w(posterior, spread)
+                rows.append(
+                    LinearRow(
+                        name, sigma, way, float((found_mean - mean).norm() / mean.norm()),
+                        float((found_covariance - covariance).norm() / covariance.norm()),
+                    )
+                )  # fmt: skip
+    return rows
+
+
+def network_agreement(
+    sigmas: tuple[float, ...] = (5.0, 10.0, 15.0), bends: tuple[float, ...] = (0.25,), *, mapped: bool = False,
+    seed: int = 0, chains: int = 16, warmup: int = 150, draws: int = 150,
+    tell: Callable[[int, int, str], None] | None = None,
+) -> list[NetworkRow]:  # fmt: skip
+    """MAP with Laplace's Gaussian, and VI with diagonal and full covariance, against HMC on a small StyleGAN2.
+
+    ``mapped`` infers z of a net with a mapping network, else w.
+    """
+    corruptions = corruptions_of(32)
+    rows: list[NetworkRow] = []
+    total = len(bends) * len(sigmas) * len(corruptions)
+    for bend in bends:
+        prior = network_toy(bend=bend, mapped=mapped)
+        size = prior.w_dim
+        settings = preset("unaided").but(
+            steps=400, learning_rate=0.1, starts=16, vi_samples_per_step=8, latent_space="z" if mapped else "w"
+        )
+        for sigma in sigmas:
+            for name, corruption in corruptions.items():
+                generator = torch.Generator().manual_seed(seed)
+                truth = drawn_truth(prior, settings, generator)[1]
+                likelihood = observed(prior, corruption, truth, sigma, generator)
+                posterior = Posterior(prior, likelihood, settings)
+                laplace, lowest = _gaussian(posterior, False, generator)
+                assert not isinstance(laplace, FactorGaussian)
+                run = run_chains(posterior, laplace, generator, chains=chains, warmup=warmup, draws=draws)
+                found = returned(run)
+                spreads: dict[str, Spread] = {"laplace": laplace}
+                for label, rank in (("vi, diagonal", 0), ("vi, full", size)):
+                    fitted = Posterior(prior, likelihood, settings.but(vi_rank=rank))
+                    spreads[label] = returned(fit_gaussian(fitted, laplace, generator))
+                mean, std, best = _image_moments(posterior, found.sample(_DRAWS, generator))
+                for label, spread in spreads.items():
+                    other_mean, other_std, _ = _image_moments(posterior, spread.sample(_DRAWS, generator))
+                    rows.append(
+                        NetworkRow(
+                            f"{prior.info.name}, bend {bend:g}", name, sigma, label,
+                            float(torch.corrcoef(torch.stack([std, other_std]))[0, 1]),
+                            float(other_std.mean() / std.mean()),
+                            float((other_mean - mean).square().mean().sqrt() / std.mean()), float(std.mean()),
+                            lowest - best, float(found.rhat.max()), float(found.effective.min()), found.acceptance,
+                        )
+                    )  # fmt: skip
+                if tell is not None:
+                    tell(len(rows) // len(spreads), total, f"bend {bend:g}, noise {sigma:g}, {name}")
+    return rows
+
+
+def _gaussian(
+    posterior: Posterior, variational: bool, generator: torch.Generator
+) -> tuple[Gaussian | LowRankGaussian | FactorGaussian, float]:
+    """Laplace's Gaussian, or VI's that starts there, and -2 log p at the maximum."""
+    maximum = returned(maximise(posterior, None, generator))
+    spread: Gaussian | LowRankGaussian | FactorGaussian = laplace_at(posterior, maximum.v, generator)
+    return (returned(fit_gaussian(posterior, spread, generator)) if variational else spread), maximum.loss
+
+
+def _moments_of_w(posterior: Posterior, spread: Gaussian | LowRankGaussian | FactorGaussian) -> tuple[Tensor, Tensor]:
+    """Mean (K,) and covariance (K, K) of w, float64, of a generator with one w; w is affine in v."""
+    centre = posterior.latents(spread.mean[None])[0, 0].double()
+    ends = _roots(spread) + spread.mean  # (k, L, D)
+    roots = posterior.latents(ends)[:, 0].double() - centre
+    return centre, roots.T @ roots
+
+
+def _roots(spread: Gaussian | LowRankGaussian | FactorGaussian) -> Tensor:
+    """Vectors (k, L, D) whose outer products sum to the covariance."""
+    unit = torch.eye(spread.mean.numel()).reshape(-1, *spread.mean.shape).to(spread.mean)
+    if isinstance(spread, FactorGaussian):
+        return torch.cat([unit * spread.std, spread.factor])
+    return coloured(spread, unit) - spread.mean
+
+
+@torch.no_grad()
+def _image_moments(posterior: Posterior, draws: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Mean and standard deviation (pixels,) of images in grey levels, and the lowest -2 log p of the draws."""
+    images, losses = [], []
+    for part in torch.split(draws, _BATCH):
+        terms, image = posterior.terms(part)
+        images.append(to_grey(image).flatten(1))
+        losses.append(torch.stack(list(terms.values())).sum(dim=0))
+    whole = torch.cat(images).double()
+    return whole.mean(dim=0), whole.std(dim=0), float(torch.cat(losses).min())

@@ -1,0 +1,164 @@
+"""What is kept of one restored validation slice, so that its intervals can be tried with any factors later.
+
+Draws of hidden pixels are kept as deviations from their mean in half precision: a thousandth of themselves is lost.
+Each slice of each task is a file of its own, written at once or not at all: a cut run goes on after it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine.calibrate import calibrated
+from napari_brgm.engine.observe import observe
+from napari_brgm.engine.restore import restore
+from napari_brgm.errors import OutputError
+from napari_brgm.evaluation.seam import SeamSums, seam_sums
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from napari_brgm.engine.observe import Problem
+    from napari_brgm.evaluation.tasks import Task
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+    Floats = npt.NDArray[np.floating[Any]]
+
+__all__ = ["Drawn", "Store", "corruption_of", "problem_of", "restored", "spread_by", "worst_misfit"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Posterior of one slice of one task, hidden pixels only (super-resolution: all), in grey levels.
+
+    Attributes
+    ----------
+    mean : (n,) float32 ndarray
+    draws : (S, n) float32 ndarray
+    noise : float
+        Standard deviation of the noise that the slice was taken to have.
+    misfit : float
+        Greatest rms of f(x) - y over the draws as they came.
+    seams : (2,) tuple of SeamSums
+        Of the estimate, and of all draws together.
+    """
+
+    mean: npt.NDArray[np.float32]
+    draws: npt.NDArray[np.float32]
+    noise: float
+    misfit: float
+    seams: tuple[SeamSums, SeamSums]
+
+
+def corruption_of(task: Task) -> Mask | Downsample:
+    """Give the corruption of a task."""
+    return Downsample(task.factor) if task.missing is None else Mask(task.missing)
+
+
+def problem_of(truth: npt.NDArray[np.float32], task: Task, prior: Prior) -> Problem:
+    """State the problem of a task on a slice (R, R) of the prior's own grid."""
+    return observe(task.observe(truth[None])[0], corruption_of(task), prior, pose=False)
+
+
+def restored(
+    truth: npt.NDArray[np.float32], task: Task, prior: Prior, method: str, settings: InferenceSettings,
+    samples: int, seed: int, device: str,
+) -> Drawn:  # fmt: skip
+    """Restore a slice (R, R) without calibration."""
+    observed = task.observe(truth[None])[0]
+    result = restore(
+        observed, corruption_of(task), prior, method=method, samples=samples, seed=seed, device=device,
+        settings=settings.but(calibrate=False),
+    )  # fmt: skip
+    draws = result.samples.astype(np.float64)
+    none = SeamSums()
+    seams = (none, none) if task.missing is None else (
+        seam_sums(result.estimate.astype(np.float64)[None], task.missing), seam_sums(draws, task.missing)
+    )  # fmt: skip
+    return Drawn(
+        result.mean[task.region].astype(np.float32),
+        result.samples[:, task.region],
+        float(result.provenance["noise"]["measured"]),
+        worst_misfit(draws, observed, task),
+        seams,
+    )
+
+
+def worst_misfit(draws: Floats, observed: Floats, task: Task) -> float:
+    """Greatest rms of f(x) - y over images (S, R, R), grey levels per observed pixel."""
+    if task.missing is not None:
+        apart = (draws - observed)[:, ~task.missing]
+    else:
+        size, factor = observed.shape[-1], task.factor
+        blocks = np.asarray(draws, np.float64).reshape(len(draws), size, factor, size, factor)
+        apart = (blocks.mean(axis=(2, 4)) - observed).reshape(len(draws), -1)
+    return float(np.sqrt(np.square(apart).mean(axis=1)).max())
+
+
+def spread_by(
+    drawn: Drawn, truth: npt.NDArray[np.float32], task: Task, prior: Prior, settings: InferenceSettings, method: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
+    """Draws (S, n) and widths (4, n) of the hidden pixels after the prior's calibration, as ``restore`` would.
+
+    ``prior.info.calibration`` holds the factors.
+    """
+    whole = np.repeat(truth[None].astype(np.float64), len(drawn.draws), axis=0)
+    whole[:, task.region] = drawn.draws
+    mean = truth.astype(np.float64)
+    mean[task.region] = drawn.mean
+    done = calibrated(whole, mean, problem_of(truth, task, prior), prior, settings.but(calibrate=True), method)
+    widths = None if done.widths is None else done.widths[:, task.region]
+    return done.draws[:, task.region], widths
+
+
+class Store:
+    """Slices in a folder; what was made with another ``fingerprint`` is made again.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, fingerprint: dict[str, Any]) -> None:
+        self.folder, self.fingerprint = folder, json.dumps(fingerprint, sort_keys=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {folder}; choose another one with --out") from error
+
+    def load(self, task: str, name: str) -> Drawn | None:
+        """Give a finished slice, or None."""
+        path = self._path(task, name)
+        if not path.is_file():
+            return None
+        with np.load(path) as kept:
+            if str(kept["fingerprint"]) != self.fingerprint:
+                return None
+            mean = kept["mean"]
+            numbers = [float(value) for value in kept["numbers"]]
+            estimate, draws = (SeamSums(*map(float, kept[part])) for part in ("seam_estimate", "seam_draws"))
+            return Drawn(mean, mean + kept["apart"].astype(np.float32), numbers[0], numbers[1], (estimate, draws))
+
+    def save(self, task: str, name: str, drawn: Drawn) -> None:
+        """Keep a finished slice."""
+        path = self._path(task, name)
+        draft = path.with_name(path.name + ".tmp")
+        with draft.open("wb") as stream:
+            np.savez(
+                stream, fingerprint=self.fingerprint, mean=drawn.mean,
+                apart=(drawn.draws - drawn.mean).astype(np.float16), numbers=[drawn.noise, drawn.misfit],
+                seam_estimate=drawn.seams[0].as_tuple(), seam_draws=drawn.seams[1].as_tuple(),
+            )  # fmt: skip
+        draft.replace(path)
+
+    def _path(self, task: str, name: str) -> Path:
+        return self.folder / f"{task}--{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.npz"

@@ -1,0 +1,64 @@
+"""Visit: a point of the latent space with its loss; what the optimisers go through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_brgm.posterior import Posterior
+
+__all__ = ["Descent", "Visit", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Candidates, their weighted terms and their images.
+
+    Attributes
+    ----------
+    v : (B, L, D) Tensor
+        Coordinates of the posterior.
+    terms : dict of (B,) Tensor
+    images : (B, C, R, R) Tensor
+    new : bool
+        Whether the point differs from that of the visit before.
+    """
+
+    v: Tensor
+    terms: dict[str, Tensor]
+    images: Tensor
+    new: bool = True
+
+    @property
+    def loss(self) -> Tensor:
+        """(B,) sum of the terms."""
+        return torch.stack(list(self.terms.values())).sum(dim=0)
+
+    def where(self, rows: Tensor, other: Visit) -> Visit:
+        """``other`` for the candidates in ``rows`` (B,) bool, else this one."""
+
+        def chosen(a: Tensor, b: Tensor) -> Tensor:
+            return torch.where(rows.reshape(-1, *[1] * (a.ndim - 1)), b, a)
+
+        terms = {name: chosen(term, other.terms[name]) for name, term in self.terms.items()}
+        return Visit(chosen(self.v, other.v), terms, chosen(self.images, other.images))
+
+    def detached(self) -> Visit:
+        """The same without its graph."""
+        return Visit(self.v.detach(), {k: t.detach() for k, t in self.terms.items()}, self.images.detach())
+
+
+if TYPE_CHECKING:
+    Descent = Iterator[Visit]  # one for each evaluation of G and of its gradient: all optimisers cost the same a step
+
+
+def evaluate(posterior: Posterior, v: Tensor) -> Visit:
+    """Terms and images at v (B, L, D), with the graph if v asks for it."""
+    terms, images = posterior.terms(v)
+    return Visit(v, terms, images)

@@ -1,0 +1,256 @@
+"""Coordinates v in which inference works, and the prior density of the latents that comes with each.
+
+    White         w = mu + T (v0 + P v)                       L_w = |v0 + P v|^2, T T' = C: Mahalanobis distance in W
+    Layered       w_i = mu + T (v0 + P v_0 + tau v_i)         L_w = |v0 + P v_0|^2 + sum_i |v_i|^2
+    Gaussianised  w = lrelu(mu_x + T_x v)                     L_w = |v|^2, x = lrelu^-1(w) ~ N(mu_x, T_x T_x')
+    Mapped        w = mapping(v), v = z ~ N(0, I)             L_w = |z|^2: exact, W needs no density
+    Plain         w = v                                       L_w = sum_i ((w_i - mu) / sigma_i)^2 (BRGM Eq. 6)
+
+P = 1 and v0 = 0 but for a generator with a linear part under a linear f: there P is the square root of the linear
+posterior's covariance and v0 its mean, so that for a purely linear generator the posterior of v is N(0, I). This is
+exact preconditioning, no other density.
+
+W is not Gaussian: the last layer of the mapping network bends it. Its inverse, leaky ReLU with slope 5, unbends it
+(Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", arXiv 2012.09036, Sec. 3.1). z is exactly
+normal; the mapping's first act, to scale z to unit mean square, is left out here: it would make the length of z, which
+the density pulls to zero, invisible to the data, and the length of a draw is 1 within 1 / sqrt(2 D) anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from napari_brgm.priors.stylegan2_layers import bent, unbent
+
+if TYPE_CHECKING:
+    from napari_brgm.priors.linear_gaussian import GaussianPosterior
+    from napari_brgm.priors.prior import Latents, LatentStatistics
+    from napari_brgm.priors.stylegan2 import Mapping
+
+__all__ = ["Coordinates", "Gaussianised", "Layered", "Mapped", "Plain", "White"]
+
+
+class Coordinates(Protocol):
+    """Between v (B, L, D) and the latents of a generator."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...  # (L, D)
+    def start(self, batch: int) -> Tensor:
+        """V (batch, L, D) of the mean latent, or of the linear posterior's mean."""
+
+    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        """V (batch, L, D) drawn from the prior, on the CPU's random numbers."""
+
+    def at(self, w: Tensor) -> Tensor:
+        """V (B, L, D) of one w (B, D) for all layers, as near as the coordinates come."""
+
+    def std(self) -> Tensor:
+        """(L, D) spread of v before the data are seen; 1 where preconditioned, which is the linear answer."""
+
+    def white(self, v: Tensor) -> Tensor:
+        """Latents in units of the prior's standard deviations, (B, L, D): L_w is the sum of their squares."""
+
+    def pull(self, d: Tensor) -> Tensor:
+        """Half the second derivative of L_w times directions d (B, L, D): the prior's precision in v."""
+
+    def ws(self, v: Tensor) -> Tensor:
+        """One w (B, 1, D) for all layers, or one for each (B, num_ws, D)."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """v is w itself; density by the standard deviations of its entries, or none."""
+
+    latents: Latents
+    layers: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.layers, len(self.latents.mean)
+
+    def start(self, batch: int) -> Tensor:
+        return self.latents.mean.expand(batch, *self.shape).clone()
+
+    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        u = torch.randn(batch, self.layers, self.latents.rank, generator=generator)
+        return self.latents.colour(u.to(self.latents.mean))
+
+    def at(self, w: Tensor) -> Tensor:
+        return w[:, None].repeat(1, self.layers, 1)
+
+    def std(self) -> Tensor:
+        return self.latents.std.expand(self.shape).clone()
+
+    def white(self, v: Tensor) -> Tensor:
+        return (v - self.latents.mean) / self.latents.std
+
+    def pull(self, d: Tensor) -> Tensor:
+        return d / self.latents.std.square()
+
+    def ws(self, v: Tensor) -> Tensor:
+        return v
+
+
+@dataclass(frozen=True)
+class White:
+    """v is white under N(mu, C), or under the posterior of the generator's linear part."""
+
+    latents: Latents
+    layers: int
+    linear: GaussianPosterior | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.layers, self.latents.rank
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """(D, D) lower triangular F of the linear posterior's precision F F', double precision."""
+        assert self.linear is not None
+        found: Tensor = torch.linalg.cholesky(self.linear.precision.double())
+        return found
+
+    @cached_property
+    def root(self) -> Tensor:
+        """P (D, D), square root of the linear posterior's covariance: F^-T."""
+        eye = torch.eye(len(self.factor), dtype=self.factor.dtype, device=self.factor.device)
+        found: Tensor = torch.linalg.solve_triangular(self.factor.T, eye, upper=True)
+        return found.to(self.latents.mean.dtype)
+
+    def start(self, batch: int) -> Tensor:
+        return torch.zeros(batch, *self.shape, device=self.latents.mean.device)
+
+    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        u = torch.randn(batch, self.layers, self.latents.rank, generator=generator)
+        return self._conditioned(u.to(self.latents.mean))
+
+    def at(self, w: Tensor) -> Tensor:
+        return self._conditioned(self.latents.whiten(w))[:, None].repeat(1, self.layers, 1)
+
+    def std(self) -> Tensor:
+        return torch.ones(self.shape, device=self.latents.mean.device)
+
+    def white(self, v: Tensor) -> Tensor:
+        return v if self.linear is None else self.linear.mean + v @ self.root.T
+
+    def pull(self, d: Tensor) -> Tensor:
+        return d if self.linear is None else d @ self.root.T @ self.root
+
+    def ws(self, v: Tensor) -> Tensor:
+        return self.latents.colour(self.white(v))
+
+    def _conditioned(self, u: Tensor) -> Tensor:
+        """V of whitened latents u, (..., D)."""
+        return u if self.linear is None else (u - self.linear.mean) @ self.factor.to(u.dtype)
+
+
+@dataclass(frozen=True)
+class Layered:
+    """One w for all layers and a deviation of each: row 0 of v is the w, row i + 1 that of layer i in units of tau."""
+
+    common: White
+    count: int
+    tau: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return 1 + self.count, self.common.shape[1]
+
+    def start(self, batch: int) -> Tensor:
+        return torch.zeros(batch, *self.shape, device=self.common.latents.mean.device)
+
+    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        deviations = torch.randn(batch, self.count, self.shape[1], generator=generator)
+        first = self.common.drawn(batch, generator)
+        return torch.cat([first, deviations.to(first)], dim=1)
+
+    def at(self, w: Tensor) -> Tensor:
+        return torch.cat([self.common.at(w), self.start(len(w))[:, 1:]], dim=1)
+
+    def std(self) -> Tensor:
+        return torch.ones(self.shape, device=self.common.latents.mean.device)
+
+    def white(self, v: Tensor) -> Tensor:
+        return torch.cat([self.common.white(v[:, :1]), v[:, 1:]], dim=1)
+
+    def pull(self, d: Tensor) -> Tensor:
+        return torch.cat([self.common.pull(d[:, :1]), d[:, 1:]], dim=1)
+
+    def ws(self, v: Tensor) -> Tensor:
+        return self.common.latents.colour(self.common.white(v[:, :1]) + self.tau * v[:, 1:])
+
+
+@dataclass(frozen=True)
+class Gaussianised:
+    """v is white under a Gaussian of x = lrelu^-1(w).
+
+    Attributes
+    ----------
+    unbent : LatentStatistics
+        Mean and full covariance of x.
+    """
+
+    unbent: LatentStatistics
+    layers: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.layers, self.unbent.rank
+
+    def start(self, batch: int) -> Tensor:
+        return torch.zeros(batch, *self.shape, device=self.unbent.mean.device)
+
+    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        return torch.randn(batch, *self.shape, generator=generator).to(self.unbent.mean)
+
+    def at(self, w: Tensor) -> Tensor:
+        return self.unbent.whiten(unbent(w))[:, None].repeat(1, self.layers, 1)
+
+    def std(self) -> Tensor:
+        return torch.ones(self.shape, device=self.unbent.mean.device)
+
+    def white(self, v: Tensor) -> Tensor:
+        return v
+
+    def pull(self, d: Tensor) -> Tensor:
+        return d
+
+    def ws(self, v: Tensor) -> Tensor:
+        return bent(self.unbent.colour(v))
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """v is z ~ N(0, I); w is what the mapping network makes of it."""
+
+    mapping: Mapping
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return 1, self.mapping.z_dim
+
+    def start(self, batch: int) -> Tensor:
+        return torch.zeros(batch, *self.shape, device=self.mapping.w_avg.device)
+
+    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        return torch.randn(batch, *self.shape, generator=generator).to(self.mapping.w_avg)
+
+    def at(self, w: Tensor) -> Tensor:
+        return self.start(len(w))  # the mapping has no inverse
+
+    def std(self) -> Tensor:
+        return torch.ones(self.shape, device=self.mapping.w_avg.device)
+
+    def white(self, v: Tensor) -> Tensor:
+        return v
+
+    def pull(self, d: Tensor) -> Tensor:
+        return d
+
+    def ws(self, v: Tensor) -> Tensor:
+        return self.mapping.layers(v[:, 0])[:, None]

@@ -1,0 +1,101 @@
+"""What the generator cannot draw is in the uncertainty, and a slice that it draws badly is less certain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine.observe import observe
+from napari_brgm.engine.representation import field_of, residual_scale
+from napari_brgm.engine.restore import restore
+from napari_brgm.posterior import Posterior
+from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.settings import preset
+
+
+@pytest.fixture
+def hole() -> np.ndarray:
+    missing = np.zeros((32, 32), dtype=bool)
+    missing[8:22, 10:24] = True
+    return missing
+
+
+def with_field(prior: StyleGAN2Prior, std: float) -> StyleGAN2Prior:
+    lag = torch.fft.fftfreq(32) * 32
+    correlation = torch.exp(-(lag[:, None].square() + lag[None].square()) / 8)
+    field = ResidualField(torch.full((32, 32), std), correlation)
+    return StyleGAN2Prior(prior.synthesis, prior.latents, prior.info, mapping=prior.mapping, residual=field)
+
+
+def drawn_with(prior: StyleGAN2Prior, true_std: float, seed: int) -> np.ndarray:
+    """A slice of the model with residuals of ``true_std``, whatever the prior believes."""
+    field = with_field(prior, true_std).residual
+    assert field is not None
+    clean = (prior.sample(1, seed)[0, 0].numpy() + 1) * 127.5
+    return clean + field.sample(1, torch.Generator().manual_seed(seed))[0, 0].numpy()
+
+
+def problem_of(prior, image, corruption):
+    """The posterior and the problem of a slice on the prior's own grid."""
+    problem = observe(image, corruption, prior, pose=False, noise_sigma=0.0)
+    return Posterior(prior, problem.likelihood, preset("unaided")), problem
+
+
+@pytest.mark.parametrize("true_std", [4.0, 8.0, 12.0])
+def test_scale_is_that_of_the_residual(random_stylegan2, hole, true_std):
+    """Residuals of half, once and one and a half times the believed std: catches a ratio of the wrong things."""
+    prior = with_field(random_stylegan2, 8.0)
+    clean = prior.sample(1, 3)
+    scales = []
+    for seed in range(6):
+        truth = with_field(random_stylegan2, true_std).residual.sample(1, torch.Generator().manual_seed(seed))
+        image = ((clean + 1) * 127.5 + truth)[0, 0].numpy()
+        posterior, problem = problem_of(prior, image, Mask(hole))
+        gain, offset = problem.window.to_grey(np.array([1.0, 0.0])) @ np.array([[1, 0], [-1, 1]])
+        shown = (((clean + 1) * 127.5) * gain + offset) / 127.5 - 1  # the same image in the window's grey levels
+        field = field_of(posterior, problem, shown)
+        assert field is prior.residual
+        scales.append(residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(0)) / gain)
+    assert np.mean(scales) == pytest.approx(true_std / 8.0, rel=0.25)
+
+
+def test_without_a_model_the_slice_itself_gives_one(random_stylegan2, hole):
+    """A published network's draws hold what it cannot draw: catches a variance of the latents alone."""
+    image = drawn_with(random_stylegan2, 15.0, 3)
+    settings = preset("unaided").but(steps=40)
+    found = {
+        adapt: restore(image, Mask(hole), random_stylegan2, samples=24, settings=settings.but(adapt_residual=adapt))
+        for adapt in (True, False)
+    }
+    error = np.sqrt(np.mean((found[True].mean - image)[hole] ** 2))
+    spread = {adapt: float(np.sqrt(result.variance[hole].mean())) for adapt, result in found.items()}
+    assert spread[False] < 0.5 * error < spread[True] < 3 * error
+    assert (found[True].estimate[~hole] == image[~hole]).all()
+
+
+def test_scaled_draws_keep_their_mean_and_the_data(random_stylegan2):
+    """Super-resolution: every draw still averages to the observed pixels after it was scaled."""
+    prior = with_field(random_stylegan2, 4.0)
+    image = drawn_with(random_stylegan2, 8.0, 5)
+    low = image.reshape(16, 2, 16, 2).mean(axis=(1, 3))
+    result = restore(low, Downsample(2), prior, samples=8, settings=preset("unaided").but(steps=30))
+    assert result.provenance["noise"]["residual_scale"] > 1.05
+    back = result.samples.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4))
+    assert np.abs(back - low).max() < 2e-2 * np.ptp(low)
+
+
+def test_laplace_is_offered_and_reports_its_steps(random_stylegan2, hole):
+    """Steps are numbered to the end without a gap, and the spread differs from the prior's."""
+    image = drawn_with(random_stylegan2, 4.0, 7)
+    steps = []
+    result = restore(
+        image, Mask(hole), random_stylegan2, method="laplace", samples=8, settings=preset("unaided").but(steps=10),
+        callback=lambda step: steps.append(step) or True,
+    )  # fmt: skip
+    assert [step.iteration for step in steps] == list(range(1, steps[-1].total + 1))
+    assert {step.phase for step in steps} == {"map", "laplace", "samples"}
+    assert result.provenance["method"] == "laplace"
+    assert all(np.isfinite(entry["loss"]) for entry in result.trace)

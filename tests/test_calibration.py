@@ -1,0 +1,122 @@
+"""Conformal factors: their guarantee, their groups, and records that are refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from napari_brgm.calibration import LEVELS, Calibration, Curve, conformal_factors, half_width
+from napari_brgm.errors import WeightsError
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    flat = Curve((0.01, 0.1), ((0.9, 0.9, 0.9, 0.9), (1.5, 1.5, 1.5, 1.5)))
+    skewed = Curve((2.0, 8.0), ((1.2, 1.0, 0.8, 0.9), (1.2, 1.0, 0.8, 0.9)))
+    air = Curve((0.05,), ((1.0, 0.6, 0.5, 0.45),))
+    return Calibration(
+        "toy", 10, 20, "default",
+        {("map", "mask", "tissue"): flat, ("map", "mask", "air"): air, ("map", "downsample", "tissue"): skewed},
+    )  # fmt: skip
+
+
+def test_one_more_pixel_lies_inside_as_often_as_promised():
+    """Split conformal: at least the level, and at most 1 / (N + 1) above it, whatever the distribution."""
+    rng = np.random.default_rng(0)
+    hits = np.zeros(len(LEVELS))
+    trials = 4000
+    for _ in range(trials):
+        scores = rng.exponential(size=40) ** 1.5  # nothing like a Gaussian
+        widths = np.array(conformal_factors(scores[:39])) * norm.ppf(0.5 + np.array(LEVELS) / 2)
+        hits += scores[39] <= widths
+    exact = np.ceil(40 * np.array(LEVELS) - 1e-9) / 40
+    np.testing.assert_allclose(hits / trials, exact, atol=0.025)
+    assert (exact >= np.array(LEVELS) - 1e-9).all()
+
+
+def test_factors_of_a_gaussian_are_one_and_of_a_wider_truth_its_width():
+    z = np.abs(np.random.default_rng(1).normal(size=200_000))
+    np.testing.assert_allclose(conformal_factors(z), 1.0, rtol=0.01)
+    np.testing.assert_allclose(conformal_factors(1.7 * z), 1.7, rtol=0.01)
+
+
+def test_factors_stay_finite():
+    """Certain pixels that are right (0) or wrong (infinity) leave factors that a file can hold."""
+    assert conformal_factors(np.zeros(50)) == (0.01,) * 4
+    assert conformal_factors(np.full(50, np.inf)) == (100.0,) * 4
+
+
+def test_groups_interpolate_between_nodes_and_hold_beyond(calibration):
+    at = np.array([[0.001, 0.01, np.sqrt(0.001), 0.1, 3.0]])
+    widths = calibration.widths("map", "mask", at, np.full((1, 5), 100.0))
+    np.testing.assert_allclose(widths[2] / norm.ppf(0.95), [[0.9, 0.9, 1.2, 1.5, 1.5]])
+    assert widths.shape == (4, 1, 5)
+
+
+def test_tissue_is_told_by_the_mean_and_air_falls_back_on_it(calibration):
+    mean = np.array([[8.5, 8.0, 0.0]])
+    widths = calibration.widths("map", "mask", np.full((1, 3), 0.01), mean)[2] / norm.ppf(0.95)
+    np.testing.assert_allclose(widths, [[0.9, 0.5, 0.5]])
+    widths = calibration.widths("map", "downsample", np.full((1, 3), 4.0), mean)[2] / norm.ppf(0.95)
+    np.testing.assert_allclose(widths, [[0.8, 0.8, 0.8]])
+    assert calibration.knows("map", "mask") and not calibration.knows("vi", "mask")
+
+
+def test_widths_of_all_levels_are_ordered(calibration):
+    """Between known levels too; catches a factor of one level that leaps at the next."""
+    widths = calibration.widths("map", "downsample", np.array([4.0]), np.array([50.0]))
+    found = [float(half_width(level, widths)[0]) for level in np.linspace(0.01, 0.999, 300)]
+    assert (np.diff(found) > 0).all() and found[0] < 0.02
+    for level, width in zip(LEVELS, widths, strict=True):
+        assert half_width(level, widths)[0] == pytest.approx(width[0])
+    assert half_width(0.9) == pytest.approx(1.6449, abs=1e-4)
+
+
+def test_json_gives_it_back(calibration):
+    record = json.loads(json.dumps(calibration.to_dict()))
+    assert Calibration.from_dict(record) == calibration
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("levels",), [0.5, 0.9]),
+        (("subjects",), 0),
+        (("slices",), True),
+        (("source",), None),
+        (("preset",), 3),
+        (("methods",), []),
+        (("methods", "map", "mask"), {"air": {"at": [1.0], "factors": [[1, 1, 1, 1]]}}),
+        (("methods", "map", "blur"), {"tissue": {"at": [1.0], "factors": [[1, 1, 1, 1]]}}),
+        (("methods", "map", "mask", "bone"), {"at": [1.0], "factors": [[1, 1, 1, 1]]}),
+        (("methods", "map", "mask", "tissue", "at"), [0.1, 0.01]),
+        (("methods", "map", "mask", "tissue", "at"), [0.0, 0.1]),
+        (("methods", "map", "mask", "tissue", "at"), [0.1, float("nan")]),
+        (("methods", "map", "mask", "tissue", "at"), []),
+        (("methods", "map", "mask", "tissue", "factors"), [[1, 1, 1, 1]]),
+        (("methods", "map", "mask", "tissue", "factors"), [[1, 1, 1], [1, 1, 1]]),
+        (("methods", "map", "mask", "tissue", "factors"), [[1, 1, 1, 1], [1, -1, 1, 1]]),
+        (("methods", "map", "mask", "tissue", "factors"), [[1, 1, 1, 1], [1, 1, 1, float("nan")]]),
+        (("methods", "map", "mask", "tissue", "factors"), [[1, 1, 1, 1], [1, 1, 1e9, 1e9]]),
+        (("methods", "map", "mask", "tissue", "factors"), [[1, 1, 1, 1], [1, 1, 1, 0.5]]),  # 95 % inside 90 %
+        (("methods", "map", "mask", "tissue", "factors"), "wide"),
+    ],
+)
+def test_malformed_records_are_refused(calibration, path, value):
+    record = copy.deepcopy(calibration.to_dict())
+    place = record
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(WeightsError, match="calibration of a prior is malformed"):
+        Calibration.from_dict(record)
+
+
+@pytest.mark.parametrize("record", [None, [], "factors", {}, {"levels": 3}])
+def test_what_is_no_record_is_refused(record):
+    with pytest.raises(WeightsError, match="malformed"):
+        Calibration.from_dict(record)
