@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_brgm.cli.agreement import agreement, sbc
 from napari_brgm.cli.calibration import calibration
 from napari_brgm.cli.options import (
     AUTO,
@@ -222,6 +223,9 @@ def misfit(
 evaluate.command(
     epilog="Example:\n\nnapari-brgm evaluate calibration --priors brain-axial-128 --data data --out calibration"
 )(calibration)
+
+evaluate.command(epilog="Example:\n\nnapari-brgm evaluate agreement --sigmas 5,15")(agreement)
+evaluate.command(epilog="Example:\n\nnapari-brgm evaluate sbc --prior toy --simulations 100 --out sbc")(sbc)
 
 
 def _data_folder(given: Path | None) -> Path:

@@ -30,6 +30,8 @@ __all__ = ["Problem", "observe"]
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _ROUNDING = 0.29  # grey levels; no image is more exact than its rounding (1 / sqrt(12))
 _REGISTERED = 40.0  # energy (pose.py) by which another pose must be better for a slice on the prior's own grid
+_SMALL = 1.0  # grey levels; noise up to which the data are met exactly
+_RATIOS = tuple(3.0**-k for k in range(-3, 10))  # tried in turn, noise over signal of a fine pixel
 _UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of blurs, which would amplify noise
 
 
@@ -58,6 +60,9 @@ class Problem:
         Noise levels in grey levels.
     pixel : (float, float)
         Size of an observed pixel in frame pixels, rows and columns.
+    tolerance : float
+        Root mean square, grey levels, by which f of a result may miss the data; 0 where the noise is small or nobody
+        has given it, so that the data are met exactly.
     notes : list of str
         Sentences for the person, for instance about parts that lie outside the generator frame.
     """
@@ -72,6 +77,7 @@ class Problem:
     unseen: npt.NDArray[np.bool_]
     noise: dict[str, float]
     pixel: tuple[float, float]
+    tolerance: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -90,14 +96,28 @@ class Problem:
         return np.asarray(self.window.from_grey(grey), dtype=np.float64)
 
     def _consistent(self, x: Tensor) -> Tensor:
-        """X + A^+ (y - A x), a few rounds with the bound at black between them (the last word is the data's)."""
+        """X + A^+ (y - A x), a few rounds with the bound at black between them (the last word is the data's).
+
+        Where the data have known noise, by the regularised inverse, as strong as brings f(x) just within that noise
+        (Morozov's discrepancy principle; Engl, Hanke and Neubauer 1996, Sec. 4.3): noise is not to be restored.
+        """
         corruption: Any = self.corruption
-        ratio = 0.0 if isinstance(corruption, Downsample) else _UNSTABLE_RATIO
+        least = 0.0 if isinstance(corruption, Downsample) else _UNSTABLE_RATIO
         size = (int(x.shape[-2]), int(x.shape[-1]))
-        y = self.likelihood.observation.to(x)
+        y, observed = self.likelihood.observation.to(x), self.likelihood.observed.to(x)
+
+        def corrected(x: Tensor, ratio: float) -> Tensor:
+            back: Tensor = corruption.A_dagger((y - corruption.A(x)) * observed, size, noise_to_signal=ratio)
+            return x + back
+
+        if self.tolerance:
+            found = x
+            for ratio in _RATIOS:
+                missed = ((y - corruption.A(found)) * observed).square().mean(dim=(1, 2, 3)) / observed.mean()
+                found = torch.where((missed > self.tolerance**2)[:, None, None, None], corrected(x, ratio), found)
+            return found
         for last in [False] * (_ROUNDS - 1) + [True]:
-            residual = (y - corruption.A(x)) * self.likelihood.observed.to(x)
-            x = x + corruption.A_dagger(residual, size, noise_to_signal=ratio)
+            x = corrected(x, least)
             x = x if last else x.clamp(min=0)
         return x
 
@@ -157,6 +177,7 @@ def observe(
         factor = (float(corruption.factor[0]), float(corruption.factor[1]))  # exact where the sizes are rounded
     grid = grid_of(plane, fine, factor, prior, spacing)
     window = alignment.window if alignment else Window.of(measured_values, prior.info.bright_level)
+    known = noise_sigma is not None
     if noise_sigma is None:
         noise_sigma = noise_of(array, seen, corruption, window, coarse=fine != plane)
     elif not 0 <= noise_sigma < np.inf:
@@ -221,6 +242,7 @@ def observe(
         unseen=unseen,
         noise={"measured": noise, "representation": representation, "pixel": likelihood.sigma},
         pixel=pixel,
+        tolerance=noise if known and noise > _SMALL else 0.0,
         notes=notes,
     )
 

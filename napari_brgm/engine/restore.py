@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_brgm.engine.calibrate import calibrated
+from napari_brgm.engine.calibrate import calibrated, rescaled
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.drawing import LEAST_NOISE, completed, drawn
 from napari_brgm.engine.memory import within_memory
@@ -214,7 +214,7 @@ def _run(
     sparing = batch < _BATCH
     draws = yield from drawn(posterior, problem, spread, field, samples, generator, total, batch, sparing=sparing)
     mean = draws.mean(axis=0, dtype=np.float64)
-    draws = mean + scale * (draws - mean)
+    draws = rescaled(draws, mean, np.full(mean.shape[:2], scale), problem)
     spreading = calibrated(draws, mean, problem, prior, settings, method, unlike=bool(remark))
     draws = spreading.draws
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased

@@ -8,12 +8,13 @@ than MAP did, tell whether they and MAP looked at the same maximum.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_brgm.evaluation.toy import corruptions_of, drawn_truth, linear_toy, network_toy, observed
+from napari_brgm.evaluation.toy import corruptions_of, drawn_truth, linear_toy, network_toy, observed, toy_settings
 from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplace_at, maximise, run_chains
 from napari_brgm.inference.hmc import coloured
 from napari_brgm.likelihood import to_grey
@@ -21,11 +22,11 @@ from napari_brgm.posterior import Posterior
 from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator, Iterator
 
     from torch import Tensor
 
-    from napari_brgm.inference import LowRankGaussian, Spread
+    from napari_brgm.inference import Chains, LowRankGaussian, Spread
     from napari_brgm.likelihood import Likelihood
     from napari_brgm.priors.linear_gaussian import LinearGaussian
 
@@ -34,6 +35,7 @@ __all__ = ["LinearRow", "NetworkRow", "exact_posterior", "linear_agreement", "ne
 MEAN_LIMIT, COVARIANCE_LIMIT = 0.01, 0.05  # of the exact ones, linear toy
 LEAST_CORRELATION, RATIO_LIMIT = 0.9, 0.15  # of maps of standard deviation, network toy
 _DRAWS = 1000
+_VI_STEPS = 400
 _BATCH = 50
 
 
@@ -128,7 +130,10 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
             mean, covariance = exact_posterior(prior, likelihood)
             for way, settings in ways.items():
                 posterior = Posterior(prior, likelihood, settings)
-                spread = _gaussian(posterior, way.startswith("vi"), generator)[0]
+                maximum = returned(maximise(posterior, None, generator))
+                spread = laplace_at(posterior, maximum.v, generator)
+                if way.startswith("vi"):
+                    spread = returned(fit_gaussian(posterior, spread, generator))
                 found_mean, found_covariance = _moments_of_w(posterior, spread)
                 rows.append(
                     LinearRow(
@@ -141,60 +146,38 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
 
 def network_agreement(
     sigmas: tuple[float, ...] = (5.0, 10.0, 15.0), bends: tuple[float, ...] = (0.25,), *, mapped: bool = False,
-    seed: int = 0, chains: int = 16, warmup: int = 150, draws: int = 150,
-    tell: Callable[[int, int, str], None] | None = None,
-) -> list[NetworkRow]:  # fmt: skip
+    seed: int = 0, chains: int = 8, warmup: int = 120, draws: int = 200,
+) -> Iterator[NetworkRow]:  # fmt: skip
     """MAP with Laplace's Gaussian, and VI with diagonal and full covariance, against HMC on a small StyleGAN2.
 
-    ``mapped`` infers z of a net with a mapping network, else w.
+    ``mapped`` infers z of a net with a mapping network, else w. Rows come as they are found: minutes each three.
     """
-    corruptions = corruptions_of(32)
-    rows: list[NetworkRow] = []
-    total = len(bends) * len(sigmas) * len(corruptions)
-    for bend in bends:
+    for bend, sigma in itertools.product(bends, sigmas):
         prior = network_toy(bend=bend, mapped=mapped)
-        size = prior.w_dim
-        settings = preset("unaided").but(
-            steps=400, learning_rate=0.1, starts=16, vi_samples_per_step=8, latent_space="z" if mapped else "w"
-        )
-        for sigma in sigmas:
-            for name, corruption in corruptions.items():
-                generator = torch.Generator().manual_seed(seed)
-                truth = drawn_truth(prior, settings, generator)[1]
-                likelihood = observed(prior, corruption, truth, sigma, generator)
-                posterior = Posterior(prior, likelihood, settings)
-                laplace, lowest = _gaussian(posterior, False, generator)
-                assert not isinstance(laplace, FactorGaussian)
-                run = run_chains(posterior, laplace, generator, chains=chains, warmup=warmup, draws=draws)
-                found = returned(run)
-                spreads: dict[str, Spread] = {"laplace": laplace}
-                for label, rank in (("vi, diagonal", 0), ("vi, full", size)):
+        settings = toy_settings(prior)
+        for name, corruption in corruptions_of(prior.resolution).items():
+            generator = torch.Generator().manual_seed(seed)
+            likelihood = observed(prior, corruption, drawn_truth(prior, settings, generator)[1], sigma, generator)
+            posterior = Posterior(prior, likelihood, settings)
+            maximum = returned(maximise(posterior, None, generator))
+            laplace = laplace_at(posterior, maximum.v, generator)
+            run = run_chains(posterior, laplace, generator, chains=chains, warmup=warmup, draws=draws)
+            found: Chains = returned(run)
+            mean, std, best = _image_moments(posterior, found.sample(_DRAWS, generator))
+            for method, rank in (("laplace", None), ("vi, diagonal", 0), ("vi, full", prior.w_dim)):
+                spread: Spread = laplace
+                if rank is not None:
                     fitted = Posterior(prior, likelihood, settings.but(vi_rank=rank))
-                    spreads[label] = returned(fit_gaussian(fitted, laplace, generator))
-                mean, std, best = _image_moments(posterior, found.sample(_DRAWS, generator))
-                for label, spread in spreads.items():
-                    other_mean, other_std, _ = _image_moments(posterior, spread.sample(_DRAWS, generator))
-                    rows.append(
-                        NetworkRow(
-                            f"{prior.info.name}, bend {bend:g}", name, sigma, label,
-                            float(torch.corrcoef(torch.stack([std, other_std]))[0, 1]),
-                            float(other_std.mean() / std.mean()),
-                            float((other_mean - mean).square().mean().sqrt() / std.mean()), float(std.mean()),
-                            lowest - best, float(found.rhat.max()), float(found.effective.min()), found.acceptance,
-                        )
-                    )  # fmt: skip
-                if tell is not None:
-                    tell(len(rows) // len(spreads), total, f"bend {bend:g}, noise {sigma:g}, {name}")
-    return rows
-
-
-def _gaussian(
-    posterior: Posterior, variational: bool, generator: torch.Generator
-) -> tuple[Gaussian | LowRankGaussian | FactorGaussian, float]:
-    """Laplace's Gaussian, or VI's that starts there, and -2 log p at the maximum."""
-    maximum = returned(maximise(posterior, None, generator))
-    spread: Gaussian | LowRankGaussian | FactorGaussian = laplace_at(posterior, maximum.v, generator)
-    return (returned(fit_gaussian(posterior, spread, generator)) if variational else spread), maximum.loss
+                    spread = returned(fit_gaussian(fitted, laplace, generator, steps=_VI_STEPS))
+                other_mean, other_std, _ = _image_moments(posterior, spread.sample(_DRAWS, generator))
+                yield NetworkRow(
+                    f"{prior.info.name}, bend {bend:g}", name, sigma, method,
+                    correlation=float(torch.corrcoef(torch.stack([std, other_std]))[0, 1]),
+                    ratio=float(other_std.mean() / std.mean()),
+                    shift=float((other_mean - mean).square().mean().sqrt() / std.mean()), std=float(std.mean()),
+                    missed=maximum.loss - best, rhat=float(found.rhat.max()), effective=float(found.effective.min()),
+                    acceptance=found.acceptance,
+                )  # fmt: skip
 
 
 def _moments_of_w(posterior: Posterior, spread: Gaussian | LowRankGaussian | FactorGaussian) -> tuple[Tensor, Tensor]:

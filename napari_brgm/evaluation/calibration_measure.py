@@ -133,6 +133,7 @@ class MeasuredPrior:
         calibrations = [self.calibration(found) for found in curves]
         tasks: dict[str, Any] = {}
         for task in self.tasks:
+            self.log.tell(f"{self.label} {method}: figures of {task.name}")
             tasks[task.name] = self._task(
                 store, task, method, settings, halves, calibrations, self._rivals.get(task.name)
             )

@@ -28,7 +28,7 @@ from napari_brgm.engine.observe import observe
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.agreement import returned
 from napari_brgm.evaluation.ranks import RankReport, ranks_among
-from napari_brgm.evaluation.toy import TOYS, corruptions_of, drawn_truth, observed, toy
+from napari_brgm.evaluation.toy import TOYS, corruptions_of, drawn_truth, observed, toy, toy_settings
 from napari_brgm.inference import fit_gaussian, laplace_at, maximise
 from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.posterior import Posterior
@@ -83,7 +83,8 @@ def independent(spread: Spread, n: int, generator: torch.Generator) -> Tensor:
     mean = spread.mean
     centred = spread.sample(n, generator) - mean
     common = spread.sample(2, generator)[0] - mean
-    return mean + ((n - 1) / n) ** 0.5 * centred + common / n**0.5
+    draws: Tensor = mean + ((n - 1) / n) ** 0.5 * centred + common / n**0.5
+    return draws
 
 
 def independently_completed(complete: Callable[[Tensor, torch.Generator | None], Tensor], images: Tensor,
@@ -96,7 +97,8 @@ def independently_completed(complete: Callable[[Tensor, torch.Generator | None],
     middle = complete(images, None)
     centred = complete(images, generator) - middle
     common = complete(images[:1], generator) - middle[:1]
-    return middle + ((n - 1) / n) ** 0.5 * centred + common / n**0.5
+    whole: Tensor = middle + ((n - 1) / n) ** 0.5 * centred + common / n**0.5
+    return whole
 
 
 def simulate(
@@ -155,13 +157,9 @@ def simulate(
 
 
 def _settings(name: str, prior: Prior) -> InferenceSettings:
-    found = preset(prior.preset).but(calibrate=False, adapt_residual=False, fit_pose=False)
-    if name not in TOYS:
-        return found
-    if name == "toy-linear":
-        return found.but(start="mean", steps=40, optimiser="gauss-newton")
-    fitted = found.but(steps=300, learning_rate=0.1, starts=16, vi_rank=prior.w_dim)
-    return fitted.but(latent_space="z") if name == "toy-mapped" else fitted
+    if name in TOYS:
+        return toy_settings(prior)
+    return preset(prior.preset).but(calibrate=False, adapt_residual=False, fit_pose=False)
 
 
 def _corruption(name: str, side: int) -> Corruption:
@@ -204,7 +202,7 @@ def _posed(
     posterior = Posterior(prior, problem.likelihood, settings)
 
     def complete(images: Tensor, own: torch.Generator | None) -> Tensor:
-        return completed(posterior, problem, images, own)
+        return completed(problem, prior.residual if settings.residual_field else None, images, own)
 
     back = from_grey(problem.frame.to_native(to_grey(image)))
     if not math.isclose(float((back - image).abs().max()), 0, abs_tol=1e-3):

@@ -17,7 +17,8 @@ from napari_brgm.posterior import Posterior
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.stylegan2 import StyleGAN2, Synthesis
-from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior, mapped_statistics
+from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["TOYS", "corruptions_of", "drawn_truth", "linear_toy", "network_toy", "observed", "toy"]
+__all__ = ["TOYS", "corruptions_of", "drawn_truth", "linear_toy", "network_toy", "observed", "toy", "toy_settings"]
 
 TOYS = ("toy", "toy-linear", "toy-mapped")
 
 _SIDE = 32
 _LATENTS = 16
-_WIDTHS = {4: 16, 8: 16, 16: 12, 32: 8}
+_WIDTHS = {4: 12, 8: 12, 16: 8, 32: 6}
 _MEAN, _SPREAD = 110.0, 45.0  # grey levels, of all pixels of all draws
 
 
@@ -64,8 +65,6 @@ def network_toy(seed: int = 0, *, bend: float = 0.25, mapped: bool = False) -> S
     if mapping is None:
         prior = StyleGAN2Prior(net, LatentStatistics.standard(_LATENTS), info)
     else:
-        from napari_brgm.priors.stylegan2_prior import mapped_statistics
-
         prior = StyleGAN2Prior(net, mapped_statistics(mapping), info, mapping=mapping)
     grey = to_grey(prior.sample(512, seed=1))
     gain = _SPREAD / float(grey.std(dim=0).mean())
@@ -81,6 +80,14 @@ def network_toy(seed: int = 0, *, bend: float = 0.25, mapped: bool = False) -> S
 def toy(name: str) -> Prior:
     """The toy of this name, one of ``TOYS``."""
     return linear_toy() if name == "toy-linear" else network_toy(mapped=name == "toy-mapped")
+
+
+def toy_settings(prior: Prior) -> InferenceSettings:
+    """Settings with which a toy's highest maximum is found, and a VI that may have any covariance."""
+    found = preset("unaided").but(learning_rate=0.1, vi_samples_per_step=8, vi_rank=prior.latents.rank, calibrate=False)
+    if prior.linear_part is not None:
+        return found.but(steps=40, optimiser="gauss-newton")
+    return found.but(steps=100, starts=8, optimiser="lbfgs", latent_space="w" if prior.mapping is None else "z")
 
 
 def corruptions_of(side: int) -> dict[str, Corruption]:

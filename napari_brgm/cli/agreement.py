@@ -1,0 +1,106 @@
+"""``napari-brgm evaluate agreement`` and ``evaluate sbc``: thin over the evaluation package."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from napari_brgm.cli.options import Out, Seed
+
+__all__ = ["agreement", "sbc"]
+
+
+def agreement(
+    sigmas: Annotated[str, typer.Option(help="Noise levels of the network's part, grey levels.")] = "5,10,15",
+    bends: Annotated[
+        str, typer.Option(help="How strongly the network's styles follow its latents; 1: an untrained net.")
+    ] = "0.25",
+    mapped: Annotated[bool, typer.Option("--mapped", help="Infer z of a net with a mapping network.")] = False,
+    draws: Annotated[int, typer.Option(min=20, help="Kept by each chain of Hamiltonian Monte Carlo.")] = 200,
+    chains: Annotated[int, typer.Option(min=2, help="Of Hamiltonian Monte Carlo.")] = 8,
+    seed: Seed = 0,
+) -> None:
+    """Compare the Gaussians of MAP and VI with exact answers, and with Hamiltonian Monte Carlo on a 32 px network.
+
+    No data are needed: priors and observations are made up. A linear toy must agree within 1 % (mean) and 5 %
+    (covariance); on the network, maps of standard deviation must correlate above 0.9, their means within 15 %.
+    """
+    from napari_brgm.evaluation.agreement import linear_agreement, network_agreement
+
+    typer.echo(
+        "| linear toy | noise | method | error of the mean | of the covariance | agrees |\n|---|---|---|---|---|---|"
+    )
+    for line in linear_agreement(seed=seed):
+        typer.echo(
+            f"| {line.corruption} | {line.sigma:g} | {line.method} | {line.mean_error:.2%} | {line.covariance_error:.2%} "
+            f"| {_yes(line.agrees)} |"
+        )
+    typer.echo(
+        "\n| network | corruption | noise | method | correlation | ratio of std | shift of mean / std | std, HMC "
+        "| MAP missed | R-hat | ESS | acceptance | agrees |\n|" + "---|" * 13
+    )
+    for row in network_agreement(
+        _numbers(sigmas), _numbers(bends), mapped=mapped, seed=seed, chains=chains, draws=draws
+    ):
+        typer.echo(
+            f"| {row.net} | {row.corruption} | {row.sigma:g} | {row.method} | {row.correlation:.3f} | {row.ratio:.3f} "
+            f"| {row.shift:.2f} | {row.std:.2f} | {max(row.missed, 0):.1f} | {row.rhat:.3f} | {row.effective:.0f} "
+            f"| {row.acceptance:.2f} | {_yes(row.agrees)} |"
+        )
+
+
+def sbc(
+    out: Out,
+    prior: Annotated[
+        str, typer.Option("--prior", help="toy (a 32 px network), toy-linear, toy-mapped, or a prior by name or path.")
+    ] = "toy",
+    corruption: Annotated[str, typer.Option(help="mask (a central square) or downsample (by 4).")] = "mask",
+    sigma: Annotated[float, typer.Option(help="Noise of the observation, grey levels.")] = 10.0,
+    methods: Annotated[str, typer.Option(help="Comma-separated: map, laplace, vi.")] = "laplace,vi",
+    simulations: Annotated[int, typer.Option(min=10, help="Truths drawn from the prior.")] = 100,
+    draws: Annotated[
+        int, typer.Option(min=3, help="Posterior draws of each; one less than a power of 2 bins best.")
+    ] = 31,
+    quantities: Annotated[int, typer.Option(min=1, help="Latent directions, and as many hidden pixels.")] = 8,
+    seed: Seed = 0,
+) -> None:
+    """Simulation-based calibration: whether true values rank evenly among the posterior draws. No data are needed.
+
+    Truths are drawn from the prior, corrupted with known noise, and inferred. Chi-square at 1 %, divided by the number
+    of quantities. Writes ranks.json and ranks.png.
+    """
+    from napari_brgm.cli.outputs import Outputs
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.evaluation.rank_plot import plot_ranks
+    from napari_brgm.evaluation.simulation import simulate
+
+    chosen = tuple(name.strip() for name in methods.split(",") if name.strip())
+    with Outputs(out, (), overwrite=True), count_bar() as tell:
+        reports = simulate(
+            prior, corruption, sigma, chosen, simulations=simulations, draws=draws, quantities=quantities, seed=seed,
+            tell=tell,
+        )  # fmt: skip
+    (out / "ranks.json").write_text(json.dumps([report.as_dict() for report in reports], indent=1))
+    plot_ranks(out / "ranks.png", reports)
+    for report in reports:
+        typer.echo(f"{report.title}: {report.verdict}\n\n| quantity | p | variance of ranks / uniform |\n|---|---|---|")
+        for name, p, ratio in zip(report.names, report.p_values, report.spread, strict=True):
+            typer.echo(f"| {name} | {p:.4f} | {ratio:.2f} |")
+        typer.echo()
+    typer.echo("variance above 1: the posterior is too narrow or off; below 1: too wide")
+    typer.echo(out / "ranks.png")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    from napari_brgm.errors import InputError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"expected numbers with commas between, got {text!r}") from error
+
+
+def _yes(agrees: bool) -> str:
+    return "yes" if agrees else "NO"
