@@ -214,7 +214,8 @@ def _run(
     sparing = batch < _BATCH
     draws = yield from drawn(posterior, problem, spread, field, samples, generator, total, batch, sparing=sparing)
     mean = draws.mean(axis=0, dtype=np.float64)
-    draws = rescaled(draws, mean, np.full(mean.shape[:2], scale), problem)
+    if scale != 1:  # one grey channel
+        draws = rescaled(draws, mean, np.full(mean.shape, scale), problem)
     spreading = calibrated(draws, mean, problem, prior, settings, method, unlike=bool(remark))
     draws = spreading.draws
     variance = draws.var(axis=0, dtype=np.float64)  # draws are centred and scaled so that this is unbiased
