@@ -49,6 +49,7 @@ class InferenceSettings:
     lambda_perceptual: float = 0.0  # BRGM Eq. 6
     perceptual_temper: float = 0.0  # share of it in uncertainties: it counts the same data twice
     features: Literal["auto", "lpips", "encoder"] = "auto"  # phi: VGG16 if its backbone is on disk, else the encoder
+    feature_size: int | None = None  # side that phi's pictures are resized to; None: the measurement's own
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
     start: Literal["mean", "linear", "encoder", "draw"] = (
         "linear"  # linear: exact posterior mean of the generator's linear part if it has one; draw: from the prior
@@ -59,7 +60,8 @@ class InferenceSettings:
     coarse_to_fine: bool = False  # MAP sees the measurement in coarser pixels first
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
-    steps: int = 24  # of MAP; VI takes as many again
+    steps: int = 24  # of MAP
+    vi_steps: int | None = None  # of VI after MAP; None: as many again
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
     vi_rank: int = 0  # columns of F in the covariance diag s^2 + F F' of VI; 0: diagonal
     members: int = 4  # of an ensemble, which takes the place of the Gaussian where prior_density is "flat"
@@ -79,6 +81,10 @@ class InferenceSettings:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if self.vi_steps is not None and self.vi_steps < 1:
+            raise InputError(f"vi_steps must be at least 1, got {self.vi_steps}")
+        if self.feature_size is not None and self.feature_size < 32:
+            raise InputError(f"feature_size must be at least 32, got {self.feature_size}")
         if self.steps < 1:
             raise InputError(f"steps must be at least 1, got {self.steps}")
         if not self.learning_rate > 0:
@@ -114,11 +120,15 @@ class InferenceSettings:
 
 
 PRESETS: dict[str, InferenceSettings] = {
-    "default": InferenceSettings(),
+    "default": InferenceSettings(optimiser="lbfgs", steps=8, vi_steps=24),
     # a generator without a linear part to start from
-    "unaided": InferenceSettings(name="unaided", start="mean", steps=200),
+    "unaided": InferenceSettings(
+        name="unaided", start="mean", optimiser="lbfgs", steps=100, tolerance=1e-3, vi_steps=200,
+    ),
     # a latent convolutional model: principal coordinates of phi
-    "manifold": InferenceSettings(name="manifold", start="mean", learning_rate=0.2, steps=60),
+    "manifold": InferenceSettings(
+        name="manifold", start="mean", optimiser="lbfgs", learning_rate=0.2, steps=40, vi_steps=60,
+    ),
     # the same as its paper restores (LCM Sec. 3): all of phi, in its box
     "box": InferenceSettings(
         name="box", prior_density="flat", start="draw", learning_rate=1e-3, steps=150, members=2,
@@ -132,13 +142,13 @@ PRESETS: dict[str, InferenceSettings] = {
     # BRGM, "settings printed in the paper"
     "paper": InferenceSettings(
         name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
-        lambda_perceptual=0.01, noise="const", start="mean", learning_rate=0.001, schedule="constant", steps=500,
-        perceptual_temper=1.0, inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
+        lambda_perceptual=0.01, feature_size=256, noise="const", start="mean", learning_rate=0.001,
+        schedule="constant", steps=500, perceptual_temper=1.0, inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
     ),
     # constants of the authors' released code: images on 0..255, every term a mean
     "reference": InferenceSettings(
         name="reference", latent_space="w+", prior_density="diagonal", reduction="mean", lambda_w=100.0,
-        lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, noise="const", start="mean",
+        lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, feature_size=256, noise="const", start="mean",
         learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), residual_field=False,
         perceptual_temper=1.0, data_consistency=False,
     ),
@@ -150,7 +160,9 @@ QUALITIES: dict[Quality, float] = {"preview": 1 / 3, "standard": 1.0, "careful":
 def settings_for(preset_name: str, quality: Quality = "standard") -> InferenceSettings:
     """Settings of a preset with more or fewer steps."""
     found = preset(preset_name)
-    return found.but(steps=max(round(found.steps * QUALITIES[quality]), 1))
+    factor = QUALITIES[quality]
+    vi_steps = None if found.vi_steps is None else max(round(found.vi_steps * factor), 1)
+    return found.but(steps=max(round(found.steps * factor), 1), vi_steps=vi_steps)
 
 
 def preset(name: str) -> InferenceSettings:

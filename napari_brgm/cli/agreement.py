@@ -29,13 +29,11 @@ def agreement(
     """
     from napari_brgm.evaluation.agreement import linear_agreement, network_agreement
 
-    typer.echo(
-        "| linear toy | noise | method | error of the mean | of the covariance | agrees |\n|---|---|---|---|---|---|"
-    )
+    typer.echo("| linear toy | noise | method | mean, error | covariance, error | agrees |\n|" + "---|" * 6)
     for line in linear_agreement(seed=seed):
         typer.echo(
-            f"| {line.corruption} | {line.sigma:g} | {line.method} | {line.mean_error:.2%} | {line.covariance_error:.2%} "
-            f"| {_yes(line.agrees)} |"
+            f"| {line.corruption} | {line.sigma:g} | {line.method} | {line.mean_error:.2%} "
+            f"| {line.covariance_error:.2%} | {_yes(line.agrees)} |"
         )
     typer.echo(
         "\n| network | corruption | noise | method | correlation | ratio of std | shift of mean / std | std, HMC "

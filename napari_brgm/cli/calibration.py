@@ -32,6 +32,10 @@ def calibration(
         int,
         typer.Option(min=0, help="Slices on which VI with the released code's entropy is tried (501 steps a task)."),
     ] = 2,
+    rivals: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated priors on which it is tried.", show_default="all that have a linear part"),
+    ] = None,
     samples: Samples = 32,
     seed: Seed = 0,
     device: Device = "auto",
@@ -53,8 +57,9 @@ def calibration(
     from napari_brgm.zoo.registry import registered
 
     how = HowToCalibrate(
-        slices=slices, rival_slices=rival_slices, methods=_names(methods), samples=samples, seed=seed, device=device
-    )
+        slices=slices, rival_slices=rival_slices, rivals=None if rivals is None else _names(rivals),
+        methods=_names(methods), samples=samples, seed=seed, device=device,
+    )  # fmt: skip
     chosen = tuple(registered()) if priors is None else _names(priors)
     folder = next((place for place in _DATA if place.is_dir()), _DATA[0]) if data is None else data
     with Outputs(out, (), overwrite=True), count_bar() as tell:

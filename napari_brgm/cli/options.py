@@ -119,7 +119,7 @@ class Run:
         """Settings of the chosen preset, or of the one that suits the prior, with the wanted steps."""
         found = preset(prior.preset if self.preset == AUTO else self.preset)
         found = found.but(refine_steps=self.refine)
-        return found if self.steps is None else found.but(steps=self.steps)
+        return found if self.steps is None else found.but(steps=self.steps, vi_steps=self.steps)
 
     def load_prior(self) -> Prior:
         """Load the prior, after a look at the device: both may fail, and neither takes long.

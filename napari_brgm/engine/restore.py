@@ -173,12 +173,12 @@ def _run(
     )
     likelihood = problem.likelihood
     if settings.lambda_perceptual:
-        likelihood = replace(likelihood, features=pick_features(prior, settings.features))
+        likelihood = replace(likelihood, features=pick_features(prior, settings.features, settings.feature_size))
     posterior = Posterior(prior, likelihood, settings)
     flat = settings.prior_density == "flat"
     products = 0 if flat else laplace_batches(posterior, linearised=method != "laplace")
     before = settings.steps + settings.refine_steps + products  # steps before those of VI
-    total = before + (settings.steps if method == "vi" else 0) + math.ceil(samples / batch)
+    total = before + ((settings.vi_steps or settings.steps) if method == "vi" else 0) + math.ceil(samples / batch)
     trace: list[dict[str, Any]] = []
 
     spread: Spread

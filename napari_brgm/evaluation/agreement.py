@@ -19,7 +19,6 @@ from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplac
 from napari_brgm.inference.hmc import coloured
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
-from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -35,7 +34,7 @@ __all__ = ["LinearRow", "NetworkRow", "exact_posterior", "linear_agreement", "ne
 MEAN_LIMIT, COVARIANCE_LIMIT = 0.01, 0.05  # of the exact ones, linear toy
 LEAST_CORRELATION, RATIO_LIMIT = 0.9, 0.15  # of maps of standard deviation, network toy
 _DRAWS = 1000
-_VI_STEPS = 400
+_VI_STEPS = 200
 _BATCH = 50
 
 
@@ -114,7 +113,7 @@ def exact_posterior(prior: LinearGaussian, likelihood: Likelihood) -> tuple[Tens
 def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> list[LinearRow]:
     """MAP with Laplace's Gaussian, and VI with a full covariance, against the exact answer."""
     prior = linear_toy()
-    base = preset("unaided").but(steps=400, learning_rate=0.1, vi_samples_per_step=64)
+    base = toy_settings(prior).but(vi_samples_per_step=64, vi_rank=0)
     ways = {
         "laplace": base,
         "laplace, preconditioned": base.but(start="linear"),
@@ -133,7 +132,7 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
                 maximum = returned(maximise(posterior, None, generator))
                 spread = laplace_at(posterior, maximum.v, generator)
                 if way.startswith("vi"):
-                    spread = returned(fit_gaussian(posterior, spread, generator))
+                    spread = returned(fit_gaussian(posterior, spread, generator, steps=_VI_STEPS))
                 found_mean, found_covariance = _moments_of_w(posterior, spread)
                 rows.append(
                     LinearRow(

@@ -64,6 +64,8 @@ class HowToCalibrate:
         Validation images, evenly spaced; of at least four subjects.
     rival_slices : int
         Of the reported half, on which the released code's entropy is tried: it takes 501 steps a restoration.
+    rivals : tuple of str or None
+        Labels of the priors on which it is tried; None: all.
     methods : tuple of str
     samples, seed : int
     device : str
@@ -73,6 +75,7 @@ class HowToCalibrate:
 
     slices: int = 40
     rival_slices: int = 2
+    rivals: tuple[str, ...] | None = None
     methods: tuple[str, ...] = ("map",)
     samples: int = 32
     seed: int = 0
@@ -103,7 +106,8 @@ class MeasuredPrior:
         second = [i for i in range(len(pick)) if self.subjects[i] % 2]
         few = min(how.rival_slices, len(second))
         self.rival_slices = [second[i] for i in evenly_spaced(len(second), few)] if few else []
-        if prior.linear_part is None:  # the released constants are for a w of about unit spread
+        wanted = how.rivals is None or label in how.rivals
+        if not wanted or prior.linear_part is None:  # the released constants are for a w of about unit spread
             self.rival_slices = []
 
     @property

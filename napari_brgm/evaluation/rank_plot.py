@@ -27,7 +27,7 @@ def plot_ranks(path: Path, reports: list[RankReport]) -> None:
     columns = max(len(report.names) for report in reports)
     figure = Figure(figsize=(_WIDTH * columns + 0.6, (_HEIGHT + 0.35) * len(reports) + 0.5), layout="constrained")
     FigureCanvasAgg(figure)  # no window, no pyplot state
-    rows = np.atleast_1d(figure.subfigures(len(reports), 1))
+    rows = figure.subfigures(len(reports), 1, squeeze=False)[:, 0]
     for row, report in zip(rows, reports, strict=True):
         row.suptitle(f"{report.title}: {len(report.ranks)} simulations, {report.draws} draws", fontsize=9)
         bins = report.bins

@@ -84,7 +84,9 @@ def toy(name: str) -> Prior:
 
 def toy_settings(prior: Prior) -> InferenceSettings:
     """Settings with which a toy's highest maximum is found, and a VI that may have any covariance."""
-    found = preset("unaided").but(learning_rate=0.1, vi_samples_per_step=8, vi_rank=prior.latents.rank, calibrate=False)
+    found = preset("unaided").but(
+        learning_rate=0.02, vi_samples_per_step=8, vi_rank=prior.latents.rank, calibrate=False
+    )
     if prior.linear_part is not None:
         return found.but(steps=40, optimiser="gauss-newton")
     return found.but(steps=100, starts=8, optimiser="lbfgs", latent_space="w" if prior.mapping is None else "z")

@@ -12,6 +12,7 @@ Source: Nocedal and Wright, "Numerical Optimization", 2nd ed., Algorithms 3.1, 7
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["lbfgs"]
 
-_PAIRS = 10
+_PAIRS = 50  # where nothing preconditions v more were better up to here; they cost little beside G
 _ARMIJO = 1e-4
+_LEAST = 1e-4  # step, as a share of the full one, below which a line search gives up
 _REACH = 0.5  # longest first step, as a share of the prior's typical distance from its mean, sqrt(L D)
 
 
@@ -45,9 +47,10 @@ def lbfgs(posterior: Posterior, v: Tensor) -> Descent:
         t = torch.ones_like(slope)
         while True:
             there, ahead = _at(posterior, here.v + t[:, None, None] * d)
-            yield there
             short = there.loss > here.loss + _ARMIJO * t * slope
-            if not bool(short.any()) or bool((t[short] < 1e-4).all()):
+            over = not bool(short.any()) or bool((t[short] < _LEAST).all())
+            yield replace(there, new=over)
+            if over:
                 break
             curve = 2 * (there.loss - here.loss - t * slope)  # of the parabola through both, for t^2
             t = torch.where(short, (-slope * t.square() / curve).clamp(0.1 * t, 0.5 * t), t)

@@ -131,12 +131,12 @@ def fit_gaussian(
     generator : torch.Generator
         Of the reparameterisation noise (CPU).
     steps : int or None
-        None means as many as MAP.
+        None means as many as the settings say.
     done, total : int
         Steps that went before, and of the whole run, for the numbering of the yielded steps.
     """
     settings = posterior.settings
-    steps = steps or settings.steps
+    steps = steps or settings.vi_steps or settings.steps
     total = total or done + steps
     m = start.mean.clone().requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)

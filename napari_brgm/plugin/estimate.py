@@ -60,7 +60,8 @@ class Work:
         from napari_brgm.settings import settings_for
 
         family = "untrained" if not self.resolution else "manifold" if _MANIFOLD in self.prior else "default"
-        inference = settings_for(family, self.quality).steps * (2 if self.method == "vi" else 1)
+        settings = settings_for(family, self.quality)
+        inference = settings.steps + ((settings.vi_steps or settings.steps) if self.method == "vi" else 0)
         inference += _PRODUCTS if self.method == "laplace" else 0
         return self.slices * (inference + math.ceil(self.samples / _BATCH))
 

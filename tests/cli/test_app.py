@@ -108,3 +108,19 @@ def test_benchmark_passes_its_options_on(shell, monkeypatch, shipped_weights):
     done = shell("benchmark", "--repeats", 1, "--steps", 2, "--device", "cpu")
     assert done.exit_code == 0, done.output
     assert seen["repeats"] == 1 and seen["settings"].steps == 2 and seen["device"] == "cpu"
+    assert seen["parts"] == ("restorations", "generator")
+    done = shell(
+        "benchmark", "--parts", "grid,reach", "--resolutions", "64,256", "--configs", "f,e", "--batches", "2",
+        "--precision", "bfloat16", "--optimiser", "gauss-newton", "--rates", "0.1", "--budget", 5,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    grid = seen["grid"]
+    assert (grid.resolutions, grid.configs, grid.batches, grid.precision) == ((64, 256), ("e", "f"), (2,), "bfloat16")
+    assert seen["settings"].optimiser == "gauss-newton" and seen["rates"] == (0.1,) and seen["budget"] == 5
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--resolutions", "100"), ("--batches", "one"), ("--configs", "g"), ("--rates", "-1")]
+)
+def test_benchmark_refuses_odd_sizes_in_one_sentence(shell, option, value):
+    assert option in shell.refused("benchmark", option, value)

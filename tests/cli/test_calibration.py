@@ -30,14 +30,14 @@ def asked(monkeypatch):
 def test_options_reach_the_table(shell, asked, tmp_path):
     done = shell(
         "evaluate", "calibration", "--priors", "a, b", "--data", tmp_path, "--out", tmp_path / "out", "--slices", 6,
-        "--methods", "map,vi", "--rival-slices", 0, "--samples", 5, "--seed", 3, "--device", "cpu",
+        "--methods", "map,vi", "--rival-slices", 1, "--rivals", "a", "--samples", 5, "--seed", 3, "--device", "cpu",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == "the table"
     how = asked["how"]
     assert asked["priors"] == ("a", "b") and asked["data"] == tmp_path
-    assert (how.slices, how.methods, how.rival_slices, how.samples, how.seed, how.device) == (
-        6, ("map", "vi"), 0, 5, 3, "cpu",
+    assert (how.slices, how.methods, how.rival_slices, how.rivals, how.samples, how.seed, how.device) == (
+        6, ("map", "vi"), 1, ("a",), 5, 3, "cpu",
     )  # fmt: skip
 
 

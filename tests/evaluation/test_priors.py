@@ -21,7 +21,7 @@ from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.priors.stylegan2 import StyleGAN2
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
-from napari_brgm.settings import InferenceSettings
+from napari_brgm.settings import InferenceSettings, preset
 
 SIZE = 32
 TOY = HeldOutSet(
@@ -117,7 +117,7 @@ def test_a_colour_prior_is_measured_on_the_mean_of_its_channels(data, parity, tm
 
 
 def test_steps_where_there_is_no_linear_start(random_stylegan2, prior):
-    assert HowToInfer().settings_for(prior).steps == InferenceSettings().steps
+    assert HowToInfer().settings_for(prior).steps == preset("default").steps
     assert HowToInfer().settings_for(random_stylegan2).steps > 100
     assert HOW.settings_for(random_stylegan2).steps == 2
 

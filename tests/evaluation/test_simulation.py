@@ -17,7 +17,7 @@ from napari_brgm.priors.residual_field import ResidualField
 
 @pytest.mark.parametrize("corruption", ["mask", "downsample"])
 def test_an_exact_posterior_passes(corruption):
-    """Linear generator: catches a wrong noise level, a lost prior, centred draws and a truth that is not the model's."""
+    """Linear generator: catches a wrong noise level, a lost prior, and a truth that is not the model's."""
     (found,) = simulate("toy-linear", corruption, 10.0, ("laplace",), simulations=60, quantities=4)
     assert found.verdict == "pass"
     assert found.ranks.shape == (60, 8) and found.ranks.min() >= 0 and found.ranks.max() <= 31
@@ -55,9 +55,9 @@ def test_draws_are_independent(factor):
     q = FactorGaussian(mean, std, torch.tensor([[[1.0, 2.0]]])) if factor else Gaussian(mean, std)
     covariance = torch.diag(std[0].square()) + (torch.outer(*[torch.tensor([1.0, 2.0])] * 2) if factor else 0)
     generator = torch.Generator().manual_seed(0)
-    sets = torch.stack([independent(q, 4, generator)[:, 0] for _ in range(20_000)])  # (sets, 4, 2)
-    torch.testing.assert_close(torch.cov(sets[:, 1].T), covariance, rtol=0.05, atol=0.06)
-    torch.testing.assert_close(torch.cov(sets.mean(dim=1).T), covariance / 4, rtol=0.05, atol=0.02)
+    sets = torch.stack([independent(q, 4, generator)[:, 0] for _ in range(5_000)])  # (sets, 4, 2)
+    torch.testing.assert_close(torch.cov(sets[:, 1].T), covariance, rtol=0.08, atol=0.1)
+    torch.testing.assert_close(torch.cov(sets.mean(dim=1).T), covariance / 4, rtol=0.08, atol=0.03)
     crossed = ((sets[:, 0] - mean)[:, :, None] * (sets[:, 1] - mean)[:, None]).mean(dim=0)
     assert (crossed.abs() < 0.05 * covariance.diagonal().max()).all()
 
@@ -75,10 +75,10 @@ def test_completed_draws_are_independent():
 
     generator = torch.Generator().manual_seed(0)
     images = torch.zeros(3, 1, 8, 8)
-    sets = torch.stack([127.5 * independently_completed(completed, images, generator)[:, 0, 4, 6] for _ in range(1500)])
-    one = torch.cat([127.5 * completed(images[:1], generator)[:, 0, 4, 6] for _ in range(1500)])
-    assert sets.std().item() == pytest.approx(one.std().item(), rel=0.06)
-    assert sets.mean(dim=1).std().item() == pytest.approx(one.std().item() / 3**0.5, rel=0.08)
+    sets = torch.stack([127.5 * independently_completed(completed, images, generator)[:, 0, 4, 6] for _ in range(250)])
+    one = torch.cat([127.5 * completed(images[:1], generator)[:, 0, 4, 6] for _ in range(250)])
+    assert sets.std().item() == pytest.approx(one.std().item(), rel=0.12)
+    assert sets.mean(dim=1).std().item() == pytest.approx(one.std().item() / 3**0.5, rel=0.12)
 
 
 def test_what_does_not_fit_is_refused():
