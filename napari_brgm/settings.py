@@ -143,7 +143,8 @@ PRESETS: dict[str, InferenceSettings] = {
     "paper": InferenceSettings(
         name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
         lambda_perceptual=0.01, feature_size=256, noise="const", start="mean", learning_rate=0.001,
-        schedule="constant", steps=500, perceptual_temper=1.0, inverse_gamma=(0.1, 0.95), residual_field=False, data_consistency=False,
+        schedule="constant", steps=500, perceptual_temper=1.0, inverse_gamma=(0.1, 0.95), residual_field=False,
+        data_consistency=False,
     ),
     # constants of the authors' released code: images on 0..255, every term a mean
     "reference": InferenceSettings(

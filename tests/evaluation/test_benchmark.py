@@ -57,7 +57,7 @@ def test_parts_are_chosen_and_written(tmp_path, monkeypatch, capsys):
         SMALL, 1, parts=("reach", "targets", "grid"), settings=InferenceSettings(steps=3), device="cpu",
         reference_steps=3, rates=(0.05,), out=out,
     )  # fmt: skip
-    assert "restorations" not in timings and [row["task"] for row in timings["reach"]][0] == "in-painting"
+    assert "restorations" not in timings and timings["reach"][0]["task"] == "in-painting"
     assert [row["seconds"] for row in timings["targets"]] == [None] * 4  # 32 px, no GPU
     assert json.loads(out.read_text())["grid"]["left"] == ["1024-e-1"]
     printed = capsys.readouterr().out
