@@ -99,8 +99,8 @@ class Likelihood:
         """Observation-like grey levels -> what phi looks at, in [-1, 1]."""
         assert self.features is not None
         grey = grey * self.observed
-        fixed, least, shape = self.features.size, self.features.least, grey.shape[-2:]
-        size = (fixed, fixed) if fixed else (max(shape[0], least), max(shape[1], least))
+        fixed, shape = self.features.size, tuple(grey.shape[-2:])
+        size = (fixed, fixed) if fixed else tuple(max(side, self.features.least) for side in shape)
         if shape != size:
             grey = F.interpolate(grey, size=size, mode="bilinear", antialias=True, align_corners=False)
         return grey / 127.5 - 1

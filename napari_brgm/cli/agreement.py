@@ -80,6 +80,7 @@ def sbc(
             prior, corruption, sigma, chosen, simulations=simulations, draws=draws, quantities=quantities, seed=seed,
             tell=tell,
         )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)  # Outputs takes an empty one away
     (out / "ranks.json").write_text(json.dumps([report.as_dict() for report in reports], indent=1))
     plot_ranks(out / "ranks.png", reports)
     for report in reports:

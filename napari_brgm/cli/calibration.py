@@ -26,7 +26,7 @@ def calibration(
             show_default=False,
         ),
     ] = None,
-    slices: Annotated[int, typer.Option(min=2, help="Held-out images of each set, evenly spaced.")] = 40,
+    slices: Annotated[int, typer.Option(min=2, help="Held-out images of each set, evenly spaced.")] = 50,
     methods: Annotated[str, typer.Option(help="Comma-separated: map, laplace, vi.")] = "map",
     rival_slices: Annotated[
         int,

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_brgm.evaluation.toy import corruptions_of, drawn_truth, linear_toy, network_toy, observed, toy_settings
+from napari_brgm.evaluation.toy import (
+    TOY_VI_STEPS,
+    corruptions_of,
+    drawn_truth,
+    linear_toy,
+    network_toy,
+    observed,
+    toy_settings,
+)
 from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplace_at, maximise, run_chains
 from napari_brgm.inference.hmc import coloured
 from napari_brgm.likelihood import to_grey
@@ -34,7 +42,6 @@ __all__ = ["LinearRow", "NetworkRow", "exact_posterior", "linear_agreement", "ne
 MEAN_LIMIT, COVARIANCE_LIMIT = 0.01, 0.05  # of the exact ones, linear toy
 LEAST_CORRELATION, RATIO_LIMIT = 0.9, 0.15  # of maps of standard deviation, network toy
 _DRAWS = 1000
-_VI_STEPS = 200
 _BATCH = 50
 
 
@@ -132,7 +139,7 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
                 maximum = returned(maximise(posterior, None, generator))
                 spread = laplace_at(posterior, maximum.v, generator)
                 if way.startswith("vi"):
-                    spread = returned(fit_gaussian(posterior, spread, generator, steps=_VI_STEPS))
+                    spread = returned(fit_gaussian(posterior, spread, generator, steps=TOY_VI_STEPS))
                 found_mean, found_covariance = _moments_of_w(posterior, spread)
                 rows.append(
                     LinearRow(
@@ -167,7 +174,7 @@ def network_agreement(
                 spread: Spread = laplace
                 if rank is not None:
                     fitted = Posterior(prior, likelihood, settings.but(vi_rank=rank))
-                    spread = returned(fit_gaussian(fitted, laplace, generator, steps=_VI_STEPS))
+                    spread = returned(fit_gaussian(fitted, laplace, generator, steps=TOY_VI_STEPS))
                 other_mean, other_std, _ = _image_moments(posterior, spread.sample(_DRAWS, generator))
                 yield NetworkRow(
                     f"{prior.info.name}, bend {bend:g}", name, sigma, method,

@@ -61,7 +61,7 @@ def draws_with_released_entropy(
     problem = observe(image, corruption, prior, pose=False, field=False)
     likelihood = problem.likelihood
     with suppress(WeightsError):  # neither a backbone nor an encoder: without the perceptual term
-        likelihood = replace(likelihood, features=pick_features(prior, settings.features))
+        likelihood = replace(likelihood, features=pick_features(prior, settings.features, settings.feature_size))
     posterior = Posterior(prior, likelihood, settings)
     generator = torch.Generator().manual_seed(seed)
     search = maximise(posterior, generator=generator)

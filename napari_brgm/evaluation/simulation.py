@@ -28,7 +28,7 @@ from napari_brgm.engine.observe import observe
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.agreement import returned
 from napari_brgm.evaluation.ranks import RankReport, ranks_among
-from napari_brgm.evaluation.toy import TOYS, corruptions_of, drawn_truth, observed, toy, toy_settings
+from napari_brgm.evaluation.toy import TOY_VI_STEPS, TOYS, corruptions_of, drawn_truth, observed, toy, toy_settings
 from napari_brgm.inference import fit_gaussian, laplace_at, maximise
 from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.posterior import Posterior
@@ -141,7 +141,7 @@ def simulate(
         for method in methods:
             spread = laplace_at(posterior, maximum.v, own, linearised=method != "laplace")
             if method == "vi":
-                spread = returned(fit_gaussian(posterior, spread, own))
+                spread = returned(fit_gaussian(posterior, spread, own, steps=TOY_VI_STEPS if name in TOYS else None))
             v = independent(spread, draws, own)
             with torch.no_grad():
                 images = torch.cat([posterior.images(part) for part in torch.split(v, _BATCH)])

@@ -27,8 +27,19 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["TOYS", "corruptions_of", "drawn_truth", "linear_toy", "network_toy", "observed", "toy", "toy_settings"]
+__all__ = [
+    "TOYS",
+    "TOY_VI_STEPS",
+    "corruptions_of",
+    "drawn_truth",
+    "linear_toy",
+    "network_toy",
+    "observed",
+    "toy",
+    "toy_settings",
+]
 
+TOY_VI_STEPS = 200
 TOYS = ("toy", "toy-linear", "toy-mapped")
 
 _SIDE = 32

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_brgm.inference.visit import evaluate
+from napari_brgm.inference.visit import Visit, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,7 @@ def adam(posterior: Posterior, v: Tensor, rate: Callable[[int], float]) -> Desce
     optimiser, iteration = Adam([v]), 0
     while True:
         here = evaluate(posterior, v)
-        yield here.detached()
+        found = here.detached()
+        yield Visit(found.v.clone(), found.terms, found.images)  # v itself moves on in place
         optimiser.step(here.loss.sum(), rate(iteration))
         iteration += 1
