@@ -46,7 +46,10 @@ def benchmark(
         bool, typer.Option("--compiled", help="grid: torch.compile, on a GPU with CUDA graphs (minutes at each size).")
     ] = False,
     cpu_time: Annotated[
-        bool, typer.Option("--cpu-time", help="grid: seconds of this process's CPU time, on a machine that is shared.")
+        bool,
+        typer.Option(
+            "--cpu-time", help="grid, targets: this process's CPU time over its threads; for a machine that is shared."
+        ),
     ] = False,
     optimiser: Annotated[
         str | None, typer.Option(help="adam, gauss-newton or lbfgs.", show_default="the preset's")

@@ -118,7 +118,8 @@ def run(
         timings["reference_steps"] = reference_steps
         timings["reach"] = [asdict(row) | {"share": row.share} for row in found]
     if "targets" in parts:
-        timings["targets"] = time_targets(prior, settings, repeats, samples, seed, device)
+        busy = grid is not None and grid.busy
+        timings["targets"] = time_targets(prior, settings, repeats, samples, seed, device, busy=busy)
     if "grid" in parts:
         cells = None if out is None else out.with_name(f"{out.stem}-grid{out.suffix}")
         timings["grid"] = speed_grid(grid or GridSettings(), device, cells, budget, tell)
@@ -142,9 +143,9 @@ def _shown(prior: Prior, archive: Path | None, seed: int) -> np.ndarray[Any, Any
 
 
 def time_targets(
-    prior: Prior, settings: InferenceSettings, repeats: int, samples: int, seed: int, device: str
+    prior: Prior, settings: InferenceSettings, repeats: int, samples: int, seed: int, device: str, *, busy: bool = False
 ) -> list[dict[str, Any]]:
-    """Seconds against the limits that the project set itself; those of a GPU are skipped without one."""
+    """Seconds (``busy``: see machine.py) against the project's own limits; those of a GPU are skipped without one."""
     place = pick_device(device)
     gpu = place.type == "cuda"
     rows: list[dict[str, Any]] = []
@@ -154,7 +155,7 @@ def time_targets(
         if wanted:
             if gpu:
                 job()  # the first call loads kernels
-            seconds = median_seconds(job, repeats, place)
+            seconds = median_seconds(job, repeats, place, busy=busy)
         rows.append({"what": what, "limit": limit, "seconds": seconds, "why": why})
 
     image = _shown(prior, None, seed)

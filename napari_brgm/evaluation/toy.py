@@ -28,16 +28,9 @@ if TYPE_CHECKING:
     from napari_brgm.settings import InferenceSettings
 
 __all__ = [
-    "TOYS",
-    "TOY_VI_STEPS",
-    "corruptions_of",
-    "drawn_truth",
-    "linear_toy",
-    "network_toy",
-    "observed",
-    "toy",
+    "TOYS", "TOY_VI_STEPS", "corruptions_of", "drawn_truth", "linear_toy", "network_toy", "observed", "toy",
     "toy_settings",
-]
+]  # fmt: skip
 
 TOY_VI_STEPS = 200
 TOYS = ("toy", "toy-linear", "toy-mapped")

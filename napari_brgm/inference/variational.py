@@ -89,11 +89,19 @@ class FactorGaussian:
         return draws
 
 
-def _first_factor(start: Gaussian | LowRankGaussian, rank: int, generator: torch.Generator) -> Tensor:
-    """(r, L, D) where F begins: small and random, for its columns have to differ."""
-    noise = torch.randn(rank, *start.mean.shape, generator=generator).to(start.mean)
-    first: Tensor = _FIRST * start.std * noise / max(rank, 1) ** 0.5
-    return first
+def _first_factor(rank: int, mean: Tensor, generator: torch.Generator) -> Tensor:
+    """(r, L, D) where F begins, in units of the start's std: small and random, for its columns have to differ."""
+    noise = torch.randn(rank, *mean.shape, generator=generator).to(mean)
+    return _FIRST * noise / max(rank, 1) ** 0.5
+
+
+def _mean_factor(factors: list[Tensor]) -> Tensor:
+    """F (r, L, D) of the mean of F F' over iterates, as nearly as its rank allows: F itself may turn on the way."""
+    rank, shape = len(factors[0]), factors[0].shape
+    rows = torch.cat(factors).flatten(1) / len(factors) ** 0.5  # (n r, L D): rows' rows is the mean of F F'
+    values, vectors = torch.linalg.eigh((rows @ rows.T).double())
+    found: Tensor = (vectors[:, -rank:].to(rows).T @ rows).reshape(shape)
+    return found
 
 
 def _factor_entropy(s: Tensor, factor: Tensor) -> Tensor:
@@ -140,14 +148,15 @@ def fit_gaussian(
     total = total or done + steps
     m = start.mean.clone().requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
-    factor = _first_factor(start, settings.vi_rank, generator).requires_grad_(True)  # (r, L, D), r may be 0
-    optimiser = Adam([m, rho, factor] if settings.vi_rank else [m, rho], betas=(0.9, 0.99))
+    unit = start.std.detach()  # of F, which may be small or large
+    scaled = _first_factor(settings.vi_rank, m, generator).requires_grad_(True)  # (r, L, D), r may be 0
+    optimiser = Adam([m, rho, scaled] if settings.vi_rank else [m, rho], betas=(0.9, 0.99))
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     pairs = math.ceil(settings.vi_samples_per_step / 2)
     for iteration in range(steps):
         s = F.softplus(rho)
         noise = _noise(pairs, settings.vi_samples_per_step, m.shape, generator).to(m)
-        v = m + s * noise
+        v, factor = m + s * noise, unit * scaled
         if settings.vi_rank:
             shared = _noise(pairs, settings.vi_samples_per_step, factor.shape[:1], generator).to(m)
             v = v + torch.tensordot(shared, factor, dims=1)
@@ -171,7 +180,7 @@ def fit_gaussian(
     std = torch.stack([pair[1].log() for pair in kept]).mean(dim=0).exp()
     if not settings.vi_rank:
         return Gaussian(mean, std)
-    return FactorGaussian(mean, std, torch.stack([pair[2] for pair in kept]).mean(dim=0))
+    return FactorGaussian(mean, std, _mean_factor([pair[2] for pair in kept]))
 
 
 def _noise(pairs: int, count: int, shape: torch.Size, generator: torch.Generator) -> Tensor:

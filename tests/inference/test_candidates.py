@@ -75,7 +75,8 @@ def test_tolerance_stops_and_does_not_stop_too_soon(posterior, finish, optimiser
     def run(tolerance):
         return finish(maximise(posterior(steps=120, optimiser=optimiser, tolerance=tolerance)))
 
-    (all_steps, full), (some, stopped) = run(None), run(3e-2)
+    slow = 0.1 if optimiser == "gauss-newton" else 0.03  # whose steps are iterations of several evaluations
+    (all_steps, full), (some, stopped) = run(None), run(slow)
     assert len(all_steps) == 120 and 8 < len(some) < 120
     assert stopped.loss < 0.5 * all_steps[0][0].loss and full.loss <= stopped.loss * 1.001
 
