@@ -167,7 +167,10 @@ def time_targets(
     )  # fmt: skip
     big = random_prior(1024, "e", place) if gpu else prior
     small = random_prior(256, "e", place) if gpu else prior
-    slow = preset("unaided").but(optimiser="adam", tolerance=None, start="mean", residual_field=False, fit_pose=False)
+    slow = preset("unaided").but(
+        optimiser="adam", tolerance=None, start="mean", residual_field=False, fit_pose=False, vi_steps=None,
+        precision=settings.precision,
+    )  # fmt: skip
     frames = {side: np.tile(np.linspace(0, 255, side, dtype=np.float32), (side, 1)) for side in (256, 1024)}
 
     def job(net: Prior, method: str, steps: int, draws: int) -> Callable[[], object]:

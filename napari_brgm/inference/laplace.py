@@ -40,6 +40,7 @@ _RANK = 64  # directions of more
 _STEP = 0.05  # of the differences, in standard deviations of the prior
 _BATCH = 16  # images at a time
 _HALF = _BATCH // 2  # directions at a time; each has an image on either side
+_DENSE = 2048  # latents of which a full covariance is made, for the start of VI
 _LOWEST = -0.9  # gain; differences of a flat direction may come out below what is possible
 
 
@@ -68,6 +69,19 @@ class LowRankGaussian:
         """(L, D) standard deviations of the best diagonal q in KL(q || p): 1 / sqrt of the precision's diagonal."""
         known = self.directions.square() @ self.gain  # (L D,)
         return self.scale * (1 + known).rsqrt().reshape(self.scale.shape)
+
+    def excess(self, rank: int) -> Tensor:
+        """(rank, L, D) columns F with F F' near the covariance less ``std`` squared; 0 where latents are many."""
+        size = self.mean.numel()
+        found = torch.zeros(rank, size, device=self.mean.device)
+        if size <= _DENSE:
+            known = (self.directions * (self.gain / (1 + self.gain))) @ self.directions.T
+            scale = self.scale.flatten()
+            beyond = scale[:, None] * (torch.eye(size, device=known.device) - known) * scale
+            values, vectors = torch.linalg.eigh((beyond - torch.diag(self.std.flatten().square())).double())
+            columns = (vectors * values.clamp(min=0).sqrt()).flip(1).T[:rank]
+            found[: len(columns)] = columns.to(found)
+        return found.reshape(rank, *self.mean.shape)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw v (n, L, D), n > 1, centred: their mean is ``mean``, their variance stays unbiased."""

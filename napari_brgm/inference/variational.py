@@ -53,6 +53,10 @@ class Gaussian:
     mean: Tensor
     std: Tensor
 
+    def excess(self, rank: int) -> Tensor:
+        """(rank, L, D) columns F of what the covariance is beyond its diagonal: none."""
+        return torch.zeros(rank, *self.mean.shape, device=self.mean.device)
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw v (n, L, D), n > 1, centred: their mean is q's mean, their variance stays unbiased.
 
@@ -89,17 +93,18 @@ class FactorGaussian:
         return draws
 
 
-def _first_factor(rank: int, mean: Tensor, generator: torch.Generator) -> Tensor:
-    """(r, L, D) where F begins, in units of the start's std: small and random, for its columns have to differ."""
-    noise = torch.randn(rank, *mean.shape, generator=generator).to(mean)
-    return _FIRST * noise / max(rank, 1) ** 0.5
+def _first_factor(start: Gaussian | LowRankGaussian, rank: int, generator: torch.Generator) -> Tensor:
+    """(r, L, D) where F begins, what the start knows of correlations, and a little at random."""
+    noise = _FIRST * torch.randn(rank, *start.mean.shape, generator=generator).to(start.mean)
+    first: Tensor = start.excess(rank) + start.std * noise / max(rank, 1) ** 0.5
+    return first
 
 
 def _mean_factor(factors: list[Tensor]) -> Tensor:
     """F (r, L, D) of the mean of F F' over iterates, as nearly as its rank allows: F itself may turn on the way."""
     rank, shape = len(factors[0]), factors[0].shape
     rows = torch.cat(factors).flatten(1) / len(factors) ** 0.5  # (n r, L D): rows' rows is the mean of F F'
-    values, vectors = torch.linalg.eigh((rows @ rows.T).double())
+    vectors = torch.linalg.eigh((rows @ rows.T).double())[1]
     found: Tensor = (vectors[:, -rank:].to(rows).T @ rows).reshape(shape)
     return found
 
@@ -148,15 +153,14 @@ def fit_gaussian(
     total = total or done + steps
     m = start.mean.clone().requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
-    unit = start.std.detach()  # of F, which may be small or large
-    scaled = _first_factor(settings.vi_rank, m, generator).requires_grad_(True)  # (r, L, D), r may be 0
-    optimiser = Adam([m, rho, scaled] if settings.vi_rank else [m, rho], betas=(0.9, 0.99))
+    factor = _first_factor(start, settings.vi_rank, generator).requires_grad_(True)  # (r, L, D), r may be 0
+    optimiser = Adam([m, rho, factor] if settings.vi_rank else [m, rho], betas=(0.9, 0.99))
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     pairs = math.ceil(settings.vi_samples_per_step / 2)
     for iteration in range(steps):
         s = F.softplus(rho)
         noise = _noise(pairs, settings.vi_samples_per_step, m.shape, generator).to(m)
-        v, factor = m + s * noise, unit * scaled
+        v = m + s * noise
         if settings.vi_rank:
             shared = _noise(pairs, settings.vi_samples_per_step, factor.shape[:1], generator).to(m)
             v = v + torch.tensordot(shared, factor, dims=1)

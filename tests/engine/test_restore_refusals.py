@@ -62,7 +62,8 @@ def test_masks_of_nothing_or_everything(linear_prior, scan, quick, fill, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"method": "mcmc"}, "'map', 'laplace' or 'vi'"), ({"samples": 1}, "samples"), ({"noise_sigma": -1.0}, "noise_sigma"),
+        ({"method": "mcmc"}, "'map', 'laplace' or 'vi'"),
+            ({"samples": 1}, "samples"), ({"noise_sigma": -1.0}, "noise_sigma"),
         ({"noise_sigma": float("nan")}, "noise_sigma"), ({"noise_sigma": float("inf")}, "noise_sigma"),
         ({"spacing": (1.0, 0.0)}, "spacing"), ({"spacing": (1.0, float("nan"))}, "spacing"),
         ({"spacing": (1.0, 1.0, 1.0)}, "spacing"),
