@@ -29,6 +29,7 @@ def agreement(
     """
     from napari_brgm.evaluation.agreement import linear_agreement, network_agreement
 
+    levels, bent = _numbers(sigmas), _numbers(bends)
     typer.echo("| linear toy | noise | method | mean, error | covariance, error | agrees |\n|" + "---|" * 6)
     for line in linear_agreement(seed=seed):
         typer.echo(
@@ -39,9 +40,7 @@ def agreement(
         "\n| network | corruption | noise | method | correlation | ratio of std | shift of mean / std | std, HMC "
         "| MAP missed | R-hat | ESS | acceptance | agrees |\n|" + "---|" * 13
     )
-    for row in network_agreement(
-        _numbers(sigmas), _numbers(bends), mapped=mapped, seed=seed, chains=chains, draws=draws
-    ):
+    for row in network_agreement(levels, bent, mapped=mapped, seed=seed, chains=chains, draws=draws):
         typer.echo(
             f"| {row.net} | {row.corruption} | {row.sigma:g} | {row.method} | {row.correlation:.3f} | {row.ratio:.3f} "
             f"| {row.shift:.2f} | {row.std:.2f} | {max(row.missed, 0):.1f} | {row.rhat:.3f} | {row.effective:.0f} "
