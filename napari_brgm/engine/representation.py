@@ -28,6 +28,7 @@ __all__ = ["field_of", "residual_scale"]
 _DRAWS = 16  # of the field, for its variance on the observed pixels
 _REACH = 2.0  # frame pixels, or an observed pixel if that is larger: correlation length of an unknown residual
 _LIMITS = (0.5, 2.0)  # of s; beyond them the scan is another kind of image, not a harder one
+_LARGEST = 255.0  # grey levels; what lies further off is no image
 _BLACK = 8.0  # grey levels; air is drawn well by any generator and says nothing
 
 
@@ -77,7 +78,7 @@ def residual_scale(
 def _residual(problem: Problem, shown: Tensor) -> tuple[Tensor, Tensor]:
     """I - f(x) and where it counts, both (1, C, h, w): measured pixels of tissue."""
     likelihood = problem.likelihood
-    residual = likelihood.residual(shown)
+    residual = likelihood.residual(shown).clamp(-_LARGEST, _LARGEST)
     predicted = likelihood.forward_map(to_grey(shown))
     bright = torch.maximum(likelihood.observation, predicted) > _BLACK
     return residual, bright & (likelihood.observed > 0).expand_as(residual)

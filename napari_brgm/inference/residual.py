@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["complete"]
 
 _ITERATIONS = 60
+_LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
 _TOLERANCE = 1e-3  # of the right-hand side's norm
 
 
@@ -55,6 +56,7 @@ def complete(
         misfit = likelihood.residual(images + drawn / 127.5) - noise * white * likelihood.observed
 
     n = batch or len(images)
+    misfit = misfit.clamp(-_LARGEST, _LARGEST)
     found = [_kriged(part, images.shape[1:], field, likelihood, noise) for part in torch.split(misfit, n)]
     return from_grey(to_grey(images) + drawn + torch.cat(found))
 

@@ -34,7 +34,7 @@ def hole() -> npt.NDArray[np.bool_]:
 
 @pytest.fixture(scope="session")
 def quick() -> InferenceSettings:
-    return preset("default").but(steps=2)
+    return preset("default").but(steps=2, vi_steps=None)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,8 @@ def a_gpu(monkeypatch):
 
 
 def run(prior, scan, hole, quick, **options):
-    return restore(scan, Mask(hole), prior, samples=9, settings=quick, **options)
+    # without a residual field: conjugate gradients stop for a batch at a time, and differ in the last digits
+    return restore(scan, Mask(hole), prior, samples=9, settings=quick.but(adapt_residual=False), **options)
 
 
 @pytest.mark.parametrize(("room", "wanted"), [(8, None), (5, 4), (3, 2), (1, 1)])
