@@ -74,7 +74,7 @@ def test_without_a_model_the_slice_itself_gives_one(random_stylegan2, hole):
     }
     error = np.sqrt(np.mean((found[True].mean - image)[hole] ** 2))
     spread = {adapt: float(np.sqrt(result.variance[hole].mean())) for adapt, result in found.items()}
-    assert 10 < (spread[True] ** 2 - spread[False] ** 2) ** 0.5 and error < 3 * spread[True]
+    assert (spread[True] ** 2 - spread[False] ** 2) ** 0.5 > 10 and error < 3 * spread[True]
     assert (found[True].estimate[~hole] == image[~hole]).all()
 
 
