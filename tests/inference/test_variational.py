@@ -137,7 +137,7 @@ def test_a_factor_keeps_the_correlations_of_laplace(linear_problem, finish):
 
 def test_a_factor_finds_correlations_by_itself(linear_problem, finish):
     """From a diagonal start: nearer to the exact covariance than any diagonal one."""
-    exact = linear_problem("mask", vi_rank=11, vi_steps=900, learning_rate=0.03)
+    exact = linear_problem("mask", vi_rank=11, vi_steps=400, learning_rate=0.05)
     start = Gaussian(exact.mean.float()[None], exact.mean_field_std.float()[None])
     _, found = finish(fit_gaussian(exact.posterior, start, torch.Generator().manual_seed(0)))
     covariance = torch.linalg.inv(exact.precision)
@@ -145,4 +145,4 @@ def test_a_factor_finds_correlations_by_itself(linear_problem, finish):
     fitted = torch.diag(found.std[0].double().square()) + f.T @ f
     diagonal = torch.diag(exact.mean_field_std.square())
     assert (fitted - covariance).norm() < 0.75 * (diagonal - covariance).norm()
-    assert float(fitted.trace() / covariance.trace()) == pytest.approx(1, abs=0.06)  # no shrinkage by averaging F
+    assert 0.95 < float(fitted.trace() / covariance.trace()) < 1.1  # averaging F itself would shrink it
