@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
+from napari_brgm.cli.held_out import data_folder, names
 from napari_brgm.cli.options import Device, Out, Samples, Seed
 
 __all__ = ["calibration"]
-
-_DATA = (Path("data"), Path("../shared/data"))
 
 
 def calibration(
@@ -57,18 +56,13 @@ def calibration(
     from napari_brgm.zoo.registry import registered
 
     how = HowToCalibrate(
-        slices=slices, rival_slices=rival_slices, rivals=None if rivals is None else _names(rivals),
-        methods=_names(methods), samples=samples, seed=seed, device=device,
+        slices=slices, rival_slices=rival_slices, rivals=None if rivals is None else names(rivals),
+        methods=names(methods), samples=samples, seed=seed, device=device,
     )  # fmt: skip
-    chosen = tuple(registered()) if priors is None else _names(priors)
-    folder = next((place for place in _DATA if place.is_dir()), _DATA[0]) if data is None else data
+    chosen = tuple(registered()) if priors is None else names(priors)
     with Outputs(out, (), overwrite=True), count_bar() as tell:
-        report = table.run(folder, out, chosen, tell, how=how)
+        report = table.run(data_folder(data), out, chosen, tell, how=how)
     if write is not None:
         for name in put_into_registry(write, report):
             typer.echo(f"{name}: factors put into {write}")
     typer.echo((out / "results.md").read_text())
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

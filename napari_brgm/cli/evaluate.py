@@ -9,6 +9,7 @@ import typer
 
 from napari_brgm.cli.agreement import agreement, sbc
 from napari_brgm.cli.calibration import calibration
+from napari_brgm.cli.held_out import data_folder, names
 from napari_brgm.cli.options import (
     AUTO,
     DEFAULT_PRIOR,
@@ -27,7 +28,6 @@ from napari_brgm.errors import InputError
 
 __all__ = ["evaluate"]
 
-_DATA = (Path("data"), Path("../shared/data"))
 evaluate = typer.Typer(
     epilog="Examples:\n\nnapari-brgm evaluate --quick --data data --out table\n\n"
     "napari-brgm evaluate priors --priors brain-axial-128,runs/new.safetensors --data data --out priors"
@@ -76,11 +76,11 @@ def _evaluate(
     from napari_brgm.evaluation import table
     from napari_brgm.evaluation.ours import OURS
 
-    chosen = table.METHODS if methods is None else _names(methods)
+    chosen = table.METHODS if methods is None else names(methods)
     loaded = run.load_prior() if any(name in OURS for name in chosen) else None
     with Outputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
         table.run(
-            _data_folder(data), out, loaded, quick, chosen, tell,
+            data_folder(data), out, loaded, quick, chosen, tell,
             settings=None if loaded is None else run.settings_for(loaded), samples=run.samples, seed=run.seed,
             device=run.device,
         )  # fmt: skip
@@ -135,10 +135,10 @@ def priors(
         settings=None if preset == AUTO else named_preset(preset),  # None: each prior gets those that suit it
         samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps, steps=run.steps,
     )  # fmt: skip
-    chosen = tuple(registered()) if priors is None else _names(priors)
+    chosen = tuple(registered()) if priors is None else names(priors)
     count = table.DEFAULT_SLICES if slices is None else slices
     with Outputs(out, (), overwrite=True), count_bar() as tell:
-        table.run(_data_folder(data), out, chosen, count, tell, how=how)
+        table.run(data_folder(data), out, chosen, count, tell, how=how)
     typer.echo(out / "results.md")
 
 
@@ -180,7 +180,7 @@ def manifolds(
 
     with Outputs(out, (), overwrite=True), count_bar() as tell:
         table.run(
-            _data_folder(data), out, rivals, slices, _names(tasks), tell,
+            data_folder(data), out, rivals, slices, names(tasks), tell,
             samples=run.samples, seed=run.seed, device=run.device,
         )  # fmt: skip
     typer.echo(out / "results.md")
@@ -209,10 +209,10 @@ def misfit(
     from napari_brgm.evaluation.misfit import held_out_misfits
     from napari_brgm.zoo.registry import load_prior, registered
 
-    for name in sorted(registered()) if priors is None else _names(priors):
+    for name in sorted(registered()) if priors is None else names(priors):
         prior = load_prior(name)
         with count_bar() as tell:
-            found = held_out_misfits(prior, _data_folder(data), slices, tell)
+            found = held_out_misfits(prior, data_folder(data), slices, tell)
         low, middle, high = found.spread
         typer.echo(
             f"{name}: limit {found.limit:.3f}; {found.quiet:.0%} stay below that of the other half of the subjects; "
@@ -226,11 +226,3 @@ evaluate.command(
 
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate agreement --sigmas 5,15")(agreement)
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate sbc --prior toy --simulations 100 --out sbc")(sbc)
-
-
-def _data_folder(given: Path | None) -> Path:
-    return next((place for place in _DATA if place.is_dir()), _DATA[0]) if given is None else given
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
