@@ -138,9 +138,10 @@ class Posterior:
 
     def images(self, v: Tensor) -> Tensor:
         """G(w) (B, C, R, R), nominally in [-1, 1]."""
-        return self._drawn(self.latents(v))
+        return self.drawn(self.latents(v))
 
-    def _drawn(self, ws: Tensor) -> Tensor:
+    def drawn(self, ws: Tensor) -> Tensor:
+        """G(w) (B, C, R, R) of latents ws (B, num_ws, D)."""
         if self.settings.precision == "float32":
             return self.prior.synthesize(ws, noise=self.settings.noise)
         with torch.autocast(ws.device.type, torch.bfloat16):
@@ -151,9 +152,13 @@ class Posterior:
 
         ``temper`` is the share of the perceptual term that counts: it looks at data that the pixel term has counted.
         """
-        s = self.settings
         ws = self.latents(v)
-        images = self._drawn(ws)
+        images = self.drawn(ws)
+        return self.terms_of(v, ws, images, temper), images
+
+    def terms_of(self, v: Tensor, ws: Tensor, images: Tensor, temper: float = 1.0) -> dict[str, Tensor]:
+        """The same where latents ws (B, num_ws, D) and images (B, C, R, R) of v are there already."""
+        s = self.settings
         terms = {"pixel": self.lambda_pixel * self.likelihood.pixel(images, s.reduction)}
         if s.prior_density != "flat":
             squared = self.whitened(v).square()
@@ -165,4 +170,4 @@ class Posterior:
             terms["colinear"] = s.lambda_colinear * colinear
         if s.lambda_perceptual * temper and self.likelihood.features is not None:
             terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images, s.reduction)
-        return terms, images
+        return terms

@@ -3,8 +3,9 @@
     s^2 = sum over measured pixels (y - f(G(w*)))^2  /  sum (var f(e) + sigma_n^2)
 
 A slice that the generator draws badly where it was measured is drawn badly in the hole too: over 13 validation slices
-and two masks log s and the log of the error there, in posterior standard deviations, correlate by 0.90. All deviations
-are therefore scaled by s, as in a Gaussian process of unknown amplitude (Rasmussen and Williams, 2006, Sec. 5.4.1).
+and two masks log s and the log of the error there, in posterior standard deviations, correlate by 0.90. Deviations in
+tissue are therefore scaled by s, as in a Gaussian process of unknown amplitude (Rasmussen and Williams, 2006,
+Sec. 5.4.1). Air stays as it is: its error says nothing of tissue's, nor the other way round.
 A generator without a model of what it cannot draw gets a stationary one, from this slice's own residual.
 """
 
@@ -12,24 +13,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from napari_brgm.calibration import TISSUE
+from napari_brgm.engine.calibrate import rescaled
 from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.residual_field import ResidualField
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy.typing as npt
     from torch import Tensor
 
     from napari_brgm.engine.observe import Problem
     from napari_brgm.posterior import Posterior
 
-__all__ = ["field_of", "residual_scale"]
+__all__ = ["field_of", "residual_scale", "scaled_in_tissue"]
 
 _DRAWS = 16  # of the field, for its variance on the observed pixels
 _REACH = 2.0  # frame pixels, or an observed pixel if that is larger: correlation length of an unknown residual
 _LIMITS = (0.5, 2.0)  # of s; beyond them the scan is another kind of image, not a harder one
 _LARGEST = 255.0  # grey levels; what lies further off is no image
-_BLACK = 8.0  # grey levels; air is drawn well by any generator and says nothing
 
 
 def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualField | None:
@@ -75,10 +81,19 @@ def residual_scale(
     return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])
 
 
+def scaled_in_tissue(
+    draws: npt.NDArray[Any], mean: npt.NDArray[Any], scale: float, problem: Problem
+) -> npt.NDArray[Any]:  # fmt: skip
+    """Draws (S, H, W), in the scan's units, with deviations from their mean (H, W) times ``scale`` in tissue."""
+    if scale == 1:
+        return draws
+    return rescaled(draws, mean, np.where(problem.window.to_grey(mean) > TISSUE, scale, 1.0), problem)
+
+
 def _residual(problem: Problem, shown: Tensor) -> tuple[Tensor, Tensor]:
     """I - f(x) and where it counts, both (1, C, h, w): measured pixels of tissue."""
     likelihood = problem.likelihood
     residual = likelihood.residual(shown).clamp(-_LARGEST, _LARGEST)
     predicted = likelihood.forward_map(to_grey(shown))
-    bright = torch.maximum(likelihood.observation, predicted) > _BLACK
+    bright = torch.maximum(likelihood.observation, predicted) > TISSUE
     return residual, bright & (likelihood.observed > 0).expand_as(residual)

@@ -1,4 +1,4 @@
-"""Many slices of a scan, one after the other, with the same prior and settings: ``restore_steps`` in a row.
+"""Many slices of a scan with the same prior and settings: on a GPU some at a time, else one after the other.
 
 Each slice is restored by itself; neighbours are not made to agree. A slice that cannot be restored does not cost the
 others: its error takes its place among the results.
@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_brgm.engine.restore import restore_steps
+from napari_brgm.engine.devices import pick_device
+from napari_brgm.engine.restore import restore_together
+from napari_brgm.engine.run import IMAGES, Observed
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
-    import numpy.typing as npt
-
-    from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.alignment import Alignment
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference import Step
@@ -25,19 +24,6 @@ if TYPE_CHECKING:
     from napari_brgm.settings import InferenceSettings
 
 __all__ = ["Observed", "SliceStep", "restore_slices", "shared_record"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observed:
-    """One slice and what happened to it; see ``napari_brgm.restore`` for the fields.
-
-    ``corruption`` is made when its turn comes, so that a mask that cannot be used costs only its own slice.
-    """
-
-    image: npt.NDArray[Any]
-    corruption: Callable[[], Corruption]
-    spacing: tuple[float, float] | None = None
-    noise_sigma: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +35,14 @@ class SliceStep:
     number, count : int
         Which slice (from 1) of how many.
     step : Step
+    done : int
+        Steps of all slices so far, of ``count * step.total``.
     """
 
     number: int
     count: int
     step: Step
+    done: int
 
 
 def restore_slices(
@@ -67,7 +56,7 @@ def restore_slices(
     settings: InferenceSettings | None = None,
     alignment: Alignment | None = None,
 ) -> Generator[SliceStep, None, list[Restoration | InputError]]:
-    """Restore slices in order; closing the generator cancels.
+    """Restore slices; closing the generator cancels.
 
     Parameters
     ----------
@@ -89,16 +78,14 @@ def restore_slices(
     """
     if not slices:
         raise InputError("there is no slice to restore; choose at least one")
+    together = IMAGES if pick_device(device).type == "cuda" else 1  # a CPU gains nothing from a batch
     results: list[Restoration | InputError] = []
-    for number, one in enumerate(slices, start=1):
-        try:
-            steps = restore_steps(
-                one.image, one.corruption(), prior, method=method, samples=samples, seed=seed, device=device,
-                spacing=one.spacing, noise_sigma=one.noise_sigma, settings=settings, alignment=alignment,
-            )  # fmt: skip
-            results.append((yield from _numbered(steps, number, len(slices))))
-        except InputError as error:
-            results.append(error)
+    for first in range(0, len(slices), together):
+        steps = restore_together(
+            slices[first : first + together], prior, method=method, samples=samples, seed=seed, device=device,
+            settings=settings, alignment=alignment,
+        )  # fmt: skip
+        results += yield from _numbered(steps, first, len(slices))
     if all(isinstance(result, InputError) for result in results):
         assert isinstance(results[0], InputError)
         raise results[0]
@@ -119,12 +106,15 @@ def shared_record(records: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], li
 
 
 def _numbered(
-    steps: Generator[Step, None, Restoration], number: int, count: int
-) -> Generator[SliceStep, None, Restoration]:
+    steps: Generator[tuple[int, Step], None, list[Restoration | InputError]], first: int, count: int
+) -> Generator[SliceStep, None, list[Restoration | InputError]]:
+    """Steps of slices that begin with number ``first`` + 1, counted."""
+    reached: dict[int, int] = {}
     while True:
         try:
-            step = next(steps)
+            index, step = next(steps)
         except StopIteration as end:
-            result: Restoration = end.value
-            return result
-        yield SliceStep(number, count, step)
+            results: list[Restoration | InputError] = end.value
+            return results
+        reached[index] = step.iteration
+        yield SliceStep(first + index + 1, count, step, first * step.total + sum(reached.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_brgm.inference.ensemble import Ensemble, fit_ensemble
 from napari_brgm.inference.hmc import Chains, run_chains
 from napari_brgm.inference.laplace import LowRankGaussian, laplace_at, laplace_batches, laplace_steps
-from napari_brgm.inference.maximum import Maximum, maximise
+from napari_brgm.inference.maximum import Maximum, maximise, maximise_together
 from napari_brgm.inference.pivotal import tune
 from napari_brgm.inference.residual import complete
 from napari_brgm.inference.step import Step
@@ -27,6 +27,7 @@ __all__ = [
     "laplace_batches",
     "laplace_steps",
     "maximise",
+    "maximise_together",
     "run_chains",
     "tune",
 ]

@@ -16,8 +16,7 @@ from napari_brgm.inference.visit import Visit, evaluate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_brgm.inference.visit import Descent
-    from napari_brgm.posterior import Posterior
+    from napari_brgm.inference.visit import Descent, Objective
 
 __all__ = ["Adam", "adam"]
 
@@ -43,12 +42,12 @@ class Adam:
                 p -= rate * mean / (power.sqrt() + 1e-8)
 
 
-def adam(posterior: Posterior, v: Tensor, rate: Callable[[int], float]) -> Descent:
+def adam(objective: Objective, v: Tensor, rate: Callable[[int], float]) -> Descent:
     """Candidates v (B, L, D) moved by Adam, each by itself; ``rate`` is that of the 0-based step. Goes on for ever."""
     v = v.detach().clone().requires_grad_(True)
     optimiser, iteration = Adam([v]), 0
     while True:
-        here = evaluate(posterior, v)
+        here = evaluate(objective, v)
         found = here.detached()
         yield Visit(found.v.clone(), found.terms, found.images)  # v itself moves on in place
         optimiser.step(here.loss.sum(), rate(iteration))

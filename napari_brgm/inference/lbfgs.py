@@ -21,8 +21,7 @@ from torch import Tensor
 from napari_brgm.inference.visit import evaluate
 
 if TYPE_CHECKING:
-    from napari_brgm.inference.visit import Descent, Visit
-    from napari_brgm.posterior import Posterior
+    from napari_brgm.inference.visit import Descent, Objective, Visit
 
 __all__ = ["lbfgs"]
 
@@ -32,9 +31,9 @@ _LEAST = 1e-4  # step, as a share of the full one, below which a line search giv
 _REACH = 0.5  # longest first step, as a share of the prior's typical distance from its mean, sqrt(L D)
 
 
-def lbfgs(posterior: Posterior, v: Tensor) -> Descent:
+def lbfgs(objective: Objective, v: Tensor) -> Descent:
     """Candidates v (B, L, D); a visit for each evaluation of G and its gradient. Goes on for ever."""
-    here, gradient = _at(posterior, v)
+    here, gradient = _at(objective, v)
     pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=_PAIRS)
     yield here
     while True:
@@ -46,7 +45,7 @@ def lbfgs(posterior: Posterior, v: Tensor) -> Descent:
             slope = _dot(gradient, d)
         t = torch.ones_like(slope)
         while True:
-            there, ahead = _at(posterior, here.v + t[:, None, None] * d)
+            there, ahead = _at(objective, here.v + t[:, None, None] * d)
             short = there.loss > here.loss + _ARMIJO * t * slope
             over = not bool(short.any()) or bool((t[short] < _LEAST).all())
             yield replace(there, new=over)
@@ -65,9 +64,9 @@ def lbfgs(posterior: Posterior, v: Tensor) -> Descent:
         here, gradient = there, ahead
 
 
-def _at(posterior: Posterior, v: Tensor) -> tuple[Visit, Tensor]:
+def _at(objective: Objective, v: Tensor) -> tuple[Visit, Tensor]:
     leaf = v.detach().clone().requires_grad_(True)
-    found = evaluate(posterior, leaf)
+    found = evaluate(objective, leaf)
     (gradient,) = torch.autograd.grad(found.loss.sum(), leaf)
     return found.detached(), gradient
 

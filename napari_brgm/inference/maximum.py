@@ -15,14 +15,15 @@ from napari_brgm.inference.adam import adam
 from napari_brgm.inference.gauss_newton import gauss_newton
 from napari_brgm.inference.lbfgs import lbfgs
 from napari_brgm.inference.step import Step
+from napari_brgm.inference.together import Together
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
-    from napari_brgm.inference.visit import Descent
+    from napari_brgm.inference.visit import Descent, Visit
     from napari_brgm.posterior import Posterior
 
-__all__ = ["Maximum", "Plateau", "learning_rate", "maximise"]
+__all__ = ["Maximum", "Plateau", "learning_rate", "maximise", "maximise_together"]
 
 _EARLY = 4  # one of so many steps goes to each coarse level, and to all candidates before the best goes on alone
 _WINDOW = 4  # steps over which the change of the loss is taken
@@ -88,26 +89,67 @@ def maximise(
     generator : torch.Generator or None
         Of drawn starts (CPU).
     """
-    settings = posterior.settings
+    run = maximise_together((posterior,), total, (generator,))
+    while True:
+        try:
+            (told,) = next(run)
+        except StopIteration as end:
+            (found,) = end.value
+            return found  # type: ignore[no-any-return]
+        yield told
+
+
+def maximise_together(
+    posteriors: Sequence[Posterior], total: int | None = None,
+    generators: Sequence[torch.Generator | None] | None = None,
+) -> Generator[list[tuple[Step, Tensor]], None, list[Maximum]]:  # fmt: skip
+    """The same for several observations at once, as ``maximise`` would do each: they share one synthesis a step.
+
+    What a line search of one costs is a step for all, so that the others may be a step or two short. Early stop comes
+    when all have levelled off.
+
+    Parameters
+    ----------
+    posteriors : sequence of Posterior
+        Under the same prior with the same settings; several only with optimisers 'adam' and 'lbfgs'.
+    total, generators
+        As in ``maximise``; a generator for each.
+    """
+    settings, count = posteriors[0].settings, len(posteriors)
     total = total or settings.steps
-    v = _candidates(posterior, generator)  # (S, L, D)
-    best_loss, done = math.inf, 0
-    for block, last in _phases(posterior, len(v)):
-        seen = seen_coarser(posterior, block)
-        plateau, lowest = Plateau(settings.tolerance if len(v) == 1 else None), None
-        descent = _descent(seen, v, done)
+    starts = [_candidates(p, g) for p, g in zip(posteriors, generators or [None] * count, strict=True)]
+    v, rows = torch.cat(starts), len(starts[0])  # (count * rows, L, D), those of one observation together
+    best_loss, done = torch.full((count,), math.inf), 0
+    for block, last in _phases(posteriors, rows):
+        seen = [seen_coarser(posterior, block) for posterior in posteriors]
+        rows = len(v) // count
+        plateaus = [Plateau(settings.tolerance if rows == 1 else None) for _ in posteriors]
+        lowest = None
+        descent = _descent(seen, v, rows, done)
         while done < last:
             visit = next(descent)
             lowest = visit if lowest is None else lowest.where(visit.loss < lowest.loss, visit)
-            row, done = int(visit.loss.argmin()), done + 1
-            terms = {name: float(term[row]) for name, term in visit.terms.items()}
-            yield Step("map", done, total, float(visit.loss[row]), terms), visit.images[row : row + 1]
-            if visit.new and plateau.reached(float(visit.loss[row])):
-                break
+            least, done = _least(visit.loss, count), done + 1
+            yield [(_step(visit, row, done, total), visit.images[row : row + 1]) for row in least]
+            if visit.new:
+                over = [plateau.reached(float(visit.loss[row])) for plateau, row in zip(plateaus, least, strict=True)]
+                if all(over):
+                    break
         if lowest is not None:
-            row = int(lowest.loss.argmin())
-            v, best_loss = lowest.v[row : row + 1].clone(), float(lowest.loss[row])
-    return Maximum(v, best_loss)
+            least = _least(lowest.loss, count)
+            v, best_loss = lowest.v[least].clone(), lowest.loss[least]
+    return [Maximum(v[i : i + 1], float(best_loss[i])) for i in range(count)]
+
+
+def _least(loss: Tensor, count: int) -> list[int]:
+    """Row of the lowest loss of each observation."""
+    found = loss.reshape(count, -1)
+    return [i * found.shape[1] + int(row) for i, row in enumerate(found.argmin(dim=1))]
+
+
+def _step(visit: Visit, row: int, done: int, total: int) -> Step:
+    terms = {name: float(term[row]) for name, term in visit.terms.items()}
+    return Step("map", done, total, float(visit.loss[row]), terms)
 
 
 def _candidates(posterior: Posterior, generator: torch.Generator | None) -> Tensor:
@@ -117,11 +159,12 @@ def _candidates(posterior: Posterior, generator: torch.Generator | None) -> Tens
     return torch.cat([first, posterior.coordinates.drawn(more, generator)]) if more else first
 
 
-def _phases(posterior: Posterior, starts: int) -> list[tuple[int, int]]:
+def _phases(posteriors: Sequence[Posterior], starts: int) -> list[tuple[int, int]]:
     """(block size, number of the last step) of each phase."""
-    steps = posterior.settings.steps
+    settings = posteriors[0].settings
+    steps = settings.steps
     early = max(steps // _EARLY, 1)
-    blocks = levels(posterior.likelihood) if posterior.settings.coarse_to_fine else [1]
+    blocks = min((levels(p.likelihood) for p in posteriors), key=len) if settings.coarse_to_fine else [1]
     if len(blocks) == 1 and starts > 1:
         blocks = [1, 1]
     if steps <= len(blocks):  # too few to divide
@@ -130,10 +173,12 @@ def _phases(posterior: Posterior, starts: int) -> list[tuple[int, int]]:
     return list(zip(blocks, [*ends, steps], strict=True))
 
 
-def _descent(posterior: Posterior, v: Tensor, done: int) -> Descent:
-    s = posterior.settings
+def _descent(posteriors: Sequence[Posterior], v: Tensor, rows: int, done: int) -> Descent:
+    s = posteriors[0].settings
     if s.optimiser == "gauss-newton":
-        return gauss_newton(posterior, v)
+        (alone,) = posteriors
+        return gauss_newton(alone, v)
+    objective = posteriors[0] if len(posteriors) == 1 else Together(tuple(posteriors), rows)
     if s.optimiser == "lbfgs":
-        return lbfgs(posterior, v)
-    return adam(posterior, v, lambda i: learning_rate(done + i, s.steps, s.learning_rate, s.schedule))
+        return lbfgs(objective, v)
+    return adam(objective, v, lambda i: learning_rate(done + i, s.steps, s.learning_rate, s.schedule))

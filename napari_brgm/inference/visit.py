@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +11,14 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_brgm.posterior import Posterior
+__all__ = ["Descent", "Objective", "Visit", "evaluate"]
 
-__all__ = ["Descent", "Visit", "evaluate"]
+
+class Objective(Protocol):
+    """What is minimised: a posterior, or several side by side."""
+
+    def terms(self, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Weighted terms (B,) by name of candidates v (B, L, D), and their images (B, C, R, R)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ if TYPE_CHECKING:
     Descent = Iterator[Visit]  # one for each evaluation of G and of its gradient: all optimisers cost the same a step
 
 
-def evaluate(posterior: Posterior, v: Tensor) -> Visit:
+def evaluate(objective: Objective, v: Tensor) -> Visit:
     """Terms and images at v (B, L, D), with the graph if v asks for it."""
-    terms, images = posterior.terms(v)
+    terms, images = objective.terms(v)
     return Visit(v, terms, images)

@@ -158,12 +158,11 @@ class RestorationPanel(ChoicesPanel):
         if now - run.told < _TELL_SECONDS and not last:
             return
         run.told = now
-        self.slice_progress.setValue(told.number - 1 + last)
+        self.slice_progress.setValue(told.done // step.total)
         self.progress.setRange(0, step.total)
         self.progress.setValue(step.iteration)
-        done = (told.number - 1) * step.total + step.iteration
-        left = (now - run.began) / done * (told.count * step.total - done)
-        rest = "drawing samples ..." if last and told.number == told.count else f"{in_words(left)} left"
+        left = (now - run.began) / told.done * (told.count * step.total - told.done)
+        rest = "drawing samples ..." if told.done == told.count * step.total else f"{in_words(left)} left"
         loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
         where = "" if told.count == 1 else f"slice {told.number} of {told.count}, "
         self._say(f"{where}{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from napari_brgm.coarse import seen_coarser
-from napari_brgm.inference.maximum import Plateau, maximise
+from napari_brgm.inference.maximum import Plateau, maximise, maximise_together
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.posterior import Posterior
 from napari_brgm.settings import preset
@@ -112,3 +114,36 @@ def test_coordinates_stay_those_of_the_fine_measurement(linear_problem):
     assert (coarse.terms(v)[0]["pixel"] < posterior.terms(v)[0]["pixel"]).all()
     assert posterior.likelihood.observation.shape != coarse.likelihood.observation.shape
     assert seen_coarser(posterior, 1) is posterior
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "lbfgs"])
+@pytest.mark.parametrize("changes", [{}, {"starts": 3}, {"coarse_to_fine": True}])
+def test_observations_side_by_side_share_one_synthesis(posterior, finish, optimiser, changes, monkeypatch):
+    """Each finds what it would find alone, from as many syntheses as one of them takes."""
+    problem = posterior(optimiser=optimiser, **changes)
+    rows = 32 if problem.settings.coarse_to_fine else 20  # 20 have one level less
+    image = to_grey(problem.prior.sample(1, seed=9))[..., :rows, :]
+    other = Likelihood(image, lambda x: x[..., :rows, :], torch.ones(1, 1, rows, 32), sigma=30.0)
+    members = [problem, Posterior(problem.prior, other, problem.settings)]
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    batches = []
+    drawn = Posterior.drawn
+    monkeypatch.setattr(Posterior, "drawn", lambda self, ws: batches.append(len(ws)) or drawn(self, ws))
+    told, found = finish(maximise_together(members, None, generators()))
+    starts = changes.get("starts", 1)
+    assert len(told) == len(batches) == 40 and batches[0] == 2 * starts and batches[-1] == 2
+    for i, (member, generator) in enumerate(zip(members, generators(), strict=True)):
+        steps, alone = finish(maximise(member, generator=generator))
+        assert told[0][i][0].loss == pytest.approx(steps[0][0].loss, rel=1e-4)
+        assert found[i].loss < 1.4 * alone.loss < 0.5 * steps[0][0].loss  # a line search of the other costs it steps
+        assert float(sum(member.terms(found[i].v)[0].values())) == pytest.approx(found[i].loss, rel=1e-4)
+
+
+def test_the_slowest_decides_when_all_stop(posterior, finish):
+    easy = posterior(steps=120, optimiser="lbfgs", tolerance=0.03)
+    hard = Posterior(easy.prior, replace(easy.likelihood, sigma=4.0), easy.settings)
+    lengths = [len(finish(maximise_together(members))[0]) for members in ([easy], [hard], [easy, hard])]
+    assert lengths[0] < lengths[1] <= lengths[2] + 2 < 122

@@ -69,7 +69,7 @@ class FakeEngine:
                     time.sleep(self.pause)
                     self.steps += 1
                     step = Step(job.method, i, steps, 100.0 / i, preview=result.estimate * i / steps)
-                    yield SliceStep(number, len(job.pieces), step)
+                    yield SliceStep(number, len(job.pieces), step, (number - 1) * steps + i)
                     if self.error is not None:
                         raise self.error
                 results.append(self.bad.get(number, result))
