@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Calibrated", "calibrated", "coordinate", "rescaled", "why_not"]
 
 _STRETCH = 1.5  # an observed pixel that is longer than that many times its width was not measured
-_PASSIVE = ("name", "steps", "vi_steps", "vi_samples_per_step", "preview_every", "precision", "tolerance", "calibrate")
+_PASSIVE = (
+    "name", "steps", "vi_steps", "vi_samples_per_step", "preview_every", "precision", "compiled", "tolerance",
+    "calibrate",
+)  # fmt: skip
 _GAUSSIAN_90 = float(half_width(0.9))
 
 

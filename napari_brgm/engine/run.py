@@ -37,6 +37,7 @@ from napari_brgm.inference import (
 )
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
+from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.priors.deep_image import DeepImagePrior
 
 if TYPE_CHECKING:
@@ -238,6 +239,8 @@ def run_together(
     ``prior`` is on the device where it is to run. A slice that cannot be restored does not cost the others: its error
     takes its place among the results.
     """
+    if how.settings.compiled:
+        prior, notes = _compiled(prior, notes)
     results: list[Restoration | InputError] = []
     for first in range(0, len(slices), batch):
         part: list[Run | InputError] = []
@@ -257,6 +260,14 @@ def run_together(
             except InputError as error:
                 results.append(error)
     return results
+
+
+def _compiled(prior: Prior, notes: Sequence[str]) -> tuple[Prior, Sequence[str]]:
+    try:
+        return with_compiled_network(prior), notes
+    except Exception as error:  # whatever the compiler stack raises, the plain network does
+        remark = f"the generator could not be compiled ({type(error).__name__}) and ran as it is, more slowly"
+        return prior, [*notes, remark]
 
 
 def _may_share(runs: dict[int, Run], settings: InferenceSettings) -> bool:

@@ -78,7 +78,9 @@ def restore_slices(
     """
     if not slices:
         raise InputError("there is no slice to restore; choose at least one")
-    together = IMAGES if pick_device(device).type == "cuda" else 1  # a CPU gains nothing from a batch
+    chosen = pick_device(device)
+    together = IMAGES if chosen.type == "cuda" else 1  # a CPU gains nothing from a batch
+    prior = prior.to(chosen)  # once for all
     results: list[Restoration | InputError] = []
     for first in range(0, len(slices), together):
         steps = restore_together(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -21,6 +21,7 @@ from napari_brgm.evaluation.machine import machine, median_seconds, peak_flops, 
 from napari_brgm.inference import Gaussian, fit_gaussian, laplace_at, maximise
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.posterior import Posterior
+from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior, mapped_statistics
 from napari_brgm.settings import preset
@@ -71,25 +72,6 @@ class GridSettings:
     busy: bool = False
 
 
-class _Cloned(torch.nn.Module):
-    """A compiled network whose images outlive the next call: CUDA graphs write over their own outputs."""
-
-    def __init__(self, net: torch.nn.Module, mode: str) -> None:
-        super().__init__()
-        self.net, self.run = net, torch.compile(net, mode=mode)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.net, name)
-
-    def forward(self, *arguments: Any) -> torch.Tensor:
-        if torch.cuda.is_available():
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return self.run(*arguments).clone()  # type: ignore[no-any-return]
-
-
 def random_prior(resolution: int, config: Config, device: torch.device, compiled: bool = False) -> StyleGAN2Prior:
     """A published network's shapes with random weights, as a prior."""
     with torch.random.fork_rng(devices=[]):
@@ -98,10 +80,7 @@ def random_prior(resolution: int, config: Config, device: torch.device, compiled
     info = PriorInfo(f"random-{resolution}-{config}", spacing_mm=1.0, representation_sigma=20.0)
     prior = StyleGAN2Prior(net.synthesis, mapped_statistics(net.mapping, _STATISTICS), info, mapping=net.mapping)
     prior = prior.to(device)
-    if compiled:
-        mode = "reduce-overhead" if device.type == "cuda" else "default"
-        prior.synthesis = _Cloned(prior.synthesis, mode)  # type: ignore[assignment]
-    return prior
+    return cast("StyleGAN2Prior", with_compiled_network(prior)) if compiled else prior
 
 
 def timed_cell(

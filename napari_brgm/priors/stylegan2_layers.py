@@ -98,7 +98,7 @@ class StyledConv(nn.Module):
     def _power(self) -> Tensor:
         """Sum of the squared kernel (O, I); kept while the weight is frozen: it costs as much as a small layer."""
         weight = self.weight
-        if weight.requires_grad or torch.is_inference(weight):
+        if torch.compiler.is_compiling() or weight.requires_grad or torch.is_inference(weight):
             return weight.square().sum(dim=(2, 3))
         state = (weight.data_ptr(), weight._version, weight.device, weight.dtype)
         if self._kept is None or self._kept[0] != state:

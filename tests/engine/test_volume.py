@@ -48,6 +48,14 @@ class Scripted:
             self.ends.append(end)
 
 
+class AnyPrior:
+    def to(self, device: Any) -> AnyPrior:
+        return self
+
+
+PRIOR: Any = AnyPrior()
+
+
 @pytest.fixture
 def scripted(monkeypatch):
     def use(**faults: BaseException) -> Scripted:
@@ -81,19 +89,19 @@ def test_slices_come_in_order_with_their_own_pixels_and_the_same_settings(script
         "settings": None,
         "alignment": "a",
     }
-    told, results = run(restore_slices(slices(3), "prior", **settings))
+    told, results = run(restore_slices(slices(3), PRIOR, **settings))
     assert results == ["s0 restored", "s1 restored", "s2 restored"]
     assert [(t.number, t.count, t.step.iteration) for t in told] == [(n, 3, i) for n in (1, 2, 3) for i in (1, 2)]
     assert [t.done for t in told] == [1, 2, 3, 4, 5, 6]
     assert [images for images, _ in script.calls] == [["s0"], ["s1"], ["s2"]]
     for _, call in script.calls:
-        assert call.items() >= settings.items() and call["prior"] == "prior"
+        assert call.items() >= settings.items() and call["prior"] is PRIOR
 
 
 def test_a_slice_that_fails_keeps_the_others(scripted) -> None:
     fault = InputError("too little is measured")
     script = scripted(s1=fault)
-    told, results = run(restore_slices(slices(3), "prior"))
+    told, results = run(restore_slices(slices(3), PRIOR))
     assert results == ["s0 restored", fault, "s2 restored"]
     assert [t.number for t in told] == [1, 1, 2, 3, 3]
     assert script.ends == ["done"] * 3
@@ -102,7 +110,7 @@ def test_a_slice_that_fails_keeps_the_others(scripted) -> None:
 def test_a_gpu_takes_eight_slices_at_a_time(scripted, monkeypatch) -> None:
     monkeypatch.setattr(volume, "pick_device", lambda device: torch.device("cuda"))
     script = scripted(s9=InputError("too little is measured"))
-    told, results = run(restore_slices(slices(11), "prior"))
+    told, results = run(restore_slices(slices(11), PRIOR))
     assert [len(images) for images, _ in script.calls] == [8, 3]
     assert [str(result)[:3] for result in results] == [*(f"s{i} " for i in range(9)), "too", "s10"]
     assert [t.number for t in told if t.step.iteration == 1] == list(range(1, 12))
@@ -112,20 +120,20 @@ def test_a_gpu_takes_eight_slices_at_a_time(scripted, monkeypatch) -> None:
 def test_where_all_fail_the_first_reason_is_told(scripted) -> None:
     scripted(s0=InputError("first"), s1=InputError("second"))
     with pytest.raises(InputError, match="first"):
-        run(restore_slices(slices(2), "prior"))
+        run(restore_slices(slices(2), PRIOR))
 
 
 def test_a_device_that_fails_ends_the_run(scripted) -> None:
     """Catches a run that tries thirty slices on a GPU that is gone."""
     script = scripted(s0=DeviceError("no GPU"))
     with pytest.raises(DeviceError, match="no GPU"):
-        run(restore_slices(slices(3), "prior"))
+        run(restore_slices(slices(3), PRIOR))
     assert len(script.calls) == 1
 
 
 def test_closing_cancels_within_a_step(scripted) -> None:
     script = scripted()
-    steps = restore_slices(slices(3), "prior")
+    steps = restore_slices(slices(3), PRIOR)
     for _ in range(3):
         next(steps)
     steps.close()
@@ -134,7 +142,7 @@ def test_closing_cancels_within_a_step(scripted) -> None:
 
 def test_no_slice_is_refused() -> None:
     with pytest.raises(InputError, match="at least one"):
-        next(restore_slices([], "prior"))  # type: ignore[arg-type]
+        next(restore_slices([], PRIOR))  # type: ignore[arg-type]
 
 
 def test_each_slice_is_what_it_would_be_alone(linear_prior, scan, hole, quick) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_brgm.inference import Gaussian, fit_gaussian, laplace_at
+from napari_brgm.inference.variational import _factor_entropy, _sticking
 from napari_brgm.settings import PRESETS
 
 
@@ -127,9 +128,9 @@ def test_a_factor_keeps_the_correlations_of_laplace(linear_problem, finish):
     f = found.factor[:, 0].double()
     fitted = torch.diag(found.std[0].double().square()) + f.T @ f
     diagonal = torch.diag(exact.mean_field_std.square())
-    assert (fitted - covariance).norm() < 0.2 * covariance.norm()
+    assert (fitted - covariance).norm() < 0.05 * covariance.norm()
     assert (diagonal - covariance).norm() > 0.3 * covariance.norm()
-    assert float(fitted.trace() / covariance.trace()) == pytest.approx(1, abs=0.05)
+    assert float(fitted.trace() / covariance.trace()) == pytest.approx(1, abs=0.02)
     draws = found.sample(20_000, torch.Generator().manual_seed(1))[:, 0].double()
     assert (torch.cov(draws.T) - fitted).norm() < 0.05 * fitted.norm()
     assert (draws.mean(dim=0) - found.mean[0]).abs().max() < 1e-3
@@ -144,5 +145,19 @@ def test_a_factor_finds_correlations_by_itself(linear_problem, finish):
     f = found.factor[:, 0].double()
     fitted = torch.diag(found.std[0].double().square()) + f.T @ f
     diagonal = torch.diag(exact.mean_field_std.square())
-    assert (fitted - covariance).norm() < 0.75 * (diagonal - covariance).norm()
-    assert 0.95 < float(fitted.trace() / covariance.trace()) < 1.1  # averaging F itself would shrink it
+    assert (fitted - covariance).norm() < 0.2 * (diagonal - covariance).norm()
+    assert 0.98 < float(fitted.trace() / covariance.trace()) < 1.05  # averaging F itself would shrink it
+
+
+def test_the_gradient_along_draws_is_that_of_the_entropy_on_average():
+    """For s and F both: catches a draw that is not detached from q, and a wrong inverse of diag s^2 + F F'."""
+    generator = torch.Generator().manual_seed(0)
+    m = torch.zeros(1, 4)
+    s = torch.tensor([[0.5, 1.0, 2.0, 0.8]]).requires_grad_(True)
+    factor = torch.randn(2, 1, 4, generator=generator).requires_grad_(True)
+    closed = torch.autograd.grad(-s.log().sum() - _factor_entropy(s, factor), (s, factor))
+    own, shared = torch.randn(200_000, 1, 4, generator=generator), torch.randn(200_000, 2, generator=generator)
+    v = m + s * own + torch.tensordot(shared, factor, dims=1)
+    along = torch.autograd.grad(_sticking(v, m, s, factor), (s, factor))
+    for found, wanted in zip(along, closed, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0.03, atol=0.01)

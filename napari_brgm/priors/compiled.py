@@ -1,0 +1,63 @@
+"""Compiled networks: torch.compile, on a GPU with CUDA graphs.
+
+The first call at each batch size takes from seconds to minutes; it pays for volumes and for large networks. The wrapper
+lends the network's attributes, so that it can stand in its place in a prior.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["CompiledNetwork", "with_compiled_network"]
+
+
+class CompiledNetwork(nn.Module):
+    """A compiled network whose images outlive the next call: CUDA graphs write over their own outputs.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Images from latents and more; its parameters stay where they are.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.graphs = next(net.parameters()).device.type == "cuda"
+        self.run = torch.compile(net, fullgraph=True, mode="reduce-overhead" if self.graphs else "default")
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.net, name)
+
+    def forward(self, *arguments: Any) -> Tensor:
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # of the tracer, which looks at .grad of whatever it is given
+            warnings.filterwarnings("ignore", message="The .grad attribute", category=UserWarning)
+            return self.run(*arguments).clone()  # type: ignore[no-any-return]
+
+
+def with_compiled_network(prior: Prior) -> Prior:
+    """The same prior with its network compiled, tried on one image and its gradient.
+
+    Raises
+    ------
+    Exception
+        Whatever the compiler says where it cannot: of many kinds, for want of a C++ compiler for instance.
+    """
+    if prior.network is None or isinstance(prior.network, CompiledNetwork):
+        return prior
+    found = prior.with_network(CompiledNetwork(prior.network))
+    ws = prior.latents.mean.expand(1, prior.num_ws, -1).clone().requires_grad_(True)
+    torch.autograd.grad(found.synthesize(ws).sum(), ws)
+    return found
