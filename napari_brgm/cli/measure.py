@@ -43,7 +43,7 @@ def benchmark(
     ] = 20.0,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16, of the networks.")] = "float32",
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="grid: torch.compile, on a GPU with CUDA graphs (minutes at each size).")
+        bool, typer.Option("--compiled", help="torch.compile networks, on a GPU with CUDA graphs (minutes at first).")
     ] = False,
     cpu_time: Annotated[
         bool,
@@ -80,7 +80,7 @@ def benchmark(
     from napari_brgm.evaluation.speed_grid import GridSettings
 
     loaded = run.load_prior()
-    settings = run.settings_for(loaded).but(precision=precision)
+    settings = run.settings_for(loaded).but(precision=precision, compiled=compiled)
     settings = settings if optimiser is None else settings.but(optimiser=optimiser)
     timings.run(
         loaded,

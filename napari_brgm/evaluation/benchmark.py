@@ -165,8 +165,8 @@ def time_targets(
         "for priors of 128 px on a CPU",
         lambda: restore(image, hole, prior, samples=samples, seed=seed, device=device, settings=settings),
     )  # fmt: skip
-    big = random_prior(1024, "e", place) if gpu else prior
-    small = random_prior(256, "e", place) if gpu else prior
+    big = random_prior(1024, "e", place, settings.compiled) if gpu else prior
+    small = random_prior(256, "e", place, settings.compiled) if gpu else prior
     slow = preset("unaided").but(
         optimiser="adam", tolerance=None, start="mean", residual_field=False, fit_pose=False, vi_steps=None,
         precision=settings.precision,

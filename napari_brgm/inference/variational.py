@@ -151,6 +151,8 @@ def fit_gaussian(
     """Fit q to ``posterior`` from ``start``; yields each step with the image at q's mean, returns the fitted q.
 
     The result is the average of the iterates of the last quarter, which takes most of the Monte Carlo noise out of it.
+    Steps are as long as the learning rate says, in units of the start's standard deviations; with the paper's density
+    in those of w.
 
     Parameters
     ----------
@@ -167,14 +169,15 @@ def fit_gaussian(
     settings = posterior.settings
     steps = steps or settings.vi_steps or settings.steps
     total = total or done + steps
-    m = start.mean.clone().requires_grad_(True)
+    unit = torch.ones_like(start.std) if settings.prior_density == "diagonal" else start.std  # of a step of Adam
+    shift = torch.zeros_like(start.mean).requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
-    factor = _first_factor(start, settings.vi_rank, generator).requires_grad_(True)  # (r, L, D), r may be 0
-    optimiser = Adam([m, rho, factor] if settings.vi_rank else [m, rho], betas=(0.9, 0.99))
+    columns = (_first_factor(start, settings.vi_rank, generator) / unit).requires_grad_(True)  # (r, L, D), r may be 0
+    optimiser = Adam([shift, rho, columns] if settings.vi_rank else [shift, rho], betas=(0.9, 0.99))
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     pairs = math.ceil(settings.vi_samples_per_step / 2)
     for iteration in range(steps):
-        s = F.softplus(rho)
+        m, s, factor = start.mean + unit * shift, F.softplus(rho), unit * columns
         noise = _noise(pairs, settings.vi_samples_per_step, m.shape, generator).to(m)
         v = m + s * noise
         if settings.vi_rank:
@@ -193,7 +196,7 @@ def fit_gaussian(
         loss = torch.stack(list(parts.values())).sum()
         optimiser.step(loss, learning_rate(iteration, steps, settings.learning_rate, settings.schedule))
         if iteration >= steps - max(1, steps // 4):
-            kept.append((m.detach().clone(), F.softplus(rho.detach()), factor.detach().clone()))
+            kept.append((start.mean + unit * shift.detach(), F.softplus(rho.detach()), unit * columns.detach()))
         yield (
             Step("vi", done + iteration + 1, total, loss.item(), {k: t.item() for k, t in parts.items()}),
             images.detach().mean(dim=0, keepdim=True),

@@ -10,7 +10,7 @@ import torch
 
 from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine.observe import observe
-from napari_brgm.engine.representation import field_of, residual_scale
+from napari_brgm.engine.representation import field_of, residual_scale, scaled_in_tissue
 from napari_brgm.engine.restore import restore
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
@@ -87,6 +87,21 @@ def test_scaled_draws_keep_their_mean_and_the_data(random_stylegan2):
     assert result.provenance["noise"]["residual_scale"] > 1.05
     back = result.samples.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4))
     assert np.abs(back - low).max() < 2e-2 * np.ptp(low)
+
+
+def test_air_keeps_its_spread(random_stylegan2, hole):
+    """Tissue's error says nothing of air's: its draws stay as they came, bit for bit, and no mean moves."""
+    image = drawn_with(random_stylegan2, 4.0, 5)
+    problem = problem_of(random_stylegan2, image, Mask(hole))[1]
+    mean = image.astype(np.float64)
+    dark = np.zeros_like(hole)
+    dark[8:15, 10:24] = True
+    mean[dark] = problem.window.from_grey(np.float64(4.0))
+    mean[hole & ~dark] = problem.window.from_grey(np.float64(60.0))
+    draws = mean + np.random.default_rng(0).normal(size=(5, 32, 32))
+    scaled = scaled_in_tissue(draws, mean, 1.7, problem)
+    np.testing.assert_array_equal(scaled[:, dark], draws[:, dark])
+    np.testing.assert_allclose((scaled - mean)[:, hole & ~dark], 1.7 * (draws - mean)[:, hole & ~dark])
 
 
 def test_laplace_is_offered_and_reports_its_steps(random_stylegan2, hole):
