@@ -1,7 +1,8 @@
-"""Histograms of ranks: a row for each method, a panel for each quantity, with the band that uniform ranks keep."""
+"""Histograms of ranks: a block for each method, a panel for each quantity, with the band that uniform ranks keep."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_ranks"]
 
 _WIDTH, _HEIGHT = 1.35, 1.5  # inches, a panel
+_ABREAST = 8  # panels
 
 
 def plot_ranks(path: Path, reports: list[RankReport]) -> None:
@@ -24,17 +26,22 @@ def plot_ranks(path: Path, reports: list[RankReport]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = max(len(report.names) for report in reports)
-    figure = Figure(figsize=(_WIDTH * columns + 0.6, (_HEIGHT + 0.35) * len(reports) + 0.5), layout="constrained")
+    most = max(len(report.names) for report in reports)
+    lines = math.ceil(most / _ABREAST)
+    columns = math.ceil(most / lines)
+    height = (_HEIGHT * lines + 0.35) * len(reports) + 0.5
+    figure = Figure(figsize=(_WIDTH * columns + 0.6, height), layout="constrained")
     FigureCanvasAgg(figure)  # no window, no pyplot state
-    rows = figure.subfigures(len(reports), 1, squeeze=False)[:, 0]
-    for row, report in zip(rows, reports, strict=True):
-        row.suptitle(f"{report.title}: {len(report.ranks)} simulations, {report.draws} draws", fontsize=9)
+    blocks = figure.subfigures(len(reports), 1, squeeze=False)[:, 0]
+    for block, report in zip(blocks, reports, strict=True):
+        block.suptitle(f"{report.title}: {len(report.ranks)} simulations, {report.draws} draws", fontsize=9)
         bins = report.bins
         low, high = binom.interval(1 - LEVEL, len(report.ranks), 1 / bins)
-        panels = row.subplots(1, columns, sharey=True, squeeze=False)[0]
+        grid = block.subplots(lines, columns, sharey=True, squeeze=False)
+        panels = grid.ravel()
         for axes, name, counts in zip(panels, report.names, report.histograms, strict=False):
             axes.axhspan(low, high, color="0.88")
+            axes.axhline(len(report.ranks) / bins, color="0.6", linewidth=0.8)
             colour = "tab:red" if name in report.failing else "tab:blue"
             axes.bar((np.arange(bins) + 0.5) / bins, counts, 1 / bins, color=colour, edgecolor="white", linewidth=0.5)
             axes.set_title(name, fontsize=7)
@@ -42,6 +49,7 @@ def plot_ranks(path: Path, reports: list[RankReport]) -> None:
             axes.tick_params(axis="y", labelsize=6)
         for axes in panels[len(report.names) :]:
             axes.set_axis_off()
-        panels[0].set_ylabel("count", fontsize=7)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("count", fontsize=7)
     figure.supxlabel("rank of the truth among the draws, as a share", fontsize=8)
     figure.savefig(path, dpi=110)
