@@ -44,8 +44,8 @@ class ResidualField:
 
     @cached_property
     def spectrum(self) -> Tensor:
-        """(P, P) eigenvalues of the correlation, none negative."""
-        spectrum: Tensor = torch.fft.fft2(self.correlation.float()).real
+        """(P, P // 2 + 1) eigenvalues of the correlation, none negative; those of the other half are the same."""
+        spectrum: Tensor = torch.fft.rfft2(self.correlation.float()).real
         return spectrum.clamp(min=1e-4)
 
     @property
@@ -57,14 +57,15 @@ class ResidualField:
     def covariance(self, z: Tensor) -> Tensor:
         """S R S z for z (B, 1, R, R)."""
         size, torus = self.std.shape[-1], self.correlation.shape[-1]
-        smooth: Tensor = torch.fft.ifft2(self.spectrum * torch.fft.fft2(self.std * z, s=(torus, torus))).real
+        whole = (torus, torus)
+        smooth: Tensor = torch.fft.irfft2(self.spectrum * torch.fft.rfft2(self.std * z, s=whole), s=whole)
         return self.std * smooth[..., :size, :size]
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n fields (n, 1, R, R) in grey levels; made on the CPU so that a seed means the same on every device."""
         size = self.std.shape[-1]
         white = torch.randn(n, 1, *self.correlation.shape, generator=generator).to(self.std)
-        coloured: Tensor = torch.fft.ifft2(self.spectrum.sqrt() * torch.fft.fft2(white)).real
+        coloured: Tensor = torch.fft.irfft2(self.spectrum.sqrt() * torch.fft.rfft2(white), s=white.shape[-2:])
         return self.std * coloured[..., :size, :size]
 
     def to(self, device: torch.device | str) -> ResidualField:
