@@ -127,10 +127,12 @@ PRESETS: dict[str, InferenceSettings] = {
     # a generator without a linear part to start from
     "unaided": InferenceSettings(
         name="unaided", start="mean", optimiser="lbfgs", steps=100, tolerance=1e-3, vi_steps=200,
+        vi_rank=16,
     ),
     # a latent convolutional model: principal coordinates of phi
     "manifold": InferenceSettings(
         name="manifold", start="mean", optimiser="lbfgs", learning_rate=0.2, steps=40, vi_steps=60,
+        vi_rank=16,
     ),
     # the same as its paper restores (LCM Sec. 3): all of phi, in its box
     "box": InferenceSettings(
