@@ -169,7 +169,7 @@ def restore_together(
         chosen: torch.device, batch: int, notes: list[str]
     ) -> Generator[tuple[int, Step], None, list[Restoration | InputError]]:
         fewer = max(settings.vi_samples_per_step * batch // IMAGES, 1)
-        how = How(method, int(samples), int(seed), settings.but(vi_samples_per_step=fewer), alignment)
+        how = How(method, int(samples), int(seed), settings.but(vi_samples_per_step=fewer), chosen, alignment)
         return run_together(slices, prior.to(chosen), how, notes, batch)
 
     return (yield from within_memory(run, pick_device(device), IMAGES, cpu=device == "auto"))

@@ -71,12 +71,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class How:
-    """What is asked for; see ``napari_brgm.restore``."""
+    """What is asked for; see ``napari_brgm.restore``. ``device`` is the one that the prior is on."""
 
     method: str
     samples: int
     seed: int
     settings: InferenceSettings
+    device: torch.device
     alignment: Alignment | None = None
 
 
@@ -87,7 +88,7 @@ class Run:
     ----------
     observed : Observed
     prior : Prior
-        On the device where it is to run.
+        On the device of ``how``.
     how : How
     notes : list of str
         Sentences about the run so far.
@@ -198,7 +199,7 @@ class Run:
             widths=spreading.widths,
             provenance=record(
                 prior, self.corruption.describe(), settings, method=how.method, seed=how.seed, samples=how.samples,
-                device=shown.device, noise=problem.noise | {"residual_scale": round(scale, 4)},
+                device=how.device, noise=problem.noise | {"residual_scale": round(scale, 4)},
                 window={"low": problem.window.low, "high": problem.window.high},
                 frame=problem.frame.describe(), alignment=problem.alignment.as_dict() | {"fitted": problem.fitted},
                 misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
@@ -236,7 +237,7 @@ def run_together(
 ) -> Generator[tuple[int, Step], None, list[Restoration | InputError]]:
     """Restore slices side by side, ``batch`` at a time; yields the index of a slice and its step.
 
-    ``prior`` is on the device where it is to run. A slice that cannot be restored does not cost the others: its error
+    ``prior`` is on the device of ``how``. A slice that cannot be restored does not cost the others: its error
     takes its place among the results.
     """
     if how.settings.compiled:
