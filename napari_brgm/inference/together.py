@@ -29,13 +29,13 @@ class Together:
     members: tuple[Posterior, ...]
     rows: int = 1
 
-    def terms(self, v: Tensor, temper: float = 1.0) -> tuple[dict[str, Tensor], Tensor]:
+    def terms(self, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Weighted terms (B,) by name, each row's of its own observation, and the images (B, C, R, R)."""
         parts = torch.split(v, self.rows)
         ws = [member.latents(part) for member, part in zip(self.members, parts, strict=True)]
         images = self.members[0].drawn(torch.cat(ws))
         each = [
-            member.terms_of(part, w, seen, temper)
+            member.terms_of(part, w, seen)
             for member, part, w, seen in zip(self.members, parts, ws, torch.split(images, self.rows), strict=True)
         ]
         return {name: torch.cat([terms[name] for terms in each]) for name in each[0]}, images
