@@ -6,8 +6,11 @@ others: its error takes its place among the results.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.restore import restore_together
@@ -80,7 +83,8 @@ def restore_slices(
         raise InputError("there is no slice to restore; choose at least one")
     chosen = pick_device(device)
     together = IMAGES if chosen.type == "cuda" else 1  # a CPU gains nothing from a batch
-    prior = prior.to(chosen)  # once for all
+    with suppress(torch.cuda.OutOfMemoryError):  # each part of the run tries again, and knows what to do then
+        prior = prior.to(chosen)  # once for all
     results: list[Restoration | InputError] = []
     for first in range(0, len(slices), together):
         steps = restore_together(

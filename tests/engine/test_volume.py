@@ -98,6 +98,19 @@ def test_slices_come_in_order_with_their_own_pixels_and_the_same_settings(script
         assert call.items() >= settings.items() and call["prior"] is PRIOR
 
 
+def test_a_gpu_too_full_for_the_prior_is_left_to_the_run(scripted, monkeypatch) -> None:
+    """Which goes to the CPU by itself, or says so: catches a volume that ends before it began."""
+    script = scripted()
+    full = AnyPrior()
+
+    def to(device: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(full, "to", to)
+    assert len(run(restore_slices(slices(2), full))[1]) == 2  # type: ignore[arg-type]
+    assert all(call["prior"] is full for _, call in script.calls)
+
+
 def test_a_slice_that_fails_keeps_the_others(scripted) -> None:
     fault = InputError("too little is measured")
     script = scripted(s1=fault)
