@@ -1,13 +1,18 @@
 """Calibration: by how much the intervals of a prior must be widened or narrowed, as measured on held-out subjects.
 
-    s     = |truth - mean| / std                       of hidden pixels of validation slices
+A prior's posterior is too wide or too narrow by a scale of its own, whatever the method and the hole; what is left
+depends on the pixel, and is known for some methods and tasks only:
+
+    scale = q_90 / z_90                                of all hidden tissue, in-painting and super-resolution apart
+    s     = |truth - mean| / (scale std)               of hidden pixels of validation slices
     q_p   = conformal quantile of s at level p         in each group of pixels
-    interval of level p = mean +- q_p std,             factor = q_p / z_p, z_p the Gaussian's quantile
+    interval of level p = mean +- q_p scale std,       factor = q_p / z_p, z_p the Gaussian's quantile
 
 A share p of hidden pixels of such slices then lies inside, whatever their distribution, for each group by itself.
 Groups are what is known when a slice is restored, never the truth: tissue or air by the posterior mean; in-painting by
-the depth of the pixel in its hole; super-resolution by the size of the observed pixels. Between groups factors are
-interpolated, beyond them held.
+the depth of the hole; super-resolution by the size of the observed pixels. Between groups factors are interpolated,
+beyond them held. Not the depth of the pixel: pixels beside the rim of a small hole and of half an image share nothing
+but that, and factors by it held 85 % of small holes in X-rays where these hold 90.
 
 The promise is about a pixel drawn at random from slices like those of the validation set. Pixels of one slice share
 their fate: on a single slice coverage may well be 80 or 98 %; the subject is what is independent.
@@ -20,7 +25,7 @@ Romano, Patterson and Candes (NeurIPS 2019); Angelopoulos and Bates, arXiv 2107.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +39,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["DEPTHS", "LEVELS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width"]
+__all__ = ["DEPTHS", "LEVELS", "TASKS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TISSUE = 8.0  # grey levels of the posterior mean; what is darker is air
 DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides of the frame: 1.5, 3, 6 .. 48 px at 128
 _Z = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
 _LIMIT = 100.0  # no factor is larger
-_TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
+TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
 
 
 def conformal_factors(scores: npt.NDArray[np.floating[Any]]) -> tuple[float, ...]:
@@ -94,6 +99,9 @@ class Calibration:
         Name of the settings they hold for.
     curves : mapping
         (method, 'mask' or 'downsample', 'tissue' or 'air') -> Curve.
+    scales : mapping
+        'mask' or 'downsample' -> factor on the standard deviation of tissue, for all methods; 1 where it is missing.
+        'downsample' also serves other linear corruptions that hide no pixel: blur, motion, noise.
     """
 
     source: str
@@ -101,6 +109,7 @@ class Calibration:
     slices: int
     preset: str
     curves: Mapping[tuple[str, str, str], Curve]
+    scales: Mapping[str, float] = field(default_factory=dict)
 
     def knows(self, method: str, task: str) -> bool:
         """Whether there are factors for this method and kind of task."""
@@ -133,7 +142,8 @@ class Calibration:
                 "factors": [[float(f"{value:.4g}") for value in row] for row in curve.factors],
             }
         about = {"source": self.source, "subjects": self.subjects, "slices": self.slices, "preset": self.preset}
-        return about | {"levels": list(LEVELS), "methods": methods}
+        scales = {task: float(f"{scale:.4g}") for task, scale in sorted(self.scales.items())}
+        return about | {"levels": list(LEVELS), "scales": scales, "methods": methods}
 
     @classmethod
     def from_dict(cls, record: Any) -> Calibration:
@@ -166,9 +176,12 @@ class Calibration:
             for matter, curve in matters.items()
         }
         for method, task, matter in curves:
-            if task not in _TASKS or matter not in _MATTER or (method, task, "tissue") not in curves:
+            if task not in TASKS or matter not in _MATTER or (method, task, "tissue") not in curves:
                 raise ValueError(f"the group {task!r}, {matter!r} is not known, or has no tissue beside it")
-        return cls(texts[0], *counts, texts[1], curves)
+        scales = {task: float(scale) for task, scale in record.get("scales", {}).items()}
+        if not all(task in TASKS and 1 / _LIMIT <= scale <= _LIMIT for task, scale in scales.items()):
+            raise ValueError(f"a scale is of no known task, or not between {1 / _LIMIT} and {_LIMIT:.0f}")
+        return cls(texts[0], *counts, texts[1], curves, scales)
 
 
 def _curve(record: dict[str, Any]) -> Curve:

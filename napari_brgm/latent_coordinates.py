@@ -6,9 +6,9 @@
     Mapped        w = mapping(v), v = z ~ N(0, I)             L_w = |z|^2: exact, W needs no density
     Plain         w = v                                       L_w = sum_i ((w_i - mu) / sigma_i)^2 (BRGM Eq. 6)
 
-P = 1 and v0 = 0 but for a generator with a linear part under a linear f: there P is the square root of the linear
-posterior's covariance and v0 its mean, so that for a purely linear generator the posterior of v is N(0, I). This is
-exact preconditioning, no other density.
+P = 1 and v0 = 0 but for a generator with a linear part, or a linearisation, under a linear f: there P is the square
+root of the linear posterior's covariance and v0 its mean, so that for a purely linear generator the posterior of v is
+N(0, I). This is preconditioning, no other density.
 
 W is not Gaussian: the last layer of the mapping network bends it. Its inverse, leaky ReLU with slope 5, unbends it
 (Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", arXiv 2012.09036, Sec. 3.1). z is exactly

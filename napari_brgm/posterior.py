@@ -8,7 +8,8 @@ With sums and lambda_pix = 1 / sigma_pix^2, loss = -2 log p(w | I) + const.
 
 Inference works in coordinates v in which the problem is well scaled, and which carry the density
 (latent_coordinates.py):
-- prior "gaussian": v is white under N(mu, C), and under the linear posterior where the generator has a linear part;
+- prior "gaussian": v is white under N(mu, C), and under the linear posterior where the generator has a linear part
+  or a linearisation (the first is taken for exact elsewhere, the second is a start and a preconditioner only);
   with a layer spread tau, W+ is w_i = w + tau d_i; in latent space "z", v is the mapping network's input.
 - prior "gaussianised": the same for the inverse leaky ReLU of W.
 - prior "diagonal" (the paper's presets): v = w, as published, so that their learning rates mean the same.
@@ -31,7 +32,7 @@ from napari_brgm.priors.prior import LatentStatistics
 if TYPE_CHECKING:
     from napari_brgm.latent_coordinates import Coordinates
     from napari_brgm.likelihood import Likelihood
-    from napari_brgm.priors.linear_gaussian import GaussianPosterior
+    from napari_brgm.priors.linear_gaussian import GaussianPosterior, LinearGaussian
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
@@ -47,8 +48,9 @@ class Posterior:
     settings: InferenceSettings
 
     def __post_init__(self) -> None:
-        self.__dict__["linear"] = self._linear_posterior()
-        self.__dict__["coordinates"] = self._coordinates()
+        linear = self._linear_posterior()
+        self.__dict__["linear"] = linear
+        self.__dict__["coordinates"] = self._coordinates(linear or self._linearised_posterior())
 
     @property
     def linear(self) -> GaussianPosterior | None:
@@ -57,17 +59,24 @@ class Posterior:
 
     def _linear_posterior(self) -> GaussianPosterior | None:
         part, latents = self.prior.linear_part, self.prior.latents
-        s = self.settings
-        if (
-            part is None
-            or not isinstance(latents, LatentStatistics)
-            or s.start != "linear"
-            or s.prior_density != "gaussian"
-            or (s.latent_space == "z" and self.prior.mapping is not None)
-            or not self.likelihood.linear
-        ):
+        if part is None or not isinstance(latents, LatentStatistics) or not self._wants_linear:
             return None
+        return self._under(part.whitened(latents), 1.0 / self.lambda_pixel)
 
+    def _linearised_posterior(self) -> GaussianPosterior | None:
+        line = self.prior.linearisation
+        if line is None or not self._wants_linear:
+            return None
+        return self._under(line, 1.0 / self.lambda_pixel + 127.5**2 * line.noise_variance)
+
+    @property
+    def _wants_linear(self) -> bool:
+        s = self.settings
+        white = s.prior_density == "gaussian" and not (s.latent_space == "z" and self.prior.mapping is not None)
+        return s.start == "linear" and white and self.likelihood.linear
+
+    def _under(self, part: LinearGaussian, variance: float) -> GaussianPosterior:
+        """Posterior under a linear model of the whitened latents; variance of a pixel in grey levels squared."""
         scale = self.likelihood.observed
         if self.likelihood.weight is not None:
             scale = scale * self.likelihood.weight.sqrt()
@@ -77,7 +86,7 @@ class Posterior:
 
         # y - f(mean) with y in grey levels equals A (x - mean) for x, mean in [-1, 1]: shift both by the black level.
         observation = self.likelihood.observation * scale - observe(torch.ones_like(part.mean)[None])
-        return part.whitened(latents).posterior(observation, observe, 1.0 / self.lambda_pixel)
+        return part.posterior(observation, observe, variance)
 
     @property
     def lambda_pixel(self) -> float:
@@ -95,7 +104,7 @@ class Posterior:
         """What v is, and its density before the data are seen."""
         return cast("Coordinates", self.__dict__["coordinates"])
 
-    def _coordinates(self) -> Coordinates:
+    def _coordinates(self, linear: GaussianPosterior | None) -> Coordinates:
         s, prior = self.settings, self.prior
         layers = prior.num_ws if s.latent_space == "w+" else 1
         if s.prior_density in ("diagonal", "flat"):
@@ -110,8 +119,8 @@ class Posterior:
         if s.latent_space == "z" and prior.mapping is not None:
             return Mapped(prior.mapping)
         if s.layer_spread is not None:
-            return Layered(White(prior.latents, 1, self.linear), layers, s.layer_spread)
-        return White(prior.latents, layers, self.linear)
+            return Layered(White(prior.latents, 1, linear), layers, s.layer_spread)
+        return White(prior.latents, layers, linear)
 
     def start(self, batch: int = 1, generator: torch.Generator | None = None) -> Tensor:
         """Where inference starts: v (batch, L, D): mean latent, the linear posterior's mean, or draws of the prior."""

@@ -52,7 +52,7 @@ class InferenceSettings:
     feature_size: int | None = None  # side that phi's pictures are resized to; None: the measurement's own
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
     start: Literal["mean", "linear", "encoder", "draw"] = (
-        "linear"  # linear: exact posterior mean of the generator's linear part if it has one; draw: from the prior
+        "linear"  # linear: posterior mean of the generator's linear part or linearisation, if any; draw: of the prior
     )
     starts: int = 1  # candidates: the start and draws of the prior; the best is kept
     optimiser: Literal["adam", "gauss-newton", "lbfgs"] = "adam"
@@ -126,12 +126,12 @@ PRESETS: dict[str, InferenceSettings] = {
     "default": InferenceSettings(optimiser="lbfgs", steps=8, vi_steps=24),
     # a generator without a linear part to start from
     "unaided": InferenceSettings(
-        name="unaided", start="mean", optimiser="lbfgs", steps=100, tolerance=1e-3, vi_steps=200,
+        name="unaided", optimiser="lbfgs", steps=100, tolerance=1e-3, vi_steps=200,
         vi_rank=16,
     ),
     # a latent convolutional model: principal coordinates of phi
     "manifold": InferenceSettings(
-        name="manifold", start="mean", optimiser="lbfgs", learning_rate=0.2, steps=40, vi_steps=60,
+        name="manifold", optimiser="lbfgs", learning_rate=0.2, steps=50, tolerance=3e-4, vi_steps=60,
         vi_rank=16,
     ),
     # the same as its paper restores (LCM Sec. 3): all of phi, in its box

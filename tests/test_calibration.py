@@ -21,6 +21,7 @@ def calibration() -> Calibration:
     return Calibration(
         "toy", 10, 20, "default",
         {("map", "mask", "tissue"): flat, ("map", "mask", "air"): air, ("map", "downsample", "tissue"): skewed},
+        {"mask": 0.85},
     )  # fmt: skip
 
 
@@ -79,6 +80,8 @@ def test_widths_of_all_levels_are_ordered(calibration):
 def test_json_gives_it_back(calibration):
     record = json.loads(json.dumps(calibration.to_dict()))
     assert Calibration.from_dict(record) == calibration
+    del record["scales"]  # as records were written before there were any
+    assert Calibration.from_dict(record).scales == {}
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,11 @@ def test_json_gives_it_back(calibration):
         (("source",), None),
         (("preset",), 3),
         (("methods",), []),
+        (("scales",), [0.9]),
+        (("scales",), {"blur": 0.9}),
+        (("scales",), {"mask": 0.0}),
+        (("scales",), {"mask": float("nan")}),
+        (("scales",), {"mask": "wide"}),
         (("methods", "map", "mask"), {"air": {"at": [1.0], "factors": [[1, 1, 1, 1]]}}),
         (("methods", "map", "blur"), {"tissue": {"at": [1.0], "factors": [[1, 1, 1, 1]]}}),
         (("methods", "map", "mask", "bone"), {"at": [1.0], "factors": [[1, 1, 1, 1]]}),

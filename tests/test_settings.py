@@ -65,7 +65,7 @@ def test_presets_of_priors_without_a_linear_part():
     """Each family has its own; those without a density are ensembles from drawn starts."""
     manifold, box, untrained, unaided = (preset(n) for n in ("manifold", "box", "untrained", "unaided"))
     assert manifold.prior_density == unaided.prior_density == "gaussian"
-    assert manifold.start == unaided.start == "mean"
+    assert manifold.start == unaided.start == "linear"  # of a linearisation, or the mean where there is none
     for flat in (box, untrained):
         assert (flat.prior_density, flat.start) == ("flat", "draw") and flat.members > 1
     assert untrained.patience is not None and not untrained.fit_pose and not untrained.residual_field

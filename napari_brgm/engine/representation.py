@@ -4,8 +4,8 @@
 
 A slice that the generator draws badly where it was measured is drawn badly in the hole too: over 13 validation slices
 and two masks log s and the log of the error there, in posterior standard deviations, correlate by 0.90. Deviations in
-tissue are therefore scaled by s, as in a Gaussian process of unknown amplitude (Rasmussen and Williams, 2006,
-Sec. 5.4.1). Air stays as it is: its error says nothing of tissue's, nor the other way round.
+tissue are therefore scaled by s (engine/calibrate.py), as in a Gaussian process of unknown amplitude (Rasmussen and
+Williams, 2006, Sec. 5.4.1). Air stays as it is: its error says nothing of tissue's, nor the other way round.
 A generator without a model of what it cannot draw gets a stationary one, from this slice's own residual.
 """
 
@@ -13,24 +13,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from napari_brgm.calibration import TISSUE
-from napari_brgm.engine.calibrate import rescaled
 from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.residual_field import ResidualField
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    import numpy.typing as npt
     from torch import Tensor
 
     from napari_brgm.engine.observe import Problem
     from napari_brgm.posterior import Posterior
 
-__all__ = ["field_of", "residual_scale", "scaled_in_tissue"]
+__all__ = ["field_of", "residual_scale"]
 
 _DRAWS = 16  # of the field, for its variance on the observed pixels
 _REACH = 2.0  # frame pixels, or an observed pixel if that is larger: correlation length of an unknown residual
@@ -79,15 +74,6 @@ def residual_scale(
     expected = seen.square().mean(dim=0, keepdim=True) + problem.noise["measured"] ** 2
     ratio = residual[tissue].square().mean() / expected[tissue].mean()
     return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])
-
-
-def scaled_in_tissue(
-    draws: npt.NDArray[Any], mean: npt.NDArray[Any], scale: float, problem: Problem
-) -> npt.NDArray[Any]:  # fmt: skip
-    """Draws (S, H, W), in the scan's units, with deviations from their mean (H, W) times ``scale`` in tissue."""
-    if scale == 1:
-        return draws
-    return rescaled(draws, mean, np.where(problem.window.to_grey(mean) > TISSUE, scale, 1.0), problem)
 
 
 def _residual(problem: Problem, shown: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_brgm.engine.calibrate import calibrated
+from napari_brgm.engine.calibrate import calibrated, scaled_in_tissue
 from napari_brgm.engine.drawing import LEAST_NOISE, completed, drawn
 from napari_brgm.engine.misfit import misfit_of, unlike
 from napari_brgm.engine.observe import Problem, observe
 from napari_brgm.engine.provenance import record
-from napari_brgm.engine.representation import field_of, residual_scale, scaled_in_tissue
+from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import InputError
 from napari_brgm.inference import (

@@ -1,9 +1,10 @@
 """The table of calibrated uncertainty: validation slices, half of the subjects to fit factors on, half to report.
 
-All ten tasks are restored without calibration, each slice kept when it is done, so that a cut run goes on. Factors are
-those of the first half of the subjects (even numbers); figures before and after are those of the second. Coverage is
-told the other way round too: the first half by factors of the second. Brush strokes, which no factor was fitted to,
-show whether factors of boxes hold for a painted mask.
+All ten tasks are restored without calibration, each slice kept when it is done, so that a cut run goes on. Scales and
+factors are those of the first half of the subjects (even numbers), scales those of the first method; figures are those
+of the second half: unscaled, before (scaled alone) and after. Coverage is told the other way round too, the first half
+by factors of the second, and over random halvings: how much of a figure is luck. Brush strokes, which nothing was
+fitted to, show whether factors of boxes hold for a painted mask.
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ def run(
     report = CalibrationReport(out, _about(how))
     for one in every:
         curves: dict[Any, Any] = {}
+        scales = None
         for method in how.methods:
-            found, record = one.measured(method)
-            curves |= found
-            report.add(one.label, method, record, one.calibration(curves))
+            found, record, scales = one.measured(method, scales)
+            curves |= found.curves
+            report.add(one.label, method, record, one.calibration(scales[0], curves))
     log.tell("done")
     return report
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.floating[Any]]
 
-__all__ = ["PLOTTED", "SliceFigures", "figures_of", "summary"]
+__all__ = ["PLOTTED", "SliceFigures", "figures_of", "held", "summary"]
 
 PLOTTED = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())  # levels of the reliability diagram
 _APART = 12  # pixels of the frame between those whose ranks are taken for independent
@@ -96,6 +96,12 @@ def figures_of(
         ranks(truth[sparse], draws[:, sparse], np.random.default_rng(subject)),
         len(draws),
     )
+
+
+def held(truth: Floats, mean: Floats, draws: Floats) -> npt.NDArray[np.int64]:
+    """How many of the pixels (n,) Gaussian intervals of LEVELS hold, (4,), and last how many there are."""
+    error, std = np.abs(truth.astype(np.float64) - mean), draws.std(axis=0, dtype=np.float64)
+    return np.array([(error <= half_width(level) * std).sum() for level in LEVELS] + [len(error)])
 
 
 def summary(slices: Sequence[SliceFigures]) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""One prior on its validation slices: restored, parted into halves of subjects, factors fitted, figures made."""
+"""One prior on its validation slices: restored, parted into halves of subjects, scaled, fitted, figures made."""
 
 from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_brgm.calibration import Calibration
+from napari_brgm.calibration import LEVELS, Calibration
 from napari_brgm.engine.calibrate import coordinate
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.calibration_cells import (
@@ -22,7 +22,7 @@ from napari_brgm.evaluation.calibration_cells import (
     spread_by,
     worst_misfit,
 )
-from napari_brgm.evaluation.calibration_figures import figures_of, summary
+from napari_brgm.evaluation.calibration_figures import figures_of, held, summary
 from napari_brgm.evaluation.calibration_fit import Gathered
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images
 from napari_brgm.evaluation.masks import brush_strokes
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["HowToCalibrate", "Log", "MeasuredPrior"]
 
 _STROKES = "strokes"  # the task that no factor is fitted to
+_HALVINGS = 20  # random ones, both ways
 
 
 class Log(Protocol):
@@ -117,33 +118,44 @@ class MeasuredPrior:
         ours = len(self.tasks) * len(self.truth) * len(self.how.methods)
         return ours + len(self.rival_slices) * (len(self.tasks) - 1)
 
-    def calibration(self, curves: Curves) -> Calibration:
-        """Factors of the first half."""
+    def calibration(self, scales: dict[str, float], curves: Curves) -> Calibration:
+        """Scales and factors of the first half."""
         first = self.subjects % 2 == 0
         settings = self.how.settings_for(self.prior)
         return Calibration(
             f"validation slices of {self.held.name}", len(set(self.subjects[first].tolist())), int(first.sum()),
-            settings.name, curves,
+            settings.name, curves, scales,
         )  # fmt: skip
 
-    def measured(self, method: str) -> tuple[Curves, dict[str, Any]]:
-        """Curves of a method, fitted to the first half, and all its figures."""
+    def measured(
+        self, method: str, scales: tuple[dict[str, float], dict[str, float]] | None = None
+    ) -> tuple[Calibration, dict[str, Any], tuple[dict[str, float], dict[str, float]]]:
+        """Calibration of a method, fitted to the first half, all its figures, and the scales of both halves.
+
+        ``scales`` are those of another method, which then serve this one too.
+        """
         settings = self.how.settings_for(self.prior)
         store = Store(self.out / "cache" / f"{self.label}--{method}", self._fingerprint(method))
         for index in range(len(self.truth)):
             for task in self.tasks:
                 self._restored(store, task, index, method, settings)
         halves = [self.subjects % 2 == 0, self.subjects % 2 == 1]
-        curves = [self._fitted(store, half, method) for half in halves]
-        calibrations = [self.calibration(found) for found in curves]
+        whose = [set(self.subjects[half].tolist()) for half in halves]
+        raw = self._gathered(store, method)
+        if scales is None:
+            scales = raw.scales(whose[0]), raw.scales(whose[1])
+        calibrations = [self._fitted(store, method, half, own) for half, own in zip(halves, scales, strict=True)]
+        luck = raw.halvings(_HALVINGS)
         tasks: dict[str, Any] = {}
         for task in self.tasks:
             self.log.tell(f"{self.label} {method}: figures of {task.name}")
             tasks[task.name] = self._task(
                 store, task, method, settings, halves, calibrations, self._rivals.get(task.name)
             )
+            if task.name in luck:
+                tasks[task.name]["random halvings"] = asdict(luck[task.name])
         reported = halves[1]
-        return curves[0], {
+        record = {
             "tasks": tasks,
             "about": {
                 "set": self.held.name, "images": self.names,
@@ -151,9 +163,11 @@ class MeasuredPrior:
                 "reported on": {
                     "subjects": len(set(self.subjects[reported].tolist())), "slices": int(reported.sum())
                 },
+                "scales": [scales[0], scales[1]], "halvings": _HALVINGS,
                 "weights_sha256": self.prior.info.weights_sha256, "settings": settings.as_dict(),
             },
         }  # fmt: skip
+        return calibrations[0], record, scales
 
     def _fingerprint(self, method: str) -> dict[str, Any]:
         settings = self.how.settings_for(self.prior).as_dict()
@@ -178,28 +192,45 @@ class MeasuredPrior:
         assert drawn is not None  # it has just been made
         return drawn
 
-    def _fitted(self, store: Store, half: npt.NDArray[np.bool_], method: str) -> Curves:
+    def _gathered(
+        self, store: Store, method: str, half: npt.NDArray[np.bool_] | None = None, scaled: Prior | None = None
+    ) -> Gathered:
+        """Scores of all slices, or of a half, as they came or by the scales on the card of ``scaled``."""
+        settings = self.how.settings_for(self.prior)
         gathered = Gathered()
         for task in self.tasks:
             if task.name == _STROKES:
                 continue
-            for index in np.flatnonzero(half).tolist():
+            for index in range(len(self.truth)) if half is None else np.flatnonzero(half).tolist():
                 truth, drawn = self.truth[index], self._kept(store, task, index)
                 kind, at = coordinate(problem_of(truth, task, self.prior), self.prior.resolution)
-                std = drawn.draws.std(axis=0, dtype=np.float64)
-                gathered.add(kind, at[task.region], drawn.mean, std, truth[task.region])
-        return {(method, *key): curve for key, curve in gathered.curves().items()}
+                draws: npt.NDArray[Any] = drawn.draws
+                if scaled is not None:
+                    draws, _ = spread_by(drawn, truth, task, scaled, settings, method)
+                std, subject = draws.std(axis=0, dtype=np.float64), int(self.subjects[index])
+                gathered.add(task.name, kind, subject, at[task.region], drawn.mean, std, truth[task.region])
+        return gathered
+
+    def _fitted(self, store: Store, method: str, half: npt.NDArray[np.bool_], scales: dict[str, float]) -> Calibration:
+        """Factors of a half of the subjects, beyond its scales."""
+        scaled = _with(self.prior, self.calibration(scales, {}))
+        gathered = self._gathered(store, method, half, scaled)
+        curves = gathered.curves(set(self.subjects[half].tolist()))
+        return self.calibration(scales, {(method, *key): curve for key, curve in curves.items()})
 
     def _task(
         self, store: Store, task: Task, method: str, settings: InferenceSettings,
         halves: list[npt.NDArray[np.bool_]], calibrations: list[Calibration],
         rivals: dict[int, npt.NDArray[np.float32]] | None,
     ) -> dict[str, Any]:  # fmt: skip
-        """Figures of a task: of the second half before and after factors of the first, and coverage the other way."""
-        before, after, swapped, seams, truths = [], [], [], [SeamSums(), SeamSums()], SeamSums()
+        """Figures of a task: of the second half before and after factors of the first, and coverage the other way.
+
+        'unscaled' is as it came, 'before' with the scales alone.
+        """
+        raw, before, after, swapped, seams, truths = [], [], [], [], [SeamSums(), SeamSums()], SeamSums()
         misfits, noises, ours, theirs = [], [], [], []
         for half, calibration, reported in ((halves[1], calibrations[0], True), (halves[0], calibrations[1], False)):
-            prior = _with(self.prior, calibration)
+            prior, scaled = (_with(self.prior, one) for one in (calibration, replace(calibration, curves={})))
             for index in np.flatnonzero(half).tolist():
                 truth, drawn, subject = self.truth[index], self._kept(store, task, index), int(self.subjects[index])
                 hidden = truth[task.region]
@@ -209,7 +240,9 @@ class MeasuredPrior:
                     swapped.append(one)
                     continue
                 after.append(one)
-                before.append(figures_of(hidden, drawn.mean, drawn.draws, None, task.region, subject))
+                wide, _ = spread_by(drawn, truth, task, scaled, settings, method)
+                before.append(figures_of(hidden, drawn.mean, wide, None, task.region, subject))
+                raw.append(held(hidden, drawn.mean, drawn.draws))
                 whole = np.repeat(truth[None].astype(np.float64), len(draws), axis=0)
                 whole[:, task.region] = draws
                 misfits.append((drawn.misfit, worst_misfit(whole, task.observe(truth[None])[0], task)))
@@ -221,7 +254,10 @@ class MeasuredPrior:
                     rival = rivals[index].astype(np.float64)
                     theirs.append(figures_of(hidden, rival.mean(axis=0), rival, None, task.region, subject))
                     ours.append(one)
+        *inside, total = np.sum(raw, axis=0).tolist()
+        unscaled = {str(level): float(count / total) for level, count in zip(LEVELS, inside, strict=True)}
         record: dict[str, Any] = {
+            "unscaled": {"coverage_all": unscaled},
             "before": summary(before), "after": summary(after), "the other way round": summary(swapped),
             "misfit": {"before": max(m[0] for m in misfits), "after": max(m[1] for m in misfits)},
             "noise": {"least": min(noises), "greatest": max(noises)},

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.linearisation import matching
 
 if TYPE_CHECKING:
     from napari_brgm.priors.hourglass import Hourglass
@@ -50,6 +51,8 @@ class ConvolutionalManifold:
     info : PriorInfo
     residual : ResidualField or None
         What the generator cannot draw.
+    linearisation : LinearGaussian or None
+        Of the whitened latents (priors/linearisation.py).
 
     Raises
     ------
@@ -66,7 +69,7 @@ class ConvolutionalManifold:
 
     def __init__(
         self, latent_map: LatentMap, generator: Hourglass, latents: LowRankStatistics, info: PriorInfo,
-        residual: ResidualField | None = None,
+        residual: ResidualField | None = None, linearisation: LinearGaussian | None = None,
     ) -> None:  # fmt: skip
         if len(latents.mean) != latent_map.size:
             raise WeightsError(
@@ -81,9 +84,11 @@ class ConvolutionalManifold:
             raise WeightsError(f"the hourglass has too many sizes for a latent map of {latent_map.side} pixels")
         if residual is not None and not _fits(residual, side):
             raise WeightsError(f"the residual field of these weights is not of {side} x {side} pixels")
+        if linearisation is not None and not matching(linearisation, latents.rank, generator.channels, side):
+            raise WeightsError("the linearisation of these weights does not have their latents and images")
         self.latent_map = latent_map.eval().requires_grad_(False)
         self.generator = generator.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.latents, self.info, self.residual = latents, info, residual
+        self.latents, self.info, self.residual, self.linearisation = latents, info, residual, linearisation
 
     @property
     def resolution(self) -> int:
@@ -104,7 +109,7 @@ class ConvolutionalManifold:
     def with_network(self, network: nn.Module) -> ConvolutionalManifold:
         """The same prior with another shared network of the same shape."""
         return ConvolutionalManifold(
-            self.latent_map, cast("Hourglass", network), self.latents, self.info, self.residual
+            self.latent_map, cast("Hourglass", network), self.latents, self.info, self.residual, self.linearisation
         )
 
     @cached_property
@@ -142,6 +147,7 @@ class ConvolutionalManifold:
             self.latents.to(device),
             self.info,
             None if self.residual is None else self.residual.to(device),
+            None if self.linearisation is None else self.linearisation.to(device),
         )
 
 

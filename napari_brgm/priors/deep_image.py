@@ -84,6 +84,7 @@ class DeepImagePrior:
 
     num_ws = 1
     linear_part = None
+    linearisation = None
     alignment = None
     encoder = None
     mapping = None

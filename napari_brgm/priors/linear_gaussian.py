@@ -104,6 +104,7 @@ class LinearGaussian:
     """
 
     num_ws = 1
+    linearisation = None
     residual = None
     encoder = None
     mapping = None

@@ -192,7 +192,8 @@ class Prior(Protocol):
     """p(w) and G: all that MAP and variational inference ask of a generative model.
 
     ``synthesize`` maps ws (B, num_ws, w_dim) to images (B, channels, resolution, resolution), nominally in [-1, 1].
-    ``linear_part`` is a linear-Gaussian approximation of G in the same latents, for instant starts, or None;
+    ``linear_part`` is the linear image of the latents that the network refines, for instant answers, or None;
+    ``linearisation`` is a straight line through its draws, in whitened latents, for starts and scale, or None;
     ``alignment`` is a linear model of the leading variation, good enough to find a scan's pose with, or None;
     ``mapping`` is the network z -> w, and ``unbent_latents`` the statistics of W's inverse leaky ReLU, or None;
     ``residual`` models what G cannot draw, or None; ``encoder`` holds features for the perceptual term, or None.
@@ -216,6 +217,8 @@ class Prior(Protocol):
     def w_dim(self) -> int: ...
     @property
     def linear_part(self) -> LinearGaussian | None: ...
+    @property
+    def linearisation(self) -> LinearGaussian | None: ...
     @property
     def alignment(self) -> LinearGaussian | None: ...
     @property

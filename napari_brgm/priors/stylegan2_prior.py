@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.linearisation import matching
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.stylegan2_layers import unbent
 
@@ -63,6 +64,8 @@ class StyleGAN2Prior:
         Features for the perceptual term that ship with the weights.
     residual : ResidualField or None
         What the generator cannot draw.
+    linearisation : LinearGaussian or None
+        Of the whitened latents (priors/linearisation.py), where there is no linear part.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class StyleGAN2Prior:
         base: LinearGaussian | None = None,
         encoder: Encoder | None = None,
         residual: ResidualField | None = None,
+        linearisation: LinearGaussian | None = None,
     ) -> None:
         size = len(latents.mean)
         if base is not None and base.w_dim != size:
@@ -84,7 +88,11 @@ class StyleGAN2Prior:
         self.synthesis = synthesis.eval().requires_grad_(False)
         self.mapping = None if mapping is None else mapping.eval().requires_grad_(False)
         self.latents, self.info = latents, info
-        self.base, self.encoder, self.residual = base, encoder, residual
+        if linearisation is not None and not matching(
+            linearisation, size, synthesis.channels, synthesis.resolutions[-1]
+        ):
+            raise WeightsError("the linearisation of these weights does not have their latents and images")
+        self.base, self.encoder, self.residual, self.linearisation = base, encoder, residual, linearisation
 
     @classmethod
     def of_network(cls, net: StyleGAN2, info: PriorInfo) -> StyleGAN2Prior:
@@ -135,7 +143,7 @@ class StyleGAN2Prior:
         """The same prior with another synthesis network of the same shape."""
         return StyleGAN2Prior(
             cast("Synthesis", network), self.latents, self.info, mapping=self.mapping, base=self.base,
-            encoder=self.encoder, residual=self.residual,
+            encoder=self.encoder, residual=self.residual, linearisation=self.linearisation,
         )  # fmt: skip
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
@@ -171,4 +179,5 @@ class StyleGAN2Prior:
             base=None if self.base is None else self.base.to(device),
             encoder=None if self.encoder is None else copy.deepcopy(self.encoder).to(device),
             residual=None if self.residual is None else self.residual.to(device),
+            linearisation=None if self.linearisation is None else self.linearisation.to(device),
         )

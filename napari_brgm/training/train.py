@@ -20,6 +20,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import from_grey
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
+from napari_brgm.priors.linearisation import linearised
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.training.autoencoder import train_autoencoder
 from napari_brgm.training.card import Card, write_card
@@ -178,7 +179,7 @@ def _network(
 
 
 def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, run: Run) -> None:
-    """Add the encoder, where one is missing, and what the network cannot draw of held-out slices (M, C, R, R)."""
+    """Add what is missing: encoder, what the network cannot draw of held-out slices (M, C, R, R), linearisation."""
     device = pick_device(run.device)
     steps, rate = _STEPS, _RATE
     if isinstance(prior, ConvolutionalManifold):
@@ -200,6 +201,8 @@ def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, ru
     if isinstance(prior, ConvolutionalManifold) and prior.residual is not None:
         sigma = min(sigma, _field_sigma(prior.residual))
     prior.info = replace(prior.info, representation_sigma=sigma)
+    run.report("drawing images, for the straight line through them that restorations start from")
+    prior.linearisation = linearised(placed)
 
 
 def _with_edge(settings: GanSettings, slices: SliceSet) -> GanSettings:

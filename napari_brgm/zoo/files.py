@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +28,8 @@ from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import LARGEST, Mapping, StyleGAN2, Synthesis, load_exactly
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.tensor_file import read_tensors, write_tensors
-from napari_brgm.zoo.manifold_file import MANIFOLD_FORMAT, assembled_manifold, prior_info, write_manifold
+from napari_brgm.zoo.linearisation_file import linearisation_of, linearisation_tensors
+from napari_brgm.zoo.manifold_file import MANIFOLD_FORMAT, assembled_manifold, info_fields, prior_info, write_manifold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,10 @@ def _contents(
     tensors |= {"latents.mean": prior.latents.mean, "latents.covariance": _rounded(covariance, dtype)}
     if prior.base is not None:
         tensors |= _packed(prior.base, dtype)
+    tensors |= linearisation_tensors(prior.linearisation)
     tensors = {k: v.cpu().contiguous() for k, v in tensors.items()}
-    info = asdict(prior.info) | {"conv_clamp": prior.synthesis.conv_clamp, "activation": prior.synthesis.activation}
+    info = info_fields(prior.info)
+    info |= {"conv_clamp": prior.synthesis.conv_clamp, "activation": prior.synthesis.activation}
     if prior.mapping is not None:
         info["mapping_activation"] = prior.mapping.activation
     info["linear_noise_variance"] = prior.base.noise_variance if prior.base is not None else 0.0
@@ -197,4 +199,7 @@ def _assembled(tensors: dict[str, Tensor], info: dict[str, Any], digest: str) ->
     if "residual.std" in tensors:
         residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
     latents = LatentStatistics(tensors["latents.mean"], tensors["latents.covariance"])
-    return StyleGAN2Prior(synthesis, latents, described, mapping=mapping, base=base, encoder=encoder, residual=residual)
+    return StyleGAN2Prior(
+        synthesis, latents, described, mapping=mapping, base=base, encoder=encoder, residual=residual,
+        linearisation=linearisation_of(tensors, described),
+    )  # fmt: skip

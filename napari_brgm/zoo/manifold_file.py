@@ -2,7 +2,8 @@
 
 Tensors: ``generator.*`` (priors/hourglass.py) and ``map.*`` (priors/latent_maps.py), float16; ``latents.mean`` (P,)
 float32, ``latents.basis`` (K, P) int8 with ``latents.scale`` (K,): principal components of phi; ``residual.std`` and
-``residual.correlation`` for what the generator cannot draw. What float16 cannot hold stays float32.
+``residual.correlation`` for what the generator cannot draw; ``linearisation.*`` (zoo/linearisation_file.py). What
+float16 cannot hold stays float32.
 Metadata: ``format``, ``kind`` of the latent map, and ``info`` (JSON of PriorInfo).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,14 +24,16 @@ from napari_brgm.priors.latent_maps import map_from_state_dict
 from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.tensor_file import write_tensors
+from napari_brgm.zoo.linearisation_file import linearisation_of, linearisation_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MANIFOLD_FORMAT", "assembled_manifold", "prior_info", "write_manifold"]
+__all__ = ["MANIFOLD_FORMAT", "assembled_manifold", "info_fields", "prior_info", "write_manifold"]
 
 MANIFOLD_FORMAT = "napari-brgm manifold 1"
 _LEVELS = 127  # of an 8-bit component
+_IN_FILE = ("name", "modality", "plane", "spacing_mm", "bright_level", "representation_sigma")
 
 
 def write_manifold(prior: ConvolutionalManifold, path: Path, notes: dict[str, str]) -> None:
@@ -53,8 +56,9 @@ def write_manifold(prior: ConvolutionalManifold, path: Path, notes: dict[str, st
         "latents.basis": (prior.latents.basis / scale[:, None]).round().to(torch.int8),
         "latents.scale": scale,
     }
+    tensors |= linearisation_tensors(prior.linearisation)
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    metadata = {"format": MANIFOLD_FORMAT, "kind": prior.latent_map.kind, "info": json.dumps(asdict(prior.info))}
+    metadata = {"format": MANIFOLD_FORMAT, "kind": prior.latent_map.kind, "info": json.dumps(info_fields(prior.info))}
     write_tensors(path, tensors, metadata | notes)
 
 
@@ -82,8 +86,14 @@ def assembled_manifold(tensors: dict[str, Tensor], metadata: dict[str, str], dig
     info = prior_info(json.loads(metadata["info"]), digest)
     generator = Hourglass.from_state_dict(under("generator."))
     return ConvolutionalManifold(
-        map_from_state_dict(metadata.get("kind", ""), under("map.")), generator, latents, info, residual
-    )
+        map_from_state_dict(metadata.get("kind", ""), under("map.")), generator, latents, info, residual,
+        linearisation_of(tensors, info),
+    )  # fmt: skip
+
+
+def info_fields(info: PriorInfo) -> dict[str, Any]:
+    """What a file says of its prior; its own hash, and what the registry knows of it, are not in it."""
+    return {name: getattr(info, name) for name in _IN_FILE}
 
 
 def prior_info(fields: dict[str, Any], digest: str) -> PriorInfo:

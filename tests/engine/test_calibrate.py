@@ -68,11 +68,11 @@ def test_variance_samples_and_the_90_percent_interval_agree(prior, scan, hole, q
 
 
 def test_other_levels_have_factors_of_their_own(prior, scan, hole, quick):
-    """A pixel a rim away from what is measured: depth 1 of 24 pixels, between the two groups."""
+    """Beside the rim of a hole that is 4 of 24 pixels deep, between the two groups."""
     plain, found = both(scan, Mask(hole), prior, quick)
     depth = (
-        np.interp(np.log(1 / 24), np.log(TISSUE.at), [0.8, 1.1]),
-        np.interp(np.log(1 / 24), np.log(TISSUE.at), [0.75, 0.95]),
+        np.interp(np.log(4 / 24), np.log(TISSUE.at), [0.8, 1.1]),
+        np.interp(np.log(4 / 24), np.log(TISSUE.at), [0.75, 0.95]),
     )
     row, column = 7, 12  # first row of the hole
     assert found.mean[row, column] > 100
@@ -154,6 +154,43 @@ def test_reasons(prior, linear_prior, scan, hole, quick):
     assert "not measured for method 'vi'" in label(less, method="vi")
 
 
+@pytest.mark.parametrize(
+    ("corruption", "scale"),
+    [
+        (lambda hole: Mask(hole), 0.6),
+        (lambda hole: Compose(Mask(hole), Blur(fwhm=2.0)), 0.6),
+        (lambda hole: Blur(fwhm=2.0), 1.7),
+        (lambda hole: Identity(), 1.7),
+        (lambda hole: Jpeg(20), 1.0),
+    ],
+)
+def test_the_scale_serves_what_has_no_factors(prior, scan, hole, quick, corruption, scale):
+    """The mean stays, deviations in tissue are scaled, those in air are not; and the label says so."""
+    scaled = copy.copy(prior)
+    scales = replace(prior.info.calibration, curves={}, scales={"mask": 0.6, "downsample": 1.7})
+    scaled.info = replace(prior.info, calibration=scales)
+    plain, found = both(scan, corruption(hole), scaled, quick)
+    np.testing.assert_array_equal(found.mean, plain.mean)
+    record = found.provenance["calibration"]
+    assert record["applied"] is False and record["scale"] == scale
+    assert ("scaled as on 7 held-out subjects" in record["label"]) == (scale != 1)
+    tissue = found.mean > 0.2 * found.mean.max()
+    spread = (plain.std > 0) & tissue
+    np.testing.assert_allclose(found.std[spread], scale * plain.std[spread], rtol=2e-3)
+    off = restore(scan, corruption(hole), scaled, samples=3, settings=quick.but(lambda_pixel=0.5))
+    assert off.provenance["calibration"]["scale"] == 1.0  # of other settings nothing is known
+
+
+def test_factors_come_after_the_scale(prior, scan, hole, quick):
+    scaled = copy.copy(prior)
+    scaled.info = replace(prior.info, calibration=replace(prior.info.calibration, scales={"mask": 0.5}))
+    _, found = both(scan, Mask(hole), prior, quick)
+    _, less = both(scan, Mask(hole), scaled, quick)
+    tissue = hole & (found.mean > 0.2 * found.mean.max())
+    np.testing.assert_allclose(less.std[tissue], 0.5 * found.std[tissue], rtol=2e-3)
+    np.testing.assert_array_equal(less.widths, found.widths)
+
+
 def test_a_scan_unlike_the_prior_is_told_so(prior, scan, hole, quick):
     strict = copy.copy(prior)
     strict.info = replace(prior.info, misfit_limit=1e-9)
@@ -179,7 +216,11 @@ def test_depth_is_in_sides_of_the_frame(prior, scan, hole):
     _, at = coordinate(observe(scan, Mask(hole), prior, pose=False), prior.resolution)
     fine, twice = np.kron(scan, np.ones((2, 2))), np.kron(hole, np.ones((2, 2), bool))
     _, finer = coordinate(observe(fine, Mask(twice), prior, spacing=(0.75, 0.75), pose=False), prior.resolution)
-    assert at[hole].max() == pytest.approx(4 / 24) and finer[twice].max() == pytest.approx(3.5 / 24)
+    assert at[hole] == pytest.approx(4 / 24) and finer[twice] == pytest.approx(3.5 / 24)
+    two = hole.copy()
+    two[2:4, 2:4] = True  # a hole of its own, one pixel deep
+    _, at = coordinate(observe(scan, Mask(two), prior, pose=False), prior.resolution)
+    assert at[two & ~hole] == pytest.approx(1 / 24) and at[hole] == pytest.approx(4 / 24)
     kind, at = coordinate(observe(scan[::2, ::2], Downsample(2), prior, pose=False), prior.resolution)
     assert kind == "downsample" and at.shape == (24, 24) and at[0, 0] == pytest.approx(2)
 

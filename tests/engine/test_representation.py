@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine.calibrate import scaled_in_tissue
 from napari_brgm.engine.observe import observe
-from napari_brgm.engine.representation import field_of, residual_scale, scaled_in_tissue
+from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restore import restore
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior

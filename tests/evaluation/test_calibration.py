@@ -88,6 +88,8 @@ def test_every_task_has_every_figure(finished):
     tasks = report.records["toy-32"]["map"]["tasks"]
     assert list(tasks) == [f"mask-{i}" for i in range(7)] + ["x2", "x4", "x8", "strokes"]
     for name, task in tasks.items():
+        assert 0 < task["unscaled"]["coverage_all"]["0.9"] <= 1
+        assert ("random halvings" in task) == (name != "strokes")
         for when in ("before", "after", "the other way round"):
             figures = task[when]
             assert figures["slices"] == figures["subjects"] == 3
@@ -226,13 +228,45 @@ def test_groups_get_the_factors_of_their_own_pixels():
     mean = np.where(np.arange(40_000) % 2, 100.0, 2.0).astype(np.float32)
     wide = np.where(at > 0.1, 2.0, 1.0) * np.where(mean > 8, 1.0, 0.5)
     truth = (mean + 3.0 * wide * rng.normal(size=len(at))).astype(np.float32)
-    gathered.add("mask", at, mean, np.full(len(at), 3.0), truth)
-    gathered.add("mask", np.full(10, 0.03), mean[:10], np.full(10, 3.0), truth[:10])  # too few for a factor
-    curves = gathered.curves()
+    gathered.add("mask-0", "mask", 3, at, mean, np.full(len(at), 3.0), truth)
+    few = np.full(10, 0.03), mean[:10], np.full(10, 3.0), truth[:10]
+    gathered.add("mask-1", "mask", 3, *few)  # too few for a factor
+    gathered.add("mask-0", "mask", 4, at, mean, np.full(len(at), 0.1), truth)  # another subject
+    curves = gathered.curves({3})
     tissue, air = curves["mask", "tissue"], curves["mask", "air"]
     assert tissue.at == pytest.approx((0.01, 0.3)) and len(air.at) == 2
     np.testing.assert_allclose(tissue.factors, [[1.0] * 4, [2.0] * 4], rtol=0.05)
     np.testing.assert_allclose(air.factors, [[0.5] * 4, [1.0] * 4], rtol=0.05)
+
+
+def deviating(spreads, pixels=3_000, seed=0):
+    """Gathered pixels of tissue whose truth deviates by (n,) times the posterior's std, a subject each."""
+    rng, gathered = np.random.default_rng(seed), Gathered()
+    mean, std = np.full(pixels, 100.0, np.float32), np.full(pixels, 3.0)
+    for subject, spread in enumerate(spreads):
+        truth = (mean + spread * 3.0 * rng.normal(size=pixels)).astype(np.float32)
+        gathered.add("mask-0", "mask", subject, np.full(pixels, 0.05), mean, std, truth)
+        gathered.add("x2", "downsample", subject, np.full(pixels, 2.0), mean, std, (mean + truth) / 2)
+    return gathered
+
+
+def test_the_scale_is_that_of_tissue_by_kind_of_task():
+    """Air, which is twice as wrong here, has no say."""
+    gathered = deviating([0.8] * 4)
+    rng = np.random.default_rng(9)
+    dark, std = np.full(5_000, 2.0, np.float32), np.full(5_000, 3.0)
+    gathered.add("mask-0", "mask", 0, np.full(5_000, 0.05), dark, std, dark + (6 * rng.normal(size=5_000)))
+    assert gathered.scales({0, 1, 2, 3}) == pytest.approx({"mask": 0.8, "downsample": 0.4}, rel=0.05)
+    assert gathered.scales(set()) == {}
+
+
+def test_halvings_tell_how_much_of_a_coverage_is_luck():
+    """Subjects alike: 90 % and hardly any spread. Some far worse: still about 90 % on average, and a wide spread."""
+    alike = deviating([1.0] * 12).halvings(20)
+    apart = deviating([0.5, 1.0, 2.0] * 4).halvings(20)
+    assert alike.keys() == apart.keys() == {"mask-0", "x2"}
+    assert alike["mask-0"].mean == pytest.approx(0.9, abs=0.01) and alike["mask-0"].std < 0.01
+    assert apart["mask-0"].mean == pytest.approx(0.9, abs=0.03) and apart["mask-0"].std > 0.015
 
 
 def test_factors_go_into_a_registry_and_the_cards_once(finished, tmp_path):
@@ -244,6 +278,7 @@ def test_factors_go_into_a_registry_and_the_cards_once(finished, tmp_path):
     for _ in range(2):
         assert put_into_registry(path, report) == ["toy-32"]
     found = json.loads(path.read_text())
+    assert report.calibrations["toy-32"].scales.keys() == {"mask", "downsample"}
     assert found["other"] == {"file": "y"} and found["toy-32"]["file"] == "x"
     assert Calibration.from_dict(found["toy-32"]["calibration"]).to_dict() == report.calibrations["toy-32"].to_dict()
     text = card.read_text()

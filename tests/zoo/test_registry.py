@@ -63,6 +63,7 @@ def test_the_entry_brings_the_calibration(folder):
     """To the prior that is loaded by name only; a malformed one is refused with the prior's name."""
     factors = {
         "source": "toys", "subjects": 4, "slices": 8, "preset": "default", "levels": [0.5, 0.8, 0.9, 0.95],
+        "scales": {"mask": 0.9},
         "methods": {"map": {"mask": {"tissue": {"at": [0.1], "factors": [[0.8, 0.8, 0.8, 0.9]]}}}},
     }  # fmt: skip
     records = json.loads((folder / "registry.json").read_text())
