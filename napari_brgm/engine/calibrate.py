@@ -142,8 +142,8 @@ def _task(problem: Problem) -> str:
 def coordinate(problem: Problem, resolution: int) -> tuple[str, npt.NDArray[np.float64]]:
     """Kind of task and coordinate (H, W) of the groups of its pixels.
 
-    In-painting: depth of the hole that a pixel lies in, the greatest distance to a measured pixel in it, in sides of the
-    frame. Super-resolution: size of an observed pixel in frame pixels. Both are the same throughout.
+    In-painting: depth of the hole that a pixel lies in, which is the greatest distance in it to a measured pixel, in
+    sides of the frame. Super-resolution: size of an observed pixel in frame pixels, the same throughout.
     """
     if isinstance(problem.corruption, Downsample):
         return "downsample", np.full(problem.frame.shape, math.sqrt(problem.pixel[0] * problem.pixel[1]))
