@@ -3,8 +3,8 @@
     reference = min over rates of min_i loss_i(Adam, constant rate)      from the same start
     reached   = first time that loss <= reference + slack |reference|
 
-The early stop is off: it asks what a step gains, not whether that loss is reached. Both by the clock of the process on a
-CPU, so that other work on the machine does not count, by the wall clock on a GPU.
+The early stop is off: it asks what a step gains, not whether that loss is reached. Both by the clock of the process on
+a CPU, so that other work on the machine does not count, by the wall clock on a GPU.
 """
 
 from __future__ import annotations
