@@ -87,9 +87,9 @@ def toy(name: str) -> Prior:
 
 
 def toy_settings(prior: Prior) -> InferenceSettings:
-    """Settings with which a toy's highest maximum is found, and a VI that may have any covariance."""
+    """Settings with which a toy's highest maximum is found from its mean, and a VI that may have any covariance."""
     found = preset("unaided").but(
-        learning_rate=0.02, vi_samples_per_step=8, vi_rank=prior.latents.rank, calibrate=False
+        start="mean", learning_rate=0.02, vi_samples_per_step=8, vi_rank=prior.latents.rank, calibrate=False
     )
     if prior.linear_part is not None:
         return found.but(steps=40, optimiser="gauss-newton")
