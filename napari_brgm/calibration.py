@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["DEPTHS", "LEVELS", "TASKS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width"]
+__all__ = ["DEPTHS", "LEVELS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TISSUE = 8.0  # grey levels of the posterior mean; what is darker is air
 DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides of the frame: 1.5, 3, 6 .. 48 px at 128
 _Z = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
 _LIMIT = 100.0  # no factor is larger
-TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
+_TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
 
 
 def conformal_factors(scores: npt.NDArray[np.floating[Any]]) -> tuple[float, ...]:
@@ -176,10 +176,10 @@ class Calibration:
             for matter, curve in matters.items()
         }
         for method, task, matter in curves:
-            if task not in TASKS or matter not in _MATTER or (method, task, "tissue") not in curves:
+            if task not in _TASKS or matter not in _MATTER or (method, task, "tissue") not in curves:
                 raise ValueError(f"the group {task!r}, {matter!r} is not known, or has no tissue beside it")
         scales = {task: float(scale) for task, scale in record.get("scales", {}).items()}
-        if not all(task in TASKS and 1 / _LIMIT <= scale <= _LIMIT for task, scale in scales.items()):
+        if not all(task in _TASKS and 1 / _LIMIT <= scale <= _LIMIT for task, scale in scales.items()):
             raise ValueError(f"a scale is of no known task, or not between {1 / _LIMIT} and {_LIMIT:.0f}")
         return cls(texts[0], *counts, texts[1], curves, scales)
 

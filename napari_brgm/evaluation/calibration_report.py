@@ -236,13 +236,16 @@ def _card(report: CalibrationReport, label: str) -> str:
     """Section of a model card."""
     one = report.calibrations[label]
     scales = ", ".join(f"{kind} {scale:.3f}" for kind, scale in one.scales.items())
+    tasks = [task for record in report.records[label].values() for task in record["tasks"].values()]
+    single = [task["after"]["spread_all"][end] for task in tasks for end in ("least", "greatest")]
     lines = [
         _HEAD,
         f"The posterior of tissue is scaled ({scales}), and intervals are widened or narrowed by conformal factors, "
         f"both of {one.subjects} validation subjects ({one.slices} slices, {one.source}); the others have the figures "
         "below (`napari-brgm evaluate calibration`). Factors hold for in-painting and for super-resolution of square "
-        f"means, with the preset `{one.preset}`, and for scans like these; on a single slice coverage may be 10 points "
-        "off. The last column: mean and standard deviation over random halvings of the subjects.",
+        f"means, with the preset `{one.preset}`, and for scans like these; of single slices they held "
+        f"{100 * min(single):.0f} to {100 * max(single):.0f} %. The last column: mean and standard deviation over "
+        "random halvings of the subjects.",
         "",
         "| method | task | 90 % intervals cover, before | after | tissue, after | width of 90 % | other halvings |",
         "|---|---|---|---|---|---|---|",
