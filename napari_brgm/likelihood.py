@@ -1,22 +1,26 @@
 """Likelihood p(I | w): pixel noise and perceptual noise between the observation and the corrupted generator image.
 
-p(I | w) = N(I | f(G(w)), sigma_pix^2) N(phi(I) | phi(f(G(w))), sigma_perc^2)            (BRGM Sec. 2.2)
+p(I | w) = N(I | f(G(w)), sigma_pix^2) N(phi(I) | phi(f(G(w))), sigma_perc^2)            (BRGM Sec. 2.2, Eq. 4)
 L_pix    = || I - f(G(w)) ||^2,   L_perc = || phi(I) - phi(f(G(w))) ||^2                  (BRGM Eq. 6)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-__all__ = ["Features", "Likelihood"]
+from napari_brgm.observation import CoarseObservation, Observation
 
-ForwardMap = Callable[[Tensor], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Features", "GreyLevels", "Likelihood", "from_grey", "to_grey"]
+
+_LEAST = 8  # pixels on the shorter side of a measurement in blocks that is still worth comparing
 
 
 class Features(Protocol):
@@ -36,50 +40,43 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The observation and how it came about.
+    """What was seen, and how.
 
     Attributes
     ----------
-    observation : (1, C, h, w) Tensor
-        I, in grey levels (0..255 of the generator frame).
-    forward_map : callable
-        f, on images (B, C, R, R) in grey levels.
-    observed : (1, 1, h, w) Tensor
-        1 where a pixel was measured, 0 where it is missing.
-    sigma : float
-        sigma_pix: noise of one observed pixel, in grey levels (measurement and representation together).
-    linear : bool
-        Whether ``forward_map`` is linear.
+    observation : Observation or CoarseObservation
+        f, what of it is measured, and its noise.
+    y : (1, C, h, w) Tensor
+        I, in grey levels 0..255 of the generator's frame; 0 where nothing was measured.
     features : Features or None
         phi of the perceptual term.
-    weight : (1, 1, h, w) Tensor or None
-        sigma^2 / variance of each observed pixel, where the noise differs between pixels; None: 1 everywhere.
     """
 
-    observation: Tensor
-    forward_map: ForwardMap
-    observed: Tensor
-    sigma: float
-    linear: bool = True
+    observation: Observation | CoarseObservation
+    y: Tensor
     features: Features | None = None
-    weight: Tensor | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether f is linear."""
+        return self.observation.linear
 
     def residual(self, images: Tensor) -> Tensor:
         """I - f(x) on measured pixels, (B, C, h, w) grey levels, of images (B, C, R, R) in [-1, 1]."""
-        return (self.observation - self.forward_map(to_grey(images))) * self.observed
+        return self.y - self.observation.A(to_grey(images))
 
     def pixel(self, images: Tensor, reduction: str = "sum") -> Tensor:
         """L_pix (B,), grey levels squared, weighted where the noise differs between pixels."""
         squared = self.residual(images).square()
-        if self.weight is not None:
-            squared = squared * self.weight
+        if self.observation.weight is not None:
+            squared = squared * self.observation.weight
         return squared.sum(dim=(1, 2, 3)) if reduction == "sum" else squared.mean(dim=(1, 2, 3))
 
     def perceptual(self, images: Tensor, reduction: str = "sum") -> Tensor:
         """L_perc (B,) between features of observation and f(x); missing pixels are zero on both sides."""
         if self.features is None:
             return torch.zeros(len(images), device=images.device)
-        found = self.features(self._picture(self.forward_map(to_grey(images))))
+        found = self.features(self._picture(self.features, self.observation.A(to_grey(images))))
         total = torch.zeros(len(images), device=images.device)
         for a, b in zip(found, self._target, strict=True):
             squared = (a - b).square()
@@ -87,23 +84,51 @@ class Likelihood:
         return total
 
     @property
-    def _target(self) -> list[Tensor]:
-        cached: list[Tensor] | None = self.__dict__.get("_features_of_observation")
-        if cached is None and self.features is not None:
-            with torch.no_grad():
-                cached = self.features(self._picture(self.observation))
-            self.__dict__["_features_of_observation"] = cached  # computed once: the observation does not change
-        return cached or []
+    def levels(self) -> list[int]:
+        """Sizes of blocks from coarse to fine, for instance [4, 2, 1]; small measurements have fewer."""
+        side = min(self.y.shape[-2:])
+        return [s for s in (4, 2) if side // s >= _LEAST] + [1]
 
-    def _picture(self, grey: Tensor) -> Tensor:
-        """Observation-like grey levels -> what phi looks at, in [-1, 1]."""
+    def coarser(self, block: int) -> Likelihood:
+        """The same measurement in blocks of ``block`` pixels, without the perceptual term; itself for 1."""
+        if block == 1 or not isinstance(self.observation, Observation):
+            return self
+        coarse = CoarseObservation(self.observation, block)
+        return Likelihood(coarse, coarse.pooled(self.y))
+
+    @cached_property
+    def _target(self) -> list[Tensor]:
+        """Features of the observation, computed once: it does not change."""
         assert self.features is not None
-        grey = grey * self.observed
-        fixed, shape = self.features.size, tuple(grey.shape[-2:])
-        size = (fixed, fixed) if fixed else tuple(max(side, self.features.least) for side in shape)
+        with torch.no_grad():
+            return self.features(self._picture(self.features, self.y))
+
+    @staticmethod
+    def _picture(features: Features, grey: Tensor) -> Tensor:
+        """Observation-like grey levels -> what phi looks at, in [-1, 1]."""
+        fixed, shape = features.size, tuple(grey.shape[-2:])
+        size = (fixed, fixed) if fixed else tuple(max(side, features.least) for side in shape)
         if shape != size:
             grey = F.interpolate(grey, size=size, mode="bilinear", antialias=True, align_corners=False)
         return grey / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class GreyLevels:
+    """The linear part of an observation on images in [-1, 1]: x -> A(127.5 x), without the offset of black."""
+
+    observation: Observation | CoarseObservation
+
+    @property
+    def precision(self) -> Tensor:
+        return self.observation.precision
+
+    def A(self, x: Tensor) -> Tensor:
+        return self.observation.A(x * 127.5)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        assert isinstance(self.observation, Observation), "a coarse observation is compared with, not solved for"
+        return self.observation.A_adjoint(y) * 127.5
 
 
 def to_grey(images: Tensor) -> Tensor:

@@ -137,8 +137,9 @@ def pick_features(prior: Prior, choice: FeatureChoice = "auto", size: int | None
         raise InputError(f"features must be 'auto', 'lpips' or 'encoder', got {choice!r}")
     if choice == "lpips" or (choice == "auto" and backbone_path().is_file()):
         return VggFeatures(prior.latents.mean.device, size)
-    if prior.encoder is None:
+    encoder = prior.parts.encoder
+    if encoder is None:
         raise WeightsError(
             "this prior ships without an encoder; set lambda_perceptual to 0, or install the LPIPS backbone"
         )
-    return EncoderFeatures(prior.encoder)
+    return EncoderFeatures(encoder)

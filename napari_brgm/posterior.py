@@ -7,9 +7,9 @@
 With sums and lambda_pix = 1 / sigma_pix^2, loss = -2 log p(w | I) + const.
 
 Inference works in coordinates v in which the problem is well scaled, and which carry the density
-(latent_coordinates.py):
-- prior "gaussian": v is white under N(mu, C), and under the linear posterior where the generator has a linear part
-  or a linearisation (the first is taken for exact elsewhere, the second is a start and a preconditioner only);
+(priors/coordinates.py):
+- prior "gaussian": v is white under N(mu, C), and under the linear posterior where the prior has a line (an exact one
+  is also taken for the posterior of its part elsewhere, another is a start and a preconditioner only);
   with a layer spread tau, W+ is w_i = w + tau d_i; in latent space "z", v is the mapping network's input.
 - prior "gaussianised": the same for the inverse leaky ReLU of W.
 - prior "diagonal" (the paper's presets): v = w, as published, so that their learning rates mean the same.
@@ -18,109 +18,82 @@ Inference works in coordinates v in which the problem is well scaled, and which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from napari_brgm.encoded_start import encoded
-from napari_brgm.errors import InputError
-from napari_brgm.latent_coordinates import Gaussianised, Layered, Mapped, Plain, White
-from napari_brgm.priors.prior import LatentStatistics
+from napari_brgm.likelihood import GreyLevels, from_grey, to_grey
 
 if TYPE_CHECKING:
-    from napari_brgm.latent_coordinates import Coordinates
+    from torch import Tensor
+
     from napari_brgm.likelihood import Likelihood
-    from napari_brgm.priors.linear_gaussian import GaussianPosterior, LinearGaussian
+    from napari_brgm.priors.coordinates import Coordinates
+    from napari_brgm.priors.gaussian_posterior import GaussianPosterior
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Posterior"]
+__all__ = ["Posterior", "encoded"]
+
+_ENCODER_ROUNDS = 8  # conjugate gradients of the image that an encoder looks at
 
 
-@dataclass(frozen=True)
 class Posterior:
-    """log p(w | I) of one observation under one prior; batched over candidate latents."""
+    """log p(w | I) of one observation under one prior; batched over candidate latents. Not to be changed once made.
 
-    prior: Prior
-    likelihood: Likelihood
-    settings: InferenceSettings
+    Parameters
+    ----------
+    prior : Prior
+    likelihood : Likelihood
+    settings : InferenceSettings
+    coordinates : Coordinates or None
+        What v is; None: what the settings say, preconditioned by this likelihood.
 
-    def __post_init__(self) -> None:
-        linear = self._linear_posterior()
-        self.__dict__["linear"] = linear
-        self.__dict__["coordinates"] = self._coordinates(linear or self._linearised_posterior())
+    Attributes
+    ----------
+    coordinates : Coordinates
+        What v is, and its density before the data are seen.
+    """
+
+    def __init__(
+        self, prior: Prior, likelihood: Likelihood, settings: InferenceSettings, coordinates: Coordinates | None = None
+    ) -> None:
+        self.prior, self.likelihood, self.settings = prior, likelihood, settings
+        self.coordinates = coordinates or prior.coordinates(settings, self._linear_posterior)
 
     @property
     def linear(self) -> GaussianPosterior | None:
-        """Exact posterior of the generator's linear part in whitened latents u, or None (no linear part or f)."""
-        return cast("GaussianPosterior | None", self.__dict__["linear"])
+        """Exact posterior of the generator's linear part in whitened latents u; None without such a part or f."""
+        line = self.prior.parts.line
+        return self.coordinates.given if line is not None and line.exact else None
 
     def _linear_posterior(self) -> GaussianPosterior | None:
-        part, latents = self.prior.linear_part, self.prior.latents
-        if part is None or not isinstance(latents, LatentStatistics) or not self._wants_linear:
+        """Posterior of whitened latents u under the prior's line; None where there is none to start from."""
+        line, seen = self.prior.parts.line, self.likelihood
+        if line is None or not line.complete or self.settings.start != "linear" or not seen.linear:
             return None
-        return self._under(part.whitened(latents), 1.0 / self.lambda_pixel)
-
-    def _linearised_posterior(self) -> GaussianPosterior | None:
-        line = self.prior.linearisation
-        if line is None or not self._wants_linear:
-            return None
-        return self._under(line, 1.0 / self.lambda_pixel + 127.5**2 * line.noise_variance)
-
-    @property
-    def _wants_linear(self) -> bool:
-        s = self.settings
-        white = s.prior_density == "gaussian" and not (s.latent_space == "z" and self.prior.mapping is not None)
-        return s.start == "linear" and white and self.likelihood.linear
-
-    def _under(self, part: LinearGaussian, variance: float) -> GaussianPosterior:
-        """Posterior under a linear model of the whitened latents; variance of a pixel in grey levels squared."""
-        scale = self.likelihood.observed
-        if self.likelihood.weight is not None:
-            scale = scale * self.likelihood.weight.sqrt()
-
-        def observe(images: Tensor) -> Tensor:  # the linear part of f on [-1, 1] images, in grey levels
-            return self.likelihood.forward_map(images * 127.5) * scale
-
+        operator = GreyLevels(seen.observation)
+        model = line.whitened
         # y - f(mean) with y in grey levels equals A (x - mean) for x, mean in [-1, 1]: shift both by the black level.
-        observation = self.likelihood.observation * scale - observe(torch.ones_like(part.mean)[None])
-        return part.posterior(observation, observe, variance)
+        shifted = seen.y - operator.A(torch.ones_like(model.mean)[None])
+        return model.posterior(shifted, operator, 1.0 / self.lambda_pixel + line.error_variance)
 
     @property
     def lambda_pixel(self) -> float:
         """sigma_pix^-2, per grey level squared."""
         fixed = self.settings.lambda_pixel
-        return fixed if fixed is not None else 1.0 / self.likelihood.sigma**2
+        return fixed if fixed is not None else 1.0 / self.likelihood.observation.sigma**2
 
     @property
     def shape(self) -> tuple[int, int]:
         """(L, D) of the coordinates v; L = 1 where one latent serves all layers."""
         return self.coordinates.shape
 
-    @property
-    def coordinates(self) -> Coordinates:
-        """What v is, and its density before the data are seen."""
-        return cast("Coordinates", self.__dict__["coordinates"])
-
-    def _coordinates(self, linear: GaussianPosterior | None) -> Coordinates:
-        s, prior = self.settings, self.prior
-        layers = prior.num_ws if s.latent_space == "w+" else 1
-        if s.prior_density in ("diagonal", "flat"):
-            return Plain(prior.latents, layers)
-        if s.prior_density == "gaussianised":
-            if prior.unbent_latents is None:
-                raise InputError(
-                    f"{prior.info.name} has no mapping network whose W could be made Gaussian; "
-                    "choose prior_density 'gaussian'"
-                )
-            return Gaussianised(prior.unbent_latents, layers)
-        if s.latent_space == "z" and prior.mapping is not None:
-            return Mapped(prior.mapping)
-        if s.layer_spread is not None:
-            return Layered(White(prior.latents, 1, linear), layers, s.layer_spread)
-        return White(prior.latents, layers, linear)
+    def coarser(self, block: int) -> Posterior:
+        """The same posterior in the same coordinates, of the measurement in blocks of so many pixels; itself for 1."""
+        if block == 1:
+            return self
+        return Posterior(self.prior, self.likelihood.coarser(block), self.settings, self.coordinates)
 
     def start(self, batch: int = 1, generator: torch.Generator | None = None) -> Tensor:
         """Where inference starts: v (batch, L, D): mean latent, the linear posterior's mean, or draws of the prior."""
@@ -180,3 +153,23 @@ class Posterior:
         if s.lambda_perceptual * temper and self.likelihood.features is not None:
             terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images, s.reduction)
         return terms
+
+
+@torch.no_grad()
+def encoded(posterior: Posterior) -> Tensor | None:
+    """V (1, L, D) of what the prior's encoder makes of the observation; None without a fitting encoder.
+
+    It looks at an image without holes: the observation is put into the mean image of the prior, x + A^+ (I - A x),
+    which keeps what was measured and leaves the mean where nothing was. It gives the leading latents; the others stay
+    at their mean.
+    """
+    prior, seen = posterior.prior, posterior.likelihood
+    encoder = prior.parts.encoder
+    if encoder is None or encoder.size != prior.resolution or encoder.latents > len(prior.latents.mean):
+        return None
+    image = to_grey(posterior.images(posterior.coordinates.start(1)))
+    if seen.linear:
+        image = image + seen.observation.A_dagger(seen.y - seen.observation.A(image), iterations=_ENCODER_ROUNDS)  # type: ignore[union-attr]
+    w = prior.latents.mean[None].clone()  # (1, D)
+    w[:, : encoder.latents] = encoder.encode(from_grey(image.clamp(0, 255)))
+    return posterior.coordinates.at(w)

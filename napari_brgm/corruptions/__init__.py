@@ -9,9 +9,11 @@ from napari_brgm.corruptions.blur import Blur
 from napari_brgm.corruptions.compose import Compose, Identity
 from napari_brgm.corruptions.corruption import Corruption, LinearCorruption, LinearOperator
 from napari_brgm.corruptions.downsample import Downsample, Kernel
-from napari_brgm.corruptions.grayscale import Grayscale
+from napari_brgm.corruptions.foreign import as_corruption
+from napari_brgm.corruptions.frame import Frame
 from napari_brgm.corruptions.jpeg import Jpeg
 from napari_brgm.corruptions.mask import Mask
+from napari_brgm.corruptions.mixture import Grayscale, Mixture
 from napari_brgm.corruptions.motion import Motion
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Compose",
     "Corruption",
     "Downsample",
+    "Frame",
     "Grayscale",
     "Identity",
     "Jpeg",
@@ -26,5 +29,7 @@ __all__ = [
     "LinearCorruption",
     "LinearOperator",
     "Mask",
+    "Mixture",
     "Motion",
+    "as_corruption",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.corruptions.kernels import reflected_gaussian
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Blur"]
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Blur(Separable):
     """Gaussian blur; the image is reflected at its edges (d c b a | a b c d), so its mean is kept.
 
@@ -40,7 +38,7 @@ class Blur(Separable):
     (1.0, 0.197)
     """
 
-    fwhm: tuple[float, float]  # (row, column), pixels
+    __slots__ = ("fwhm",)
 
     def __init__(self, fwhm: float | tuple[float, float]) -> None:
         try:
@@ -49,7 +47,14 @@ class Blur(Separable):
             raise InputError(f"fwhm must be a number of pixels or a (row, column) pair, got {fwhm!r}") from error
         if not (math.isfinite(row) and math.isfinite(column) and min(row, column) >= 0 and max(row, column) > 0):
             raise InputError(f"fwhm must be above 0 pixels on at least one axis and below 0 on none, got {fwhm!r}")
-        object.__setattr__(self, "fwhm", (row, column))
+        self.fwhm = (row, column)
+
+    def __repr__(self) -> str:
+        return f"Blur(fwhm={self.fwhm})"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return Blur, self.fwhm
 
     def describe(self) -> dict[str, Any]:
         return {"name": "Blur", "fwhm": list(self.fwhm)}

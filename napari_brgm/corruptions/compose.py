@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, cast
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
-from napari_brgm.corruptions.corruption import (
-    Corruption,
-    LinearCorruption,
-    LinearOperator,
-    Shape,
-    check_batch,
-    check_ratio,
-)
+from napari_brgm.corruptions.corruption import LinearOperator, Shape, check_batch, check_ratio
+from napari_brgm.corruptions.foreign import as_corruption
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,17 +51,17 @@ class Identity(LinearOperator):
         return {"name": "Identity"}
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Compose(LinearOperator):
     """Apply the parts from left to right: ``Compose(f, g)(x) = g(f(x))``, as they happened to the image.
 
-    The adjoint runs through the parts in reverse; ``A_dagger`` is iterative (see `tikhonov_inverse`). Both need every
-    part to be linear.
+    A single part composed is that part, and parts that are compositions are taken apart: ``Compose(f, Compose(g, h))``
+    is ``Compose(f, g, h)``. The adjoint runs through the parts in reverse; ``A_dagger`` is iterative (see
+    `tikhonov_inverse`). Both need every part to be linear.
 
     Parameters
     ----------
     *parts : Corruption
-        At least one.
+        At least one; operators of other libraries too (see `as_corruption`).
 
     Raises
     ------
@@ -79,17 +75,27 @@ class Compose(LinearOperator):
     >>> f = Compose(Blur(1.5), Downsample(2))
     >>> f(torch.ones(1, 1, 8, 8, dtype=torch.float64)).sum().round(decimals=6).item()
     16.0
+    >>> Compose(Downsample(2))
+    Downsample(factor=2, kernel='area')
     """
 
-    parts: tuple[Corruption, ...]
+    __slots__ = ("parts",)
+    parts: tuple[LinearOperator, ...]
 
-    def __init__(self, *parts: Corruption) -> None:
+    def __new__(cls, *parts: Any) -> LinearOperator:  # type: ignore[misc]
         if not parts:
             raise InputError("Compose needs at least one corruption")
-        for part in parts:
-            if not isinstance(part, Corruption):
-                raise InputError(f"{part!r} is not a corruption: it lacks A, observed_shape or describe")
-        object.__setattr__(self, "parts", parts)
+        flat: list[LinearOperator] = []
+        for part in map(as_corruption, parts):
+            flat += part.parts if isinstance(part, Compose) else (part,)
+        if len(flat) == 1:
+            return flat[0]
+        made = super().__new__(cls)
+        made.parts = tuple(flat)
+        return made
+
+    def __getnewargs__(self) -> tuple[LinearOperator, ...]:
+        return self.parts
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, self.parts))})"
@@ -100,15 +106,45 @@ class Compose(LinearOperator):
 
     @property
     def exact(self) -> bool:
-        return all(getattr(part, "exact", True) for part in self.parts)
+        return all(part.exact for part in self.parts)
+
+    @property
+    def adds_noise(self) -> bool:
+        return any(part.adds_noise for part in self.parts)
+
+    def coarsens(self, observed_hw: Shape) -> tuple[float, float]:
+        sizes = accumulate(reversed(self.parts), lambda size, part: part.image_shape(size), initial=observed_hw)
+        each = [part.coarsens(size) for part, size in zip(reversed(self.parts), sizes, strict=False)]
+        rows, columns = zip(*each, strict=True)
+        return prod(rows), prod(columns)
+
+    def hidden(self, observed_hw: Shape) -> Tensor | None:
+        """Where any part hides a pixel of the observation's grid; masks of other grids are a part of A alone."""
+        found, size = None, observed_hw
+        for part in reversed(self.parts):
+            own = part.hidden(size)  # refuses a mask that does not fit
+            if own is not None and size == observed_hw:
+                found = own if found is None else found | own
+            size = part.image_shape(size)
+        return found
+
+    def kept(self, image_hw: Shape) -> Tensor | None:
+        """Where every part keeps the pixel; nowhere if one changes the size."""
+        found = None
+        for part in self.parts:
+            own = part.kept(image_hw) if part.observed_shape(image_hw) == image_hw else None
+            if own is None:
+                return None
+            found = own if found is None else found & own
+        return found
+
+    def observed_channels(self, channels: int) -> int:
+        return reduce(lambda count, part: part.observed_channels(count), self.parts, channels)
 
     def noise_in(self, observation: npt.NDArray[Any]) -> float | None:
         """That of the last part that knows one: what comes after it is taken not to change it."""
-        for part in reversed(self.parts):
-            noise = part.noise_in(observation) if isinstance(part, LinearOperator) else None
-            if noise is not None:
-                return noise
-        return None
+        known = (part.noise_in(observation) for part in reversed(self.parts))
+        return next((noise for noise in known if noise is not None), None)
 
     def A(self, x: Tensor) -> Tensor:
         for part in self.parts:
@@ -116,34 +152,29 @@ class Compose(LinearOperator):
         return x
 
     def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor:
-        parts = self._linear_parts("A_adjoint")
+        self._check_linear("A_adjoint")
         shape = self.image_shape(check_batch(y)) if shape is None else shape
-        shapes = list(accumulate(parts, lambda size, part: part.observed_shape(size), initial=shape))
+        shapes = list(accumulate(self.parts, lambda size, part: part.observed_shape(size), initial=shape))
         check_batch(y, shapes[-1])
-        for part, size in zip(reversed(parts), reversed(shapes[:-1]), strict=True):
+        for part, size in zip(reversed(self.parts), reversed(shapes[:-1]), strict=True):
             y = part.A_adjoint(y, size)
         return y
 
     def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor:
-        self._linear_parts("A_dagger")
+        self._check_linear("A_dagger")
         check_ratio(noise_to_signal)
         return tikhonov_inverse(self.A, lambda r: self.A_adjoint(r, shape), y, noise_to_signal)
 
     def observed_shape(self, shape_hw: Shape) -> Shape:
-        for part in self.parts:
-            shape_hw = part.observed_shape(shape_hw)
-        return shape_hw
+        return reduce(lambda size, part: part.observed_shape(size), self.parts, shape_hw)
 
     def image_shape(self, observed_hw: Shape) -> Shape:
-        for part in reversed(self.parts):
-            observed_hw = part.image_shape(observed_hw)
-        return observed_hw
+        return reduce(lambda size, part: part.image_shape(size), reversed(self.parts), observed_hw)
 
     def describe(self) -> dict[str, Any]:
         return {"name": "Compose", "parts": [part.describe() for part in self.parts]}
 
-    def _linear_parts(self, wanted: str) -> tuple[LinearCorruption, ...]:
+    def _check_linear(self, wanted: str) -> None:
         for part in self.parts:
             if not part.linear:
                 raise InputError(f"{part!r} is not linear, so this Compose has no {wanted}")
-        return cast("tuple[LinearCorruption, ...]", self.parts)

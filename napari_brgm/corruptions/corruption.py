@@ -22,7 +22,11 @@ Shape = tuple[int, int]  # (rows, columns) of an image
 
 @runtime_checkable
 class Corruption(Protocol):
-    """f: clean images (B, C, H, W) -> observations (B, C', h, w), differentiable."""
+    """f: clean images (B, C, H, W) -> observations (B, C', h, w), differentiable.
+
+    The engine also asks the questions that ``LinearOperator`` answers; a corruption that is not linear subclasses it
+    too, and says ``linear = False``.
+    """
 
     @property
     def linear(self) -> bool:
@@ -56,7 +60,10 @@ class LinearCorruption(Corruption, Protocol):
 
 
 class LinearOperator(ABC):
-    """Base of the linear corruptions; those that change the image size override the two shape methods."""
+    """Base of the linear corruptions, with what the engine asks of each; most answers are those of a plain blur.
+
+    Those that change the size or the channels of an image override the methods that say so.
+    """
 
     __slots__ = ()
 
@@ -68,6 +75,44 @@ class LinearOperator(ABC):
     def exact(self) -> bool:
         """Whether y = A x up to small noise, so that a restored x is made to fit y; else y is to be cleaned."""
         return True
+
+    @property
+    def well_posed(self) -> bool:
+        """Whether A^+ hardly amplifies what little noise there is; else it is regularised."""
+        return False
+
+    @property
+    def adds_noise(self) -> bool:
+        """Whether f is noise more than blur (JPEG): what was measured of blurred pixels says nothing of it."""
+        return False
+
+    @property
+    def averages(self) -> bool:
+        """Whether observed pixels are plain means of equal numbers of image pixels, and nothing else happened."""
+        return False
+
+    def coarsens(self, observed_hw: Shape) -> tuple[float, float]:
+        """Image pixels in an observed one of (h, w), along rows and columns; exact where sizes are rounded."""
+        rows, columns = (n / m for n, m in zip(self.image_shape(observed_hw), observed_hw, strict=True))
+        return rows, columns
+
+    def hidden(self, observed_hw: Shape) -> Tensor | None:
+        """Pixels of an observation (h, w) that hold nothing, bool on the CPU; None: there are none.
+
+        Raises
+        ------
+        InputError
+            Observations of this size cannot be.
+        """
+        return None
+
+    def kept(self, image_hw: Shape) -> Tensor | None:
+        """Pixels of an image (H, W) that the observation holds as they are, bool on the CPU; None: there are none."""
+        return None
+
+    def observed_channels(self, channels: int) -> int:
+        """Channels of the observation of an image with so many."""
+        return channels
 
     def noise_in(self, observation: npt.NDArray[Any]) -> float | None:
         """Noise that f itself put into an observation (h, w) of grey levels 0..255, there; None: none that it knows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -33,7 +32,6 @@ _LENGTHS: dict[str, dict[str, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Downsample(Separable):
     """Average with a kernel and keep one pixel of every ``factor``: Y = Ky X Kx'.
 
@@ -72,10 +70,7 @@ class Downsample(Separable):
     Downsample(factor=(5, 1), kernel='slice_profile', width=0.6, fwhm=0.2)
     """
 
-    factor: tuple[Fraction, Fraction]  # (row, column)
-    kernel: Kernel
-    fwhm: float | None  # low-resolution pixels
-    width: float | None  # low-resolution pixels
+    __slots__ = ("factor", "fwhm", "kernel", "width")
 
     def __init__(
         self,
@@ -87,15 +82,30 @@ class Downsample(Separable):
     ) -> None:
         if kernel not in get_args(Kernel):
             raise InputError(f"there is no kernel {kernel!r}; choose one of {', '.join(get_args(Kernel))}")
-        object.__setattr__(self, "factor", _fractions(factor))
-        object.__setattr__(self, "kernel", kernel)
-        for name, value in (("fwhm", fwhm), ("width", width)):
-            object.__setattr__(self, name, _length(kernel, name, value))
+        self.factor = _fractions(factor)  # (row, column)
+        self.kernel: Kernel = kernel
+        self.fwhm = _length(kernel, "fwhm", fwhm)  # low-resolution pixels, as the next
+        self.width = _length(kernel, "width", width)
 
     def __repr__(self) -> str:
         row, column = map(str, self.factor)
         given = "".join(f", {name}={getattr(self, name):g}" for name in _LENGTHS[self.kernel])
         return f"Downsample(factor={row if row == column else f'({row}, {column})'}, kernel={self.kernel!r}{given})"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return Downsample, self.factor, self.kernel, self.fwhm, self.width
+
+    @property
+    def well_posed(self) -> bool:
+        return True
+
+    @property
+    def averages(self) -> bool:
+        return self.kernel == "area"
+
+    def coarsens(self, observed_hw: Shape) -> tuple[float, float]:
+        return float(self.factor[0]), float(self.factor[1])
 
     def describe(self) -> dict[str, Any]:
         lengths = {name: getattr(self, name) for name in _LENGTHS[self.kernel]}

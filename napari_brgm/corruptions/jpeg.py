@@ -74,7 +74,10 @@ class Jpeg(Identity):
         whole = isinstance(self.quality, int | np.integer) and not isinstance(self.quality, bool)
         if not whole or not 1 <= self.quality <= 100:
             raise InputError(f"the quality of a JPEG is a whole number from 1 to 100, got {self.quality!r}")
-        object.__setattr__(self, "quality", int(self.quality))
+
+    @property
+    def adds_noise(self) -> bool:
+        return True
 
     @property
     def steps(self) -> npt.NDArray[np.int64]:
@@ -145,4 +148,4 @@ class Jpeg(Identity):
             return np.asarray(read, dtype=np.float32) * np.float32((high - low) / 255) + np.float32(low)
 
     def describe(self) -> dict[str, Any]:
-        return {"name": "Jpeg", "quality": self.quality}
+        return {"name": "Jpeg", "quality": int(self.quality)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["Mask"]
 
 
-@dataclass(frozen=True, slots=True, init=False, eq=False)
 class Mask(LinearOperator):
     """Set the missing pixels to 0: y = (1 - m) x. A is a projection, so A' = A^+ = A.
 
     Parameters
     ----------
     missing : (H, W) array-like or tensor of bool
-        True (or 1) where a pixel is missing; it is copied.
+        True (or 1) where a pixel is missing; it is copied. Of a stack whose slices are the channels of one image,
+        (K, H, W): a mask for each.
 
     Attributes
     ----------
-    missing, observed : (H, W) bool tensor
+    missing, observed : (H, W) or (K, H, W) bool tensor
         On the CPU; not to be changed in place.
 
     Raises
@@ -48,16 +47,15 @@ class Mask(LinearOperator):
     [[[[1.0, 0.0], [1.0, 1.0]]]]
     """
 
-    missing: Tensor
-    _moved: dict[torch.device, Tensor] = field(repr=False)
+    __slots__ = ("_moved", "missing")
 
     def __init__(self, missing: Tensor | npt.ArrayLike) -> None:
-        object.__setattr__(self, "missing", _checked(missing))
-        object.__setattr__(self, "_moved", {})
+        self.missing = _checked(missing)
+        self._moved: dict[torch.device, Tensor] = {}  # copies on other devices
 
     def __repr__(self) -> str:
-        rows, columns = self.missing.shape
-        return f"Mask({rows} x {columns} pixels, {int(self.missing.sum())} missing)"
+        size = " x ".join(map(str, self.missing.shape))
+        return f"Mask({size} pixels, {int(self.missing.sum())} missing)"
 
     def __reduce__(self) -> tuple[type[Mask], tuple[Tensor]]:
         return Mask, (self.missing,)  # without the copies on other devices
@@ -98,6 +96,23 @@ class Mask(LinearOperator):
     def observed(self) -> Tensor:
         return ~self.missing
 
+    @property
+    def well_posed(self) -> bool:
+        return True
+
+    def hidden(self, observed_hw: Shape) -> Tensor:
+        if tuple(observed_hw) != self._shape:
+            rows, columns = self._shape
+            raise InputError(
+                f"the mask has {rows} x {columns} pixels but the image has {observed_hw[0]} x {observed_hw[1]}; "
+                "paint the mask on the same slice"
+            )
+        return self.missing
+
+    def kept(self, image_hw: Shape) -> Tensor:
+        self.observed_shape(image_hw)
+        return self.observed
+
     def A(self, x: Tensor) -> Tensor:
         check_batch(x, self._shape)
         if x.device not in self._moved:
@@ -127,23 +142,29 @@ class Mask(LinearOperator):
         packed = np.packbits(self.missing.numpy()).tobytes()
         return {
             "name": "Mask",
-            "shape": list(self._shape),
+            "shape": list(self.missing.shape),
             "missing_pixels": int(self.missing.sum()),
             "sha256": hashlib.sha256(packed).hexdigest(),  # of the bits, row by row
         }
 
     @property
     def _shape(self) -> Shape:
-        return self.missing.shape[0], self.missing.shape[1]
+        return self.missing.shape[-2], self.missing.shape[-1]
 
 
 def _checked(missing: Tensor | npt.ArrayLike) -> Tensor:
     values = missing.detach().cpu().numpy() if isinstance(missing, Tensor) else np.asarray(missing)
-    if values.ndim != 2:
-        raise InputError(f"a mask must be two-dimensional (rows, columns), got shape {values.shape}")
+    if values.ndim not in (2, 3):
+        raise InputError(
+            f"a mask must be two-dimensional (rows, columns), or a stack of such, got shape {values.shape}"
+        )
     flags = values.astype(bool) if values.dtype.kind in "buif" else None
     if flags is None or not np.array_equal(flags, values):
         raise InputError("a mask must hold only true and false (or 1 and 0), true where a pixel is missing")
+    if values.ndim == 3 and not flags.any():
+        raise InputError(
+            "the mask of a stack of two-dimensional slices marks no pixel as missing; mark what to restore"
+        )
     if not flags.any():
         raise InputError("the mask marks no pixel as missing; mark the region to restore")
     if flags.all():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,23 @@ __all__ = ["Separable"]
 
 
 class Separable(LinearOperator):
-    """Base of the corruptions that act on rows and columns one after the other; subclasses are frozen and hashable."""
+    """Base of the corruptions that act on rows and columns one after the other; not to be changed once made.
+
+    Two with the same ``key`` are equal: matrices are kept by it.
+    """
 
     __slots__ = ()
+
+    @property
+    @abstractmethod
+    def key(self) -> tuple[Any, ...]:
+        """The class and all parameters."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Separable) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @abstractmethod
     def axis_matrix(self, axis: int, size: int) -> Matrix:

@@ -1,4 +1,4 @@
-"""Frame: the native pixel grid of a slice <-> the generator's square frame, and its units <-> grey levels 0..255.
+"""Frame: the generator's square frame <-> the native pixel grid of a slice, the linear operator next to the generator.
 
 Centres, not corners, carry the geometry: native pixel i of an axis lies in frame pixels at
 
@@ -8,8 +8,8 @@ and, where the scan's anatomy is turned by an angle a against the prior's (antic
 offsets (d_r, d_c) from c_frame become (cos a d_r + sin a d_c, cos a d_c - sin a d_r).
 
 Where native pixels are finer than the frame's, its image is interpolated linearly; where they are coarser, averaged
-over the native pixel's box. Without a rotation both are one (N, R) matrix per axis, so the map and its adjoint are
-exact; with one, the image is sampled once, at points that are made once (resample.py).
+over the native pixel's box. Without a rotation both are one (N, R) matrix per axis; with one, the image is sampled
+once, at points that are made once (resample.py).
 """
 
 from __future__ import annotations
@@ -24,71 +24,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_brgm.engine.resample import Points, resampled, sampling_points
+from napari_brgm.corruptions.resample import Points, resampled, resampled_adjoint, sampling_points
 from napari_brgm.errors import InputError
 
-__all__ = ["Frame", "Window", "foreground_box"]
-
-FloatArray = npt.NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Affine map of real units to grey levels: ``low`` becomes 0 and ``high`` 255; nothing is clipped.
-
-    Attributes
-    ----------
-    low, high : float
-        In the scan's units.
-    """
-
-    low: float
-    high: float
-
-    @property
-    def gain(self) -> float:
-        """Grey levels in one unit."""
-        return 255.0 / (self.high - self.low)
-
-    def to_grey(self, values: FloatArray) -> FloatArray:
-        return (values - self.low) * self.gain
-
-    def from_grey(self, grey: FloatArray) -> FloatArray:
-        return grey / self.gain + self.low
-
-    @classmethod
-    def of(cls, values: FloatArray, bright_level: float) -> Window:
-        """Robust window of measured values (N,): the 99th percentile of the tissue goes to ``bright_level``.
-
-        Black is 0 for images that are never negative (MR, X-ray), else the darkest half percent.
-
-        Values that are grey levels already (within 0..255 and reaching at least 100) are taken as they are.
-        """
-        low, high = float(values.min()), float(values.max())
-        tissue = values[values > low + 0.1 * (np.percentile(values, 99.5) - low)]
-        bright = float(np.percentile(tissue if tissue.size else values, 99))
-        if low >= 0 and bright >= 100 and high <= 255.5:
-            return cls(0.0, 255.0)
-        bottom = 0.0 if low >= 0 else float(np.percentile(values, 0.5))
-        if not bright > bottom:  # all but a few pixels are alike
-            bottom, bright = low, high
-        return cls(bottom, bottom + (bright - bottom) * 255.0 / bright_level)
-
-
-def foreground_box(image: FloatArray, measured: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """Box of the head in pixel coordinates: (first row, last row, first column, last column), robust to specks.
-
-    Source: the rows and columns that hold at least 2 % of their length in tissue (above 15 % of the 99th percentile).
-    """
-    values = np.where(measured, image, 0.0)
-    low = float(np.percentile(image[measured], 1))
-    tissue = (values - low) > 0.15 * (np.percentile(image[measured], 99) - low)
-    tissue &= measured
-    rows = np.flatnonzero(tissue.sum(axis=1) > 0.02 * image.shape[1])
-    columns = np.flatnonzero(tissue.sum(axis=0) > 0.02 * image.shape[0])
-    if not rows.size or not columns.size:
-        return 0.0, image.shape[0] - 1.0, 0.0, image.shape[1] - 1.0
-    return float(rows[0]), float(rows[-1]), float(columns[0]), float(columns[-1])
+__all__ = ["Frame"]
 
 
 @dataclass(frozen=True)
@@ -181,20 +120,29 @@ class Frame:
             return np.ones(self.shape, dtype=bool)
         if self.rotation:
             whole = torch.ones(1, 1, self.resolution, self.resolution)
-            seen: npt.NDArray[np.bool_] = self.to_native(whole)[0, 0].numpy() > 0.5
+            seen: npt.NDArray[np.bool_] = self.A(whole)[0, 0].numpy() > 0.5
             return seen
         rows, columns = (m.sum(dim=1).numpy() > 0.5 for m in self.matrices)
         inside: npt.NDArray[np.bool_] = rows[:, None] & columns[None]
         return inside
 
-    def to_native(self, grey: Tensor) -> Tensor:
-        """Images (B, C, R, R) in grey levels on the native grid (B, C, H, W); 0 (air) outside the frame."""
+    def A(self, x: Tensor) -> Tensor:
+        """Images (B, C, R, R) on the native grid (B, C, H, W); 0 (air) outside the frame."""
         if self.is_identity:
-            return grey
+            return x
         if self.rotation:
-            return resampled(grey, *self._native_points)
-        rows, columns = (m.to(grey) for m in self.matrices)
-        return rows @ grey @ columns.T
+            return resampled(x, *self._native_points)
+        rows, columns = (m.to(x) for m in self.matrices)
+        return rows @ x @ columns.T
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """The transpose of A: (B, C, H, W) -> (B, C, R, R)."""
+        if self.is_identity:
+            return y
+        if self.rotation:
+            return resampled_adjoint(y, (self.resolution, self.resolution), *self._native_points)
+        rows, columns = (m.to(y) for m in self.matrices)
+        return rows.T @ y @ columns
 
     def to_frame(self, native: Tensor) -> Tensor:
         """Images (B, C, H, W) of the native grid resampled to the frame (B, C, R, R); 0 outside the native grid."""

@@ -1,7 +1,7 @@
 """Resample: images at the points of another grid, in one step; what a frame that is turned needs.
 
 Where the new pixels are coarser than the image's, each is the mean of several points spread evenly over its box, no
-further apart than the image's pixels. Linear, so that the adjoint comes from autograd.
+further apart than the image's pixels. Linear, so that the adjoint is the gradient.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["resampled", "sampling_points"]
+__all__ = ["resampled", "resampled_adjoint", "sampling_points"]
 
 Points = npt.NDArray[np.float64]
 
@@ -62,3 +62,11 @@ def resampled(images: Tensor, points: Tensor, number: tuple[int, int]) -> Tensor
     if number != (1, 1):
         found = F.avg_pool2d(found, number)
     return found.reshape(*images.shape[:2], *found.shape[-2:])
+
+
+def resampled_adjoint(values: Tensor, into: tuple[int, int], points: Tensor, number: tuple[int, int]) -> Tensor:
+    """The transpose of ``resampled``: values (B, C, H, W) at the points -> images (B, C, *into)."""
+    with torch.enable_grad():
+        leaf = values.new_zeros(*values.shape[:2], *into, requires_grad=True)
+        (found,) = torch.autograd.grad(resampled(leaf, points, number), leaf, values)
+    return found
