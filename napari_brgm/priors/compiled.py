@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from napari_brgm.priors.network import network_of, with_network
+
 if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
@@ -55,9 +57,10 @@ def with_compiled_network(prior: Prior) -> Prior:
     Exception
         Whatever the compiler says where it cannot: of many kinds, for want of a C++ compiler for instance.
     """
-    if prior.network is None or isinstance(prior.network, CompiledNetwork):
+    network = network_of(prior)
+    if network is None or isinstance(network, CompiledNetwork):
         return prior
-    found = prior.with_network(CompiledNetwork(prior.network))
+    found = with_network(prior, CompiledNetwork(network))
     ws = prior.latents.mean.expand(1, prior.num_ws, -1).clone().requires_grad_(True)
     torch.autograd.grad(found.synthesize(ws).sum(), ws)
     return found

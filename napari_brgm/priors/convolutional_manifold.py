@@ -13,27 +13,32 @@ The same class holds the rivals of the paper's tables, which differ in the laten
 from __future__ import annotations
 
 import copy
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
-from napari_brgm.priors.linear_gaussian import LinearGaussian
-from napari_brgm.priors.linearisation import matching
+from napari_brgm.priors.coordinates import usual_coordinates
+from napari_brgm.priors.parts import Parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_brgm.priors.coordinates import Coordinates
+    from napari_brgm.priors.gaussian_posterior import GaussianPosterior
     from napari_brgm.priors.hourglass import Hourglass
+    from napari_brgm.priors.info import PriorInfo
     from napari_brgm.priors.latent_maps import LatentMap
-    from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
+    from napari_brgm.priors.latents import LowRankStatistics
     from napari_brgm.priors.residual_field import ResidualField
     from napari_brgm.priors.stylegan2_layers import NoiseMode
+    from napari_brgm.settings import InferenceSettings
 
 __all__ = ["ConvolutionalManifold"]
 
 _BATCH = 16  # images drawn at once
-_ALIGNED, _STEP = 48, 0.5  # components for the pose of a scan; step of the differences, in standard deviations
 _LARGEST = 1024  # pixels, as of the slices that can be trained on
 
 
@@ -49,10 +54,7 @@ class ConvolutionalManifold:
     latents : LowRankStatistics
         Of phi (P,), P = ``latent_map.size``.
     info : PriorInfo
-    residual : ResidualField or None
-        What the generator cannot draw.
-    linearisation : LinearGaussian or None
-        Of the whitened latents (priors/linearisation.py).
+    parts : Parts
 
     Raises
     ------
@@ -61,15 +63,10 @@ class ConvolutionalManifold:
     """
 
     num_ws = 1
-    linear_part = None
-    encoder = None
-    mapping = None
-    unbent_latents = None
-    preset = "manifold"
 
     def __init__(
         self, latent_map: LatentMap, generator: Hourglass, latents: LowRankStatistics, info: PriorInfo,
-        residual: ResidualField | None = None, linearisation: LinearGaussian | None = None,
+        parts: Parts = Parts(),  # noqa: B008  # frozen
     ) -> None:  # fmt: skip
         if len(latents.mean) != latent_map.size:
             raise WeightsError(
@@ -82,13 +79,14 @@ class ConvolutionalManifold:
         side = latent_map.side << len(generator.fine)
         if side > _LARGEST or latent_map.side >> (len(generator.trunk) - 1) < 1:
             raise WeightsError(f"the hourglass has too many sizes for a latent map of {latent_map.side} pixels")
-        if residual is not None and not _fits(residual, side):
+        if parts.residual is not None and not _fits(parts.residual, side):
             raise WeightsError(f"the residual field of these weights is not of {side} x {side} pixels")
-        if linearisation is not None and not matching(linearisation, latents.rank, generator.channels, side):
+        if parts.line is not None and not parts.line.fits(latents.rank, generator.channels, side):
             raise WeightsError("the linearisation of these weights does not have their latents and images")
         self.latent_map = latent_map.eval().requires_grad_(False)
         self.generator = generator.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.latents, self.info, self.residual, self.linearisation = latents, info, residual, linearisation
+        self.latents, self.parts = latents, parts
+        self.info = replace(info, preset="manifold", family="manifold")
 
     @property
     def resolution(self) -> int:
@@ -99,31 +97,24 @@ class ConvolutionalManifold:
         return self.generator.channels
 
     @property
-    def w_dim(self) -> int:
-        return self.latent_map.size
-
-    @property
     def network(self) -> Hourglass:
         return self.generator
 
     def with_network(self, network: nn.Module) -> ConvolutionalManifold:
         """The same prior with another shared network of the same shape."""
         return ConvolutionalManifold(
-            self.latent_map, cast("Hourglass", network), self.latents, self.info, self.residual, self.linearisation
-        )
+            self.latent_map, cast("Hourglass", network), self.latents, self.info, self.parts
+        )  # fmt: skip
 
-    @cached_property
-    def alignment(self) -> LinearGaussian:
-        """G to first order round the mean phi, in its leading components: by differences, made at first use."""
-        leading = min(_ALIGNED, self.latents.rank)
-        steps = _STEP * torch.eye(self.latents.rank, device=self.latents.mean.device)[:leading]
-        with torch.no_grad():
-            ahead, behind = (
-                torch.cat([self.synthesize(self.latents.colour(part)[:, None]) for part in torch.split(side, _BATCH)])
-                for side in (steps, -steps)
-            )
-            mean = self.synthesize(self.latents.mean[None, None])[0]
-        return LinearGaussian(mean, (ahead - behind) / (2 * _STEP), 0.0, self.info)
+    def coordinates(
+        self, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None]
+    ) -> Coordinates:  # fmt: skip
+        """What inference works in."""
+        return usual_coordinates(self.latents, self.num_ws, settings, given)
+
+    def for_slice(self, shape: tuple[int, int], channels: int) -> ConvolutionalManifold:
+        """The same for all slices."""
+        return self
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) in [-1, 1] of ws (B, 1, P); there is no noise to choose."""
@@ -146,8 +137,7 @@ class ConvolutionalManifold:
             copy.deepcopy(self.generator).to(device),
             self.latents.to(device),
             self.info,
-            None if self.residual is None else self.residual.to(device),
-            None if self.linearisation is None else self.linearisation.to(device),
+            self.parts.to(device),
         )
 
 

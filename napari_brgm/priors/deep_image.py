@@ -19,13 +19,20 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_brgm.errors import InputError
-from napari_brgm.priors.prior import PriorInfo
+from napari_brgm.priors.coordinates import usual_coordinates
+from napari_brgm.priors.info import PriorInfo
+from napari_brgm.priors.parts import Parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_brgm.priors.coordinates import Coordinates
+    from napari_brgm.priors.gaussian_posterior import GaussianPosterior
     from napari_brgm.priors.stylegan2_layers import NoiseMode
+    from napari_brgm.settings import InferenceSettings
 
 __all__ = ["DeepImagePrior", "IndependentStatistics"]
 
@@ -63,6 +70,9 @@ class IndependentStatistics:
         """Whitened u of latents w."""
         return (w - self.mean) / self.std
 
+    def to(self, device: torch.device | str) -> IndependentStatistics:
+        return IndependentStatistics(self.mean.to(device), self.std.to(device))
+
 
 class DeepImagePrior:
     """An untrained network as a prior.
@@ -83,15 +93,6 @@ class DeepImagePrior:
     """
 
     num_ws = 1
-    linear_part = None
-    linearisation = None
-    alignment = None
-    encoder = None
-    mapping = None
-    unbent_latents = None
-    network = None
-    residual = None
-    preset = "untrained"
 
     def __init__(self, resolution: int = 128, channels: int = 1, seed: int = 0) -> None:
         if resolution % _MULTIPLE or not _SMALLEST <= resolution <= _LARGEST:
@@ -102,26 +103,31 @@ class DeepImagePrior:
         if channels not in (1, 3):
             raise InputError(f"the deep image prior draws 1 or 3 channels, got {channels}")
         self.resolution, self.channels, self.seed = resolution, channels, seed
-        self.info = PriorInfo("deep-image", modality="any", representation_sigma=0.0)
+        self.info = PriorInfo(
+            "deep-image", modality="any", representation_sigma=0.0, preset="untrained", family="deep-image",
+            anatomy=False,
+        )  # fmt: skip
+        self.parts = Parts()
         self.shapes = _shapes(channels)
         self.sizes = [math.prod(shape) for shape in self.shapes]
         noise = torch.rand(1, _INPUT, resolution, resolution, generator=torch.Generator().manual_seed(seed))
         self.noise = 0.1 * noise  # as in the paper, Sec. 7.4
         self.latents = _start_statistics(self.shapes)
 
-    @classmethod
-    def for_slice(cls, shape: tuple[int, int], channels: int = 1, seed: int = 0) -> DeepImagePrior:
+    def for_slice(self, shape: tuple[int, int], channels: int) -> DeepImagePrior:
         """Prior of the smallest frame that holds a slice (H, W) pixel by pixel; the largest one for larger slices."""
-        side = math.ceil(max(shape) / _MULTIPLE) * _MULTIPLE
-        return cls(min(max(side, _SMALLEST), _LARGEST), channels, seed)
+        side = min(max(math.ceil(max(shape) / _MULTIPLE) * _MULTIPLE, _SMALLEST), _LARGEST)
+        if (side, channels) == (self.resolution, self.channels):
+            return self
+        found = DeepImagePrior(side, channels, self.seed)
+        found.info = self.info
+        return found.to(self.noise.device)
 
-    @property
-    def w_dim(self) -> int:
-        return sum(self.sizes)
-
-    def with_network(self, network: nn.Module) -> DeepImagePrior:
-        """There is no network beside the latents that could be exchanged."""
-        raise InputError(f"{self.info.name} has no network to exchange")
+    def coordinates(
+        self, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None]
+    ) -> Coordinates:  # fmt: skip
+        """What inference works in."""
+        return usual_coordinates(self.latents, self.num_ws, settings, given)
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) in [-1, 1] of ws (B, 1, P); there is no noise to choose."""
@@ -152,7 +158,7 @@ class DeepImagePrior:
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draw n images (n, C, R, R) of untrained networks: smooth blobs without meaning."""
-        u = torch.randn(n, self.w_dim, generator=torch.Generator().manual_seed(seed)).to(self.noise)
+        u = torch.randn(n, self.latents.rank, generator=torch.Generator().manual_seed(seed)).to(self.noise)
         with torch.no_grad():
             ws = self.latents.colour(u)[:, None]
             return torch.cat([self.synthesize(part) for part in torch.split(ws, _BATCH)])
@@ -162,8 +168,8 @@ class DeepImagePrior:
         if self.noise.device == torch.device(device):
             return self
         moved = DeepImagePrior(self.resolution, self.channels, self.seed)
-        moved.noise = self.noise.to(device)
-        moved.latents = IndependentStatistics(self.latents.mean.to(device), self.latents.std.to(device))
+        moved.info, moved.parts = self.info, self.parts.to(device)
+        moved.noise, moved.latents = self.noise.to(device), self.latents.to(device)
         return moved
 
 

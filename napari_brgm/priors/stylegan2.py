@@ -69,7 +69,7 @@ class Mapping(nn.Module):
         return x
 
 
-class Block(nn.Module):
+class StyleBlock(nn.Module):
     """One resolution: (const | conv0) [+ inject] -> conv1 -> torgb."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Synthesis(nn.Module):
         for r in self.resolutions:
             last = self.resolutions[-1]
             patch = last // r if inject else 0
-            block = Block(
+            block = StyleBlock(
                 previous, widths[r], w_dim, r, channels, architecture, r == last, conv_clamp, patch, activation
             )
             self.add_module(f"b{r}", block)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
-    from napari_brgm.training.slice_bank import Slices
+    from napari_brgm.training.slice_bank import SliceArray
 
 __all__ = ["AutoencoderResult", "train_autoencoder"]
 
@@ -68,11 +68,11 @@ class AutoencoderResult:
 
 
 def train_autoencoder(
-    slices: Slices,
+    slices: SliceArray,
     settings: AutoencoderSettings,
     work: Path,
     *,
-    held_out: Slices | None = None,
+    held_out: SliceArray | None = None,
     info: PriorInfo | None = None,
     device: str = "auto",
     report: Callable[[str], None] = print,
@@ -83,13 +83,13 @@ def train_autoencoder(
 
     Parameters
     ----------
-    slices : Slices
+    slices : SliceArray
         A ``SliceSet``.
     settings : AutoencoderSettings
         The same when going on, but for how often it reports and saves.
     work : Path
         Folder of the checkpoint and the samples.
-    held_out : Slices, optional
+    held_out : SliceArray, optional
         Of other subjects in the same frame: their reconstruction error is reported.
     info : PriorInfo, optional
         What the prior is of. Its ``representation_sigma`` is set to the held-out error, if there is one.
@@ -127,14 +127,14 @@ def train_autoencoder(
     if unseen is not None and unseen.channels != bank.channels:
         raise InputError("the held-out slices are of another kind than the others; give both in grey or in colour")
     try:
-        run = _Run(bank, unseen, settings, work, info or PriorInfo("autoencoder"), report)
+        run = _AutoencoderTraining(bank, unseen, settings, work, info or PriorInfo("autoencoder"), report)
         run.train(seconds, progress)
         return run.result()
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"{place} has too little memory for batches of {settings.batch}; choose fewer") from error
 
 
-class _Run:
+class _AutoencoderTraining:
     """Everything that changes during a training."""
 
     def __init__(

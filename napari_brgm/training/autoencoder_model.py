@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_brgm.priors.encoder import Encoder
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.stylegan2 import Synthesis
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
@@ -79,7 +80,9 @@ class Autoencoder(nn.Module):
 
     def prior(self, latents: LatentStatistics, info: PriorInfo) -> StyleGAN2Prior:
         """What was learned, as a prior on ``latents``' device; the networks are shared, not copied."""
-        return StyleGAN2Prior(self.synthesis, latents, info, encoder=self.encoder.eval().requires_grad_(False))
+        return StyleGAN2Prior(
+            self.synthesis, latents, info, parts=Parts(encoder=self.encoder.eval().requires_grad_(False))
+        )
 
 
 @torch.no_grad()

@@ -83,8 +83,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any], limit_bytes: int = LIMI
         raise OutputError(f"the checkpoint cannot be written to {folder}: make room there or choose another") from error
 
 
-def load_checkpoint(folder: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
-    """State as it was saved, its tensors on ``map_location`` (states of generators must go back to the CPU).
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    """State as it was saved, its tensors on the CPU.
 
     Raises
     ------
@@ -104,10 +104,7 @@ def load_checkpoint(folder: Path, map_location: torch.device | str = "cpu") -> d
         pieces: list[list[Tensor]] = [[] for _ in index["shapes"]]
         for place in index["places"]:
             pieces[place["tensor"]].append(parts[place["part"]][str(place["tensor"])])
-        tensors = [
-            torch.cat(found).reshape(shape).to(map_location)
-            for found, shape in zip(pieces, index["shapes"], strict=True)
-        ]
+        tensors = [torch.cat(found).reshape(shape) for found, shape in zip(pieces, index["shapes"], strict=True)]
         state: dict[str, Any] = _nested(index["state"], tensors)
         return state
     except FileNotFoundError as error:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.linear_model import LinearModel
 
 __all__ = ["CrossFit", "FoldModels", "crossfit", "fit_folds", "fold_residuals", "random_missing"]
 
@@ -39,8 +39,8 @@ class FoldModels:
         """The same models for the first n slices."""
         return FoldModels(self.fold_of[:n], self.means, self.bases)
 
-    def model(self, fold: int) -> LinearGaussian:
-        return LinearGaussian(self.means[fold], self.bases[fold].float(), 0.0)
+    def model(self, fold: int) -> LinearModel:
+        return LinearModel(self.means[fold], self.bases[fold].float(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +111,16 @@ def _random_observation(size: int, sigma: float, generator: torch.Generator):  #
 
 def fit_folds(
     images: Tensor, subjects: Tensor, components: int, *, mirror: bool, grid: int | None = None, folds: int = 5,
-    seed: int = 0,
 ) -> FoldModels:  # fmt: skip
     """Fit a linear-Gaussian model for each fold of subjects, to the images (N, C, R, R) in [-1, 1] of the others."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     fold_of = torch.randperm(int(subjects.max()) + 1, generator=generator)[subjects] % folds  # subjects stay together
-    models = [
-        LinearGaussian.fit(images[fold_of != fold], components, mirror=mirror, grid=grid) for fold in range(folds)
-    ]
+    models = [LinearModel.fit(images[fold_of != fold], components, mirror=mirror, grid=grid) for fold in range(folds)]
     return FoldModels(fold_of, torch.stack([m.mean for m in models]), torch.stack([m.coarse.half() for m in models]))
 
 
 def crossfit(
-    images: Tensor, model: LinearGaussian, folds: FoldModels, *, mirror: bool, sigma: float, corruptions: int = 32,
-    seed: int = 0,
+    images: Tensor, model: LinearModel, folds: FoldModels, *, mirror: bool, sigma: float, corruptions: int = 32,
 ) -> CrossFit:  # fmt: skip
     """Latents, in the coordinates of ``model``, of randomly corrupted images across folds.
 
@@ -132,7 +128,7 @@ def crossfit(
     ----------
     images : (N, C, r, r) Tensor
         In [-1, 1], on the grid of the models' components.
-    model : LinearGaussian
+    model : LinearModel
         The one that ships.
     folds : FoldModels
     mirror : bool
@@ -142,7 +138,7 @@ def crossfit(
     corruptions : int
         Of each image.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     n, size = len(images), images.shape[-1]
     basis = model.coarse.flatten(1)  # (K, P), orthogonal rows
     project = basis / basis.square().sum(dim=1, keepdim=True)  # (K, P): w of an image in the span

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_brgm.training.discriminator import Discriminator
     from napari_brgm.training.gan_figures import GanFigures
     from napari_brgm.training.gan_settings import GanSettings
-    from napari_brgm.training.slice_bank import Slices
+    from napari_brgm.training.slice_bank import SliceArray
 
 __all__ = ["GanResult", "train_gan"]
 
@@ -67,11 +67,11 @@ class GanResult:
 
 
 def train_gan(
-    slices: Slices,
+    slices: SliceArray,
     settings: GanSettings,
     work: Path,
     *,
-    held_out: Slices | None = None,
+    held_out: SliceArray | None = None,
     device: str = "auto",
     report: Callable[[str], None] = print,
     progress: Callable[[GanFigures], None] | None = None,
@@ -83,13 +83,13 @@ def train_gan(
 
     Parameters
     ----------
-    slices : Slices
+    slices : SliceArray
         A ``SliceSet``.
     settings : GanSettings
         Those of the networks' sizes must be the same when going on; others may change.
     work : Path
         Folder of checkpoint, samples and log.
-    held_out : Slices, optional
+    held_out : SliceArray, optional
         Of other subjects in the same frame: some of them are looked for in W+ now and then.
     device : str
         'auto', 'cpu', 'cuda' or 'cuda:N'.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +16,6 @@ from napari_brgm.training.checkpoint import load_checkpoint
 from napari_brgm.training.encode import train_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from napari_brgm.priors.prior import PriorInfo
@@ -43,21 +41,20 @@ def trained_generator(work: Path) -> tuple[StyleGAN2, int]:
     return StyleGAN2.from_state_dict({k: v.float() for k, v in weights.items()}), shown
 
 
-def gan_prior(net: StyleGAN2, info: PriorInfo, encoder: Encoder | None = None) -> StyleGAN2Prior:
+def gan_prior(net: StyleGAN2, info: PriorInfo) -> StyleGAN2Prior:
     """Prior of a trained network (``GanResult.network`` or ``trained_generator``).
 
     It has the mapping, and the statistics of 10,000 mapped z (BRGM Sec. 2.2).
     """
     prior = StyleGAN2Prior.of_network(net, info)
     net.mapping.w_avg.copy_(prior.latents.mean)
-    prior.encoder = encoder
     return prior
 
 
 def gan_encoder(
     prior: StyleGAN2Prior, *, images: int = 10_000, leading: int = 128,
-    widths: tuple[int, ...] = (12, 24, 48, 64, 96), steps: int = 3000, seed: int = 0, seconds: float = math.inf,
-    report: Callable[[int, float], None] | None = None, device: torch.device | str = "cpu",
+    widths: tuple[int, ...] = (12, 24, 48, 64, 96), steps: int = 3000,
+    device: torch.device | str = "cpu",
 ) -> Encoder:  # fmt: skip
     """Train an encoder on images that the prior draws, whose latents are known.
 
@@ -69,8 +66,8 @@ def gan_encoder(
         How many are drawn.
     leading : int
         How many principal coordinates of w are learned; the others are set to their mean.
-    widths, steps, seed, seconds, report, device
-        As of ``train_encoder``; the reported loss is that of the whitened coordinates.
+    widths, steps, device
+        As of ``train_encoder``.
 
     Returns
     -------
@@ -91,7 +88,7 @@ def gan_encoder(
     leading = min(leading, len(power))
     scale = power[-leading:].clamp(min=1e-12).sqrt().flip(0)  # (K,)
     basis = directions[:, -leading:].flip(1)  # (D, K)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     drawn, latents = [], []
     for begin in range(0, images, _CHUNK):
         z = torch.randn(min(_CHUNK, images - begin), prior.mapping.z_dim, generator=generator).to(stats.mean.device)
@@ -104,9 +101,6 @@ def gan_encoder(
         torch.cat(latents),
         widths=widths,
         steps=steps,
-        seed=seed,
-        seconds=seconds,
-        report=report,
         device=device,
     )
     return Encoder.from_state_dict(_to_w(found.state_dict(), (basis * scale).float().cpu(), stats.mean.cpu()))

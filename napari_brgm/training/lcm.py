@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_brgm.training.lcm_settings import LcmSettings
-    from napari_brgm.training.slice_bank import Slices
+    from napari_brgm.training.slice_bank import SliceArray
 
 __all__ = ["LcmResult", "train_lcm"]
 
@@ -69,7 +69,7 @@ class LcmResult:
 
 
 def train_lcm(
-    slices: Slices,
+    slices: SliceArray,
     settings: LcmSettings,
     work: Path,
     *,
@@ -83,7 +83,7 @@ def train_lcm(
 
     Parameters
     ----------
-    slices : Slices
+    slices : SliceArray
         A ``SliceSet``, in grey or in colour.
     settings : LcmSettings
         The same when going on, but for the length (the rates follow the new one), the components, and how often it
@@ -122,14 +122,14 @@ def train_lcm(
         raise InputError(
             f"{len(bank)} slices are too few for batches of {settings.batch}; give more, or a smaller batch"
         )
-    run = _Run(bank, settings, work, report)
+    run = _LcmTraining(bank, settings, work, report)
     run.train(seconds, progress)
     return LcmResult(
         run.prior(info or PriorInfo("lcm")), run.shown, run.shown >= settings.images, math.sqrt(run.error) * 127.5
     )
 
 
-class _Run:
+class _LcmTraining:
     """Everything that changes during a training."""
 
     def __init__(self, bank: SliceBank, settings: LcmSettings, work: Path, report: Callable[[str], None]) -> None:

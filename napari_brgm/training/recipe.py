@@ -18,7 +18,8 @@ from torch import Tensor
 from napari_brgm.errors import InputError
 from napari_brgm.likelihood import from_grey
 from napari_brgm.priors.encoder import Encoder
-from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.linear_model import LinearModel
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
@@ -169,12 +170,12 @@ def train_prior(
     grid = recipe.grid or images.shape[-1]
 
     def linear() -> dict[str, Tensor]:
-        model = LinearGaussian.fit(images, recipe.components, mirror=recipe.mirror, grid=grid)
+        model = LinearModel.fit(images, recipe.components, mirror=recipe.mirror, grid=grid)
         support = F.avg_pool2d(model.mean + 1, images.shape[-1] // grid) * 127.5 > recipe.dark
         return {"mean": model.mean, "basis": model.coarse * support, "noise": torch.tensor(model.noise_variance)}
 
     part = _kept(work / "linear.pt", linear, report)
-    model = LinearGaussian(part["mean"], part["basis"], float(part["noise"]), recipe.info)
+    model = LinearModel(part["mean"], part["basis"], float(part["noise"]))
 
     def apart() -> dict[str, Tensor]:
         found = fit_folds(
@@ -226,8 +227,7 @@ def train_prior(
         LatentStatistics.of_nearly_symmetric(pairs.complete[: len(images)].float(), _signs(model), recipe.own_share),
         recipe.info,
         base=model,
-        encoder=features,
-        residual=ResidualField(**_kept(work / "residual.pt", residual, report)),
+        parts=Parts(residual=ResidualField(**_kept(work / "residual.pt", residual, report)), encoder=features),
     )
     digest = write_prior(prior, out)
     sample_sheet(prior, out.with_suffix(".png"))
@@ -244,7 +244,7 @@ def _fixed(recipe: Recipe) -> dict[str, Any]:
     return plain | kept | {"representation_sigma": info["representation_sigma"]}
 
 
-def _signs(model: LinearGaussian) -> Tensor:
+def _signs(model: LinearModel) -> Tensor:
     """(K,) +1 for even components, -1 for odd ones: what reflection does to the latents."""
     return (model.coarse * model.coarse.flip(-1)).sum(dim=(1, 2, 3)).sign()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_brgm.priors.linear_gaussian import LinearGaussian
+    from napari_brgm.priors.linear_model import LinearModel
     from napari_brgm.training.crossfit import CrossFit
 
 __all__ = ["RefineSettings", "held_out_error", "new_synthesis", "refine"]
@@ -78,7 +78,7 @@ def loss(image: Tensor, target: Tensor) -> Tensor:
 
 
 def refine(
-    model: LinearGaussian, images: Tensor, pairs: CrossFit, settings: RefineSettings, out: Path,
+    model: LinearModel, images: Tensor, pairs: CrossFit, settings: RefineSettings, out: Path,
     report: Callable[[dict[str, float], Synthesis], None] | None = None, seconds: float = math.inf, *,
     held_out: Tensor | None = None, progress: Callable[[int, int], None] | None = None,
 ) -> Synthesis:  # fmt: skip
@@ -86,7 +86,7 @@ def refine(
 
     Parameters
     ----------
-    model : LinearGaussian
+    model : LinearModel
         The linear part.
     images : (N, 1, R, R) uint8 Tensor
         True slices.
@@ -195,7 +195,7 @@ def refine(
 
 @torch.no_grad()
 def held_out_error(
-    model: LinearGaussian, net: Synthesis, images: Tensor, pairs: CrossFit, held_out: Tensor, style_latents: int
+    model: LinearModel, net: Synthesis, images: Tensor, pairs: CrossFit, held_out: Tensor, style_latents: int
 ) -> dict[str, float]:
     """Errors of restored held-out slices in grey levels, without the network and with it."""
     rows = held_out[:: max(len(held_out) // _MEASURED, 1)]

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["sample_sheet"]
 
 
-def sample_sheet(prior: Prior, path: Path, rows: int = 4, columns: int = 8, seed: int = 0) -> None:
+def sample_sheet(prior: Prior, path: Path, rows: int = 4, columns: int = 8) -> None:
     """Write a picture of draws: upper half G(w), lower half the same with a draw of what G cannot draw."""
-    generator = torch.Generator().manual_seed(seed)
-    grey = to_grey(prior.sample(rows * columns // 2, seed))
-    textured = grey if prior.residual is None else grey + prior.residual.sample(len(grey), generator)
+    generator = torch.Generator().manual_seed(0)
+    grey = to_grey(prior.sample(rows * columns // 2, seed=0))
+    field = prior.parts.residual
+    textured = grey if field is None else grey + field.sample(len(grey), generator)
     tiles = torch.cat([grey, textured]).clamp(0, 255)[:, 0].byte().numpy()  # (rows * columns, R, R)
     side = prior.resolution
     sheet = tiles.reshape(rows, columns, side, side).transpose(0, 2, 1, 3).reshape(rows * side, columns * side)

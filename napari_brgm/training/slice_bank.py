@@ -13,12 +13,12 @@ from napari_brgm.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["SliceBank", "Slices"]
+__all__ = ["SliceArray", "SliceBank"]
 
 _SMALLEST, _LARGEST = 8, 1024  # sides
 
 
-class Slices(Protocol):
+class SliceArray(Protocol):
     """What training asks of a ``SliceSet`` (datasets/slice_set.py)."""
 
     @property
@@ -37,7 +37,7 @@ class SliceBank:
 
     Parameters
     ----------
-    slices : Slices
+    slices : SliceArray
     device : torch.device
     mirror : bool
         Half of the drawn slices are reflected left to right.
@@ -48,7 +48,7 @@ class SliceBank:
         The slices cannot be trained on.
     """
 
-    def __init__(self, slices: Slices, device: torch.device, mirror: bool = False) -> None:
+    def __init__(self, slices: SliceArray, device: torch.device, mirror: bool = False) -> None:
         images = slices.images
         shape = images.shape
         if images.dtype not in (np.uint8, np.uint16):

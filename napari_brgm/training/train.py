@@ -20,7 +20,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import from_grey
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
-from napari_brgm.priors.linearisation import linearised
+from napari_brgm.priors.line import linearised
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.training.autoencoder import train_autoencoder
 from napari_brgm.training.card import Card, write_card
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from napari_brgm.training.card import AnySettings
     from napari_brgm.training.gan_settings import GanSettings
 
-__all__ = ["RECIPES", "RecipeName", "Run", "train"]
+__all__ = ["RECIPES", "RecipeName", "TrainingRun", "train"]
 
 RecipeName = Literal["linear", "autoencoder", "gan", "lcm"]
 RECIPES: tuple[RecipeName, ...] = ("linear", "autoencoder", "gan", "lcm")
@@ -59,7 +59,7 @@ _ENCODER_WIDTHS = {128: (12, 24, 48, 64, 96), 256: (8, 12, 24, 48, 64, 96)}
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingRun:
     """Where a training runs, and how long.
 
     Attributes
@@ -91,7 +91,7 @@ class Run:
     finish: bool = False
 
 
-def train(slices: SliceSet, info: PriorInfo, settings: AnySettings, run: Run) -> str | None:
+def train(slices: SliceSet, info: PriorInfo, settings: AnySettings, run: TrainingRun) -> str | None:
     """Train a prior, or go on with its training in ``run.work``.
 
     Parameters
@@ -101,7 +101,7 @@ def train(slices: SliceSet, info: PriorInfo, settings: AnySettings, run: Run) ->
     info : PriorInfo
     settings : Recipe, AutoencoderSettings, GanSettings or LcmSettings
         Which says the recipe.
-    run : Run
+    run : TrainingRun
 
     Returns
     -------
@@ -148,7 +148,7 @@ def train(slices: SliceSet, info: PriorInfo, settings: AnySettings, run: Run) ->
 
 
 def _network(
-    kept: SliceSet, held_out: SliceSet, info: PriorInfo, settings: AutoencoderSettings | GanSettings, run: Run
+    kept: SliceSet, held_out: SliceSet, info: PriorInfo, settings: AutoencoderSettings | GanSettings, run: TrainingRun
 ) -> tuple[StyleGAN2Prior, AutoencoderSettings | GanSettings] | None:
     """Train the network; the prior on the CPU and the settings as trained with, or None if the time ran out."""
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
@@ -178,17 +178,17 @@ def _network(
     return (gan_prior(gan.network, info), replace(settings, images=gan.shown)) if gan.finished else None
 
 
-def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, run: Run) -> None:
+def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, run: TrainingRun) -> None:
     """Add what is missing: encoder, what the network cannot draw of held-out slices (M, C, R, R), linearisation."""
     device = pick_device(run.device)
     steps, rate = _STEPS, _RATE
     if isinstance(prior, ConvolutionalManifold):
         steps, rate = _MANIFOLD_STEPS, _MANIFOLD_RATE
         targets = targets[:: max(len(targets) // _MANIFOLD_RESIDUALS, 1)][:_MANIFOLD_RESIDUALS]
-    elif prior.encoder is None and prior.channels == 1:
+    elif prior.parts.encoder is None and prior.channels == 1:
         run.report("training the encoder on drawn images")
         widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
-        prior.encoder = gan_encoder(prior, widths=widths, device=device)
+        prior.parts = replace(prior.parts, encoder=gan_encoder(prior, widths=widths, device=device))
     run.report(f"looking for {len(targets)} held-out slices, to know what the network cannot draw")
     placed = prior.to(device)
     unexplained = []
@@ -196,13 +196,13 @@ def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, ru
         found = invert(placed, part, space="w", steps=steps, learning_rate=rate, pull=1.0)
         unexplained.append((part - found.images.cpu()) * 127.5)
     residuals = torch.cat(unexplained)
-    prior.residual = ResidualField.fit(residuals) if prior.channels == 1 else None
+    field = ResidualField.fit(residuals) if prior.channels == 1 else None
     sigma = _effective_sigma(residuals)
-    if isinstance(prior, ConvolutionalManifold) and prior.residual is not None:
-        sigma = min(sigma, _field_sigma(prior.residual))
+    if isinstance(prior, ConvolutionalManifold) and field is not None:
+        sigma = min(sigma, _field_sigma(field))
     prior.info = replace(prior.info, representation_sigma=sigma)
     run.report("drawing images, for the straight line through them that restorations start from")
-    prior.linearisation = linearised(placed)
+    prior.parts = replace(prior.parts, residual=field, line=linearised(placed))
 
 
 def _with_edge(settings: GanSettings, slices: SliceSet) -> GanSettings:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from napari_brgm.calibration import Calibration
 from napari_brgm.errors import InputError, WeightsError
+from napari_brgm.settings import PRESETS
 
 __all__ = ["Kind", "PriorEntry", "checked_name"]
 
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     shipped = "shipped"
     published = "published"
     installed = "installed"
+    builtin = "builtin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ class PriorEntry:
         Name of the model card beside the file; empty if there is none.
     original_sha256, when : str
         Of what was imported, and the UTC time of it (ISO 8601); empty for what ships.
+    family : str
+        Of zoo/families; empty if unknown.
+    preset : str
+        Name of the settings that suit it (settings.py); empty if unknown.
+    rank : int
+        Of priors that suit a scan alike, the one of the lowest rank is offered first.
     """
 
     name: str
@@ -83,6 +91,9 @@ class PriorEntry:
     card: str = ""
     original_sha256: str = ""
     when: str = ""
+    family: str = ""
+    preset: str = ""
+    rank: int = 0
 
     @classmethod
     def from_json(cls, name: str, kind: Kind, record: Any) -> Self:
@@ -103,6 +114,7 @@ class PriorEntry:
                 "resolution": int,
                 "channels": int,
                 "rotation": int,
+                "rank": int,
                 "misfit_limit": (int, float),
                 "size": (int, type(None)),
             }.get(key, str)
@@ -111,6 +123,8 @@ class PriorEntry:
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is {value!r}")
         if values.get("rotation", 0) not in (0, 180):
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'rotation' is neither 0 nor 180")
+        if values.get("preset", "") not in ("", *PRESETS):
+            raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'preset' is none of the settings")
         if not 0 <= values.get("misfit_limit", 0) < inf:
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'misfit_limit' is not 0 or above")
         for key in ("file", "card"):

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
+from napari_brgm.zoo.header import with_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,7 @@ def _scan() -> Iterator[tuple[str, PriorEntry | str]]:
             entry = PriorEntry.from_json(name, Kind.installed, json.loads((folder / ENTRY).read_text("utf-8")))
             if not (entry.file and entry.hashed):
                 raise WeightsError("it names no file or no hash")
+            entry = with_family(entry, folder / entry.file)
         except (OSError, ValueError, WeightsError) as error:
             yield folder.name, f"{ENTRY} of {folder.name} cannot be read ({error}); remove it and import it again"
         else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from napari_brgm.errors import WeightsError
 from napari_brgm.zoo.inert_pickle import Call, fields
 from napari_brgm.zoo.numpy_values import plain
-from napari_brgm.zoo.published import PublishedNetwork, Stated, activation_of, clamp_of, size_of
+from napari_brgm.zoo.published import PublishedNetwork, Stated, activation_of, clamp_of, refuse_stylegan3, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,9 +43,7 @@ def read_pytorch(value: Any, decoder: TensorDecoder) -> PublishedNetwork:
     if generator is None:
         raise WeightsError("the file holds no averaged generator (G_ema); it is not a published StyleGAN2 network")
     modules = _walk(generator)
-    names = [f"{path}{name}" for path, state in modules for name in _tensors(state)]
-    if any(n.startswith(("synthesis.input.", "synthesis.L0_")) for n in names):  # before anything of it is decoded
-        raise WeightsError("this is a StyleGAN3 network; only StyleGAN2 generators can be imported")
+    refuse_stylegan3(f"{path}{name}" for path, state in modules for name in _tensors(state))  # before it is decoded
     weights: dict[str, Tensor] = {}
     for path, state in modules:
         for name, tensor in _tensors(state).items():

@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_brgm.errors import WeightsError
 from napari_brgm.priors.stylegan2_layers import FIR
 from napari_brgm.zoo.inert_pickle import fields
-from napari_brgm.zoo.published import PublishedNetwork, Stated, size_of
+from napari_brgm.zoo.published import PublishedNetwork, Stated, noise_map_name, shown, size_of, without_axes
 
 if TYPE_CHECKING:
     from napari_brgm.zoo.torch_storage import TensorDecoder
@@ -53,8 +53,8 @@ def read_rosinality(value: Any, decoder: TensorDecoder) -> PublishedNetwork:
         raise WeightsError("the file holds more tensors than any published generator; it was refused")
     weights: dict[str, Tensor] = {}
     for name, held in stored.items():
-        shown = "".join(c if c.isprintable() else "?" for c in str(name)[:60])
-        weights.update(_renamed(str(name), shown, decoder.decode(held, shown)))
+        told = shown(str(name), 60)
+        weights.update(_renamed(str(name), told, decoder.decode(held, told)))
     if top.get("latent_avg") is not None:
         weights["mapping.w_avg"] = decoder.decode(top["latent_avg"], "latent_avg").reshape(-1)
     args = fields(top.get("args"))
@@ -69,23 +69,22 @@ def read_rosinality(value: Any, decoder: TensorDecoder) -> PublishedNetwork:
     return PublishedNetwork("rosinality checkpoint", weights, stated)
 
 
-def _renamed(name: str, shown: str, tensor: Tensor) -> dict[str, Tensor]:
+def _renamed(name: str, told: str, tensor: Tensor) -> dict[str, Tensor]:
     """Our name and layout of an entry; nothing for the constant filters."""
     if _BLUR.fullmatch(name):
         fir = torch.outer(torch.tensor(FIR), torch.tensor(FIR)) / 16  # with the gain 4 of up-sampling
         if tensor.shape != fir.shape or not torch.allclose(tensor, fir, atol=1e-3):
-            raise WeightsError(f"{shown} is not the [1, 3, 3, 1] filter; such networks cannot be imported")
+            raise WeightsError(f"{told} is not the [1, 3, 3, 1] filter; such networks cannot be imported")
         return {}
     if name == "input.input":
-        return {"synthesis.b4.const": _without(tensor, shown, 1)}
+        return {"synthesis.b4.const": without_axes(tensor, told, 1)}
     if match := _STYLE.fullmatch(name):
         return {f"mapping.fc{int(match[1]) - 1}.{match[2]}": tensor}
     if match := _NOISE.fullmatch(name):
-        index = int(match[1])
-        return {f"synthesis.b{2 ** ((index + 5) // 2)}.conv{1 - index % 2}.noise_const": _without(tensor, shown, 2)}
+        return {noise_map_name(int(match[1])): without_axes(tensor, told, 2)}
     match = _LAYER.fullmatch(name)
     if match is None or match[2] not in _PARTS:
-        raise WeightsError(f"the file holds a tensor {shown!r} that is in no StyleGAN2 generator")
+        raise WeightsError(f"the file holds a tensor {told!r} that is in no StyleGAN2 generator")
     kind, _, number = match[1].partition(".")
     index = int(number or 0)
     module = {
@@ -94,14 +93,7 @@ def _renamed(name: str, shown: str, tensor: Tensor) -> dict[str, Tensor]:
     }[kind]  # fmt: skip
     part = _PARTS[match[2]]
     if part == "weight":
-        tensor = _without(tensor, shown, 1)
+        tensor = without_axes(tensor, told, 1)
     elif part in ("bias", "noise_strength"):
         tensor = tensor.reshape(() if part == "noise_strength" and tensor.numel() == 1 else -1)
     return {f"synthesis.{module}.{part}": tensor}
-
-
-def _without(tensor: Tensor, shown: str, axes: int) -> Tensor:
-    """The tensor without its leading axes of length one."""
-    if tensor.ndim <= axes or any(n != 1 for n in tensor.shape[:axes]):
-        raise WeightsError(f"the shape of {shown} is not that of a StyleGAN2 generator")
-    return tensor.reshape(tensor.shape[axes:])

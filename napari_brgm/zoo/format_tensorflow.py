@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from napari_brgm.errors import WeightsError
 from napari_brgm.zoo.inert_pickle import Call, fields
 from napari_brgm.zoo.numpy_values import array, plain
-from napari_brgm.zoo.published import PublishedNetwork, Stated, activation_of, clamp_of, size_of
+from napari_brgm.zoo.published import (
+    PublishedNetwork,
+    Stated,
+    activation_of,
+    clamp_of,
+    noise_map_name,
+    shown,
+    size_of,
+    without_axes,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,18 +111,15 @@ def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
         turned = tensor.T.contiguous() if match[2] == "weight" and tensor.ndim == 2 else tensor
         return {f"mapping.fc{match[1]}.{match[2]}": turned}
     if match := _NOISE.fullmatch(name):
-        index = int(match[1])
-        resolution = 2 ** ((index + 5) // 2)
-        return {f"synthesis.b{resolution}.conv{1 - index % 2}.noise_const": _without(tensor, name, 2)}
+        return {noise_map_name(int(match[1])): without_axes(tensor, name, 2)}
     match = _LAYER.fullmatch(name)
     if match is None or (match[3] != "Const" and match[4] not in _PARTS):
-        shown = "".join(c if c.isprintable() else "?" for c in name[:40])
-        raise WeightsError(f"the file holds a variable {shown!r} that is in no StyleGAN2 generator")
+        raise WeightsError(f"the file holds a variable {shown(name, 40)!r} that is in no StyleGAN2 generator")
     if match[1] != match[2]:
         raise WeightsError("this network draws images that are not square; only square ones can be imported")
     block = f"synthesis.b{match[1]}"
     if match[3] == "Const":
-        return {f"{block}.const": _without(tensor, name, 1)}
+        return {f"{block}.const": without_axes(tensor, name, 1)}
     part = _PARTS[match[4]]
     if part == "weight":
         tensor = _kernel(tensor, name, flipped=match[3] in ("Conv0_up", "Skip"))
@@ -129,13 +135,6 @@ def _kernel(tensor: Tensor, name: str, flipped: bool) -> Tensor:
     if tensor.ndim != 4:
         raise WeightsError(f"{name} is not a convolution kernel; the file is damaged")
     return (tensor.flip(0, 1) if flipped else tensor).permute(3, 2, 0, 1).contiguous()
-
-
-def _without(tensor: Tensor, name: str, axes: int) -> Tensor:
-    """The tensor without its leading axes of length one."""
-    if tensor.ndim <= axes or any(n != 1 for n in tensor.shape[:axes]):
-        raise WeightsError(f"the shape of {name} is not that of a StyleGAN2 generator")
-    return tensor.reshape(tensor.shape[axes:])
 
 
 def _stated(settings: dict[Any, Any]) -> Stated:

@@ -39,7 +39,7 @@ def import_card(
         "image": f"{prior.resolution} x {prior.resolution}, {'gray' if prior.channels == 1 else 'RGB'}",
         "network": f"StyleGAN2, architecture '{synthesis.architecture}', {parameters / 1e6:.1f} million parameters",
         "channels": widths,
-        "latents": f"z {mapping.z_dim}, w {prior.w_dim}; {prior.num_ws} w; {mapping.num_layers} mapping layers",
+        "latents": f"z {mapping.z_dim}, w {prior.latents.rank}; {prior.num_ws} w; {mapping.num_layers} mapping layers",
         "activation": f"{synthesis.activation} (mapping: {mapping.activation}), clamp {clamp}",
         "mean w for truncation": average,
     }  # fmt: skip

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
+from napari_brgm.zoo.families import families
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import ENTRY, cannot_write, installed, staged, unreadable, user_folder, write_json
-from napari_brgm.zoo.registry import UNTRAINED, published, registered
+from napari_brgm.zoo.header import with_family
+from napari_brgm.zoo.registry import builtin, published, registered
 from napari_brgm.zoo.trust import check_trusted, remember
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def check_removable(name: str) -> None:
     """
     if name in installed() or name in unreadable():
         return
-    if name in registered():
+    if name in registered() | builtin():
         raise WeightsError(f"{name} ships with napari-brgm and stays; only what was installed can be removed")
     raise WeightsError(f"{name!r} is not installed; `napari-brgm weights list` names what is")
 
@@ -142,7 +144,7 @@ def check_free(name: str, replace_installed: bool = False) -> None:
     WeightsError
         It is taken.
     """
-    if checked_name(name) in registered() or name == UNTRAINED:
+    if checked_name(name) in registered() | builtin():
         raise WeightsError(f"{name} is the name of a prior that ships with napari-brgm; choose another one")
     if not replace_installed and (name in installed() or name in unreadable()):
         raise WeightsError(f"{name} is installed already; choose another name, or remove it first")
@@ -174,6 +176,9 @@ def _take_over(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
         size=file.stat().st_size,
         sha256=digest,
         original_sha256=digest,
+        family=prior.info.family,
+        preset=prior.info.preset,
+        rank=families()[prior.info.family].rank,
     )
     (folder / entry.card).write_text(_card(entry, path.name) + _given_card(path), "utf-8")
     return entry
@@ -191,7 +196,7 @@ def _convert(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
         source=described.source,
         citation=described.citation,
     )
-    return replace(
+    entry = replace(
         described,
         file=done.path.name,
         card=done.card.name,
@@ -202,6 +207,7 @@ def _convert(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
         sha256=done.sha256,
         original_sha256=done.original_sha256,
     )
+    return with_family(entry, done.path)
 
 
 def _given_card(path: Path) -> str:

@@ -12,11 +12,16 @@ from napari_brgm.errors import WeightsError
 from napari_brgm.priors.stylegan2 import StyleGAN2
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
     from napari_brgm.priors.stylegan2_layers import Activation
 
-__all__ = ["PublishedNetwork", "Stated", "activation_of", "clamp_of", "size_of"]
+__all__ = [
+    "PublishedNetwork", "Stated", "activation_of", "clamp_of", "noise_map_name", "refuse_stylegan3", "shown", "size_of",
+    "without_axes",
+]  # fmt: skip
 
 _ACTIVATIONS: Final[tuple[Activation, ...]] = ("lrelu", "lsoftplus")
 
@@ -78,8 +83,7 @@ class PublishedNetwork:
 
 
 def _refuse_other_kinds(weights: dict[str, Tensor], stated: Stated) -> None:
-    if any(k.startswith(("synthesis.input.", "synthesis.L0_")) for k in weights):
-        raise WeightsError("this is a StyleGAN3 network; only StyleGAN2 generators can be imported")
+    refuse_stylegan3(weights)
     if stated.classes or any(k.startswith("mapping.embed.") for k in weights):
         raise WeightsError("this network is class-conditional; only unconditional generators can be imported")
     sides = [k for k in weights if k.endswith(".const") or k.endswith(".noise_const")]
@@ -93,12 +97,43 @@ def _refuse_other_kinds(weights: dict[str, Tensor], stated: Stated) -> None:
     if stated.architecture not in (None, "skip", "resnet") or (len(blocks) > 1 and pictures == 1 and not skips):
         kind = stated.architecture if stated.architecture not in (None, "skip", "resnet") else "orig"
         raise WeightsError(
-            f"this network has the architecture {_shown(kind)!r}; only 'skip' and 'resnet' can be imported"
+            f"this network has the architecture {shown(kind)!r}; only 'skip' and 'resnet' can be imported"
         )
 
 
-def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:20])
+def refuse_stylegan3(names: Iterable[str]) -> None:
+    """Look at the names of the tensors.
+
+    Raises
+    ------
+    WeightsError
+        They are those of StyleGAN3.
+    """
+    if any(k.startswith(("synthesis.input.", "synthesis.L0_")) for k in names):
+        raise WeightsError("this is a StyleGAN3 network; only StyleGAN2 generators can be imported")
+
+
+def shown(text: str, most: int = 20) -> str:
+    """What a file says, fit for a sentence."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
+def without_axes(tensor: Tensor, name: str, axes: int) -> Tensor:
+    """The tensor without its leading axes of length one.
+
+    Raises
+    ------
+    WeightsError
+        They are of another length.
+    """
+    if tensor.ndim <= axes or any(n != 1 for n in tensor.shape[:axes]):
+        raise WeightsError(f"the shape of {name} is not that of a StyleGAN2 generator")
+    return tensor.reshape(tensor.shape[axes:])
+
+
+def noise_map_name(index: int) -> str:
+    """Our name of the noise map that published files give this number."""
+    return f"synthesis.b{2 ** ((index + 5) // 2)}.conv{1 - index % 2}.noise_const"
 
 
 def _compare(net: StyleGAN2, stated: Stated) -> None:
@@ -110,7 +145,7 @@ def _compare(net: StyleGAN2, stated: Stated) -> None:
     for name, value in found.items():
         said = getattr(stated, name)
         if said is not None and said != value:
-            raise WeightsError(f"the file says {name} {_shown(str(said))}, but its weights have {value}; it is damaged")
+            raise WeightsError(f"the file says {name} {shown(str(said))}, but its weights have {value}; it is damaged")
     if synthesis.channels not in (1, 3):
         raise WeightsError(f"this network draws {synthesis.channels} channels; gray and RGB ones can be imported")
     if synthesis.resolutions[0] != 4:

@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import WeightsError
-from napari_brgm.priors.deep_image import DeepImagePrior
 from napari_brgm.zoo.entry import Kind, PriorEntry
+from napari_brgm.zoo.families import families
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import installed, user_folder
+from napari_brgm.zoo.header import with_family
 
 if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
-    from napari_brgm.zoo.files import AnyPrior
 
 __all__ = [
-    "UNTRAINED", "available_priors", "card_of", "catalogue", "file_of", "load_entry", "load_prior", "published",
-    "registered",     "status_of", "weights_folder",
+    "available_priors", "builtin", "card_of", "catalogue", "entry_of", "file_of", "load_entry", "load_prior",
+    "loadable", "published", "registered", "status_of", "weights_folder",
 ]  # fmt: skip
-
-UNTRAINED = "deep-image"  # the prior without weights
 
 
 def weights_folder() -> Path:
@@ -42,7 +40,15 @@ def weights_folder() -> Path:
 
 def registered() -> dict[str, PriorEntry]:
     """Entries of the priors that ship, by name."""
-    return _read("registry.json", Kind.shipped)
+    folder = weights_folder()
+    return {
+        name: with_family(entry, folder / entry.file) for name, entry in _read("registry.json", Kind.shipped).items()
+    }
+
+
+def builtin() -> dict[str, PriorEntry]:
+    """Entries of the priors that need no weights, by name."""
+    return {entry.name: entry for family in families().values() for entry in family.builtin}
 
 
 def published() -> dict[str, PriorEntry]:
@@ -61,8 +67,21 @@ def _read(file: str, kind: Kind) -> dict[str, PriorEntry]:
     return {name: PriorEntry.from_json(name, kind, record) for name, record in sorted(records.items())}
 
 
+def loadable() -> dict[str, PriorEntry]:
+    """Entries of the priors that can be loaded, by name: shipped, installed, built in."""
+    entries: dict[str, PriorEntry] = {}
+    for some in (registered(), dict(sorted(installed().items())), builtin()):
+        entries = entries | {name: entry for name, entry in some.items() if name not in entries}
+    return entries
+
+
+def entry_of(name: str) -> PriorEntry | None:
+    """The entry of a prior that can be loaded by this name."""
+    return loadable().get(name)
+
+
 def catalogue() -> list[PriorEntry]:
-    """All that is known, each name once: shipped before installed before published. Sizes are those on disk."""
+    """All weights that are known, each name once: shipped, installed, published. Sizes are those on disk."""
     entries = published() | installed() | registered()
     ranks = {Kind.shipped: 0, Kind.installed: 1, Kind.published: 2}
     sized = [_sized(entry) for entry in entries.values()]
@@ -81,7 +100,7 @@ def file_of(entry: PriorEntry) -> Path | None:
             return weights_folder() / entry.file
         case Kind.installed:
             return user_folder() / entry.name / entry.file
-        case Kind.published:
+        case Kind.published | Kind.builtin:
             return None
 
 
@@ -93,7 +112,13 @@ def card_of(entry: PriorEntry) -> Path | None:
 
 
 def status_of(entry: PriorEntry) -> str:
-    """One of 'shipped', 'installed', 'missing' (its file is gone), 'to fetch', 'by hand' (only its page is known)."""
+    """How a prior can be had.
+
+    One of 'shipped', 'installed', 'missing' (its file is gone), 'to fetch', 'by hand' (only its page is known) and
+    'built in' (it has no file).
+    """
+    if entry.kind is Kind.builtin:
+        return "built in"
     file = file_of(entry)
     if file is None:
         return "to fetch" if entry.download else "by hand"
@@ -101,9 +126,8 @@ def status_of(entry: PriorEntry) -> str:
 
 
 def available_priors() -> list[str]:
-    """Names that can be loaded: the shipped priors, those that are installed, and the one that needs no weights."""
-    shipped = registered()
-    return [*sorted(shipped), *sorted(installed().keys() - shipped.keys()), UNTRAINED]
+    """Names that can be loaded: the shipped priors, those that are installed, and the ones that need no weights."""
+    return list(loadable())
 
 
 def load_prior(name: str | Path) -> Prior:
@@ -116,9 +140,7 @@ def load_prior(name: str | Path) -> Prior:
     WeightsError
         There is none of this name, or its file is missing, damaged or not the one the registry knows.
     """
-    if str(name) == UNTRAINED:
-        return DeepImagePrior()
-    entry = registered().get(str(name)) or installed().get(str(name))
+    entry = entry_of(str(name))
     if entry is not None:
         return load_entry(entry)
     path = Path(name)
@@ -130,14 +152,18 @@ def load_prior(name: str | Path) -> Prior:
     raise WeightsError(f"there is no prior {str(name)!r}; choose one of {known}, or give the path of a weights file")
 
 
-def load_entry(entry: PriorEntry) -> AnyPrior:
-    """Load the weights of an entry after a look at their hash.
+def load_entry(entry: PriorEntry) -> Prior:
+    """Load the prior of an entry, its weights after a look at their hash.
 
     Raises
     ------
     WeightsError
         The file is missing, damaged or not the one that the entry knows.
     """
+    if entry.kind is Kind.builtin:
+        make = families()[entry.family].make
+        assert make is not None, "a family makes what it has built in"
+        return make(entry.name)
     path = file_of(entry)
     if path is None:
         raise WeightsError(f"the prior {entry.name} is not on this machine yet; fetch it first")
@@ -149,11 +175,11 @@ def load_entry(entry: PriorEntry) -> AnyPrior:
     if sha256_of(path) != entry.sha256:
         raise WeightsError(f"{path.name} is not the file that the registry knows (its hash differs); {again}")
     prior = read_prior(path, entry.name)
-    limit, factors = float(entry.misfit_limit), entry.calibration
-    prior.info = replace(prior.info, rotation=float(entry.rotation), misfit_limit=limit, calibration=factors)
+    info = replace(
+        prior.info, rotation=float(entry.rotation), misfit_limit=float(entry.misfit_limit),
+        calibration=entry.calibration, preset=entry.preset or prior.info.preset,
+    )  # fmt: skip
     if not shipped:  # published formats say nothing of anatomy: the entry does
-        info = prior.info
-        prior.info = replace(
-            info, name=entry.name, modality=info.modality or entry.modality, plane=info.plane or entry.plane
-        )
+        info = replace(info, name=entry.name, modality=info.modality or entry.modality, plane=info.plane or entry.plane)
+    prior.info = info
     return prior

@@ -6,9 +6,9 @@
     Mapped        w = mapping(v), v = z ~ N(0, I)             L_w = |z|^2: exact, W needs no density
     Plain         w = v                                       L_w = sum_i ((w_i - mu) / sigma_i)^2 (BRGM Eq. 6)
 
-P = 1 and v0 = 0 but for a generator with a linear part, or a linearisation, under a linear f: there P is the square
-root of the linear posterior's covariance and v0 its mean, so that for a purely linear generator the posterior of v is
-N(0, I). This is preconditioning, no other density.
+P = 1 and v0 = 0 but for a generator with a line (parts.py) under a linear f: there P is the square root of the line's
+posterior covariance and v0 its mean, so that for a purely linear generator the posterior of v is N(0, I). This is
+preconditioning, no other density.
 
 W is not Gaussian: the last layer of the mapping network bends it. Its inverse, leaky ReLU with slope 5, unbends it
 (Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", arXiv 2012.09036, Sec. 3.1). z is exactly
@@ -25,23 +25,32 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from napari_brgm.errors import InputError
 from napari_brgm.priors.stylegan2_layers import bent, unbent
 
 if TYPE_CHECKING:
-    from napari_brgm.priors.linear_gaussian import GaussianPosterior
-    from napari_brgm.priors.prior import Latents, LatentStatistics
-    from napari_brgm.priors.stylegan2 import Mapping
+    from collections.abc import Callable
 
-__all__ = ["Coordinates", "Gaussianised", "Layered", "Mapped", "Plain", "White"]
+    from napari_brgm.priors.gaussian_posterior import GaussianPosterior
+    from napari_brgm.priors.latents import Latents, LatentStatistics
+    from napari_brgm.priors.stylegan2 import Mapping
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["Coordinates", "Gaussianised", "Layered", "Mapped", "Plain", "White", "usual_coordinates"]
 
 
 class Coordinates(Protocol):
-    """Between v (B, L, D) and the latents of a generator."""
+    """Between v (B, L, D) and the latents of a generator.
 
+    ``given`` is the posterior under the prior's line that preconditions them, or None.
+    """
+
+    @property
+    def given(self) -> GaussianPosterior | None: ...
     @property
     def shape(self) -> tuple[int, int]: ...  # (L, D)
     def start(self, batch: int) -> Tensor:
-        """V (batch, L, D) of the mean latent, or of the linear posterior's mean."""
+        """V (batch, L, D) of the mean latent, or of the mean that is ``given``."""
 
     def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """V (batch, L, D) drawn from the prior, on the CPU's random numbers."""
@@ -62,12 +71,47 @@ class Coordinates(Protocol):
         """One w (B, 1, D) for all layers, or one for each (B, num_ws, D)."""
 
 
+def usual_coordinates(
+    latents: Latents, num_ws: int, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None]
+) -> Coordinates:  # fmt: skip
+    """Coordinates of a prior without a mapping network.
+
+    Parameters
+    ----------
+    latents : Latents
+        Density of one w.
+    num_ws : int
+        How many w an image takes.
+    settings : InferenceSettings
+    given : callable
+        As of ``Prior.coordinates``.
+
+    Raises
+    ------
+    InputError
+        They ask for a mapping network.
+    """
+    layers = num_ws if settings.latent_space == "w+" else 1
+    if settings.prior_density in ("diagonal", "flat"):
+        return Plain(latents, layers)
+    if settings.prior_density == "gaussianised":
+        raise InputError(
+            "this prior has no mapping network whose W could be made Gaussian; choose prior_density 'gaussian'"
+        )
+    known = given() if settings.start == "linear" else None
+    if settings.layer_spread is not None:
+        return Layered(White(latents, 1, known), layers, settings.layer_spread)
+    return White(latents, layers, known)
+
+
 @dataclass(frozen=True)
 class Plain:
     """v is w itself; density by the standard deviations of its entries, or none."""
 
     latents: Latents
     layers: int
+
+    given = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,11 +142,11 @@ class Plain:
 
 @dataclass(frozen=True)
 class White:
-    """v is white under N(mu, C), or under the posterior of the generator's linear part."""
+    """v is white under N(mu, C), or under the posterior that is given."""
 
     latents: Latents
     layers: int
-    linear: GaussianPosterior | None = None
+    given: GaussianPosterior | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,14 +154,14 @@ class White:
 
     @cached_property
     def factor(self) -> Tensor:
-        """(D, D) lower triangular F of the linear posterior's precision F F', double precision."""
-        assert self.linear is not None
-        found: Tensor = torch.linalg.cholesky(self.linear.precision.double())
+        """(D, D) lower triangular F of the given precision F F', double precision."""
+        assert self.given is not None
+        found: Tensor = torch.linalg.cholesky(self.given.precision.double())
         return found
 
     @cached_property
     def root(self) -> Tensor:
-        """P (D, D), square root of the linear posterior's covariance: F^-T."""
+        """P (D, D), square root of the given covariance: F^-T."""
         eye = torch.eye(len(self.factor), dtype=self.factor.dtype, device=self.factor.device)
         found: Tensor = torch.linalg.solve_triangular(self.factor.T, eye, upper=True)
         return found.to(self.latents.mean.dtype)
@@ -136,17 +180,17 @@ class White:
         return torch.ones(self.shape, device=self.latents.mean.device)
 
     def white(self, v: Tensor) -> Tensor:
-        return v if self.linear is None else self.linear.mean + v @ self.root.T
+        return v if self.given is None else self.given.mean + v @ self.root.T
 
     def pull(self, d: Tensor) -> Tensor:
-        return d if self.linear is None else d @ self.root.T @ self.root
+        return d if self.given is None else d @ self.root.T @ self.root
 
     def ws(self, v: Tensor) -> Tensor:
         return self.latents.colour(self.white(v))
 
     def _conditioned(self, u: Tensor) -> Tensor:
         """V of whitened latents u, (..., D)."""
-        return u if self.linear is None else (u - self.linear.mean) @ self.factor.to(u.dtype)
+        return u if self.given is None else (u - self.given.mean) @ self.factor.to(u.dtype)
 
 
 @dataclass(frozen=True)
@@ -156,6 +200,10 @@ class Layered:
     common: White
     count: int
     tau: float
+
+    @property
+    def given(self) -> GaussianPosterior | None:
+        return self.common.given
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -198,6 +246,8 @@ class Gaussianised:
     unbent: LatentStatistics
     layers: int
 
+    given = None
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.layers, self.unbent.rank
@@ -229,6 +279,8 @@ class Mapped:
     """v is z ~ N(0, I); w is what the mapping network makes of it."""
 
     mapping: Mapping
+
+    given = None
 
     @property
     def shape(self) -> tuple[int, int]:

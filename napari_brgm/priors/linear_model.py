@@ -1,0 +1,271 @@
+"""Linear-Gaussian model: probabilistic PCA, the one generator whose posterior is known exactly.
+
+    G(w) = mean + sum_k w_k basis_k,   w ~ N(0, I_K)
+    y    = A G(w) + noise,             noise ~ N(0, sigma^2 N^-1), N the relative precision of each observed pixel
+    p(w | y) = N(w_hat, S),  S = (I + B' A' N A B / sigma^2)^-1,  w_hat = S B' A' N (y - A mean) / sigma^2
+
+Source: Tipping and Bishop, "Probabilistic Principal Component Analysis", J. R. Stat. Soc. B 61 (1999), Sec. 3; the
+posterior is the standard Gaussian one (Bishop, PRML, Eq. 2.113-2.117).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_brgm.errors import InputError
+from napari_brgm.priors.gaussian_posterior import GaussianPosterior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_brgm.priors.latents import LatentStatistics
+    from napari_brgm.priors.stylegan2_layers import NoiseMode
+
+__all__ = ["Differentiated", "LinearMap", "LinearModel"]
+
+_FEW = 1500  # images, or pixels: the eigenvectors are then found exactly
+_SPARE = 60  # directions more than are wanted, in the subspace iteration
+_ROUNDS = 3
+_CHUNK = 64 << 20  # bytes of the images that are observed at once,
+_MOST = 32  # and how many: an operator may have a finer grid inside than image and observation have
+
+
+class LinearMap(Protocol):
+    """A linear operator A, and the relative precision N of what it observes.
+
+    ``precision`` is (1, C or 1, h, w): sigma^2 over the noise variance of each observed pixel, 0 where nothing was
+    measured; None: 1 everywhere.
+    """
+
+    @property
+    def precision(self) -> Tensor | None: ...
+    def A(self, x: Tensor) -> Tensor: ...  # (B, C, R, R) -> (B, C, h, w)
+    def A_adjoint(self, y: Tensor) -> Tensor: ...  # (B, C, h, w) -> (B, C, R, R)
+
+
+class Differentiated:
+    """A linear function as an operator: its adjoint by automatic differentiation.
+
+    Parameters
+    ----------
+    function : callable
+        Linear, batched.
+    shape : tuple of int
+        (C, R, R) of the images that it takes.
+    """
+
+    precision = None
+
+    def __init__(self, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> None:
+        self.A, self.shape = function, shape
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        found: Tensor = torch.func.vjp(self.A, y.new_zeros(len(y), *self.shape))[1](y)[0]
+        return found
+
+
+def _components(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """At most ``most`` variances (k,) and scaled principal directions (k, P) of centred images (N, P).
+
+    The Gram matrix where the images are few; else subspace iteration (Halko, Martinsson and Tropp, arXiv 0909.4061,
+    Algorithm 4.4).
+    """
+    n, p = centred.shape
+    if min(n, p) <= _FEW or 3 * most > min(n, p):
+        values, vectors = torch.linalg.eigh(centred @ centred.T)  # (N,), (N, N)
+        values, vectors = values.flip(0)[:most], vectors.flip(1)[:, :most]
+        return values.clamp(min=0) / n, (vectors.T @ centred) / n**0.5
+    generator = torch.Generator().manual_seed(0)
+    q = torch.linalg.qr(torch.randn(p, most + _SPARE, generator=generator).to(centred)).Q  # (P, k)
+    for _ in range(_ROUNDS):
+        q = torch.linalg.qr(centred.T @ (centred @ q)).Q
+    values, vectors = torch.linalg.eigh((centred @ q).T @ (centred @ q))
+    values, vectors = values.flip(0)[:most].clamp(min=0) / n, vectors.flip(1)[:, :most]
+    return values, values.sqrt()[:, None] * (vectors.T @ q.T)
+
+
+def _refined(coarse: Tensor, size: int) -> Tensor:
+    """Images (N, C, r, r) on a grid of side ``size``: bicubic, half-pixel centres."""
+    if coarse.shape[-1] == size:
+        return coarse
+    return F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+
+
+def _refined_adjoint(fine: Tensor, size: int) -> Tensor:
+    """Transpose of ``_refined``: (N, C, R, R) -> (N, C, size, size)."""
+    if fine.shape[-1] == size:
+        return fine
+    blank = fine.new_zeros(*fine.shape[:2], size, size)
+    found: Tensor = torch.func.vjp(lambda x: _refined(x, fine.shape[-1]), blank)[1](fine)[0]
+    return found
+
+
+class LinearModel:
+    """Probabilistic PCA (see the module's equations).
+
+    Parameters
+    ----------
+    mean : (C, R, R) Tensor
+        In [-1, 1].
+    basis : (K, C, r, r) Tensor
+        Principal components scaled by the standard deviations of their coordinates. They may live on a coarser grid
+        than the mean, r = R / 2, R / 4, ...: the components are smooth, and bicubic interpolation brings them to R.
+    noise_variance : float
+        Mean residual variance of a pixel outside the basis, in units of the [-1, 1] range squared.
+    """
+
+    def __init__(self, mean: Tensor, basis: Tensor, noise_variance: float) -> None:
+        if basis.ndim != 4 or basis.shape[1] != mean.shape[0] or mean.shape[-1] % basis.shape[-1]:
+            raise InputError(f"basis {tuple(basis.shape)} must be (K, C, r, r) with mean {tuple(mean.shape)}")
+        self.mean, self.coarse, self.noise_variance = mean, basis, noise_variance
+
+    @cached_property
+    def basis(self) -> Tensor:
+        """(K, C, R, R) components on the grid of the mean."""
+        return _refined(self.coarse, self.resolution)
+
+    @property
+    def resolution(self) -> int:
+        return int(self.mean.shape[-1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.mean.shape[0])
+
+    @property
+    def rank(self) -> int:
+        """K, how many components there are."""
+        return len(self.coarse)
+
+    @classmethod
+    def fit(cls, images: Tensor, components: int, *, mirror: bool = False, grid: int | None = None) -> Self:
+        """Fit to images (N, C, R, R) in [-1, 1].
+
+        ``grid`` is the side r of the grid on which the components are found and kept (a divisor of R; default R).
+
+        ``mirror`` adds the left-right reflection of every image (for anatomy that is symmetric): the components are
+        then even or odd, and are found separately.
+
+        Raises
+        ------
+        InputError
+            There are not more images than components.
+        """
+        n = len(images)
+        if not 0 < components < n:
+            raise InputError(f"{n} images cannot give {components} components; ask for fewer than there are images")
+        size = images.shape[-1]
+        if grid is not None and (grid < 1 or size % grid):
+            raise InputError(f"the components' grid {grid} must divide the images' side {size}")
+        mean = images.float().mean(dim=0)
+        small = F.avg_pool2d(images.float(), size // (grid or size)).clone()
+        centre = small.mean(dim=0)
+        if mirror:
+            mean, centre = (mean + mean.flip(-1)) / 2, (centre + centre.flip(-1)) / 2
+        small -= centre
+        if mirror and small.shape[-1] % 2 == 0:  # even and odd parts are known from their left halves
+            left, right = small[..., : small.shape[-1] // 2], small.flip(-1)[..., : small.shape[-1] // 2]
+            parts = [((left + sign * right) / 2**0.5, sign) for sign in (1, -1)]
+        elif mirror:
+            parts = [((small + sign * small.flip(-1)) / 2, 0) for sign in (1, -1)]
+        else:
+            parts = [(small, 0)]
+        total = sum(float(part.square().sum()) for part, _ in parts) / n
+        found = []
+        for part, sign in parts:
+            variance, directions = _components(part.flatten(1), components)
+            directions = directions.reshape(-1, *part.shape[1:])
+            if sign:
+                directions = torch.cat([directions, sign * directions.flip(-1)], dim=-1) / 2**0.5
+            found.append((variance, directions))
+        variances, basis = (torch.cat(kind) for kind in zip(*found, strict=True))
+        order = variances.argsort(descending=True)[:components]
+        left_out = max(total - float(variances[order].sum()), 0.0)
+        noise = left_out / max(centre.numel() - components, 1)  # Tipping and Bishop, Eq. 8
+        return cls(mean, basis[order], noise)
+
+    def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
+        """Images (B, C, R, R) of ws (B, 1, K); there is no noise to choose."""
+        flat = ws[:, 0].to(self.coarse.dtype) @ self.coarse.flatten(1)  # (B, C r r)
+        return self.mean + _refined(flat.reshape(len(ws), *self.coarse.shape[1:]), self.resolution)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents (B, K) of images (B, C, R, R) by least squares."""
+        flat = self.basis.flatten(1)
+        gram = flat @ flat.T
+        right = flat @ (images - self.mean).flatten(1).T
+        latents: Tensor = torch.linalg.solve(gram, right).T
+        return latents
+
+    def whitened(self, latents: LatentStatistics) -> LinearModel:
+        """The same images from latents u ~ N(0, I) where w ~ N(``latents``): w = mean + factor u."""
+        mean = self.synthesize(latents.mean[None, None])[0]
+        basis = (latents.factor.T @ self.coarse.flatten(1)).reshape(self.coarse.shape)
+        return LinearModel(mean, basis, self.noise_variance)
+
+    def posterior(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> GaussianPosterior:
+        """Exact posterior of w given y = A G(w) + N(0, noise_variance / precision).
+
+        The components are observed some at a time, and the basis is kept on no grid but its own, or on that of the
+        observation where that is the smaller one.
+
+        Parameters
+        ----------
+        observation : Tensor
+            y, (1, C, h, w).
+        operator : LinearMap
+        noise_variance : float
+            In units of the [-1, 1] range squared, above zero.
+        """
+        if not noise_variance > 0:
+            raise InputError(f"noise_variance must be above 0, got {noise_variance}")
+        missed = observation - operator.A(self.mean[None])  # (1, C, h, w)
+        weight = operator.precision
+        if observation.numel() <= self.coarse[0].numel():
+            precision, right = self._observed(missed, operator, weight)
+        else:
+            precision, right = self._returned(missed, operator, weight)
+        precision = precision.double() / noise_variance
+        precision.diagonal().add_(1.0)
+        right = right.double() / noise_variance
+        mean = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(precision))[:, 0]
+        return GaussianPosterior(mean.to(self.mean.dtype), precision.to(self.mean.dtype))
+
+    def _observed(self, missed: Tensor, operator: LinearMap, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """B' A' N A B (K, K) and B' A' N of what the mean misses (K,): from the observed components A B."""
+        root = missed.new_ones(()) if weight is None else weight.sqrt()
+        parts = [(operator.A(_refined(part, self.resolution)) * root).flatten(1) for part in self._chunks(missed)]
+        b = torch.cat(parts)  # (K, M)
+        return b @ b.T, b @ (missed * root).flatten()
+
+    def _returned(self, missed: Tensor, operator: LinearMap, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same from the products A' N A b, brought to the components' own grid."""
+        flat = self.coarse.flatten(1)  # (K, C r r)
+
+        def back(seen: Tensor) -> Tensor:  # (B, C, h, w) -> (B, C r r)
+            returned = operator.A_adjoint(seen if weight is None else seen * weight)
+            return _refined_adjoint(returned, self.coarse.shape[-1]).flatten(1)
+
+        rows = [back(operator.A(_refined(part, self.resolution))) @ flat.T for part in self._chunks(missed)]
+        gram = torch.cat(rows)  # (K, K)
+        return (gram + gram.T) / 2, flat @ back(missed)[0]
+
+    def _chunks(self, observation: Tensor) -> tuple[Tensor, ...]:
+        """Components (k, C, r, r), as many at a time as there is room for."""
+        pixels = max(observation.numel(), self.mean.numel())
+        return torch.split(self.coarse, min(max(_CHUNK // (self.mean.element_size() * pixels), 1), _MOST))
+
+    def posterior_mean(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> Tensor:
+        """Image (C, R, R), the exact posterior mean of G(w)."""
+        return self.synthesize(self.posterior(observation, operator, noise_variance).mean[None, None])[0]
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy on ``device`` (the same object if it is there already)."""
+        if self.mean.device == torch.device(device):
+            return self
+        return type(self)(self.mean.to(device), self.coarse.to(device), self.noise_variance)
