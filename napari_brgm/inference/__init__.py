@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from napari_brgm.inference.ensemble import Ensemble, fit_ensemble
 from napari_brgm.inference.hmc import Chains, run_chains
-from napari_brgm.inference.laplace import LowRankGaussian, laplace_at, laplace_batches, laplace_steps
+from napari_brgm.inference.gaussians import FactorGaussian, Gaussian, LowRankGaussian, Spread
+from napari_brgm.inference.laplace import laplace_at, laplace_batches
 from napari_brgm.inference.maximum import Maximum, maximise, maximise_together
 from napari_brgm.inference.pivotal import tune
 from napari_brgm.inference.residual import complete
-from napari_brgm.inference.step import Step
-from napari_brgm.inference.variational import FactorGaussian, Gaussian, Spread, fit_gaussian
+from napari_brgm.inference.step import Progress, Step
+from napari_brgm.inference.variational import fit_gaussian
 
 __all__ = [
     "Chains",
@@ -18,6 +19,7 @@ __all__ = [
     "Gaussian",
     "LowRankGaussian",
     "Maximum",
+    "Progress",
     "Spread",
     "Step",
     "complete",
@@ -25,7 +27,6 @@ __all__ = [
     "fit_gaussian",
     "laplace_at",
     "laplace_batches",
-    "laplace_steps",
     "maximise",
     "maximise_together",
     "run_chains",

@@ -19,11 +19,9 @@ from torch import Tensor
 
 from napari_brgm.inference.adam import Adam
 from napari_brgm.inference.maximum import learning_rate
-from napari_brgm.inference.step import Step
+from napari_brgm.inference.step import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from napari_brgm.posterior import Posterior
 
 __all__ = ["Ensemble", "RunningVariance", "fit_ensemble"]
@@ -73,10 +71,8 @@ class RunningVariance:
         return lowest, self.patience is not None and self.since >= self.patience
 
 
-def fit_ensemble(
-    posterior: Posterior, generator: torch.Generator, total: int | None = None
-) -> Generator[tuple[Step, Tensor], None, Ensemble]:
-    """Fit the members together; yields each step with the mean of their images (1, C, R, R).
+def fit_ensemble(posterior: Posterior, generator: torch.Generator, progress: Progress | None = None) -> Ensemble:
+    """Fit the members together.
 
     Parameters
     ----------
@@ -84,10 +80,11 @@ def fit_ensemble(
         Settings ``members``, ``window`` and ``patience`` count.
     generator : torch.Generator
         Of the starts (CPU).
-    total : int or None
-        Number of steps of the whole run, for the steps' ``total``.
+    progress : Progress or None
+        Gets each step with the mean of their images (1, C, R, R).
     """
     settings = posterior.settings
+    progress = progress or Progress(total=settings.steps)
     v = posterior.start(settings.members, generator).requires_grad_(True)
     optimiser = Adam([v])
     rule = RunningVariance(settings.window, settings.patience)
@@ -100,16 +97,8 @@ def fit_ensemble(
         lowest, enough = rule.update(images.detach())
         if lowest or settings.patience is None:
             kept, stopped = list(recent), iteration + 1
-        yield (
-            Step(
-                "ensemble",
-                iteration + 1,
-                total or settings.steps,
-                loss.item(),
-                {k: t.sum().item() for k, t in terms.items()},
-            ),
-            images.detach().mean(dim=0, keepdim=True),
-        )
+        shown = images.detach().mean(dim=0, keepdim=True)
+        progress.step("ensemble", loss.item(), {k: t.sum().item() for k, t in terms.items()}, shown)
         if enough:
             break
         optimiser.step(loss, learning_rate(iteration, settings.steps, settings.learning_rate, settings.schedule))

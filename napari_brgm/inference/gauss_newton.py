@@ -46,7 +46,7 @@ class _Point:
 
     def visit(self, new: bool) -> Visit:
         terms = {name: part.detach().square().sum(dim=1) for name, part in self.parts.items()}
-        return Visit(self.v.detach(), terms, self.images.detach(), new)
+        return Visit(self.v.detach(), terms, self.images.detach(), torch.full((len(self.v),), new))
 
 
 def residuals(posterior: Posterior, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -62,8 +62,8 @@ def residuals(posterior: Posterior, v: Tensor) -> tuple[dict[str, Tensor], Tenso
         raise InputError("Gauss-Newton takes the pixels and the density of w alone; choose optimiser 'adam' or 'lbfgs'")
     images = posterior.images(v)
     pixel = likelihood.residual(images)
-    if likelihood.weight is not None:
-        pixel = pixel * likelihood.weight.sqrt()
+    if likelihood.observation.weight is not None:
+        pixel = pixel * likelihood.observation.weight.sqrt()
     pixel = pixel.flatten(1) * posterior.lambda_pixel**0.5
     found = {"pixel": pixel if s.reduction == "sum" else pixel / pixel.shape[1] ** 0.5}
     if s.prior_density != "flat":

@@ -22,13 +22,11 @@ import torch
 from torch import Tensor
 
 from napari_brgm.inference.convergence import effective_size, split_rhat
-from napari_brgm.inference.step import Step
-from napari_brgm.inference.variational import Gaussian
+from napari_brgm.inference.step import Progress
+from napari_brgm.inference.gaussians import Gaussian
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from napari_brgm.inference.laplace import LowRankGaussian
+    from napari_brgm.inference.gaussians import LowRankGaussian
 
 __all__ = ["Chains", "Density", "coloured", "run_chains"]
 
@@ -143,10 +141,11 @@ class _DualAveraging:
 
 
 def run_chains(
-    posterior: Density, spread: Gaussian | LowRankGaussian, generator: torch.Generator, *, chains: int = 8,
-    warmup: int = 200, draws: int = 500, acceptance: float = 0.8, starts: Tensor | None = None,
-) -> Generator[tuple[Step, Tensor], None, Chains]:  # fmt: skip
-    """Sample ``posterior``; yields each step with the mean of the chains' images (1, C, R, R), returns the draws.
+    posterior: Density, spread: Gaussian | LowRankGaussian, generator: torch.Generator,
+    progress: Progress | None = None, *, chains: int = 8, warmup: int = 200, draws: int = 500, acceptance: float = 0.8,
+    starts: Tensor | None = None,
+) -> Chains:  # fmt: skip
+    """Sample ``posterior``.
 
     Parameters
     ----------
@@ -156,6 +155,8 @@ def run_chains(
         Usually Laplace's. Its covariance only decides how fast the chains mix.
     generator : torch.Generator
         Of everything random (CPU).
+    progress : Progress or None
+        Gets each step with the mean of the chains' images (1, C, R, R).
     chains, warmup, draws : int
         Chains side by side; trajectories of each that are thrown away, and that are kept.
     acceptance : float
@@ -175,6 +176,7 @@ def run_chains(
     epsilon = tuner.first
     past: list[Tensor] = []
     kept, accepted, divergent = [], 0.0, 0
+    progress = progress or Progress(total=warmup + draws)
     for iteration in range(warmup + draws):
         if iteration == warmup // 2 and len(past) > 1:
             to_v, e = to_v.refitted(torch.cat(past[len(past) // 2 :]), e)
@@ -206,8 +208,7 @@ def run_chains(
             kept.append(to_v(e))
             accepted += chance.mean().item() / draws
             divergent += int((gained < -1000).sum())
-        loss = 2 * energy.mean().item()
-        yield Step("hmc", iteration + 1, warmup + draws, loss), images.mean(dim=0, keepdim=True)
+        progress.step("hmc", 2 * energy.mean().item(), None, images.mean(dim=0, keepdim=True))
     return Chains(torch.stack(kept, dim=1), accepted, epsilon, divergent)
 
 

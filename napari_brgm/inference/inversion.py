@@ -50,12 +50,12 @@ class Inversion:
 
 
 def starting_latents(prior: Prior, images: Tensor) -> Tensor:
-    """One w (B, D) for each of images (B, C, R, R): of the linear part, else of the encoder, else the mean."""
-    part, encoder = prior.linear_part, prior.encoder
+    """One w (B, D) for each of images (B, C, R, R): of an exact line, else of the encoder, else the mean."""
+    line, encoder = prior.parts.line, prior.parts.encoder
     with torch.no_grad():
-        if part is not None:
-            return part.encode(images)
-        if encoder is not None and encoder.size == prior.resolution and encoder.latents == prior.w_dim:
+        if line is not None and line.exact:
+            return line.model.encode(images)
+        if encoder is not None and encoder.size == prior.resolution and encoder.latents == len(prior.latents.mean):
             return encoder.encode(images)
     return prior.latents.mean.expand(len(images), -1)
 

@@ -18,107 +18,31 @@ computational framework for infinite-dimensional Bayesian inverse problems" (201
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from napari_brgm.inference.step import Step
-from napari_brgm.inference.variational import Gaussian
+from napari_brgm.inference.step import Progress
+from napari_brgm.inference.gaussians import Gaussian, LowRankGaussian
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from napari_brgm.posterior import Posterior
 
-__all__ = ["LowRankGaussian", "laplace_at", "laplace_batches", "laplace_steps"]
+__all__ = ["laplace_at", "laplace_batches"]
 
 _FEW = 512  # latents; of so many all directions are looked at
 _RANK = 64  # directions of more
 _STEP = 0.05  # of the differences, in standard deviations of the prior
 _BATCH = 16  # images at a time
 _HALF = _BATCH // 2  # directions at a time; each has an image on either side
-_DENSE = 2048  # latents of which a full covariance is made, for the start of VI
 _LOWEST = -0.9  # gain; differences of a flat direction may come out below what is possible
 
 
-@dataclass(frozen=True, slots=True)
-class LowRankGaussian:
-    """N(mean, covariance) with covariance = S (I + U diag(l) U')^-1 S.
-
-    Attributes
-    ----------
-    mean : (L, D) Tensor
-    scale : (L, D) Tensor
-        Diagonal of S.
-    directions : (L D, k) Tensor
-        U, orthonormal.
-    gain : (k,) Tensor
-        l > -1, by how much a direction is better known than S says.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    directions: Tensor
-    gain: Tensor
-
-    @property
-    def std(self) -> Tensor:
-        """(L, D) standard deviations of the best diagonal q in KL(q || p): 1 / sqrt of the precision's diagonal."""
-        known = self.directions.square() @ self.gain  # (L D,)
-        return self.scale * (1 + known).rsqrt().reshape(self.scale.shape)
-
-    def excess(self, rank: int) -> Tensor:
-        """(rank, L, D) columns F with F F' near the covariance less ``std`` squared; 0 where latents are many."""
-        size = self.mean.numel()
-        found = torch.zeros(rank, size, device=self.mean.device)
-        if size <= _DENSE:
-            known = (self.directions * (self.gain / (1 + self.gain))) @ self.directions.T
-            scale = self.scale.flatten()
-            beyond = scale[:, None] * (torch.eye(size, device=known.device) - known) * scale
-            values, vectors = torch.linalg.eigh((beyond - torch.diag(self.std.flatten().square())).double())
-            columns = (vectors * values.clamp(min=0).sqrt()).flip(1).T[:rank]
-            found[: len(columns)] = columns.to(found)
-        return found.reshape(rank, *self.mean.shape)
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw v (n, L, D), n > 1, centred: their mean is ``mean``, their variance stays unbiased."""
-        white = torch.randn(n, *self.mean.shape, generator=generator)
-        white = (white - white.mean(dim=0)) * (n / (n - 1)) ** 0.5
-        e = white.to(self.mean).flatten(1)  # (n, L D)
-        e = e - ((e @ self.directions) * (1 - (1 + self.gain).rsqrt())) @ self.directions.T
-        draws: Tensor = self.mean + self.scale * e.reshape(n, *self.mean.shape)
-        return draws
-
-
-def laplace_at(
-    posterior: Posterior, v: Tensor, generator: torch.Generator, *, linearised: bool = True
-) -> Gaussian | LowRankGaussian:
-    """Gaussian round the MAP coordinates v (1, L, D).
-
-    Parameters
-    ----------
-    posterior : Posterior
-    v : (1, L, D) Tensor
-    generator : torch.Generator
-        Of the random directions (CPU).
-    linearised : bool
-        Whether the exact posterior covariance of the generator's linear part (std 1 in v) is taken as it is, where
-        there is one; else the Jacobian of the whole generator is looked at.
-    """
-    run = laplace_steps(posterior, v, generator, linearised=linearised)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            found: Gaussian | LowRankGaussian = end.value
-            return found
-
-
 def laplace_batches(posterior: Posterior, *, linearised: bool = True) -> int:
-    """How many steps ``laplace_steps`` takes."""
+    """How many steps ``laplace_at`` takes."""
     if linearised and posterior.linear is not None:
         return 0
     size = posterior.shape[0] * posterior.shape[1]
@@ -127,21 +51,33 @@ def laplace_batches(posterior: Posterior, *, linearised: bool = True) -> int:
     return 2 * -(-_RANK // _HALF) + -(-_RANK // _BATCH)
 
 
-def laplace_steps(
-    posterior: Posterior, v: Tensor, generator: torch.Generator, *, linearised: bool = True, done: int = 0,
-    total: int | None = None,
-) -> Generator[Step, None, Gaussian | LowRankGaussian]:  # fmt: skip
-    """The same as ``laplace_at``, with a Step (loss nan) before each batch of products, numbered from ``done`` + 1."""
+def laplace_at(
+    posterior: Posterior, v: Tensor, generator: torch.Generator, progress: Progress | None = None, *,
+    linearised: bool = True,
+) -> Gaussian | LowRankGaussian:  # fmt: skip
+    """Gaussian round the MAP coordinates v (1, L, D).
+
+    Parameters
+    ----------
+    posterior : Posterior
+    v : (1, L, D) Tensor
+    generator : torch.Generator
+        Of the random directions (CPU).
+    progress : Progress or None
+        Gets a step without a loss after each batch of products.
+    linearised : bool
+        Whether the exact posterior covariance of the generator's linear part (std 1 in v) is taken as it is, where
+        there is one; else the Jacobian of the whole generator is looked at.
+    """
     if linearised and posterior.linear is not None:
         return Gaussian(v[0].detach(), posterior.start_std())
-    count = total or done + laplace_batches(posterior, linearised=linearised)
-    numbers = iter(range(done + 1, count + 1))
+    progress = progress or Progress()
 
-    def told(products: Iterator[Tensor]) -> Generator[Step, None, Tensor]:
+    def told(products: Iterator[Tensor]) -> Tensor:
         found = []
         for part in products:
             found.append(part)
-            yield Step("laplace", next(numbers, count), count, math.nan)
+            progress.step("laplace")
         return torch.cat(found)
 
     mean, scale = v[0].detach(), posterior.start_std()
@@ -150,10 +86,10 @@ def laplace_steps(
         basis = torch.eye(size, device=mean.device)
     else:
         probes = torch.randn(size, _RANK, generator=generator).to(mean)
-        ahead = yield from told(_products(posterior, mean, scale, probes.T))
-        found = yield from told(_transposed_products(posterior, mean, scale, ahead))
+        ahead = told(_products(posterior, mean, scale, probes.T))
+        found = told(_transposed_products(posterior, mean, scale, ahead))
         basis = torch.linalg.qr((found + _prior_change(posterior, scale, probes.T)).T).Q  # (L D, k)
-    seen = yield from told(_products(posterior, mean, scale, basis.T))  # (k, M)
+    seen = told(_products(posterior, mean, scale, basis.T))  # (k, M)
     inner = (seen @ seen.T + _prior_change(posterior, scale, basis.T) @ basis).double()
     gain, vectors = torch.linalg.eigh((inner + inner.T) / 2)
     return LowRankGaussian(mean, scale, basis @ vectors.to(basis), gain.clamp(min=_LOWEST).to(mean))
@@ -167,7 +103,7 @@ def _prior_change(posterior: Posterior, scale: Tensor, directions: Tensor) -> Te
 
 def _weight(posterior: Posterior) -> Tensor | float:
     """Diagonal of R^-1/2 on the observation."""
-    weight = posterior.likelihood.weight
+    weight = posterior.likelihood.observation.weight
     return float(posterior.lambda_pixel**0.5) if weight is None else posterior.lambda_pixel**0.5 * weight.sqrt()
 
 

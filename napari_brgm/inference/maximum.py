@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from napari_brgm.coarse import levels, seen_coarser
 from napari_brgm.inference.adam import adam
 from napari_brgm.inference.gauss_newton import gauss_newton
 from napari_brgm.inference.lbfgs import lbfgs
-from napari_brgm.inference.step import Step
+from napari_brgm.inference.step import Progress
 from napari_brgm.inference.together import Together
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
-    from napari_brgm.inference.visit import Descent, Visit
+    from napari_brgm.inference.visit import Descent
     from napari_brgm.posterior import Posterior
 
 __all__ = ["Maximum", "Plateau", "learning_rate", "maximise", "maximise_together"]
@@ -71,9 +71,9 @@ def learning_rate(iteration: int, steps: int, peak: float, schedule: str) -> flo
 
 
 def maximise(
-    posterior: Posterior, total: int | None = None, generator: torch.Generator | None = None
-) -> Generator[tuple[Step, Tensor], None, Maximum]:
-    """Minimise the loss of ``posterior``; yields each step with its image (1, C, R, R), returns the best point seen.
+    posterior: Posterior, generator: torch.Generator | None = None, progress: Progress | None = None
+) -> Maximum:
+    """Minimise the loss of ``posterior``; gives the best point seen.
 
     A step is one evaluation of G and of its gradient, or of one product with J and J', for all candidates in one batch.
     With several starts the best after a quarter of the steps goes on alone. From coarse to fine, a quarter of them goes
@@ -84,57 +84,49 @@ def maximise(
     posterior : Posterior
         Settings ``starts``, ``optimiser``, ``steps``, ``tolerance`` and ``coarse_to_fine`` count, and for Adam
         ``learning_rate`` and ``schedule``.
-    total : int or None
-        Number of steps of the whole run, for the steps' ``total``; None means those of MAP.
     generator : torch.Generator or None
         Of drawn starts (CPU).
+    progress : Progress or None
+        Gets each step with its image (1, C, R, R).
     """
-    run = maximise_together((posterior,), total, (generator,))
-    while True:
-        try:
-            (told,) = next(run)
-        except StopIteration as end:
-            (found,) = end.value
-            return found  # type: ignore[no-any-return]
-        yield told
+    return maximise_together([posterior], [generator], [progress or Progress(total=posterior.settings.steps)])[0]
 
 
 def maximise_together(
-    posteriors: Sequence[Posterior], total: int | None = None,
-    generators: Sequence[torch.Generator | None] | None = None,
-) -> Generator[list[tuple[Step, Tensor]], None, list[Maximum]]:  # fmt: skip
+    posteriors: Sequence[Posterior], generators: Sequence[torch.Generator | None], progresses: Sequence[Progress]
+) -> list[Maximum]:
     """The same for several observations at once, as ``maximise`` would do each: they share one synthesis a step.
 
-    What a line search of one costs is a step for all, so that the others may be a step or two short. Early stop comes
-    when all have levelled off.
+    Their line searches are their own (lbfgs.py), so that each takes the steps it would take alone; where rounding counts
+    (a batch is summed in another order) it grows by half or more a step. Early stop comes when all have levelled off.
 
     Parameters
     ----------
     posteriors : sequence of Posterior
         Under the same prior with the same settings; several only with optimisers 'adam' and 'lbfgs'.
-    total, generators
-        As in ``maximise``; a generator for each.
+    generators, progresses
+        As in ``maximise``; one for each.
     """
     settings, count = posteriors[0].settings, len(posteriors)
-    total = total or settings.steps
-    starts = [_candidates(p, g) for p, g in zip(posteriors, generators or [None] * count, strict=True)]
+    starts = [_candidates(p, g) for p, g in zip(posteriors, generators, strict=True)]
     v, rows = torch.cat(starts), len(starts[0])  # (count * rows, L, D), those of one observation together
     best_loss, done = torch.full((count,), math.inf), 0
     for block, last in _phases(posteriors, rows):
-        seen = [seen_coarser(posterior, block) for posterior in posteriors]
+        seen = [posterior.coarser(block) for posterior in posteriors]
         rows = len(v) // count
         plateaus = [Plateau(settings.tolerance if rows == 1 else None) for _ in posteriors]
-        lowest = None
-        descent = _descent(seen, v, rows, done)
-        while done < last:
-            visit = next(descent)
+        lowest, level = None, [False] * count
+        for visit in islice(_descent(seen, v, rows, done), last - done):
             lowest = visit if lowest is None else lowest.where(visit.loss < lowest.loss, visit)
             least, done = _least(visit.loss, count), done + 1
-            yield [(_step(visit, row, done, total), visit.images[row : row + 1]) for row in least]
-            if visit.new:
-                over = [plateau.reached(float(visit.loss[row])) for plateau, row in zip(plateaus, least, strict=True)]
-                if all(over):
-                    break
+            for progress, row in zip(progresses, least, strict=True):
+                terms = {name: float(term[row]) for name, term in visit.terms.items()}
+                progress.step("map", float(visit.loss[row]), terms, visit.images[row : row + 1])
+            for i, row in enumerate(least):
+                if visit.new is None or visit.new[row]:
+                    level[i] |= plateaus[i].reached(float(visit.loss[row]))
+            if all(level):
+                break
         if lowest is not None:
             least = _least(lowest.loss, count)
             v, best_loss = lowest.v[least].clone(), lowest.loss[least]
@@ -145,11 +137,6 @@ def _least(loss: Tensor, count: int) -> list[int]:
     """Row of the lowest loss of each observation."""
     found = loss.reshape(count, -1)
     return [i * found.shape[1] + int(row) for i, row in enumerate(found.argmin(dim=1))]
-
-
-def _step(visit: Visit, row: int, done: int, total: int) -> Step:
-    terms = {name: float(term[row]) for name, term in visit.terms.items()}
-    return Step("map", done, total, float(visit.loss[row]), terms)
 
 
 def _candidates(posterior: Posterior, generator: torch.Generator | None) -> Tensor:
@@ -164,7 +151,7 @@ def _phases(posteriors: Sequence[Posterior], starts: int) -> list[tuple[int, int
     settings = posteriors[0].settings
     steps = settings.steps
     early = max(steps // _EARLY, 1)
-    blocks = min((levels(p.likelihood) for p in posteriors), key=len) if settings.coarse_to_fine else [1]
+    blocks = min((p.likelihood.levels for p in posteriors), key=len) if settings.coarse_to_fine else [1]
     if len(blocks) == 1 and starts > 1:
         blocks = [1, 1]
     if steps <= len(blocks):  # too few to divide

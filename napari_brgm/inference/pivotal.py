@@ -11,7 +11,6 @@ training set's anatomy behind: results say that the generator was tuned.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,14 +18,12 @@ import torch
 from napari_brgm.errors import InputError
 from napari_brgm.inference.adam import Adam
 from napari_brgm.inference.maximum import learning_rate
-from napari_brgm.inference.step import Step
+from napari_brgm.inference.step import Progress
+from napari_brgm.posterior import Posterior
+from napari_brgm.priors.network import network_of, with_network
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from torch import Tensor
-
-    from napari_brgm.posterior import Posterior
 
 __all__ = ["tune"]
 
@@ -34,10 +31,8 @@ _RATE = 2e-3  # peak
 _HOLD = 1.0  # lambda: a weight that moves by the rms of its tensor costs as much as a pixel off by its noise
 
 
-def tune(
-    posterior: Posterior, v: Tensor, noise: float, steps: int, *, done: int = 0, total: int | None = None
-) -> Generator[tuple[Step, Tensor], None, Posterior]:
-    """Fit a copy of the generator at latents v; yields each step with its image, returns the posterior under the copy.
+def tune(posterior: Posterior, v: Tensor, noise: float, steps: int, progress: Progress | None = None) -> Posterior:
+    """Fit a copy of the generator at latents v; gives the posterior under the copy, in the same coordinates.
 
     Parameters
     ----------
@@ -48,35 +43,32 @@ def tune(
         Measurement noise of an observed pixel, grey levels, above 0.
     steps : int
         Of Adam.
-    done, total : int
-        Steps that went before, and of the whole run, for the numbering of the yielded steps.
+    progress : Progress or None
+        Gets each step with its image.
 
     Raises
     ------
     InputError
         The prior has no weights that could be tuned.
     """
-    network = posterior.prior.network
+    network = network_of(posterior.prior)
     if network is None:
         raise InputError(f"{posterior.prior.info.name} has no network to tune; set refine_steps to 0")
     tuned = copy.deepcopy(network)
-    prior = posterior.prior.with_network(tuned)
+    prior = with_network(posterior.prior, tuned)
     weights = [p.requires_grad_(True) for p in tuned.parameters()]
     first = [p.detach().clone() for p in weights]
     scales = [p.square().mean().sqrt().clamp(min=1e-6) for p in first]
     ws = posterior.latents(v).detach()
     optimiser = Adam(weights)
-    total = total or done + steps
+    progress = progress or Progress(total=steps)
     for iteration in range(steps):
         images = prior.synthesize(ws, noise=posterior.settings.noise)
         pixel = posterior.likelihood.pixel(images).sum() / noise**2
         moved = [((p - start) / s).square().sum() for p, start, s in zip(weights, first, scales, strict=True)]
         hold = _HOLD * torch.stack(moved).sum()
         loss = pixel + hold
-        yield (
-            Step("refine", done + iteration + 1, total, loss.item(), {"pixel": pixel.item(), "hold": hold.item()}),
-            images.detach(),
-        )
+        progress.step("refine", loss.item(), {"pixel": pixel.item(), "hold": hold.item()}, images.detach())
         optimiser.step(loss, learning_rate(iteration, steps, _RATE, "cosine"))
     tuned.requires_grad_(False)
-    return replace(posterior, prior=prior)
+    return Posterior(prior, posterior.likelihood, posterior.settings, posterior.coordinates)

@@ -1,10 +1,10 @@
 """The residual field given the data: kriging of what the generator left unexplained.
 
-    y = f(G(w) + e) + n,   e ~ N(0, C),   n ~ N(0, sigma_n^2)
-    E[e | y, w]   = C A' (A C A' + sigma_n^2 I)^-1 (y - f(G(w)))
-    a draw        = e0 + C A' (A C A' + sigma_n^2 I)^-1 (y - f(G(w) + e0) - n0)                  (Matheron's rule)
+    y = A (G(w) + e) + n,   e ~ N(0, C),   n ~ N(0, sigma_n^2)
+    E[e | y, w]   = C A' (A C A' + sigma_n^2 I)^-1 (y - A G(w))
+    a draw        = e0 + C A' (A C A' + sigma_n^2 I)^-1 (y - A (G(w) + e0) - n0)                  (Matheron's rule)
 
-A is the linear part of f. The system is solved by conjugate gradients, batched over samples.
+A is the observation. The system is solved by conjugate gradients, batched over samples.
 Source: Journel and Huijbregts, "Mining Geostatistics" (1978), Ch. VII; Rasmussen and Williams (2006), Eq. 2.23-2.24.
 """
 
@@ -13,11 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from napari_brgm.likelihood import Likelihood, from_grey, to_grey
+from napari_brgm.corruptions.conjugate_gradient import solved
+from napari_brgm.likelihood import from_grey, to_grey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from napari_brgm.likelihood import Likelihood
+    from napari_brgm.observation import Observation
     from napari_brgm.priors.residual_field import ResidualField
 
 __all__ = ["complete"]
@@ -29,7 +35,7 @@ _TOLERANCE = 1e-3  # of the right-hand side's norm
 
 def complete(
     images: Tensor, field: ResidualField, likelihood: Likelihood, noise: float,
-    generator: torch.Generator | None = None, batch: int | None = None,
+    generator: torch.Generator | None = None, batch: int | None = None, check: Callable[[], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Add the residual field given the data to generator images.
 
@@ -39,7 +45,7 @@ def complete(
         G(w), in [-1, 1].
     field : ResidualField
     likelihood : Likelihood
-        With a linear forward map.
+        With a linear observation.
     noise : float
         Measurement noise of an observed pixel, grey levels, above 0.
     generator : torch.Generator or None
@@ -47,59 +53,45 @@ def complete(
         of the draws is not noise.
     batch : int or None
         Images solved for at a time, where memory is short; None: all.
+    check : callable, optional
+        Called before each iteration; what it raises ends the work.
     """
-    drawn = torch.zeros_like(images)
-    misfit = likelihood.residual(images)
-    if generator is not None:
-        drawn = _centred(field.sample(len(images), generator))
-        white = _centred(torch.randn(misfit.shape, generator=generator)).to(misfit)
-        misfit = likelihood.residual(images + drawn / 127.5) - noise * white * likelihood.observed
-
+    observation: Observation = likelihood.observation  # type: ignore[assignment]
     n = batch or len(images)
-    misfit = misfit.clamp(-_LARGEST, _LARGEST)
-    found = [_kriged(part, images.shape[1:], field, likelihood, noise) for part in torch.split(misfit, n)]
+    drawn = torch.zeros_like(images) if generator is None else _centred(field.sample(len(images), generator))
+    shape = (len(images), *likelihood.y.shape[1:])
+    white = None if generator is None else _white(shape, n, generator)
+
+    def normal(z: Tensor) -> Tensor:
+        return observation.A(field.covariance(observation.A_adjoint(z))) + noise**2 * z
+
+    found = []
+    for image, extra in zip(torch.split(images, n), torch.split(drawn, n), strict=True):
+        misfit = likelihood.residual(image + extra / 127.5)
+        if white is not None:
+            misfit = misfit - noise * next(white).to(misfit) * observation.measured
+        misfit = misfit.clamp(-_LARGEST, _LARGEST)
+        z = solved(normal, misfit, iterations=_ITERATIONS, tolerance=_TOLERANCE, rest=False, check=check)
+        found.append(field.covariance(observation.A_adjoint(z)))
     return from_grey(to_grey(images) + drawn + torch.cat(found))
 
 
-def _kriged(misfit: Tensor, shape: torch.Size, field: ResidualField, likelihood: Likelihood, noise: float) -> Tensor:
-    """C A' (A C A' + sigma_n^2 I)^-1 of misfits (B, C, h, w)."""
-
-    def forward(x: Tensor) -> Tensor:
-        return likelihood.forward_map(x) * likelihood.observed
-
-    def adjoint(y: Tensor) -> Tensor:
-        with torch.enable_grad():
-            x = torch.zeros((len(y), *shape), device=y.device, requires_grad=True)
-            (back,) = torch.autograd.grad(forward(x), x, y)
-        return back
-
-    solution = _conjugate_gradients(lambda z: forward(field.covariance(adjoint(z))) + noise**2 * z, misfit)
-    return field.covariance(adjoint(solution))
+def _white(shape: tuple[int, ...], n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Standard normal numbers (B, C, h, w), ``n`` images at a time and centred over all: made twice where n < B."""
+    if n >= shape[0]:
+        yield _centred(torch.randn(shape, generator=generator))
+        return
+    sizes = [min(n, shape[0] - first) for first in range(0, shape[0], n)]
+    state = generator.get_state()
+    mean = torch.zeros(shape[1:])
+    for size in sizes:
+        mean += torch.randn(size, *shape[1:], generator=generator).sum(dim=0) / shape[0]
+    generator.set_state(state)
+    for size in sizes:
+        yield (torch.randn(size, *shape[1:], generator=generator) - mean) * (shape[0] / (shape[0] - 1)) ** 0.5
 
 
 def _centred(draws: Tensor) -> Tensor:
     """Draws (B, ...) with mean 0 over the batch and their variance kept."""
     n = len(draws)
     return draws if n < 2 else (draws - draws.mean(dim=0)) * (n / (n - 1)) ** 0.5
-
-
-def _conjugate_gradients(operator, right: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    """Solve for each entry of the batch; symmetric positive definite ``operator``."""
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).sum(dim=(1, 2, 3), keepdim=True)
-
-    x = torch.zeros_like(right)
-    residual, direction = right.clone(), right.clone()
-    size = first = dot(right, right)
-    for _ in range(_ITERATIONS):
-        if bool((size <= _TOLERANCE**2 * first).all()):
-            break
-        image = operator(direction)
-        step = size / dot(direction, image).clamp(min=1e-20)
-        x = x + step * direction
-        residual = residual - step * image
-        new = dot(residual, residual)
-        direction = residual + new / size.clamp(min=1e-20) * direction
-        size = new
-    return x

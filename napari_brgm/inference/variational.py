@@ -12,86 +12,24 @@ coordinates of posterior.py a diagonal q is a full-covariance Gaussian over w.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from napari_brgm.inference.adam import Adam
+from napari_brgm.inference.gaussians import FactorGaussian, Gaussian
 from napari_brgm.inference.maximum import learning_rate
-from napari_brgm.inference.step import Step
+from napari_brgm.inference.step import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from napari_brgm.inference.laplace import LowRankGaussian
+    from napari_brgm.inference.gaussians import LowRankGaussian
     from napari_brgm.posterior import Posterior
 
-__all__ = ["FactorGaussian", "Gaussian", "Spread", "fit_gaussian"]
+__all__ = ["fit_gaussian"]
 
 _FIRST = 0.1  # of s, length of random first columns of F
-
-
-class Spread(Protocol):
-    """Latents that the data leave likely."""
-
-    @property
-    def mean(self) -> Tensor: ...  # (L, D)
-    def sample(self, n: int, generator: torch.Generator) -> Tensor: ...  # (n, L, D)
-
-
-@dataclass(frozen=True, slots=True)
-class Gaussian:
-    """q(v) = N(mean, diag std^2).
-
-    Attributes
-    ----------
-    mean, std : (L, D) Tensor
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def excess(self, rank: int) -> Tensor:
-        """(rank, L, D) columns F of what the covariance is beyond its diagonal: none."""
-        return torch.zeros(rank, *self.mean.shape, device=self.mean.device)
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw v (n, L, D), n > 1, centred: their mean is q's mean, their variance stays unbiased.
-
-        The draws are made on the CPU so that a seed means the same on every device.
-        """
-        noise = torch.randn(n, *self.mean.shape, generator=generator)
-        noise = (noise - noise.mean(dim=0)) * (n / (n - 1)) ** 0.5
-        draws: Tensor = self.mean + self.std * noise.to(self.mean)
-        return draws
-
-
-@dataclass(frozen=True, slots=True)
-class FactorGaussian:
-    """q(v) = N(mean, diag std^2 + factor factor').
-
-    Attributes
-    ----------
-    mean, std : (L, D) Tensor
-    factor : (r, L, D) Tensor
-    """
-
-    mean: Tensor
-    std: Tensor
-    factor: Tensor
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw v (n, L, D), n > 1, centred as those of ``Gaussian``."""
-        own = torch.randn(n, *self.mean.shape, generator=generator)
-        shared = torch.randn(n, len(self.factor), generator=generator)
-        own, shared = ((x - x.mean(dim=0)) * (n / (n - 1)) ** 0.5 for x in (own, shared))
-        draws: Tensor = (
-            self.mean + self.std * own.to(self.mean) + torch.tensordot(shared.to(self.mean), self.factor, dims=1)
-        )
-        return draws
 
 
 def _first_factor(start: Gaussian | LowRankGaussian, rank: int, generator: torch.Generator) -> Tensor:
@@ -143,12 +81,11 @@ def fit_gaussian(
     posterior: Posterior,
     start: Gaussian | LowRankGaussian,
     generator: torch.Generator,
+    progress: Progress | None = None,
     *,
     steps: int | None = None,
-    done: int = 0,
-    total: int | None = None,
-) -> Generator[tuple[Step, Tensor], None, Gaussian | FactorGaussian]:
-    """Fit q to ``posterior`` from ``start``; yields each step with the image at q's mean, returns the fitted q.
+) -> Gaussian | FactorGaussian:
+    """Fit q to ``posterior`` from ``start``.
 
     The result is the average of the iterates of the last quarter, which takes most of the Monte Carlo noise out of it.
     Steps are as long as the learning rate says, in units of the start's standard deviations; with the paper's density
@@ -161,14 +98,14 @@ def fit_gaussian(
         Usually the MAP and the prior's spread.
     generator : torch.Generator
         Of the reparameterisation noise (CPU).
+    progress : Progress or None
+        Gets each step with the mean of its images (1, C, R, R).
     steps : int or None
         None means as many as the settings say.
-    done, total : int
-        Steps that went before, and of the whole run, for the numbering of the yielded steps.
     """
     settings = posterior.settings
     steps = steps or settings.vi_steps or settings.steps
-    total = total or done + steps
+    progress = progress or Progress(total=steps)
     unit = torch.ones_like(start.std) if settings.prior_density == "diagonal" else start.std  # of a step of Adam
     shift = torch.zeros_like(start.mean).requires_grad_(True)
     rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
@@ -197,10 +134,8 @@ def fit_gaussian(
         optimiser.step(loss, learning_rate(iteration, steps, settings.learning_rate, settings.schedule))
         if iteration >= steps - max(1, steps // 4):
             kept.append((start.mean + unit * shift.detach(), F.softplus(rho.detach()), unit * columns.detach()))
-        yield (
-            Step("vi", done + iteration + 1, total, loss.item(), {k: t.item() for k, t in parts.items()}),
-            images.detach().mean(dim=0, keepdim=True),
-        )
+        shown = images.detach().mean(dim=0, keepdim=True)
+        progress.step("vi", loss.item(), {k: t.item() for k, t in parts.items()}, shown)
     mean = torch.stack([pair[0] for pair in kept]).mean(dim=0)
     std = torch.stack([pair[1].log() for pair in kept]).mean(dim=0).exp()
     if not settings.vi_rank:

@@ -31,14 +31,14 @@ class Visit:
         Coordinates of the posterior.
     terms : dict of (B,) Tensor
     images : (B, C, R, R) Tensor
-    new : bool
-        Whether the point differs from that of the visit before.
+    new : (B,) bool Tensor or None
+        Rows for which the visit ends an iteration (in the others a line search goes on); None: all.
     """
 
     v: Tensor
     terms: dict[str, Tensor]
     images: Tensor
-    new: bool = True
+    new: Tensor | None = None
 
     @property
     def loss(self) -> Tensor:
