@@ -24,7 +24,10 @@ Romano, Patterson and Candes (NeurIPS 2019); Angelopoulos and Bates, arXiv 2107.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
+import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -32,14 +35,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from napari_brgm.errors import WeightsError
+from napari_brgm.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
-__all__ = ["DEPTHS", "LEVELS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width"]
+__all__ = [
+    "DEPTHS", "LEVELS", "TISSUE", "Calibration", "Curve", "conformal_factors", "half_width", "interval", "pack_widths",
+    "unpack_widths",
+]  # fmt: skip
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TISSUE = 8.0  # grey levels of the posterior mean; what is darker is air
@@ -220,3 +226,56 @@ def half_width(level: float, widths: npt.NDArray[np.floating[Any]] | None = None
     i = int(np.searchsorted(_Z, z, side="right")) - 1
     share = (z - _Z[i]) / (_Z[i + 1] - _Z[i])
     return (1 - share) * widths[i] + share * widths[i + 1]
+
+
+def interval(
+    mean: npt.NDArray[Any], std: npt.NDArray[np.floating[Any]], level: float,
+    widths: npt.NDArray[np.floating[Any]] | None = None,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:  # fmt: skip
+    """Low and high (...) of the central credible interval of each pixel: the one that all who show intervals show.
+
+    Parameters
+    ----------
+    mean, std : (...) ndarray
+        Posterior mean and standard deviation, in the scan's units.
+    level : float
+        Between 0 and 1.
+    widths : (4, ...) ndarray or None
+        Calibrated half widths of LEVELS in units of ``std``; None: a Gaussian's.
+
+    Raises
+    ------
+    InputError
+        The level is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, for example 0.9; got {level}")
+    half = np.asarray(half_width(level, widths) * std, np.float32)
+    middle = np.asarray(mean, np.float32)
+    return middle - half, middle + half
+
+
+def pack_widths(widths: npt.NDArray[np.float32]) -> str:
+    """Widths (4, H, W) as text for a record: few are different, so that each pixel needs only the number of its own."""
+    flat = np.ascontiguousarray(widths.reshape(len(widths), -1).T, dtype="<f4")  # (H W, 4)
+    kinds, which = np.unique(flat, axis=0, return_inverse=True)
+    index = which.reshape(-1).astype("<u2" if len(kinds) < 1 << 16 else "<u4")
+    head = np.array([len(kinds), index.itemsize], dtype="<u4").tobytes()
+    return base64.b64encode(zlib.compress(head + kinds.tobytes() + index.tobytes(), 9)).decode("ascii")
+
+
+def unpack_widths(text: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+    """Widths (4, H, W) of ``pack_widths``; None where the text is none of that, or not for images of this shape."""
+    pixels, levels = math.prod(shape), len(LEVELS)
+    most = 8 + pixels * (4 * levels + 4)
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(str(text), validate=True), most + 1)
+        count, size = np.frombuffer(data[:8], "<u4").tolist()
+        kinds = np.frombuffer(data, "<f4", count * levels, 8).reshape(count, levels)
+        which = np.frombuffer(data, f"<u{size}", pixels, 8 + kinds.nbytes)
+        found = kinds[which].T.reshape(levels, *shape).astype(np.float32)
+    except (ValueError, IndexError, TypeError, zlib.error, binascii.Error):
+        return None
+    whole = unpacker.eof and len(data) == 8 + kinds.nbytes + which.nbytes
+    return found if whole and np.isfinite(found).all() and (found > 0).all() else None

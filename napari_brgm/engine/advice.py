@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from napari_brgm.engine.frame import foreground_box
+from napari_brgm.engine.window import foreground_box
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,11 +6,12 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from napari_brgm.engine.frame import Frame, Window
+from napari_brgm.corruptions import Frame
+from napari_brgm.engine.window import Window
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_brgm.engine.placement import Grid
+    from napari_brgm.engine.grid import Grid
 
 __all__ = ["Alignment"]
 
@@ -56,7 +57,6 @@ class Alignment:
             value = getattr(self, each.name)
             if isinstance(value, bool | str) or not hasattr(value, "__float__") or not math.isfinite(value):
                 raise InputError(f"{each.name} of the alignment must be a finite number, got {value!r}")
-            object.__setattr__(self, each.name, float(value))
         if not _SCALES[0] <= self.scale <= _SCALES[1]:
             raise InputError(
                 f"scale of the alignment must lie in {_SCALES[0]:g} .. {_SCALES[1]:g} (1: as large as the prior's), "
@@ -69,7 +69,7 @@ class Alignment:
 
     def as_dict(self) -> dict[str, float]:
         """Plain values that JSON gives back as they are."""
-        return asdict(self)
+        return {name: float(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Alignment:

@@ -19,7 +19,7 @@ import torch
 
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine.devices import pick_device
-from napari_brgm.engine.observe import Problem, observe
+from napari_brgm.engine.observed import Problem, observe
 from napari_brgm.engine.provenance import DRAWN, origin
 from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import Inversion, invert
@@ -67,11 +67,12 @@ def draw(
     if n < 1:
         raise InputError(f"at least 1 image must be drawn, got {n}")
     prior = prior.to(pick_device(device))
-    if residual and prior.residual is None:
+    field = prior.parts.residual if residual else None
+    if residual and field is None:
         raise InputError(f"{prior.info.name} has no residual field; draw without it")
     grey = to_grey(prior.sample(n, seed))  # (n, C, R, R)
-    if residual and prior.residual is not None:
-        grey = grey + prior.residual.sample(n, torch.Generator().manual_seed(seed))
+    if field is not None:
+        grey = grey + field.sample(n, torch.Generator().manual_seed(seed))
     grey = torch.rot90(grey, round(prior.info.rotation / 90), (-2, -1))  # as radiologists look at it
     images = grey.clamp(0, 255).float().cpu().numpy()
     return images[:, 0] if images.shape[1] == 1 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
@@ -167,7 +168,7 @@ def interpolate(
         "slices": [
             {
                 "window": {"low": one.window.low, "high": one.window.high},
-                "frame": one.frame.describe(), "notes": one.notes,
+                "frame": one.placed.frame.describe(), "notes": one.notes,
             }
             for one in problems
         ],
@@ -187,5 +188,5 @@ def _placed(prior: Prior, which: str, image: npt.ArrayLike, spacing: tuple[float
 def _inverted(
     prior: Prior, problems: list[Problem], steps: int, report: Callable[[int, torch.Tensor], None]
 ) -> Inversion:
-    targets = [one.frame.to_frame(one.likelihood.observation).clamp(0, 255) for one in problems]
+    targets = [one.placed.frame.to_frame(one.likelihood.y).clamp(0, 255) for one in problems]
     return invert(prior, from_grey(torch.cat(targets)), space="w", steps=steps, report=report)

@@ -42,8 +42,8 @@ def misfit_of(likelihood: Likelihood, images: Tensor, resolution: int, pixel: tu
     """
     with torch.no_grad():
         left = likelihood.residual(images)[0].mean(dim=0).cpu().numpy().astype(np.float64)
-    seen = likelihood.observed[0, 0].cpu().numpy() > 0
-    y = likelihood.observation[0].mean(dim=0).cpu().numpy().astype(np.float64)
+    seen = likelihood.observation.measured[0, 0].cpu().numpy() > 0
+    y = likelihood.y[0].mean(dim=0).cpu().numpy().astype(np.float64)
     sigma = [_SHARE * resolution / (8 * np.log(2)) ** 0.5 / size for size in pixel]
     weight = gaussian_filter(seen.astype(np.float64), sigma)
 

@@ -1,89 +1,33 @@
-"""Placement: the grids of one problem, and a first guess of where the scan lies in the generator frame.
+"""Placement: where a scan lies in the generator frame, before anything is fitted.
 
-A grid of the prior's own size and pixel is taken as it is, unless a fit says otherwise (observe.py). Any other is
-placed by its pixel size, with the box of the head on the box of the mean training image's head. Where the prior has no
-pixel size (X-rays, whose field is the detector's), the longer side fills its frame. An untrained prior has no anatomy:
-its frame is the slice's.
+A grid of the prior's own size and pixel is taken as it is, unless a fit says otherwise (placed.py). Any other is
+placed by its pixel size, with the box of the head on the box of the mean training image's head. An untrained prior has
+no anatomy: its frame is the slice's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from napari_brgm.engine.frame import Frame, foreground_box
-from napari_brgm.errors import InputError
+from napari_brgm.corruptions import Frame
+from napari_brgm.engine.window import foreground_box
 from napari_brgm.likelihood import to_grey
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from napari_brgm.engine.checked import CheckedSlice
+    from napari_brgm.engine.grid import Grid
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Grid", "first_guess", "fixed_frame", "grid_of", "own_frame"]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Pixels of a problem.
-
-    Attributes
-    ----------
-    plane, fine : (int, int)
-        Rows and columns of the slice as given, and of the restored one (finer for super-resolution).
-    factor : (float, float)
-        Pixels of ``fine`` in one of ``plane``.
-    resolution : int
-        Side of the generator frame, R.
-    ratio : (float, float)
-        Pixel size of ``plane`` in frame pixels, where the scan's anatomy is as large as the prior's.
-    """
-
-    plane: tuple[int, int]
-    fine: tuple[int, int]
-    factor: tuple[float, float]
-    resolution: int
-    ratio: tuple[float, float]
-
-    def refined(self, frame: Frame) -> Frame:
-        """The frame of ``fine``, of one of ``plane``."""
-        return frame if self.fine == self.plane else frame.refined(self.fine, self.factor)
-
-
-def grid_of(
-    plane: tuple[int, int], fine: tuple[int, int], factor: tuple[float, float], prior: Prior,
-    spacing: tuple[float, float] | None,
-) -> Grid:  # fmt: skip
-    """Grids of a slice with pixels of ``spacing`` mm; None: the prior's own pixel size, times the factor.
-
-    Raises
-    ------
-    InputError
-        The spacing is not two sizes above 0.
-    """
-    size = prior.resolution
-    if prior.preset == "untrained":
-        scale = min(1.0, size / max(fine))
-        return Grid(plane, fine, factor, size, (scale * factor[0], scale * factor[1]))
-    own = prior.info.spacing_mm
-    if spacing is None:
-        spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
-    if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
-    own = own or max(n * s / f for n, s, f in zip(fine, spacing, factor, strict=True)) / size
-    ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
-    if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):
-        ratio = factor
-    return Grid(plane, fine, factor, size, ratio)
+__all__ = ["first_guess", "fixed_frame", "own_frame"]
 
 
 def fixed_frame(grid: Grid, prior: Prior) -> Frame | None:
     """Frame of ``grid.fine`` where there is nothing to look for: the restored pixels are the frame's; else None."""
     size = grid.resolution
-    if prior.preset == "untrained":  # in the middle of the frame
+    if not prior.info.anatomy:  # in the middle of the frame
         scale = min(1.0, size / max(grid.fine))
         row, column = ((size - n * scale + scale - 1) / 2 if scale < 1 else (size - n) // 2 for n in grid.fine)
         return Frame(grid.fine, size, (scale, scale), (0.0, 0.0), (row, column))
@@ -99,16 +43,12 @@ def own_frame(grid: Grid) -> Frame:
     return Frame(grid.plane, grid.resolution, grid.ratio, (row, column), (middle, middle))
 
 
-def first_guess(
-    image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], grid: Grid, prior: Prior
-) -> tuple[Frame, list[str]]:
-    """Frame of ``grid.plane`` for an image (h, w) or (h, w, 3) of which ``seen`` (h, w) is measured, and notes.
-
-    The image is taken to lie as radiologists look at it.
-    """
+def first_guess(given: CheckedSlice, prior: Prior) -> tuple[Frame, list[str]]:
+    """Frame of the slice as given, which is taken to lie as radiologists look at it, and notes."""
+    grid = given.grid
     with torch.no_grad():
         mean = to_grey(prior.synthesize(prior.latents.mean.expand(1, prior.num_ws, -1)))[0].mean(dim=0).cpu().numpy()
-    here = foreground_box(image if image.ndim == 2 else image.mean(axis=2), seen)
+    here = foreground_box(given.plane, given.seen)
     there = foreground_box(mean, np.ones_like(mean, dtype=bool))
     frame = Frame(
         grid.plane, grid.resolution, grid.ratio,

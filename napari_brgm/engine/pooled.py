@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from napari_brgm.engine.frame import Frame
-    from napari_brgm.priors.linear_gaussian import LinearGaussian
+    from napari_brgm.corruptions import Frame
+    from napari_brgm.priors.linear_model import LinearModel
 
 __all__ = ["Intensity", "Pooled", "pooled"]
 
@@ -118,7 +118,7 @@ class Pooled:
 
 
 def pooled(
-    frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, sigma: float, side: int, intensity: Intensity
+    frame: Frame, part: LinearModel, observed: Tensor, seen: Tensor, sigma: float, side: int, intensity: Intensity
 ) -> Pooled:
     """Bring observation and prior to a grid of about ``side`` blocks in the frame.
 
@@ -126,7 +126,7 @@ def pooled(
     ----------
     frame : Frame
         First guess, of the observation's grid; angles of poses count from its rotation.
-    part : LinearGaussian
+    part : LinearModel
     observed : (1, C, h, w) Tensor
         Grey levels.
     seen : (1, 1, h, w) Tensor

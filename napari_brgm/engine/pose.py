@@ -18,8 +18,10 @@ from torch import Tensor
 from napari_brgm.engine.pooled import Intensity, Pooled, pooled
 
 if TYPE_CHECKING:
-    from napari_brgm.engine.frame import Frame
-    from napari_brgm.priors.linear_gaussian import LinearGaussian
+    from collections.abc import Callable
+
+    from napari_brgm.corruptions import Frame
+    from napari_brgm.priors.linear_model import LinearModel
 
 __all__ = ["Fit", "fit_pose"]
 
@@ -58,29 +60,34 @@ class Fit:
     improvement: float
 
 
-def fit_pose(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, sigma: float) -> Fit:
+def fit_pose(
+    frame: Frame, part: LinearModel, observed: Tensor, seen: Tensor, sigma: float,
+    check: Callable[[], None] | None = None,
+) -> Fit:  # fmt: skip
     """Find the best frame near ``frame`` or near it turned by half a circle, with the intensity.
 
     Parameters
     ----------
     frame : Frame
         First guess, of the observation's grid.
-    part : LinearGaussian
+    part : LinearModel
     observed : (1, C, h, w) Tensor
         The observation in grey levels.
     seen : (1, 1, h, w) Tensor
         1 where measured, else 0.
     sigma : float
         Noise of an observed pixel in grey levels.
+    check : callable, optional
+        Called between the steps; what it raises ends the fit.
     """
     turned = replace(frame, rotation=frame.rotation + 180)
-    ways = [_search(way, part, observed, seen, sigma) for way in (frame, turned)]
+    ways = [_search(way, part, observed, seen, sigma, check) for way in (frame, turned)]
     ways[1] = (ways[1][0], ways[1][1] + _HALF_TURN)
     first = min(range(2), key=lambda i: ways[i][1])
     start = (frame, turned)[first]
     intensity = Intensity(_GAIN, _OFFSET)
     fine = pooled(start, part, observed, seen, _CAUTION * sigma, _SIDES[1], intensity)
-    pose, energies = _descended(fine, ways[first][0][None], _STEPS[1])
+    pose, energies = _descended(fine, ways[first][0][None], _STEPS[1], check)
     as_it_was = pooled(frame, part, observed, seen, _CAUTION * sigma, _SIDES[1], intensity)
     before = float(as_it_was.energy(torch.zeros_like(pose))[0])
     _, u = fine.residuals(pose)
@@ -96,7 +103,9 @@ def fit_pose(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor,
     return Fit(found, gain, offset, before - float(energies[0]))
 
 
-def _search(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, sigma: float) -> tuple[Tensor, float]:
+def _search(
+    frame: Frame, part: LinearModel, observed: Tensor, seen: Tensor, sigma: float, check: Callable[[], None] | None
+) -> tuple[Tensor, float]:
     """Best pose (4,) on coarse blocks, and its energy."""
     coarse = pooled(frame, part, observed, seen, _CAUTION * sigma, _SIDES[0], Intensity(_GAIN, _OFFSET))
     reach = _REACH * frame.resolution
@@ -106,12 +115,12 @@ def _search(frame: Frame, part: LinearGaussian, observed: Tensor, seen: Tensor, 
         torch.tensor([math.log(s) for s in _SCALES]), torch.tensor([math.radians(a) for a in _ANGLES]),
     ).to(observed)  # fmt: skip
     starts = lattice[coarse.energy(lattice).argsort()[:_STARTS]]
-    poses, energies = _descended(coarse, starts, _STEPS[0])
+    poses, energies = _descended(coarse, starts, _STEPS[0], check)
     best = int(energies.argmin())
     return poses[best], float(energies[best])
 
 
-def _descended(problem: Pooled, poses: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _descended(problem: Pooled, poses: Tensor, steps: int, check: Callable[[], None] | None) -> tuple[Tensor, Tensor]:
     """Levenberg-Marquardt from each of poses (P, 4), side by side; where they end, and their energies (P,)."""
     n = len(poses)
     small = _DIFFERENCE * problem.resolution
@@ -122,6 +131,8 @@ def _descended(problem: Pooled, poses: Tensor, steps: int) -> tuple[Tensor, Tens
     residuals, _ = problem.residuals(poses)
     energies = residuals.square().sum(dim=1)
     for _ in range(steps):
+        if check is not None:
+            check()
         moved = (poses[:, None] + torch.diag(delta)).flatten(0, 1)  # (P 4, 4)
         ahead, _ = problem.residuals(moved)
         slopes = ahead.reshape(n, 4, -1) - residuals[:, None]  # (P, 4, N), for a step of delta

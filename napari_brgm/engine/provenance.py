@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["DRAWN", "ESTIMATED", "NOTICE", "NOTICE_ESTIMATED", "origin", "record"]
+__all__ = ["DRAWN", "ESTIMATED", "NOTICE", "NOTICE_ESTIMATED", "origin", "record", "shared_record"]
 
 NOTICE = "Restored by a generative model: synthetic where not measured. Not for diagnosis."
 ESTIMATED = "every pixel of the result is an estimate; none is kept as measured"  # the note of inexact corruptions
@@ -71,3 +73,16 @@ def record(
         "notes": notes,
         "seconds": round(seconds, 3),
     }  # fmt: skip
+
+
+def shared_record(records: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Part provenance records into what all of them say and, for each, the rest.
+
+    Examples
+    --------
+    >>> shared_record([{"seed": 1, "seconds": 2.0}, {"seed": 1, "seconds": 3.0}])
+    ({'seed': 1}, [{'seconds': 2.0}, {'seconds': 3.0}])
+    """
+    first, *others = records
+    shared = {key: value for key, value in first.items() if all(key in o and o[key] == value for o in others)}
+    return shared, [{key: value for key, value in record.items() if key not in shared} for record in records]

@@ -22,7 +22,7 @@ from napari_brgm.priors.residual_field import ResidualField
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_brgm.engine.observe import Problem
+    from napari_brgm.engine.observed import Problem
     from napari_brgm.posterior import Posterior
 
 __all__ = ["field_of", "residual_scale"]
@@ -46,14 +46,14 @@ def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualF
     settings, prior = posterior.settings, posterior.prior
     if not settings.residual_field or not problem.likelihood.linear or prior.channels != 1:
         return None
-    if prior.residual is not None or not settings.adapt_residual:
-        return prior.residual
+    if prior.parts.residual is not None or not settings.adapt_residual:
+        return prior.parts.residual
     residual, tissue = _residual(problem, shown)
     if not tissue.any():
         return None
     size = prior.resolution
-    reach = max(_REACH, *problem.pixel)
-    std = float((residual[tissue].square().mean() - problem.noise["measured"] ** 2).clamp(min=1.0).sqrt())
+    reach = max(_REACH, *problem.placed.pixel)
+    std = float((residual[tissue].square().mean() - problem.placed.noise.measured**2).clamp(min=1.0).sqrt())
     lag = torch.fft.fftfreq(2 * size, device=shown.device) * 2 * size
     correlation = torch.exp(-(lag[:, None].square() + lag[None].square()) / (2 * reach**2))
     return ResidualField(torch.full((size, size), std, device=shown.device), correlation)
@@ -63,7 +63,7 @@ def residual_scale(
     posterior: Posterior, problem: Problem, field: ResidualField | None, shown: Tensor, generator: torch.Generator
 ) -> float:
     """Give s of the module's equation, between 0.5 and 2; 1 where there is no model to compare with, or no tissue."""
-    if field is None or field is not posterior.prior.residual or not posterior.settings.adapt_residual:
+    if field is None or field is not posterior.prior.parts.residual or not posterior.settings.adapt_residual:
         return 1.0
     residual, tissue = _residual(problem, shown)
     if not tissue.any():
@@ -71,7 +71,7 @@ def residual_scale(
     draws = field.sample(_DRAWS, generator) / 127.5  # about 0, in the units of images
     blank = torch.zeros_like(draws)
     seen = problem.likelihood.residual(blank) - problem.likelihood.residual(draws)
-    expected = seen.square().mean(dim=0, keepdim=True) + problem.noise["measured"] ** 2
+    expected = seen.square().mean(dim=0, keepdim=True) + problem.placed.noise.measured**2
     ratio = residual[tissue].square().mean() / expected[tissue].mean()
     return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])
 
@@ -80,6 +80,6 @@ def _residual(problem: Problem, shown: Tensor) -> tuple[Tensor, Tensor]:
     """I - f(x) and where it counts, both (1, C, h, w): measured pixels of tissue."""
     likelihood = problem.likelihood
     residual = likelihood.residual(shown).clamp(-_LARGEST, _LARGEST)
-    predicted = likelihood.forward_map(to_grey(shown))
-    bright = torch.maximum(likelihood.observation, predicted) > TISSUE
-    return residual, bright & (likelihood.observed > 0).expand_as(residual)
+    predicted = likelihood.observation.A(to_grey(shown))
+    bright = torch.maximum(likelihood.y, predicted) > TISSUE
+    return residual, bright & (likelihood.observation.measured > 0).expand_as(residual)

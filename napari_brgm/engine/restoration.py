@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_brgm.calibration import half_width
+from napari_brgm.calibration import interval
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.tensor_file import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Restoration"]
 
@@ -34,7 +37,7 @@ class Restoration:
     variance : (H, W) float32 ndarray
         Posterior variance of each pixel, in units squared; 0 where the pixel was measured (in-painting).
     samples : (S, H, W) float32 ndarray
-        Draws from the posterior.
+        Draws from the posterior; none (S = 0) where they are kept elsewhere, or were not read.
     latents : (num_ws, D) float32 ndarray
         w of the estimate.
     measured : (H, W) bool ndarray
@@ -77,11 +80,19 @@ class Restoration:
         InputError
             The level is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise InputError(f"level must lie between 0 and 1, for example 0.9; got {level}")
-        half = np.asarray(half_width(level, self.widths) * self.std, np.float32)
-        mean = self.mean.astype(np.float32)
-        return mean - half, mean + half
+        return interval(self.mean, self.std, level, self.widths)
+
+    def without_samples(self) -> Restoration:
+        """The same, when its samples are kept elsewhere."""
+        return replace(self, samples=self.samples[:0])
+
+    def turned(self, turn: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Restoration:
+        """The same with each image (..., H, W) turned, as from the way it is shown to the way it is stored."""
+        return replace(
+            self, estimate=turn(self.estimate), mean=turn(self.mean), variance=turn(self.variance),
+            samples=turn(self.samples), measured=turn(self.measured),
+            widths=None if self.widths is None else turn(self.widths),
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file (safetensors, no code in it); an existing file is replaced only when complete.

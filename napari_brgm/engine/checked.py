@@ -1,0 +1,104 @@
+"""Checked: a slice, its corruption and a prior that go together. First of checked -> placed -> observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brgm.corruptions import as_corruption
+from napari_brgm.engine.grid import Grid, grid_of
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_brgm.corruptions import Corruption, LinearOperator
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["CheckedSlice", "checked"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedSlice:
+    """What can be restored.
+
+    Attributes
+    ----------
+    image : (h, w) or (h, w, 3) ndarray
+        In its own units and type.
+    corruption : LinearOperator
+    seen : (h, w) bool ndarray
+        True where a pixel was measured.
+    kept : (H, W) bool ndarray
+        Pixels of the restored grid that are measured ones.
+    grid : Grid
+    noise_sigma : float or None
+        Given noise of a pixel, in the image's units.
+    """
+
+    image: npt.NDArray[Any]
+    corruption: LinearOperator
+    seen: npt.NDArray[np.bool_]
+    kept: npt.NDArray[np.bool_]
+    grid: Grid
+    noise_sigma: float | None
+
+    @property
+    def plane(self) -> npt.NDArray[np.float64]:
+        """(h, w) float64, mean over colours."""
+        return np.asarray(self.image if self.image.ndim == 2 else self.image.mean(axis=2), dtype=np.float64)
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Measured values (N,) or (N, 3)."""
+        return self.image[self.seen].astype(np.float64)
+
+
+def checked(
+    image: npt.ArrayLike, corruption: Corruption, prior: Prior, spacing: tuple[float, float] | None = None,
+    noise_sigma: float | None = None,
+) -> CheckedSlice:  # fmt: skip
+    """Look whether a slice can be restored; parameters as in ``napari_brgm.restore``.
+
+    Raises
+    ------
+    InputError
+        The image, the mask, the spacing or the noise level cannot be used.
+    """
+    f = as_corruption(corruption)
+    array = np.asarray(image)
+    wanted = f.observed_channels(prior.channels) if prior.channels == 3 else 1
+    _check_kind(array, wanted, prior)
+    if array.dtype.kind == "b" or array.dtype == np.float16:
+        array = array.astype(np.float32)
+    plane = array.shape[0], array.shape[1]
+    hidden = f.hidden(plane)
+    seen = np.ones(plane, dtype=bool) if hidden is None else ~hidden.numpy()
+    if not np.isfinite(array[seen]).all():
+        raise InputError(
+            "the image holds NaN or infinite pixels that are not masked; mask them or clean the scan first"
+        )
+    if array[seen].min() == array[seen].max():
+        raise InputError("all measured pixels have the same value; there is nothing to restore from")
+    if noise_sigma is not None and not 0 <= noise_sigma < np.inf:
+        raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
+    grid = grid_of(plane, f.image_shape(plane), f.coarsens(plane), prior, spacing)
+    kept = f.kept(grid.fine)
+    return CheckedSlice(
+        array, f, seen, np.zeros(grid.fine, dtype=bool) if kept is None else kept.numpy(), grid, noise_sigma
+    )
+
+
+def _check_kind(array: npt.NDArray[Any], wanted: int, prior: Prior) -> None:
+    """Refuse what is no image, or not one of ``wanted`` channels."""
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"the image must hold real numbers, got {array.dtype}")
+    if array.ndim == 3 and array.shape[2] in (3, 4) and prior.channels == 1:
+        raise InputError("the image is in colour but the prior is gray; convert the image to one channel first")
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == prior.channels == 3):
+        raise InputError(f"restore takes one slice (H, W), got an array of shape {array.shape}; choose one slice of it")
+    if array.ndim == 2 and wanted == 3:
+        raise InputError(f"{prior.info.name} draws colour and the image is gray; choose a prior that draws gray images")
+    if min(array.shape[:2]) < 4:
+        raise InputError(f"the image is {array.shape[0]} x {array.shape[1]} pixels; at least 4 x 4 are needed")

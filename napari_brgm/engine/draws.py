@@ -1,0 +1,139 @@
+"""Draws: posterior images on the scan's pixels and in its units, of what was not measured.
+
+They are made, completed and finished a few at a time, as many as a bound of pixels allows; of a slice with measured
+pixels only the others are kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_brgm.inference import complete
+
+if TYPE_CHECKING:
+    from napari_brgm.engine.observed import Problem
+    from napari_brgm.inference import Progress, Spread
+    from napari_brgm.posterior import Posterior
+    from napari_brgm.priors.residual_field import ResidualField
+
+__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn"]
+
+LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
+_PIXELS = 1 << 22  # of native images that are worked on at a time
+
+
+class Draws:
+    """Posterior draws of the pixels that were not measured, in the scan's units; their spread may be scaled.
+
+    Parameters
+    ----------
+    problem : Problem
+    values : (S, N[, 3]) float32 ndarray
+        Of the N pixels of ``free``, row by row.
+
+    Attributes
+    ----------
+    free : (H, W) bool ndarray
+        Pixels that are drawn.
+    mean : (N[, 3]) float64 ndarray
+        Of the draws as they came; scaling leaves it.
+    """
+
+    def __init__(self, problem: Problem, values: npt.NDArray[np.float32]) -> None:
+        self._problem, self.values = problem, values
+        self.free = ~problem.measured
+        self.mean: npt.NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
+
+    @property
+    def grey_mean(self) -> npt.NDArray[np.float64]:
+        """(N[, 3]) mean in grey levels."""
+        return np.asarray(self._problem.window.to_grey(self.mean))
+
+    def scale(self, factor: npt.NDArray[np.floating[Any]] | float) -> None:
+        """Multiply the deviations from the mean by ``factor`` (N[, 3]); f(draws) stays as it was.
+
+        Where f takes means and the factor differs within one of them, that mean would move: A^+ A of what was added is
+        taken off again.
+        """
+        f, shape = self._problem.corruption, self._problem.shape
+        moves = f.well_posed and f.coarsens(f.observed_shape(shape)) != (1.0, 1.0)
+        for draw in self.values:
+            apart = draw - self.mean
+            grown = apart * factor
+            if moves:
+                moved = torch.from_numpy((grown - apart).reshape(1, 1, *shape))
+                grown = grown - f.A_dagger(f.A(moved), shape)[0, 0].numpy().reshape(grown.shape)
+            draw[...] = self.mean + grown
+
+    def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values (N[, 3]) of the drawn pixels as an image (H, W[, 3]); 0 where it was measured."""
+        found = np.zeros((*self.free.shape, *values.shape[1:]), values.dtype)
+        found[self.free] = values
+        return found
+
+    @property
+    def variance(self) -> npt.NDArray[np.float64]:
+        """(N[, 3]) unbiased where the draws are centred, as those of all our Gaussians are."""
+        mean = self.values.mean(axis=0, dtype=np.float64)
+        total = np.zeros_like(mean)
+        for draw in self.values:
+            total += np.square(draw - mean)
+        return np.asarray(total / len(self.values))
+
+    def samples(self) -> npt.NDArray[np.float32]:
+        """(S, H, W[, 3]) images, the measured pixels in their places."""
+        if not self._problem.measured.any():
+            return self.values.reshape(len(self.values), *self.free.shape, *self.values.shape[2:])
+        image = self._problem.placed.given.image
+        found = np.empty((len(self.values), *image.shape), np.float32)
+        found[:] = image
+        for sample, draw in zip(found, self.values, strict=True):
+            sample[self.free] = draw
+        return found
+
+
+def drawn(
+    problem: Problem, posterior: Posterior, spread: Spread, field: ResidualField | None, count: int,
+    generator: torch.Generator, progress: Progress, batch: int, *, sparing: bool,
+) -> Draws:  # fmt: skip
+    """``count`` draws, each consistent with the data; a step for each batch of images.
+
+    ``sparing`` completes no more than ``batch`` at a time, for want of memory.
+    """
+    images = []
+    for part in torch.split(spread.sample(count, generator), batch):
+        with torch.no_grad():
+            images.append(posterior.images(part))
+        progress.step("samples")
+    pixels = max(
+        int(np.prod(problem.shape)), int(np.prod(problem.placed.given.grid.plane)), posterior.prior.resolution**2
+    )
+    most = max(_PIXELS // pixels, 1)
+    most = min(most, batch) if sparing else most
+    free = ~problem.measured
+    with torch.no_grad():
+        whole = completed(problem, field, torch.cat(images), generator, most, progress)
+        values = None
+        for first in range(0, count, most):
+            progress.check()
+            native = problem.finish(whole[first : first + most], posterior.settings.data_consistency)[:, free]
+            values = np.empty((count, *native.shape[1:]), np.float32) if values is None else values
+            values[first : first + most] = native
+    assert values is not None
+    return Draws(problem, values)
+
+
+def completed(
+    problem: Problem, field: ResidualField | None, images: torch.Tensor, generator: torch.Generator | None = None,
+    batch: int | None = None, progress: Progress | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
+    if field is None:
+        return images
+    noise = max(problem.placed.noise.measured, LEAST_NOISE)
+    check = None if progress is None else progress.check
+    return complete(images, field, problem.likelihood, noise, generator, batch, check)

@@ -1,0 +1,72 @@
+"""Job: slices to restore with one prior; what API, shell, widgets and evaluation build alike. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from napari_brgm.corruptions import Corruption
+    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["Job", "ObservedSlice"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservedSlice:
+    """One slice and what happened to it.
+
+    Attributes
+    ----------
+    image : (H, W) or (H, W, 3) array-like
+        The observation, in any real units; for ``Downsample`` the low-resolution image.
+    corruption : callable
+        Gives what happened to it, when its turn comes: a mask that cannot be used costs only its own slice.
+    spacing : (float, float) or None
+        Pixel size (row, column) of ``image`` in mm; None: the prior's own (times the factor for super-resolution).
+    noise_sigma : float or None
+        Standard deviation of its noise in its own units; None: estimated from it.
+    """
+
+    image: npt.ArrayLike
+    corruption: Callable[[], Corruption]
+    spacing: tuple[float, float] | None = None
+    noise_sigma: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """What is to be restored, and how; ``engine.run.run`` does it.
+
+    Attributes
+    ----------
+    slices : tuple of ObservedSlice
+        At least one. Each is restored by itself; neighbours are not made to agree.
+    prior : Prior
+    settings : InferenceSettings or None
+        None: the preset that suits the prior (``prior.info.preset``).
+    method : {'map', 'laplace', 'vi'}
+        See ``napari_brgm.restore``, as for the rest.
+    samples : int
+        Draws behind mean and variance, at least 2.
+    seed : int
+        The same seed gives sample k of all slices the same random numbers.
+    device : str
+    alignment : Alignment or None
+        Taken as it is for all slices; None: as the settings say.
+    """
+
+    slices: tuple[ObservedSlice, ...]
+    prior: Prior
+    settings: InferenceSettings | None = None
+    method: str = "map"
+    samples: int = 32
+    seed: int = 0
+    device: str = "auto"
+    alignment: Alignment | None = None

@@ -1,0 +1,193 @@
+"""Restoring: one slice on its way from the observation to its restoration.
+
+    checked -> placed -> observed -> posterior -> maximum -> Laplace or VI -> draws -> scaled, calibrated -> Restoration
+
+    f = corruption o frame,   y = window(image)      in grey levels 0..255
+    estimate = window^-1( x + A^+ (y - A x) ),  x = G(w) + e on the native or finer grid  (hard data consistency)
+
+e is what the generator cannot draw, given the data (inference/residual.py), where the prior has a model of it.
+In-painting keeps the measured pixels bit for bit. Super-resolution gives a finer grid over the same rectangle.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_brgm.corruptions import as_corruption
+from napari_brgm.engine.calibrate import calibrated, scale_tissue
+from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn
+from napari_brgm.engine.misfit import misfit_of, unlike
+from napari_brgm.engine.observed import observe
+from napari_brgm.engine.provenance import record
+from napari_brgm.engine.representation import field_of, residual_scale
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.inference import Progress, fit_ensemble, fit_gaussian, laplace_at, laplace_batches, maximise, tune
+from napari_brgm.likelihood import Likelihood
+from napari_brgm.perceptual import pick_features
+from napari_brgm.posterior import Posterior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from napari_brgm.engine.job import Job, ObservedSlice
+    from napari_brgm.engine.memory import Attempt
+    from napari_brgm.inference import Maximum, Spread, Step
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["IMAGES", "Restoring"]
+
+IMAGES = 8  # synthesised at once
+
+
+class Restoring:
+    """One slice, observed and with its posterior.
+
+    Parameters
+    ----------
+    given : ObservedSlice
+    job : Job
+        What it is a part of.
+    prior : Prior
+        That of the job, on the device of the attempt.
+    settings : InferenceSettings
+        Those of the job, as the attempt allows.
+    attempt : Attempt
+    tell : callable
+        Gets the slice's steps.
+
+    Attributes
+    ----------
+    posterior : Posterior
+    generator : torch.Generator
+        Of everything random (CPU).
+    progress : Progress
+
+    Raises
+    ------
+    InputError
+        The slice cannot be restored.
+    """
+
+    def __init__(
+        self, given: ObservedSlice, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
+        tell: Callable[[Step], object],
+    ) -> None:  # fmt: skip
+        self.began = time.perf_counter()
+        self.job, self.settings, self.attempt = job, settings, attempt
+        self.generator = torch.Generator().manual_seed(job.seed)
+        self.progress = Progress(tell, preview=self._preview)
+        corruption = as_corruption(given.corruption())
+        shape = np.shape(given.image)
+        if len(shape) in (2, 3):
+            channels = 3 if len(shape) == 3 else prior.channels
+            prior = prior.for_slice(corruption.image_shape((shape[0], shape[1])), channels)
+        self.problem = observe(
+            given.image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
+            pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
+        )  # fmt: skip
+        likelihood = self.problem.likelihood
+        if settings.lambda_perceptual:
+            features = pick_features(prior, settings.features, settings.feature_size)
+            likelihood = Likelihood(likelihood.observation, likelihood.y, features)
+        self.posterior = Posterior(prior, likelihood, settings)
+        flat, linearised = settings.prior_density == "flat", job.method != "laplace"
+        products = 0 if flat else laplace_batches(self.posterior, linearised=linearised)
+        self.tuned = settings.steps + settings.refine_steps  # number of the last step before the Gaussian
+        self.gaussian = self.tuned + products  # before those of VI
+        vi = (settings.vi_steps or settings.steps) if job.method == "vi" else 0
+        self.progress.total = self.gaussian + vi + math.ceil(job.samples / attempt.batch)
+
+    def _preview(self, number: int, images: torch.Tensor) -> npt.NDArray[np.float32] | None:
+        """What the generator's images (1, C, R, R) look like in the scan, now and then."""
+        if (number - 1) % self.settings.preview_every and number != self.progress.total:
+            return None
+        with torch.no_grad():
+            finished = self.problem.finish(images, self.settings.data_consistency)[0]
+        return self.problem.keep_measured(finished).astype(np.float32)
+
+    def finish(self, maximum: Maximum | None = None) -> Restoration:
+        """From the maximum, or where there is none yet from the start, to the restoration."""
+        job, settings, problem, generator, progress = (
+            self.job, self.settings, self.problem, self.generator, self.progress,
+        )  # fmt: skip
+        notes = list(self.attempt.notes)
+        spread, best = self._spread(maximum, notes)
+        posterior = self.posterior
+        prior = posterior.prior
+        with torch.no_grad():
+            shown = posterior.images(spread.mean[None] if best is None else best)
+            latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
+            field = field_of(posterior, problem, shown)
+            scale = residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(job.seed))
+        misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
+        remark = unlike(misfit, prior.info.misfit_limit)
+        progress.skip(progress.total - math.ceil(job.samples / self.attempt.batch))
+        draws = drawn(
+            problem, posterior, spread, field, job.samples, generator, progress, self.attempt.batch,
+            sparing=self.attempt.batch < IMAGES,
+        )  # fmt: skip
+        mean = draws.image(draws.mean)
+        scale_tissue(draws, scale)
+        spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark))
+        estimate = mean
+        if best is not None:
+            with torch.no_grad():
+                image = completed(problem, field, shown, progress=progress)
+                estimate = problem.finish(image, settings.data_consistency)[0]
+        variance = draws.image(draws.variance)
+        variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
+        alignment, noise = problem.placed.alignment, problem.placed.noise
+        return Restoration(
+            estimate=problem.keep_measured(estimate),
+            mean=problem.keep_measured(mean),
+            variance=variance.astype(np.float32),
+            samples=draws.samples(),
+            latents=latents,
+            measured=problem.measured,
+            trace=progress.trace,
+            widths=spreading.widths,
+            provenance=record(
+                prior, problem.corruption.describe(), settings, method=job.method, seed=int(job.seed),
+                samples=int(job.samples), device=self.attempt.device,
+                noise={
+                    "measured": noise.measured, "representation": noise.representation, "pixel": noise.pixel,
+                    "residual_scale": round(scale, 4),
+                },
+                window={"low": problem.window.low, "high": problem.window.high},
+                frame=problem.placed.frame.describe(),
+                alignment=alignment.as_dict() | {"fitted": problem.placed.fitted},
+                misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
+                calibration=spreading.record,
+                notes=([remark] if remark else []) + notes + problem.notes,
+                seconds=time.perf_counter() - self.began,
+            ),
+        )  # fmt: skip
+
+    def _spread(self, maximum: Maximum | None, notes: list[str]) -> tuple[Spread, torch.Tensor | None]:
+        """Distribution of the latents, and those whose image is shown; None: the mean of the draws is shown."""
+        settings, generator, progress = self.settings, self.generator, self.progress
+        if settings.prior_density == "flat":
+            return fit_ensemble(self.posterior, generator, progress), None
+        maximum = maximum or maximise(self.posterior, generator, progress)
+        best = maximum.v
+        progress.skip(settings.steps)
+        if settings.refine_steps:
+            noise = max(self.problem.placed.noise.measured, LEAST_NOISE)
+            self.posterior = tune(self.posterior, best, noise, settings.refine_steps, progress)
+            notes.append(
+                f"the generator was tuned to this slice in {settings.refine_steps} steps: what it adds is less bound "
+                "to the anatomy that it was trained on"
+            )
+        laplace = laplace_at(self.posterior, best, generator, progress, linearised=self.job.method != "laplace")
+        if self.job.method != "vi":
+            return laplace, best
+        progress.skip(self.gaussian)
+        return fit_gaussian(self.posterior, laplace, generator, progress), None
