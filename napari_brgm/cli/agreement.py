@@ -68,8 +68,8 @@ def sbc(
     Truths are drawn from the prior, corrupted with known noise, and inferred. Chi-square at 1 %, divided by the number
     of quantities. Writes ranks.json and ranks.png.
     """
-    from napari_brgm.cli.outputs import Outputs
     from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.evaluation.rank_plot import plot_ranks
     from napari_brgm.evaluation.simulation import simulate
 

@@ -7,24 +7,16 @@ from typing import Annotated
 
 import typer
 
-from napari_brgm.cli.held_out import data_folder, names
-from napari_brgm.cli.options import Device, Out, Samples, Seed
+from napari_brgm.cli import options
+from napari_brgm.cli.options import data_folder, names
 
 __all__ = ["calibration"]
 
 
 def calibration(
-    out: Out,
-    priors: Annotated[
-        str | None, typer.Option(help="Comma-separated names or weights files.", show_default="every prior that ships")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that holds the sets as 'brain' and 'xray'; default: data, else ../shared/data.",
-            show_default=False,
-        ),
-    ] = None,
+    out: options.Out,
+    priors: options.Priors = None,
+    data: options.Data = None,
     slices: Annotated[int, typer.Option(min=2, help="Held-out images of each set, evenly spaced.")] = 50,
     methods: Annotated[str, typer.Option(help="Comma-separated: map, laplace, vi.")] = "map",
     rival_slices: Annotated[
@@ -35,9 +27,9 @@ def calibration(
         str | None,
         typer.Option(help="Comma-separated priors on which it is tried.", show_default="all that have a linear part"),
     ] = None,
-    samples: Samples = 32,
-    seed: Seed = 0,
-    device: Device = "auto",
+    samples: options.Samples = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
     write: Annotated[
         Path | None, typer.Option(help="Registry (registry.json) to put the factors into.", show_default=False)
     ] = None,
@@ -48,8 +40,8 @@ def calibration(
     subjects, and all figures on the other half. Writes results.md, results.json, calibration.json (the factors) and
     plots. A run that was stopped goes on where it was; progress.log has a line for each restoration.
     """
-    from napari_brgm.cli.outputs import Outputs
     from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.evaluation import calibration as table
     from napari_brgm.evaluation.calibration_measure import HowToCalibrate
     from napari_brgm.evaluation.calibration_report import put_into_registry

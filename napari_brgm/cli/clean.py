@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_brgm.cli.options import (
-    AUTO,
-    DEFAULT_PRIOR,
-    Device,
-    Index,
-    MethodName,
-    MethodOption,
-    Out,
-    Overwrite,
-    PlaneOption,
-    PresetName,
-    PriorName,
-    Run,
-    Samples,
-    Seed,
-    Series,
-    Steps,
-    Volume,
-)
+from napari_brgm.cli import options
 from napari_brgm.errors import InputError
-
-if TYPE_CHECKING:
-    from napari_brgm.cli.one_slice import Task
 
 __all__ = ["clean"]
 
 
 def clean(
-    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI file, DICOM file or folder of a DICOM series.")],
-    out: Out,
+    scan: options.ScanPath,
+    out: options.Out,
     jpeg_quality: Annotated[
         int | None,
         typer.Option(help="Quality, 1 .. 100, of the lossy JPEG that the slice went through.", show_default=False),
@@ -45,18 +23,18 @@ def clean(
         float | None,
         typer.Option(help="Instead: standard deviation of plain noise, in the scan's units.", show_default=False),
     ] = None,
-    prior: PriorName = DEFAULT_PRIOR,
-    method: MethodOption = MethodName.map,
-    steps: Steps = None,
-    samples: Samples = 32,
-    seed: Seed = 0,
-    device: Device = "auto",
-    preset: PresetName = AUTO,
-    plane: PlaneOption = None,
-    index: Index = None,
-    volume: Volume = None,
-    series: Series = None,
-    overwrite: Overwrite = False,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    method: options.MethodOption = options.MethodName.map,
+    steps: options.Steps = None,
+    samples: options.Samples = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    preset: options.PresetName = options.AUTO,
+    plane: options.PlaneOption = None,
+    index: options.Index = None,
+    volume: options.Volume = None,
+    series: options.Series = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a slice that lossy JPEG compression or noise spoilt.
 
@@ -65,32 +43,23 @@ def clean(
     intervals held 65 % of the pixels. Writes the slice and its variance (2-D NIfTI in the right place), a record of
     how each came about (JSON), its posterior (safetensors) and a picture (PNG).
     """
-    from napari_brgm.cli.notes import tell_notes
-    from napari_brgm.cli.one_slice import restore_one
-    from napari_brgm.cli.restored_slice import Job
+    from napari_brgm.cli.restoration import Treatment, restore_scan
     from napari_brgm.cli.scan_input import choose_plane, open_scan
-
-    run = Run.of(prior, method, steps, samples, seed, device, preset)
-    task = _task(jpeg_quality, noise_sigma)
-    source = open_scan(scan, series, volume)
-    loaded = run.load_prior()
-    chosen = choose_plane(source, plane, loaded.info)
-    number = source.count(chosen) // 2 if index is None else index
-    done = restore_one(source, chosen, number, task, Job(loaded, run, out, (scan,), volume, overwrite))
-    tell_notes(done.slices)
-    for file in done.files:
-        typer.echo(file)
-
-
-def _task(quality: int | None, sigma: float | None) -> Task:
-    from napari_brgm.cli.one_slice import Task
     from napari_brgm.corruptions import Identity, Jpeg
 
-    if (quality is None) == (sigma is None):
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)
+    if (jpeg_quality is None) == (noise_sigma is None):
         raise InputError("say what spoilt the slice: give either --jpeg-quality or --noise-sigma")
-    corruption = Identity() if quality is None else Jpeg(quality)
-    if sigma is not None and not 0 < sigma < float("inf"):
-        raise InputError(f"--noise-sigma must be above 0, in the scan's units; got {sigma}")
-    done = "noise removed" if quality is None else f"JPEG artefacts removed (quality {quality})"
-    notice = "every pixel is an estimate, none is kept as measured; synthetic, not for diagnosis"
-    return Task("brgmClean", done, corruption, noise_sigma=sigma, given="as given", notice=notice)
+    if noise_sigma is not None and not 0 < noise_sigma < float("inf"):
+        raise InputError(f"--noise-sigma must be above 0, in the scan's units; got {noise_sigma}")
+    corruption = Identity() if jpeg_quality is None else Jpeg(jpeg_quality)
+    source = open_scan(scan, series, volume)
+    loaded = how.load_prior()
+    chosen = choose_plane(source, plane, loaded.info)
+    number = source.count(chosen) // 2 if index is None else index
+    what = Treatment(
+        "brgmClean", "noise removed" if jpeg_quality is None else f"JPEG artefacts removed (quality {jpeg_quality})",
+        {number: lambda: corruption}, noise_sigma=noise_sigma, given="as given",
+        notice="every pixel is an estimate, none is kept as measured; synthetic, not for diagnosis",
+    )  # fmt: skip
+    restore_scan(source, chosen, what, how, loaded, out, (scan,), volume=volume, overwrite=overwrite).tell()

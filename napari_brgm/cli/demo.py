@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_brgm.cli.options import (
-    AUTO,
-    DEFAULT_PRIOR,
-    Device,
-    MethodName,
-    MethodOption,
-    Out,
-    Overwrite,
-    PresetName,
-    PriorName,
-    Run,
-    Samples,
-    Seed,
-    Steps,
-)
+from napari_brgm.cli import options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,16 +23,16 @@ _STEM = "sub-MNI152_T1w"
 
 
 def demo(
-    out: Out,
-    prior: PriorName = DEFAULT_PRIOR,
-    method: MethodOption = MethodName.map,
-    steps: Steps = None,
-    samples: Samples = 32,
-    seed: Seed = 0,
-    device: Device = "cpu",
-    preset: PresetName = AUTO,
+    out: options.Out,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    method: options.MethodOption = options.MethodName.map,
+    steps: options.Steps = None,
+    samples: options.Samples = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+    preset: options.PresetName = options.AUTO,
     viewer: Annotated[bool, typer.Option(help="Open napari on the results when there is a display.")] = True,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a real brain slice: one in-painting and one super-resolution x4, each with its variance.
 
@@ -54,18 +40,15 @@ def demo(
     """
     import numpy as np
 
-    from napari_brgm.cli.inpainting import inpaint_scan
-    from napari_brgm.cli.notes import tell_notes
-    from napari_brgm.cli.outputs import Outputs, derivative_name, json_name
-    from napari_brgm.cli.restored_slice import Job
-    from napari_brgm.cli.super_resolution import superres_slice
-    from napari_brgm.corruptions import Downsample
+    from napari_brgm.cli.restoration import Outputs, Treatment, restore_scan, tell_notes
+    from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
+    from napari_brgm.scans.outputs import derivative_name, json_name
     from napari_brgm.scans.samples import brain_slice, thick_brain_slice
 
-    run = Run.of(prior, method, steps, samples, seed, device, preset)
-    loaded = run.load_prior()
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)
+    loaded = how.load_prior()
     scan, missing = brain_slice()
     coarse = thick_brain_slice()
     piece = scan.slice("axial", 0)
@@ -83,15 +66,16 @@ def demo(
     began = time.perf_counter()
     # the pixels under the mask are taken out first, so that nothing can leak
     holed = scan.with_slice(piece, np.where(missing, 0, piece.image))
-    job = Job(loaded, run, out, (original, mask), overwrite=overwrite)
-    painted = inpaint_scan(holed, {0: missing}, "axial", job, truth={0: piece.image})
-    _report("in-painting", time.perf_counter() - began, painted.slices[0].estimate[missing], piece.image[missing])
+    paint = Treatment("brgmInpaint", "in-painted", {0: lambda: Mask(missing)}, {0: missing}, truth={0: piece.image})
+    painted = restore_scan(holed, "axial", paint, how, loaded, out, (original, mask), overwrite=overwrite)
+    found = painted.slices[0][1].estimate
+    _report("in-painting", time.perf_counter() - began, found[missing], piece.image[missing])
 
     began = time.perf_counter()
     fine = Scan(scan.array[: 4 * coarse.shape[0], : 4 * coarse.shape[1]], scan.affine).slice("axial", 0).image
-    job = Job(loaded, run, out, (low,), overwrite=overwrite)
-    finer = superres_slice(coarse, "axial", 0, Downsample(4), job, truth=fine)
-    _report("super-resolution x4", time.perf_counter() - began, finer.slices[0].estimate, fine)
+    refine = Treatment("brgmSuperres", "super-resolved", {0: lambda: Downsample(4)}, factor=(4.0, 4.0), truth={0: fine})
+    finer = restore_scan(coarse, "axial", refine, how, loaded, out, (low,), overwrite=overwrite)
+    _report("super-resolution x4", time.perf_counter() - began, finer.slices[0][1].estimate, fine)
 
     tell_notes([*painted.slices, *finer.slices])
     for file in (*painted.files, *finer.files):

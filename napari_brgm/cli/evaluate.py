@@ -7,23 +7,10 @@ from typing import Annotated
 
 import typer
 
+from napari_brgm.cli import options
 from napari_brgm.cli.agreement import agreement, sbc
 from napari_brgm.cli.calibration import calibration
-from napari_brgm.cli.held_out import data_folder, names
-from napari_brgm.cli.options import (
-    AUTO,
-    DEFAULT_PRIOR,
-    Device,
-    MethodName,
-    MethodOption,
-    Out,
-    PresetName,
-    PriorName,
-    Run,
-    Samples,
-    Seed,
-    Steps,
-)
+from napari_brgm.cli.options import data_folder, names
 from napari_brgm.errors import InputError
 
 __all__ = ["evaluate"]
@@ -40,24 +27,17 @@ def _evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of brain_train.zip and brain_validation.zip, or one that holds it as 'brain'; "
-            "default: data, else ../shared/data.",
-            show_default=False,
-        ),
-    ] = None,
+    data: options.BrainData = None,
     quick: Annotated[bool, typer.Option("--quick", help="8 slices instead of 50.")] = False,
     methods: Annotated[
         str | None, typer.Option(help="Comma-separated, for example telea,linear-1024,map.", show_default="all")
     ] = None,
-    prior: PriorName = DEFAULT_PRIOR,
-    steps: Steps = None,
-    samples: Samples = 32,
-    seed: Seed = 0,
-    device: Device = "auto",
-    preset: PresetName = AUTO,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    steps: options.Steps = None,
+    samples: options.Samples = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    preset: options.PresetName = options.AUTO,
 ) -> None:
     """Measure our methods and their rivals on held-out slices, and print one table.
 
@@ -70,9 +50,9 @@ def _evaluate(
         return
     if out is None:
         raise InputError("Missing option '--out'; see --help")
-    run = Run.of(prior, "map", steps, samples, seed, device, preset)
-    from napari_brgm.cli.outputs import Outputs
+    run = options.InferenceOptions.of(prior, "map", steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.evaluation import table
     from napari_brgm.evaluation.ours import OURS
 
@@ -92,29 +72,20 @@ def _evaluate(
     "napari-brgm evaluate priors --priors brain-axial-128,runs/new.safetensors --data data --out priors --slices 4"
 )
 def priors(
-    out: Out,
-    priors: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated names or weights files.", show_default="every prior that ships"),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that holds the sets as 'brain' and 'xray'; default: data, else ../shared/data.",
-            show_default=False,
-        ),
-    ] = None,
+    out: options.Out,
+    priors: options.Priors = None,
+    data: options.Data = None,
     slices: Annotated[
         int | None,
         typer.Option(help="Held-out images of each set, evenly spaced.", show_default="12, minutes a prior at 128"),
     ] = None,
-    method: MethodOption = MethodName.map,
-    steps: Steps = None,
+    method: options.MethodOption = options.MethodName.map,
+    steps: options.Steps = None,
     inversion_steps: Annotated[int, typer.Option(help="Steps of the reconstruction of complete images.")] = 200,
-    samples: Samples = 16,
-    seed: Seed = 0,
-    device: Device = "auto",
-    preset: PresetName = AUTO,
+    samples: options.Samples = 16,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    preset: options.PresetName = options.AUTO,
 ) -> None:
     """Measure priors on the validation subjects of their own sets, beside the linear-Gaussian rival, in one table.
 
@@ -122,9 +93,9 @@ def priors(
     and a contact sheet for each prior. A run that was stopped goes on where it was; a new prior costs only its own
     figures when the folder is the same.
     """
-    run = Run.of(DEFAULT_PRIOR, method, steps, samples, seed, device, preset)
-    from napari_brgm.cli.outputs import Outputs
+    run = options.InferenceOptions.of(options.DEFAULT_PRIOR, method, steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.evaluation import priors as table
     from napari_brgm.evaluation.prior_cells import HowToInfer
     from napari_brgm.settings import preset as named_preset
@@ -132,7 +103,7 @@ def priors(
 
     how = HowToInfer(
         method=method.value,
-        settings=None if preset == AUTO else named_preset(preset),  # None: each prior gets those that suit it
+        settings=None if preset == options.AUTO else named_preset(preset),  # None: each prior gets those that suit it
         samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps, steps=run.steps,
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else names(priors)
@@ -147,35 +118,28 @@ def priors(
     "napari-brgm evaluate manifolds --tasks mask-0,missing-95 --slices 4 --data data --out manifolds"
 )
 def manifolds(
-    out: Out,
+    out: options.Out,
     rivals: Annotated[
         Path | None,
         typer.Option(help="Folder of lcm, optz, glo and autoencoder.safetensors.", show_default="without them"),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of brain_train.zip and brain_validation.zip, or one that holds it as 'brain'; "
-            "default: data, else ../shared/data.",
-            show_default=False,
-        ),
-    ] = None,
+    data: options.BrainData = None,
     slices: Annotated[int, typer.Option(help="Held-out slices, evenly spaced, at most 50.")] = 8,
     tasks: Annotated[
         str, typer.Option(help="Comma-separated: mask-0 .. mask-6, missing-95, x2, x4, x8.")
     ] = "mask-0,mask-3,mask-6,missing-95,x4",
-    samples: Samples = 4,
-    seed: Seed = 0,
-    device: Device = "auto",
+    samples: options.Samples = 4,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
 ) -> None:
     """Measure latent convolutional models beside their rivals and StyleGAN2 on held-out slices, in one table.
 
     The rivals are trained by `train --recipe lcm --latents convolutional | free | vector | encoder`; docs/manifolds.md
     has the commands. A run that was stopped goes on where it was.
     """
-    run = Run.of(DEFAULT_PRIOR, "map", None, samples, seed, device, AUTO)
-    from napari_brgm.cli.outputs import Outputs
+    run = options.InferenceOptions.of(options.DEFAULT_PRIOR, "map", None, samples, seed, device, options.AUTO)
     from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.evaluation import manifolds as table
 
     with Outputs(out, (), overwrite=True), count_bar() as tell:
@@ -188,16 +152,8 @@ def manifolds(
 
 @evaluate.command(epilog="Example:\n\nnapari-brgm evaluate misfit --priors brain-axial-128 --data data")
 def misfit(
-    priors: Annotated[
-        str | None, typer.Option(help="Comma-separated names or weights files.", show_default="every prior that ships")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that holds the sets as 'brain' and 'xray'; default: data, else ../shared/data.",
-            show_default=False,
-        ),
-    ] = None,
+    priors: options.Priors = None,
+    data: options.Data = None,
     slices: Annotated[int, typer.Option(help="Held-out images of each set, evenly spaced.")] = 40,
 ) -> None:
     """Measure how far priors stay from the measured pixels of held-out slices.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brgm.cli.options import AUTO, DEFAULT_PRIOR, Device, Out, Overwrite, PlaneOption, PriorName, Run
+from napari_brgm.cli import options
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _TASK = "brgmInterpolation"
 def interpolate(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="NIfTI file, DICOM file or folder of a DICOM series.")],
     second: Annotated[Path, typer.Argument(metavar="SECOND", help="The same, or the same file again.")],
-    out: Out,
+    out: options.Out,
     index_first: Annotated[
         int | None, typer.Option(help="Slice of FIRST, from 0; default: the middle.", show_default=False)
     ] = None,
@@ -31,38 +31,39 @@ def interpolate(
         int | None, typer.Option(help="Slice of SECOND, from 0; default: the middle.", show_default=False)
     ] = None,
     steps: Annotated[int, typer.Option(help="Images, both ends among them.")] = 8,
-    prior: PriorName = DEFAULT_PRIOR,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
     inversion_steps: Annotated[int, typer.Option(help="Steps of the search for the latents.")] = 200,
-    device: Device = "auto",
-    plane: PlaneOption = None,
+    device: options.Device = "auto",
+    plane: options.PlaneOption = None,
     volume_first: Annotated[int | None, typer.Option(help="Volume of a 4-D FIRST.", show_default=False)] = None,
     volume_second: Annotated[int | None, typer.Option(help="Volume of a 4-D SECOND.", show_default=False)] = None,
     series_first: Annotated[int | None, typer.Option(help="Series of FIRST, from 1.", show_default=False)] = None,
     series_second: Annotated[int | None, typer.Option(help="Series of SECOND, from 1.", show_default=False)] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Draw what lies between two slices in a prior's latent space.
 
     All images are synthetic, the ends too: they are what the prior makes of the two slices. Writes them as the volumes
     of one 4-D NIfTI in the place and the units of the first slice, a record (JSON) and a picture (PNG).
     """
-    run = Run.of(prior, "map", None, 2, 0, device, AUTO)
+    how = options.InferenceOptions.of(prior, "map", None, 2, 0, device, options.AUTO)
     if not 2 <= steps <= 512:
         raise InputError(f"--steps must be in 2 .. 512, got {steps}")
     if inversion_steps < 0:
         raise InputError(f"--inversion-steps must be 0 or above, got {inversion_steps}")
     from napari_brgm.cli.gallery import NOTICE, draw_gallery
-    from napari_brgm.cli.outputs import Outputs, derivative_name, json_name, stem_of
     from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.cli.scan_input import open_scan
     from napari_brgm.cli.sheet import Panel
     from napari_brgm.engine.explore import interpolate as between
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
+    from napari_brgm.scans.outputs import derivative_name, json_name, stem_of
 
     one = open_scan(first, series_first, volume_first, "-first")
     other = open_scan(second, series_second, volume_second, "-second")
-    loaded = run.load_prior()
+    loaded = how.load_prior()
     start, end = (
         _slice(scan, plane, index, which, loaded.info)
         for scan, index, which in ((one, index_first, "first"), (other, index_second, "second"))

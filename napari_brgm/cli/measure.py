@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from napari_brgm.cli.options import AUTO, DEFAULT_PRIOR, Device, PresetName, PriorName, Run, Samples, Seed, Steps
+from napari_brgm.cli import options
 from napari_brgm.errors import InputError
 
 __all__ = ["benchmark"]
@@ -16,13 +16,13 @@ _RESOLUTIONS = (64, 128, 256, 512, 1024)
 
 
 def benchmark(
-    prior: PriorName = DEFAULT_PRIOR,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
     repeats: Annotated[int, typer.Option(help="Runs of each; the median counts.")] = 3,
-    steps: Steps = None,
-    samples: Samples = 32,
-    seed: Seed = 0,
-    device: Device = "auto",
-    preset: PresetName = AUTO,
+    steps: options.Steps = None,
+    samples: options.Samples = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    preset: options.PresetName = options.AUTO,
     parts: Annotated[
         str,
         typer.Option(
@@ -66,7 +66,7 @@ def benchmark(
     ] = None,
 ) -> None:
     """Time restorations, networks and optimisers on this machine, against the floor of its arithmetic."""
-    run = Run.of(prior, "map", steps, samples, seed, device, preset)
+    how = options.InferenceOptions.of(prior, "map", steps, samples, seed, device, preset)
     sides = tuple(int(side) for side in _numbers("--resolutions", resolutions))
     if not set(sides) <= set(_RESOLUTIONS):
         raise InputError(f"--resolutions takes some of {', '.join(map(str, _RESOLUTIONS))}, got {resolutions}")
@@ -79,23 +79,23 @@ def benchmark(
     from napari_brgm.evaluation import benchmark as timings
     from napari_brgm.evaluation.speed_grid import GridSettings
 
-    loaded = run.load_prior()
-    settings = run.settings_for(loaded).but(precision=precision, compiled=compiled)
+    loaded = how.load_prior()
+    settings = how.settings_for(loaded).but(precision=precision, compiled=compiled)
     settings = settings if optimiser is None else settings.but(optimiser=optimiser)
     timings.run(
         loaded,
         repeats,
         parts=tuple(part.strip() for part in parts.split(",")),
         settings=settings,
-        samples=run.samples,
-        seed=run.seed,
-        device=run.device,
+        samples=how.samples,
+        seed=how.seed,
+        device=how.device,
         grid=GridSettings(
             resolutions=sides,
             configs=names,
             batches=sizes,
             steps=grid_steps,
-            samples=run.samples,
+            samples=how.samples,
             seconds=longest,
             precision=precision,
             compiled=compiled,

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brgm.engine.job import Job
 from napari_brgm.errors import InputError
 from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
+    from napari_brgm.engine.job import ObservedSlice
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "AUTO", "DEFAULT_PRIOR", "Device", "Index", "MethodName", "MethodOption", "Out", "Overwrite", "PlaneName",
-    "PlaneOption",     "PresetName", "PriorName", "Refine", "Run", "Samples", "Seed", "Series", "Steps", "Volume",
+    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "Index", "InferenceOptions", "MethodName", "MethodOption",
+    "Out", "Overwrite", "PlaneName", "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "Samples",
+    "ScanPath", "Seed", "Series", "Steps", "Volume", "data_folder", "names",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -40,6 +43,7 @@ class PlaneName(StrEnum):
     sagittal = "sagittal"
 
 
+ScanPath = Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI file, DICOM file or folder of a DICOM series.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)]
 PriorName = Annotated[str, typer.Option("--prior", help="Name of a prior (see info), or path of a weights file.")]
 MethodOption = Annotated[
@@ -78,10 +82,42 @@ Series = Annotated[
     int | None, typer.Option("--series", help="Which scan of a DICOM folder, from 1.", show_default=False)
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+BrainData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of brain_train.zip and brain_validation.zip, or one that holds it as 'brain'; "
+        "default: data, else ../shared/data.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder that holds the sets as 'brain' and 'xray'; default: data, else ../shared/data.",
+        show_default=False,
+    ),
+]
+Priors = Annotated[
+    str | None,
+    typer.Option("--priors", help="Comma-separated names or weights files.", show_default="every prior that ships"),
+]
+_DATA = (Path("data"), Path("../shared/data"))
+
+
+def data_folder(given: Path | None) -> Path:
+    """The folder that was given, else the first of the usual ones that is there."""
+    return next((place for place in _DATA if place.is_dir()), _DATA[0]) if given is None else given
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names that commas part."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class InferenceOptions:
     """How to infer, checked before anything is read."""
 
     prior: str
@@ -97,7 +133,7 @@ class Run:
     def of(
         cls, prior: str, method: str, steps: int | None, samples: int, seed: int, device: str, preset_name: str,
         refine: int = 0,
-    ) -> Run:  # fmt: skip
+    ) -> InferenceOptions:  # fmt: skip
         """Check what can be checked without loading anything.
 
         Raises
@@ -117,7 +153,7 @@ class Run:
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """Settings of the chosen preset, or of the one that suits the prior, with the wanted steps."""
-        found = preset(prior.preset if self.preset == AUTO else self.preset)
+        found = preset(prior.info.preset if self.preset == AUTO else self.preset)
         found = found.but(refine_steps=self.refine)
         return found if self.steps is None else found.but(steps=self.steps, vi_steps=self.steps)
 
@@ -134,9 +170,7 @@ class Run:
         pick_device(self.device)
         return load_prior(self.prior)
 
-    def arguments(self, prior: Prior) -> dict[str, Any]:
-        """Keyword arguments of ``napari_brgm.restore`` with this prior."""
-        return {
-            "method": self.method, "samples": self.samples, "seed": self.seed, "device": self.device,
-            "settings": self.settings_for(prior),
-        }  # fmt: skip
+    def job(self, slices: tuple[ObservedSlice, ...], prior: Prior) -> Job:
+        """The job of these slices with this prior."""
+        settings = self.settings_for(prior)
+        return Job(slices, prior, settings, self.method, self.samples, self.seed, self.device)

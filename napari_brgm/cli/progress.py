@@ -7,27 +7,28 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import Progress, ProgressColumn
 
     from napari_brgm.inference.step import Step
 
-__all__ = ["count_bar", "loss_bar", "training_bar"]
+__all__ = ["count_bar", "slice_bar", "training_bar"]
 
 
 @contextmanager
-def loss_bar(title: str) -> Iterator[Callable[[Step], None]]:
-    """Show a bar with the loss; call what it gives with each step."""
+def slice_bar(titles: Sequence[str]) -> Iterator[Callable[[Step], None]]:
+    """Show a bar with the loss of the slice that is worked on, and how many are done; call what it gives with steps."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     loss = TextColumn("loss {task.fields[loss]}")
     with _bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeElapsedColumn()) as bar:
-        task = bar.add_task(title, total=None, loss="-")
+        task = bar.add_task(titles[0], total=None, loss="-")
 
         def tell(step: Step) -> None:
             bar.start()
-            bar.update(task, completed=step.iteration, total=step.total)
+            number = f" ({step.slice + 1} of {step.slices})" if step.slices > 1 else ""
+            bar.update(task, description=titles[step.slice] + number, completed=step.iteration, total=step.total)
             if isfinite(step.loss):  # a step without an objective keeps the last one on show
                 bar.update(task, loss=f"{step.loss:.5g}")
 

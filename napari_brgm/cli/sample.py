@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brgm.cli.options import AUTO, DEFAULT_PRIOR, Device, Out, Overwrite, PriorName, Run, Seed
+from napari_brgm.cli import options
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,34 +22,35 @@ _WORLD = {"axial": (1, 0, 2), "coronal": (2, 0, 1), "frontal": (2, 0, 1), "sagit
 
 
 def sample(
-    out: Out,
-    prior: PriorName = DEFAULT_PRIOR,
+    out: options.Out,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
     count: Annotated[int, typer.Option(help="Images to draw.")] = 16,
     residual_field: Annotated[
         bool, typer.Option("--residual-field", help="Add a draw of what the generator cannot draw: fine texture.")
     ] = False,
-    seed: Seed = 0,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Draw synthetic images from a prior, to see what it knows.
 
     None shows a patient. Writes the images as the volumes of one 4-D NIfTI (grey levels 0..255), a record of how they
     came about (JSON) and a picture (PNG).
     """
-    run = Run.of(prior, "map", None, 2, seed, device, AUTO)
+    how = options.InferenceOptions.of(prior, "map", None, 2, seed, device, options.AUTO)
     if not 1 <= count <= 4096:
         raise InputError(f"--count must be in 1 .. 4096, got {count}")
     from pathlib import Path
 
     from napari_brgm.cli.gallery import NOTICE, draw_gallery
-    from napari_brgm.cli.outputs import Outputs, derivative_name, json_name
+    from napari_brgm.cli.restoration import Outputs
     from napari_brgm.cli.sheet import Panel
     from napari_brgm.engine.explore import draw, drawn_record
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
+    from napari_brgm.scans.outputs import derivative_name, json_name
 
-    loaded = run.load_prior()
+    loaded = how.load_prior()
     if loaded.channels != 1:
         raise InputError(
             f"{loaded.info.name} draws colour, which NIfTI files do not hold; use napari_brgm.draw in Python"

@@ -91,7 +91,7 @@ def train(
     from napari_brgm.training.lcm_settings import lcm_settings
     from napari_brgm.training.recipe import Recipe, fitted, linear_recipe
     from napari_brgm.training.shipped import MANIFOLDS, SHIPPED
-    from napari_brgm.training.train import Run
+    from napari_brgm.training.train import TrainingRun
     from napari_brgm.training.train import train as run_training
     from napari_brgm.training.work_folder import claim_folder
 
@@ -148,7 +148,7 @@ def train(
             settings = fitted(settings, found, say)  # here too, so that the card says what was trained
         else:  # whose checkpoints know their settings themselves
             claim_folder(work, recipe, found, {})
-        run = Run(work, out, device, seconds, say, progress, warm_start, finish)
+        run = TrainingRun(work, out, device, seconds, say, progress, warm_start, finish)
         digest = run_training(found, info, settings, run)
     if digest is None:
         typer.echo(f"the time is up; the same command goes on from {work}")

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_brgm import Mask, Restoration, cli, read_scan
-from napari_brgm.cli import restored_slice
+from napari_brgm import Mask, Restoration, StyleGAN2Prior, cli, read_scan
 
 QUICK = ("--steps", 3, "--samples", 2, "--device", "cpu")
 
@@ -190,7 +189,7 @@ def test_control_c_leaves_nothing(shell, scan, mask, tmp_path, monkeypatch, ship
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(restored_slice, "restore", interrupted)
+    monkeypatch.setattr("napari_brgm.engine.run.run", interrupted)
     done = shell("inpaint", scan, "--mask", mask, "--out", tmp_path / "deep" / "out", *QUICK)
     assert done.exit_code == 130 and "stopped" in done.stderr
     assert not (tmp_path / "deep").exists()
@@ -200,7 +199,7 @@ def test_a_full_disk_leaves_nothing(shell, scan, mask, tmp_path, monkeypatch, sh
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_brgm.cli.inpainting.draw_sheet", full)
+    monkeypatch.setattr("napari_brgm.cli.restoration.draw_sheet", full)
     done = shell("inpaint", scan, "--mask", mask, "--out", tmp_path / "out", *QUICK)
     assert done.exit_code == 2 and "No space left" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -251,3 +250,46 @@ def test_a_share_of_the_pixels_hidden_at_random(shell, scan, head, tmp_path, shi
 def test_shares_that_cannot_be_hidden(shell, scan, tmp_path, more, words, shipped_weights):
     assert words in shell.refused("inpaint", scan, "--out", tmp_path / "out", *more)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def masked_everywhere(save):
+    """A mask on all three slices."""
+    missing = np.zeros((60, 72, 3))
+    missing[20:32, 30:40] = 1
+    return save("all-mask.nii.gz", missing)
+
+
+def test_a_slice_that_cannot_be_restored_costs_only_itself(
+    shell, save, head, masked_everywhere, tmp_path, shipped_weights
+):
+    """Catches a job that ends at the first bad slice; what is left is told, and keeps its voxels."""
+    head[..., 1] = 7.0  # nothing to restore from
+    scan, out = save("sub-02_T1w.nii.gz", head), tmp_path / "out"
+    done = shell("inpaint", scan, "--mask", masked_everywhere, "--out", out, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert "note: axial slice 1 was left as it is: all measured pixels have the same value" in done.stderr
+    restored = np.asarray(nib.load(out / "sub-02_desc-brgmInpaint_T1w.nii.gz").dataobj)
+    assert (restored[..., 1] == 7).all() and (restored[20:32, 30:40, 0] != head[20:32, 30:40, 0]).any()
+    names = sorted(path.name for path in out.glob("*.safetensors"))
+    assert names == [f"sub-02_desc-brgmInpaintAxial00{i}_T1w.safetensors" for i in (0, 2)]
+    record = json.loads((out / "sub-02_desc-brgmInpaint_T1w.json").read_text())
+    assert [one["index"] for one in record["slices"]] == [0, 2]
+
+
+def test_a_job_of_which_no_slice_can_be_restored_is_refused(shell, save, masked_everywhere, tmp_path, shipped_weights):
+    scan = save("flat.nii.gz", np.full((60, 72, 3), 3.0))
+    said = shell.refused("inpaint", scan, "--mask", masked_everywhere, "--out", tmp_path / "out", *QUICK)
+    assert "axial slice 0: all measured pixels have the same value" in said and not (tmp_path / "out").exists()
+
+
+def test_the_prior_is_moved_once_for_all_slices(
+    shell, scan, masked_everywhere, tmp_path, monkeypatch, shipped_weights
+):
+    """Catches a shell that takes another way than the widgets: slice by slice, the prior copied for each."""
+    moves = []
+    to = StyleGAN2Prior.to
+    monkeypatch.setattr(StyleGAN2Prior, "to", lambda self, device: moves.append(device) or to(self, device))
+    done = shell("inpaint", scan, "--mask", masked_everywhere, "--out", tmp_path / "out", *QUICK)
+    assert done.exit_code == 0, done.output
+    assert len(moves) == 1

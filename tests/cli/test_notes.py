@@ -11,8 +11,8 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from napari_brgm import read_scan
-from napari_brgm.cli import restored_slice
-from napari_brgm.cli.notes import tell_notes
+from napari_brgm.cli.restoration import tell_notes
+from napari_brgm.engine import run as module
 from napari_brgm.scans.samples import brain_slice
 
 QUICK = ("--steps", 2, "--samples", 2, "--device", "cpu")
@@ -20,9 +20,7 @@ UNLIKE = "this scan is unlike what the prior knows: its misfit is {:.2f}, that o
 
 
 def restored(index, *notes):
-    return SimpleNamespace(
-        piece=SimpleNamespace(plane="axial", index=index), provenance={"notes": list(notes)}, image=None
-    )
+    return SimpleNamespace(plane="axial", index=index), SimpleNamespace(provenance={"notes": list(notes)})
 
 
 @pytest.mark.parametrize(
@@ -48,8 +46,8 @@ def test_each_sentence_once(slices, lines, capsys):
 def test_the_intervals_are_told_last(capsys):
     """Whether they are calibrated, once for all slices."""
     slices = [restored(3, "a"), restored(4, "a")]
-    for one in slices:
-        one.provenance["calibration"] = {"label": "90 % intervals calibrated on 10 held-out subjects"}
+    for _, result in slices:
+        result.provenance["calibration"] = {"label": "90 % intervals calibrated on 10 held-out subjects"}
     tell_notes(slices)
     assert capsys.readouterr().err.splitlines() == [
         "note: a", "note: 90 % intervals calibrated on 10 held-out subjects",
@@ -59,14 +57,15 @@ def test_the_intervals_are_told_last(capsys):
 @pytest.fixture
 def noting(monkeypatch):
     """Restorations that say something of themselves."""
-    restore = restored_slice.restore
+    run = module.run
 
-    def noted(*given, **named):
-        result = restore(*given, **named)
-        result.provenance["notes"] = [UNLIKE.format(0.34)]
-        return result
+    def noted(job, tell, keep):
+        results = run(job, tell, keep)
+        for result in results:
+            result.provenance["notes"] = [UNLIKE.format(0.34)]
+        return results
 
-    monkeypatch.setattr(restored_slice, "restore", noted)
+    monkeypatch.setattr(module, "run", noted)
 
 
 @pytest.mark.parametrize(
