@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.errors import InputError
+from napari_brgm.lossless import as_type, exact_type
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,16 +30,17 @@ Affine = npt.NDArray[np.float64]
 
 # world axes (x, y, z) of a plane: (normal, rows, columns); rows and columns are shown from the + to the - end
 _WORLD: dict[str, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
+_ROUNDED = "its whole numbers are too large for fractions beside them: restored voxels are rounded to whole numbers"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Scan:
-    """An image in real-world values, with its place in the patient.
+    """An image in real-world values, with its place in the patient. Not to be changed: ``dataclasses.replace`` it.
 
     Attributes
     ----------
     array : (I, J, K) or (I, J, K, T) ndarray
-        Values in ``units`` (rescale applied). A 2-D image has K = 1.
+        Values in ``units`` (rescale applied), in a type that holds each of them exactly. A 2-D image has K = 1.
     affine : (4, 4) ndarray
         Voxel index to RAS+ mm; maps to the centre of a voxel.
     units : str
@@ -73,15 +75,14 @@ class Scan:
     provenance: dict[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.array)
+        self.array, self.affine = np.asarray(self.array), _checked(self.affine)
+        array = self.array
         if array.ndim not in (3, 4):
             raise InputError(f"a scan has 3 or 4 axes, got {array.ndim}; give a 2-D image a last axis of length 1")
         if array.dtype.kind not in "fiub":
             raise InputError(f"a scan holds real numbers, got {array.dtype}; convert complex or colour images first")
         if 0 in array.shape:
             raise InputError(f"a scan needs at least one voxel on each axis, got the shape {array.shape}")
-        object.__setattr__(self, "array", array)
-        object.__setattr__(self, "affine", _checked(self.affine))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,7 +109,7 @@ class Scan:
         return int(self.array.shape[self._axes(plane)[0]])
 
     def slice(self, plane: Plane, index: int, volume: int = 0) -> ScanSlice:
-        """Take one slice in display orientation.
+        """Take one slice in display orientation, its values as they are.
 
         Parameters
         ----------
@@ -128,28 +129,43 @@ class Scan:
         self._check_position(plane, index, volume)
         view, affine = self._view(self.array, axes, index, volume)
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
-        image = np.array(view, dtype=np.float32, order="C")  # (H, W), a copy
+        image = np.array(view, dtype=exact_type(view), order="C")  # (H, W), a copy
         return ScanSlice(
             image, (float(spacing[0]), float(spacing[1])), affine, plane, int(index), int(volume), self.units, self.name
         )
 
-    def with_slice(self, piece: ScanSlice, image: npt.ArrayLike) -> Scan:
-        """Return a float32 copy with ``piece`` replaced by ``image`` (H, W): the inverse of ``slice``.
+    def with_slice(self, piece: ScanSlice, image: npt.ArrayLike, measured: npt.NDArray[np.bool_] | None = None) -> Scan:
+        """Return a copy with ``piece`` replaced by ``image`` (H, W), all else bit for bit: the inverse of ``slice``.
+
+        Parameters
+        ----------
+        measured : (H, W) bool array, optional
+            Pixels of the slice that stay the scan's own.
+
+        Returns
+        -------
+        Scan
+            In the type of ``lossless.exact_type``. Where that is one of integers the new pixels are rounded and
+            ``notes`` says so.
 
         Raises
         ------
         InputError
-            The image has another shape than the slice, or the slice is not one of this scan.
+            The image or ``measured`` has another shape than the slice, or the slice is not one of this scan.
         """
         axes = self._axes(piece.plane)
         self._check_position(piece.plane, piece.index, piece.volume)
-        array = self.array.astype(np.float32)  # a copy
-        view, _ = self._view(array, axes, piece.index, piece.volume)
         image = np.asarray(image)
-        if image.shape != view.shape:
-            raise InputError(f"the image has the shape {image.shape}, the slice it replaces {view.shape}")
-        view[...] = image
-        return replace(self, array=array)
+        new = np.ones(image.shape, dtype=bool) if measured is None else ~np.asarray(measured, dtype=bool)
+        shape = self.array.shape[axes[1]], self.array.shape[axes[2]]
+        for what, found in (("image", image.shape), ("map of what is measured", new.shape)):
+            if found != shape:
+                raise InputError(f"the {what} has the shape {found}, the slice it replaces {shape}")
+        array = self.array.astype(exact_type(self.array))  # a copy
+        view, _ = self._view(array, axes, piece.index, piece.volume)
+        view[new] = as_type(image[new], array.dtype)
+        rounded = array.dtype.kind != "f" and image.dtype.kind == "f" and _ROUNDED not in self.notes
+        return replace(self, array=array, notes=(*self.notes, _ROUNDED) if rounded else self.notes)
 
     def _axes(self, plane: str) -> tuple[int, int, int]:
         """Array axes (normal, rows, columns) of a plane."""
@@ -197,8 +213,8 @@ class ScanSlice:
 
     Attributes
     ----------
-    image : (H, W) float32 ndarray
-        Values in ``units``; a copy.
+    image : (H, W) ndarray
+        Values in ``units``, in the type of ``lossless.exact_type``; a copy.
     spacing : (float, float)
         Pixel size (row, column), mm.
     affine : (4, 4) ndarray
@@ -209,7 +225,7 @@ class ScanSlice:
         Of the scan.
     """
 
-    image: npt.NDArray[np.float32]
+    image: npt.NDArray[Any]
     spacing: tuple[float, float]
     affine: Affine
     plane: Plane
@@ -219,7 +235,7 @@ class ScanSlice:
     name: str = ""
 
     def refined(self, image: npt.ArrayLike, factor: tuple[float, float]) -> Scan:
-        """Put ``image`` on a finer grid of the same rectangle: a (H', W', 1) scan, float32.
+        """Put ``image``, all of it an estimate, on a finer grid of the same rectangle: a (H', W', 1) scan, float32.
 
         Pixel i' of the finer grid lies at (i' + 1/2) / factor - 1/2 of this one: the edges stay, the centres move.
 

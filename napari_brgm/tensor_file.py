@@ -20,11 +20,12 @@ from torch import Tensor
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["TensorFileError", "read_tensors", "write_tensors"]
+__all__ = ["TensorFileError", "read_header", "read_tensors", "write_tensors"]
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    "U64": torch.uint64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool,
 }  # fmt: skip
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
@@ -45,13 +46,41 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         It cannot be read.
     """
     data = bytearray(path.read_bytes())
-    if len(data) < 8:
+    header, metadata, start = _header(bytes(data[:8]), memoryview(data)[8:], len(data))
+    size = len(data) - start
+    return {name: _tensor(data, start, size, name, entry) for name, entry in header.items()}, metadata
+
+
+def read_header(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Names of the tensors, and metadata, of a file whose tensors are left unread.
+
+    Raises
+    ------
+    TensorFileError
+        The file is truncated or malformed.
+    OSError
+        It cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(8)
+        header, metadata, _ = _header(first, file.read(min(_length(first), size)), size)
+    return list(header), metadata
+
+
+def _length(first: bytes) -> int:
+    if len(first) < 8:
         raise TensorFileError("the file is shorter than its header")
-    length = int.from_bytes(data[:8], "little")
-    if length > min(_LONGEST_HEADER, len(data) - 8):
+    return int.from_bytes(first, "little")
+
+
+def _header(first: bytes, rest: bytes | memoryview, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
+    """Entries of the tensors, metadata, and where the data begin, of a file of ``size`` bytes that begins so."""
+    length = _length(first)
+    if length > min(_LONGEST_HEADER, size - 8):
         raise TensorFileError("the header is longer than the file")
     try:
-        header: Any = json.loads(data[8 : 8 + length])
+        header: Any = json.loads(bytes(rest[:length]))
     except (ValueError, RecursionError) as error:
         raise TensorFileError("the header is not JSON") from error
     if not isinstance(header, dict):
@@ -59,8 +88,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise TensorFileError("the metadata is not a table of texts")
-    start, size = 8 + length, len(data) - 8 - length
-    return {name: _tensor(data, start, size, name, entry) for name, entry in header.items()}, metadata
+    return header, metadata, 8 + length
 
 
 def _tensor(data: bytearray, start: int, size: int, name: str, entry: Any) -> Tensor:

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -124,10 +125,69 @@ def test_refined_grid_covers_the_same_rectangle():
     np.testing.assert_allclose(finer.affine @ [1.5, 0.5, 0, 1], piece.affine[:, 3], atol=1e-10)
 
 
-def test_large_integers_become_float32_only_in_the_slice():
-    scan = Scan(np.full((2, 2, 2), 2**25 + 1, np.int64), np.eye(4))
-    assert scan.array.dtype == np.int64
-    assert scan.slice("axial", 0).image.dtype == np.float32
+TYPES = {
+    "bool": "float32", "uint8": "float32", "int16": "float32", "float16": "float32", ">f4": "float32",
+    "float32": "float32", "int32": "float64", "uint32": "float64", "int64": "float64", ">f8": "float64",
+    "float64": "float64", "longdouble": "longdouble",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("stored", "kind"), TYPES.items())
+def test_slices_hold_every_value_and_fractions(stored, kind):
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=SHAPE) * 100).astype(stored)
+    scan = Scan(values, np.diag([-1.0, -1, -1, 1]))
+    piece = scan.slice("axial", 2)
+    assert scan.array.dtype == np.dtype(stored)
+    assert piece.image.dtype == np.dtype(kind)
+    np.testing.assert_array_equal(piece.image, values[:, :, 2].T, strict=False)
+    measured = rng.random(piece.image.shape) < 0.5
+    restored = scan.with_slice(piece, np.full(piece.image.shape, 0.3), measured)
+    assert restored.array.dtype == np.dtype(kind)
+    hole = np.zeros(SHAPE, bool)
+    hole[:, :, 2] = ~measured.T
+    assert restored.array[~hole].tobytes() == values[~hole].astype(kind).tobytes()
+    assert (restored.array[hole] == np.dtype(kind).type(0.3)).all()
+    assert restored.notes == ()
+
+
+@pytest.mark.parametrize(("stored", "low"), [("int64", -(2**63)), ("uint64", 0)])
+def test_integers_beyond_2_to_53_stay_integers_and_what_is_restored_is_rounded(stored, low):
+    values = np.full(SHAPE, np.iinfo(stored).max, stored)
+    values[0, 0] = low
+    scan = Scan(values, np.diag([-1.0, -1, -1, 1]))
+    for index in range(2):
+        piece = scan.slice("axial", index)
+        assert piece.image.tobytes() == values[:, :, index].T.tobytes()
+        estimate = np.full(piece.image.shape, 1e30)  # beyond the type
+        estimate[0] = [np.nan, -1e30, 6.6, 7.4]
+        measured = np.zeros(piece.image.shape, bool)
+        measured[3:] = True
+        scan = scan.with_slice(piece, estimate, measured)
+        assert scan.array.dtype == np.dtype(stored)
+        new = scan.slice("axial", index).image
+        assert new[0].tolist() == [0, low, 7, 7]
+        assert (new[1:3].astype(float) >= 1.8e19 if low == 0 else new[1:3].astype(float) >= 9.2e18).all()
+        assert new[3:].tobytes() == piece.image[3:].tobytes()
+        assert len(scan.notes) == 1
+        assert "rounded" in scan.notes[0]
+
+
+def test_bits_of_nan_and_minus_zero_are_kept():
+    bits = np.array([0x7FF800000000BEEF, 0x8000000000000000, 0xFFF0000000000000, 1], "u8").reshape(2, 1, 2)
+    scan = Scan(bits.view("f8"), np.diag([-1.0, -1, -1, 1]))
+    restored = scan.with_slice(scan.slice("axial", 1), np.ones((1, 2)), np.array([[True, False]]))
+    expected = bits.copy()
+    expected[1, 0, 1] = np.float64(1).view("u8")
+    assert restored.array.tobytes() == expected.tobytes()
+
+
+def test_lists_and_replace_are_taken():
+    scan = Scan([[[1, 2], [3, 4]]], np.eye(4).tolist())
+    assert scan.shape == (1, 2, 2)
+    changed = replace(scan, affine=(2 * np.eye(4) - np.diag([0, 0, 0, 1])).tolist())
+    assert changed.affine[0, 0] == 2
+    assert scan.affine[0, 0] == 1
 
 
 @pytest.mark.parametrize(
@@ -140,6 +200,10 @@ def test_large_integers_become_float32_only_in_the_slice():
         (
             lambda s: s.with_slice(s.slice("axial", 0), np.zeros((4, 5))),
             r"shape \(4, 5\), the slice it replaces \(5, 4\)",
+        ),
+        (
+            lambda s: s.with_slice(s.slice("axial", 0), np.zeros((5, 4)), np.zeros((4, 5), bool)),
+            r"what is measured has the shape \(4, 5\)",
         ),
         (lambda s: s.slice("axial", 0).refined(np.zeros((5, 4)), (2, 2)), r"asks for an image of the shape \(10, 8\)"),
         (lambda s: s.slice("axial", 0).refined(np.zeros((5, 4)), (0, 1)), "two numbers above 0"),

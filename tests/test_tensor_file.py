@@ -16,6 +16,7 @@ TENSORS = {
     "mask": torch.tensor([[True, False, True]]),
     "scalar": torch.tensor(2.5, dtype=torch.float64),
     "bytes": torch.arange(7, dtype=torch.uint8),
+    "wide": torch.tensor([2**63 + 1], dtype=torch.uint64),
     "empty": torch.zeros(0, 4),
     "turned": torch.arange(6.0).reshape(2, 3).T,
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from napari_brgm.errors import InputError, ScanError
 from napari_brgm.scan import Scan
 from napari_brgm.scans.dicom_file import dataset_of, looks_like_dicom, opening, sentence_on_failure
-from napari_brgm.scans.dicom_frame import Frame, frames_of
+from napari_brgm.scans.dicom_frame import DicomFrame, frames_of
 from napari_brgm.scans.dicom_header import DicomHeader
 from napari_brgm.scans.dicom_mosaic import tiles_of
 from napari_brgm.scans.dicom_pixels import units_of, values_of
@@ -37,7 +37,7 @@ def read_dicom(path: str | Path) -> list[Scan]:
     path = Path(path)
     if not path.exists():
         raise ScanError(f"there is no file or folder {path.name}; check the path")
-    frames: list[Frame] = []
+    frames: list[DicomFrame] = []
     problems: list[str] = []
     seen: set[str] = set()
     for file in _files(path):

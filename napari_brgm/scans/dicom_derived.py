@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_brgm.scan import Scan
-    from napari_brgm.scans.dicom_frame import Frame
+    from napari_brgm.scans.dicom_frame import DicomFrame
 
 __all__ = ["Series", "code", "public_copy", "source_items"]
 
@@ -77,7 +77,7 @@ def public_copy(dataset: Dataset) -> Dataset:
     return public
 
 
-def source_items(frames: Iterable[Frame], *, same_grid: bool) -> Sequence:
+def source_items(frames: Iterable[DicomFrame], *, same_grid: bool) -> Sequence:
     """References to source images, each once, with the purpose and, of multi-frame files, the frame numbers."""
     numbers: dict[str, list[int]] = {}
     items: dict[str, Dataset] = {}

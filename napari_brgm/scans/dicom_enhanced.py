@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Several
 
     from napari_brgm.scans.dicom_derived import Series
-    from napari_brgm.scans.dicom_frame import Frame
-    from napari_brgm.scans.dicom_planes import Plane
+    from napari_brgm.scans.dicom_frame import DicomFrame
+    from napari_brgm.scans.dicom_planes import DicomPlane
     from napari_brgm.scans.dicom_stored import Encoding
 
 __all__ = ["enhanced_file"]
@@ -38,7 +38,7 @@ _CONTRAST_OF_ROLE = {"std": "STD_DEVIATION", "variance": "NONE"}
 _ALWAYS_PER_FRAME = ("FrameContentSequence", "PlanePositionSequence", "DerivationImageSequence")
 
 
-def enhanced_file(series: Series, planes: Several[Plane], encoding: Encoding, *, keep_window: bool) -> Dataset:
+def enhanced_file(series: Series, planes: Several[DicomPlane], encoding: Encoding, *, keep_window: bool) -> Dataset:
     """Make the one file of a series whose source is enhanced."""
     base = planes[0].template.dataset
     without: dict[Any, Any] = {tag: base[tag] for tag in base.keys() if tag not in (Tag(_SHARED), Tag(_PER_FRAME))}  # noqa: SIM118
@@ -69,7 +69,7 @@ def _contrast(series: Series) -> str:
 
 
 def _groups(
-    plane: Plane, series: Series, encoding: Encoding, kind: list[str], originals: dict[int, Dataset]
+    plane: DicomPlane, series: Series, encoding: Encoding, kind: list[str], originals: dict[int, Dataset]
 ) -> dict[Any, Any]:
     """All functional groups of a frame, by tag: those of the template, then what is new."""
     frame = plane.template
@@ -124,7 +124,7 @@ def _put(groups: Dataset, keyword: str, item: Dataset) -> None:
     groups.add(DataElement(Tag(keyword), "SQ", Sequence([item])))
 
 
-def _set_dimensions(dataset: Dataset, frames: list[dict[Any, Any]], planes: Several[Plane]) -> None:
+def _set_dimensions(dataset: Dataset, frames: list[dict[Any, Any]], planes: Several[DicomPlane]) -> None:
     """Number the frames by slice and, if there are several, by time."""
     timed = any(plane.time for plane in planes)
     pointers = ["InStackPositionNumber", *(["TemporalPositionIndex"] if timed else [])]
@@ -165,9 +165,9 @@ def _common(frames: list[dict[Any, Any]]) -> dict[Any, Any]:
     }
 
 
-def _evidence(planes: Several[Plane]) -> Sequence:
+def _evidence(planes: Several[DicomPlane]) -> Sequence:
     """Study, series and instances of all sources."""
-    sources: dict[str, Frame] = {}
+    sources: dict[str, DicomFrame] = {}
     for plane in planes:
         for frame in plane.sources:
             sources.setdefault(str(frame.dataset.get("SOPInstanceUID") or ""), frame)

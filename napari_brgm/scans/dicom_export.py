@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from napari_brgm.scan import Scan
-    from napari_brgm.scans.dicom_frame import Frame
-    from napari_brgm.scans.dicom_planes import Plane
+    from napari_brgm.scans.dicom_frame import DicomFrame
+    from napari_brgm.scans.dicom_planes import DicomPlane
     from napari_brgm.scans.dicom_stored import Encoding
 
 __all__ = ["check_source", "count_files", "write_dicom", "write_files"]
@@ -131,7 +131,7 @@ def _datasets(scan: Scan, number: int) -> Iterator[Dataset]:
             yield _classic(series, plane, encoding, index + 1, keep_window=window)
 
 
-def _classic(series: Series, plane: Plane, encoding: Encoding, number: int, *, keep_window: bool) -> Dataset:
+def _classic(series: Series, plane: DicomPlane, encoding: Encoding, number: int, *, keep_window: bool) -> Dataset:
     """One image of a classic series."""
     source = plane.template.dataset
     dataset = series.derive(source, keep_window=keep_window and encoding.as_source)
@@ -148,7 +148,7 @@ def _classic(series: Series, plane: Plane, encoding: Encoding, number: int, *, k
     return dataset
 
 
-def _place(dataset: Dataset, plane: Plane) -> None:
+def _place(dataset: Dataset, plane: DicomPlane) -> None:
     """Geometry of another grid than the template's. A projection has no place: only its pixel size changes."""
     before = plane.template
     if "ImagePositionPatient" in before.dataset:
@@ -168,14 +168,14 @@ def _place(dataset: Dataset, plane: Plane) -> None:
             setattr(dataset, keyword, decimals([float(own) * new / old for own, new, old in sides]))
 
 
-def _same_window(frames: Sequence[Frame]) -> bool:
+def _same_window(frames: Sequence[DicomFrame]) -> bool:
     """Whether all files were meant to be looked at in one window; else each has that of its own old pixels."""
     datasets = {id(frame.dataset): frame.dataset for frame in frames}.values()
     windows = {(str(dataset.get("WindowCenter")), str(dataset.get("WindowWidth"))) for dataset in datasets}
     return len(windows) == 1
 
 
-def _is_enhanced(frame: Frame) -> bool:
+def _is_enhanced(frame: DicomFrame) -> bool:
     return "PerFrameFunctionalGroupsSequence" in frame.dataset
 
 

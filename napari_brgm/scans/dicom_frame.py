@@ -1,4 +1,4 @@
-"""Frame: one plane of a DICOM file with its place, whatever the file's kind (classic, enhanced, mosaic, projection).
+"""DicomFrame: one plane of a DICOM file and its place, whatever the kind (classic, enhanced, mosaic, projection).
 
     LPS mm of pixel (r, c) = position + axes[0] * spacing[1] * c + axes[1] * spacing[0] * r
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-__all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "Frame", "frames_of"]
+__all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "DicomFrame", "frames_of"]
 
 _NO_IMAGE = {"RTDOSE": "a radiotherapy dose", "SEG": "a segmentation", "RTPLAN": "a radiotherapy plan"}
 _LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
@@ -32,7 +32,7 @@ CINE_NOTE = "the file does not place its frames: they are taken as times"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class DicomFrame:
     """One plane of pixels in the patient.
 
     Attributes
@@ -80,7 +80,7 @@ class Frame:
     notes: tuple[str, ...] = ()
 
 
-def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
+def frames_of(dataset: Dataset, path: Path) -> list[DicomFrame]:
     """List the planes of a dataset.
 
     Raises
@@ -111,7 +111,7 @@ def _check_grey(dataset: Dataset, name: str) -> None:
         raise ScanError(f"{name} is coloured through a palette; only grey-level scans can be restored")
 
 
-def _frame(dataset: Dataset, path: Path, number: int, groups: list[Dataset]) -> Frame:
+def _frame(dataset: Dataset, path: Path, number: int, groups: list[Dataset]) -> DicomFrame:
     def find(sequence: str, keyword: str) -> Any:  # in the frame's group, the shared group, the file's top level
         for group in groups:
             items = group.get(sequence)
@@ -145,7 +145,7 @@ def _frame(dataset: Dataset, path: Path, number: int, groups: list[Dataset]) -> 
     thickness = real("PixelMeasuresSequence", "SpacingBetweenSlices", 0.0) or real(
         "PixelMeasuresSequence", "SliceThickness", 0.0
     )
-    return Frame(
+    return DicomFrame(
         dataset=dataset, path=path, number=number, tile=(0, 0), shape=(int(dataset.Rows), int(dataset.Columns)),
         spacing=spacing, axes=axes, position=position,
         thickness=abs(thickness) or max(spacing),

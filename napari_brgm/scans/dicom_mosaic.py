@@ -19,12 +19,12 @@ import numpy as np
 from napari_brgm.errors import ScanError
 
 if TYPE_CHECKING:
-    from napari_brgm.scans.dicom_frame import Frame
+    from napari_brgm.scans.dicom_frame import DicomFrame
 
 __all__ = ["tiles_of"]
 
 
-def tiles_of(frame: Frame) -> list[Frame]:
+def tiles_of(frame: DicomFrame) -> list[DicomFrame]:
     """Split a mosaic frame into its tiles; any other frame is returned alone.
 
     Raises

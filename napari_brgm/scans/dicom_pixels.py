@@ -26,8 +26,10 @@ from pydicom.uid import (
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_file import dataset_of, sentence_on_failure
+from napari_brgm.scans.gather import gathered, narrowed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pydicom.dataset import Dataset
@@ -50,7 +52,8 @@ _UNITLESS = ("", "US", "NORMALIZED", "UNSPECIFIED")
 def values_of(stack: Stack) -> npt.NDArray[Any]:
     """Read the real-world values of a stack, (columns, rows, slices) or (columns, rows, slices, times).
 
-    float32, or float64 where stored integers do not fit float32 exactly.
+    Each value exactly: floats in the file's type; integers, and what slope and intercept make of any type in float64,
+    as float32 where it holds them all, else as float64; integers beyond 2^53 as they are.
 
     Raises
     ------
@@ -59,16 +62,19 @@ def values_of(stack: Stack) -> npt.NDArray[Any]:
     """
     first = stack.frames[0][0]
     rows, columns = first.shape
-    wide = int(first.dataset.get("BitsStored") or 16) > 24
-    out = np.empty((len(stack.frames), len(stack.frames[0]), rows, columns), np.float64 if wide else np.float32)
-    read: tuple[Path, npt.NDArray[Any]] | None = None
-    for t, volume in enumerate(stack.frames):
-        for k, frame in enumerate(volume):
-            if read is None or read[0] != frame.path:
-                read = frame.path, stored_pixels(frame.path)
-            row, column = frame.tile
-            plane = read[1][frame.number, row : row + rows, column : column + columns]
-            out[t, k] = _real(plane, frame.dataset, frame.slope, frame.intercept)
+    read: dict[Path, npt.NDArray[Any]] = {}  # the file read last
+
+    def planes() -> Iterator[tuple[tuple[int, int], npt.NDArray[Any]]]:
+        for t, volume in enumerate(stack.frames):
+            for k, frame in enumerate(volume):
+                if frame.path not in read:
+                    read.clear()
+                    read[frame.path] = stored_pixels(frame.path)
+                row, column = frame.tile
+                plane = read[frame.path][frame.number, row : row + rows, column : column + columns]
+                yield (t, k), _real(plane, frame.dataset, frame.slope, frame.intercept)
+
+    out = gathered((len(stack.frames), len(stack.frames[0]), rows, columns), planes, first.path.name)
     array = out.transpose(3, 2, 1, 0)  # (columns, rows, slices, times)
     return array if len(stack.frames) > 1 else array[..., 0]
 
@@ -105,16 +111,18 @@ def units_of(dataset: Dataset) -> str:
 
 
 def _real(stored: npt.NDArray[Any], dataset: Dataset, slope: float, intercept: float) -> npt.NDArray[Any]:
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1" and units_of(dataset) == "a.u.":
+    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1" and units_of(dataset) == "a.u."
+    if inverted and stored.dtype.kind in "iu":
         bits = int(dataset.BitsStored)
         low_plus_high = -1 if dataset.PixelRepresentation else 2**bits - 1
-        stored = low_plus_high - stored.astype(np.int64)
+        stored = low_plus_high - (stored if stored.itemsize == 8 else stored.astype(np.int64))
     if dataset.get("ModalityLUTSequence"):
         with sentence_on_failure("the modality lookup table"):
             return np.asarray(apply_modality_lut(stored, dataset))
     if slope == 1 and intercept == 0:
         return stored
-    return stored.astype(np.float64) * slope + intercept
+    real = stored.astype(np.float64) * slope + intercept
+    return real if stored.dtype == np.float64 else narrowed(real)
 
 
 def _check_decoder(dataset: Dataset, name: str) -> None:

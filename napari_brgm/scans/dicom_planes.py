@@ -19,10 +19,10 @@ from napari_brgm.scans.dicom_header import DicomHeader
 
 if TYPE_CHECKING:
     from napari_brgm.scan import Scan
-    from napari_brgm.scans.dicom_frame import Frame
+    from napari_brgm.scans.dicom_frame import DicomFrame
     from napari_brgm.scans.dicom_series import Stack
 
-__all__ = ["OTHERWISE", "Plane", "planes_of", "stack_of"]
+__all__ = ["OTHERWISE", "DicomPlane", "planes_of", "stack_of"]
 
 OTHERWISE = "save it as NIfTI instead"
 _LPS = np.diag([-1.0, -1.0, 1.0])
@@ -31,16 +31,16 @@ _SAME = 1e-6  # of a voxel, between a computed index and a whole one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plane:
+class DicomPlane:
     """One image of a derived series.
 
     Attributes
     ----------
     values : (rows, columns) ndarray
         In the scan's units.
-    template : Frame
+    template : DicomFrame
         The source frame nearest to it, whose attributes it inherits.
-    sources : tuple of Frame
+    sources : tuple of DicomFrame
         All source frames it was computed from.
     position : (3,) ndarray
         LPS mm of the centre of the first pixel.
@@ -59,8 +59,8 @@ class Plane:
     """
 
     values: npt.NDArray[Any]
-    template: Frame
-    sources: tuple[Frame, ...]
+    template: DicomFrame
+    sources: tuple[DicomFrame, ...]
     position: npt.NDArray[np.float64]
     axes: npt.NDArray[np.float64]
     spacing: tuple[float, float]
@@ -84,7 +84,7 @@ def stack_of(scan: Scan) -> Stack:
     return scan.header.stack
 
 
-def planes_of(scan: Scan) -> list[Plane]:
+def planes_of(scan: Scan) -> list[DicomPlane]:
     """Cut a scan into images, all slices of the first time first.
 
     Raises
@@ -111,12 +111,13 @@ def planes_of(scan: Scan) -> list[Plane]:
             values = volume[:, :, k].T
             if own_grid:
                 own = frames[k]
-                planes.append(Plane(values, own, (own,), own.position, own.axes, own.spacing, step, 1.0, k, t, True))
+                place = own.position, own.axes, own.spacing
+                planes.append(DicomPlane(values, own, (own,), *place, step, 1.0, k, t, True))
                 continue
             template, sources = _nearest(frames, np.linalg.solve(stack.affine, affine), values.shape, k)
             position = _LPS @ (affine @ [0, 0, k, 1])[:3]
             planes.append(
-                Plane(values, template, sources, position, axes, spacing, step, step / thickness, k, t, False)
+                DicomPlane(values, template, sources, position, axes, spacing, step, step / thickness, k, t, False)
             )
     return planes
 
@@ -146,8 +147,8 @@ def _distance(affine: npt.NDArray[np.float64]) -> float:
 
 
 def _nearest(
-    frames: list[Frame], index: npt.NDArray[Any], shape: tuple[int, ...], k: int
-) -> tuple[Frame, tuple[Frame, ...]]:
+    frames: list[DicomFrame], index: npt.NDArray[Any], shape: tuple[int, ...], k: int
+) -> tuple[DicomFrame, tuple[DicomFrame, ...]]:
     """Frame in the middle of a plane, and all that it touches; ``index`` maps its indices to those of the source."""
     rows, columns = shape
     corners = np.array([[i, j, k, 1] for i in (0, columns - 1) for j in (0, rows - 1)])

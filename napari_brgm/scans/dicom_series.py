@@ -21,7 +21,7 @@ from napari_brgm.errors import ScanError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_brgm.scans.dicom_frame import Frame
+    from napari_brgm.scans.dicom_frame import DicomFrame
 
 __all__ = ["Stack", "stacks_of"]
 
@@ -34,12 +34,12 @@ _UNEVEN = 0.1  # of the slice distance: rounded positions stay below, a missing 
 class Stack:
     """Frames of one scan, ``frames[t][k]`` at time t and slice k, its affine (4, 4) to RAS+ mm, what is doubtful."""
 
-    frames: list[list[Frame]]
+    frames: list[list[DicomFrame]]
     affine: npt.NDArray[np.float64]
     notes: tuple[str, ...] = ()
 
 
-def stacks_of(frames: Sequence[Frame]) -> tuple[list[Stack], list[str]]:
+def stacks_of(frames: Sequence[DicomFrame]) -> tuple[list[Stack], list[str]]:
     """Group frames into evenly spaced stacks, in the order in which they first appear.
 
     Returns
@@ -58,8 +58,8 @@ def stacks_of(frames: Sequence[Frame]) -> tuple[list[Stack], list[str]]:
     return stacks, problems
 
 
-def _groups(frames: Sequence[Frame]) -> list[list[Frame]]:
-    groups: dict[object, list[list[Frame]]] = {}
+def _groups(frames: Sequence[DicomFrame]) -> list[list[DicomFrame]]:
+    groups: dict[object, list[list[DicomFrame]]] = {}
     for frame in frames:
         alike = groups.setdefault((frame.kind, frame.shape, frame.spacing), [])
         for group in alike:
@@ -71,7 +71,7 @@ def _groups(frames: Sequence[Frame]) -> list[list[Frame]]:
     return [group for alike in groups.values() for group in alike]
 
 
-def _stacks(group: list[Frame]) -> list[Stack]:
+def _stacks(group: list[DicomFrame]) -> list[Stack]:
     normal = np.cross(group[0].axes[0], group[0].axes[1])
     heights = np.array([frame.position @ normal for frame in group])
     by_height = [group[i] for i in np.argsort(heights, kind="stable")]
@@ -97,9 +97,9 @@ def _stacks(group: list[Frame]) -> list[Stack]:
     ]
 
 
-def _side_by_side(group: list[Frame]) -> list[list[Frame]]:
+def _side_by_side(group: list[DicomFrame]) -> list[list[DicomFrame]]:
     """Part frames that are shifted within their plane, as the stations of a spine are."""
-    parts: list[list[Frame]] = []
+    parts: list[list[DicomFrame]] = []
     for frame in group:
         for part in parts:
             shift = frame.axes @ (frame.position - part[0].position)
@@ -111,7 +111,7 @@ def _side_by_side(group: list[Frame]) -> list[list[Frame]]:
     return parts
 
 
-def _complete_volumes(slices: list[list[Frame]]) -> tuple[int, tuple[str, ...]]:
+def _complete_volumes(slices: list[list[DicomFrame]]) -> tuple[int, tuple[str, ...]]:
     """Count the volumes that have every slice."""
     counts = [len(times) for times in slices]
     count = min(counts)
@@ -156,7 +156,7 @@ def _is_even(positions: npt.NDArray[np.float64]) -> bool:
     return bool(np.abs(positions - line).max() <= _UNEVEN * np.linalg.norm(step))
 
 
-def _affine(frame: Frame, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _affine(frame: DicomFrame, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     affine = np.eye(4)
     affine[:3, 0] = frame.axes[0] * frame.spacing[1]
     affine[:3, 1] = frame.axes[1] * frame.spacing[0]

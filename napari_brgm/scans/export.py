@@ -1,4 +1,7 @@
-"""Scans to files: NIfTI-1 with the scan's affine, float32 or, where that is not exact, float64; and a JSON sidecar.
+"""Scans to files: NIfTI-1 with the scan's affine and every value exactly as it is; and a JSON sidecar.
+
+Floats keep their type. Integers are written as float32, which all programs read, where it holds every voxel, else as
+float64, and beyond 2^53 in their own type.
 
 Where the scan lies on the very grid of a NIfTI source, the fields of its header that place it are kept as they are:
 the affine is the same bit for bit, in the same space (scanner, aligned, MNI, ...).
@@ -16,6 +19,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from napari_brgm.errors import OutputError
+from napari_brgm.lossless import exact_type, holds
 from napari_brgm.scans.record import sidecar_of
 
 if TYPE_CHECKING:
@@ -93,10 +97,12 @@ def write_nifti(
 def _image(scan: Scan) -> Any:
     if max(scan.shape) > np.iinfo(np.int16).max:
         raise OutputError(f"NIfTI-1 holds at most 32767 voxels along an axis, the scan has {max(scan.shape)}")
-    array = scan.array.astype(np.float32)
-    if scan.array.dtype.itemsize > 4 and not np.array_equal(array, scan.array, equal_nan=True):
-        array = scan.array.astype(np.float64)
-    image = cast("Any", nib.Nifti1Image)(array, scan.affine)
+    kind = np.dtype(np.float32) if holds(np.float32, scan.array) else exact_type(scan.array)
+    array = scan.array.astype(kind, copy=False)
+    try:
+        image = cast("Any", nib.Nifti1Image)(array, scan.affine, dtype=kind)
+    except HeaderDataError as error:
+        raise OutputError(f"NIfTI has no place for {kind} values on this machine; convert them to float64") from error
     if not _placed_as_source(image.header, scan):
         code = _code(scan.header)
         image.set_sform(scan.affine, code=code)

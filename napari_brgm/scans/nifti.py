@@ -8,6 +8,7 @@ Source: the NIfTI-1.1 and NIfTI-2 headers (https://nifti.nimh.nih.gov).
 from __future__ import annotations
 
 import gzip
+import math
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,12 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel import imageglobals
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError
 
 from napari_brgm.errors import BrgmError, InputError, ScanError
 from napari_brgm.scan import Scan
+from napari_brgm.scans.gather import gathered, narrowed
 from napari_brgm.scans.record import record_of
 
 if TYPE_CHECKING:
@@ -27,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["looks_like_nifti", "read_nifti"]
 
-_EXACT = 2**24  # largest range of integers that float32 holds exactly
 _MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
-_PIECE = 1 << 20  # bytes
+_PIECE = 1 << 20  # bytes, or voxels
+_QUAD = 1536  # type code of 128-bit floats, which nibabel reads only where longdouble is such a one
 
 
 def looks_like_nifti(head: bytes) -> bool:
@@ -43,7 +47,9 @@ def read_nifti(path: str | Path) -> Scan:
     Returns
     -------
     Scan
-        float32 (I, J, K) or (I, J, K, T) in real-world values; float64 where they exceed 2^24.
+        (I, J, K) or (I, J, K, T) in real-world values, each voxel exactly: floats in the file's type; integers, and
+        what slope and intercept make of any type in float64, as float32 where it holds them all, else as float64;
+        integers beyond 2^53 as they are.
 
     Raises
     ------
@@ -97,15 +103,33 @@ def _load(path: Path) -> tuple[Any, npt.NDArray[Any]]:
 
 def _values(proxy: Any, name: str) -> npt.NDArray[Any]:
     """Real-world values of a nibabel array proxy."""
-    if proxy.dtype.names or proxy.dtype.kind not in "fiub":
-        what = "colours" if proxy.dtype.names else "complex numbers"
+    kind = np.dtype(proxy.dtype)
+    if kind.names or kind.kind not in "fiub":
+        what = "colours" if kind.names else "complex numbers"
         raise ScanError(f"{name} holds {what}; only real grey-level images can be restored")
-    stored = np.asarray(proxy.get_unscaled())
-    integers = stored.dtype.kind in "iu" or stored.dtype == np.float64  # which some tools store integers in
-    wide = integers and float(np.nanmax(np.abs(stored.astype(np.float64)), initial=0)) > _EXACT
-    if (proxy.slope, proxy.inter) != (1, 0):
-        stored = stored * np.float64(proxy.slope) + np.float64(proxy.inter)
-    return stored.astype(np.float64 if wide else np.float32)
+    count = math.prod(proxy.shape)
+
+    def blocks() -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        with ImageOpener(proxy.file_like) as stream:
+            stream.seek(proxy.offset)
+            for first in range(0, count, _PIECE):
+                number = min(_PIECE, count - first)
+                content = stream.read(number * kind.itemsize)
+                stored = np.frombuffer(content, kind)
+                if len(stored) < number:
+                    raise EOFError
+                yield slice(first, first + number), _scaled(stored, float(proxy.slope), float(proxy.inter))
+
+    return gathered((count,), blocks, name).reshape(proxy.shape, order="F")
+
+
+def _scaled(stored: npt.NDArray[Any], slope: float, inter: float) -> npt.NDArray[Any]:
+    """As nibabel computes it, in float64 at least."""
+    if (slope, inter) == (1, 0):
+        return stored
+    real = stored if slope == 1 else stored * np.float64(slope)
+    real = real if inter == 0 else real + np.float64(inter)
+    return real if stored.dtype.kind == "f" and stored.dtype.itemsize > 4 else narrowed(real)
 
 
 def _as_volume(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
@@ -131,6 +155,8 @@ def _sentence_on_failure(name: str) -> Iterator[None]:
         except MemoryError as error:
             raise ScanError(f"{name} needs more memory than there is, or is damaged") from error
         except Exception as error:  # nibabel, gzip and zlib raise almost anything on damaged bytes
+            if isinstance(error, HeaderDataError) and f"data code {_QUAD}" in str(error):
+                raise ScanError(f"{name} holds 128-bit floats, unknown to this machine; save it as float64") from error
             raise ScanError(f"{name} is damaged or cut short; copy or export it again") from error
         finally:
             imageglobals.logger.disabled = quiet

@@ -124,6 +124,10 @@ class Outputs:
         assert name in self.names, name
         return self._staging / name
 
+    def leave_out(self, name: str) -> None:
+        """Do without the file of this name."""
+        self.names = tuple(other for other in self.names if other != name)
+
     def _describe(self) -> None:
         """Add the dataset description that BIDS asks of a folder of derivatives, if there is none."""
         path = self.folder / _DESCRIPTION

@@ -1,12 +1,17 @@
 """NIfTI: values, affines, refusals, damaged bytes."""
 
+import gzip
+import struct
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.casting import have_binary128
 
 from napari_brgm.errors import ScanError
+from napari_brgm.scans import nifti
 from napari_brgm.scans.nifti import read_nifti
 
 DATA = Path(nib.__file__).parent / "tests" / "data"
@@ -58,9 +63,15 @@ def test_slope_and_intercept_are_applied(save):
     np.testing.assert_array_equal(scan.array, (stored * 0.25 - 3).astype(np.float32))
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(2**24, np.float32), (2**24 + 1, np.float64), (-(2**25) - 1, np.float64)])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (2**24, np.float32), (2**24 + 1, np.float64), (-(2**25) - 1, np.float64), (-(2**53), np.float64),
+        (2**53 + 1, np.int64),
+    ],
+)  # fmt: skip
 def test_integers_stay_exact(save, value, dtype):
-    array = np.zeros((2, 2, 2), np.int32)
+    array = np.zeros((2, 2, 2), np.int64 if abs(value) > 2**31 else np.int32)
     array[0, 0, 0] = value
     scan = read_nifti(save(array))
     assert scan.array.dtype == dtype
@@ -160,9 +171,43 @@ def test_flipped_bit_in_gzip_is_found(tmp_path):
         read_nifti(tmp_path / "scan.nii.gz")
 
 
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "pair.img"])
+@pytest.mark.parametrize(
+    ("dtype", "slope"), [("int16", 1), ("int32", 1), ("uint64", 1), ("int16", 0.1), ("float64", 1)]
+)
+def test_memory_is_the_array_and_a_block(save, monkeypatch, name, dtype, slope):
+    array = np.random.default_rng(0).integers(0, np.iinfo("int16").max, (100, 100, 50)).astype(dtype)
+    array[0, 0, 49] = min(np.iinfo(dtype).max, 2**63) if dtype != "float64" else 0.1  # the last voxel decides
+    path = save(array, name, kind=nib.Nifti1Pair if name == "pair.img" else nib.Nifti1Image)
+    if slope != 1:
+        header = path.with_suffix(".hdr") if name == "pair.img" else path
+        content = gzip.decompress(header.read_bytes()) if name.endswith(".gz") else header.read_bytes()
+        content = content[:112] + struct.pack("<ff", slope, 0) + content[120:]
+        header.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    monkeypatch.setattr(nifti, "_PIECE", 1 << 14)
+    read_nifti(path)
+    tracemalloc.start()
+    try:
+        scan = read_nifti(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < scan.array.nbytes + (1 << 20)
+
+
+def test_quad_precision_is_refused_in_one_sentence(tmp_path):
+    if have_binary128():
+        pytest.skip("this machine has 128-bit floats")
+    header = nib.Nifti1Header()
+    header["datatype"], header["bitpix"], header["dim"][:4], header["vox_offset"] = 1536, 128, [3, 2, 2, 2], 352
+    (tmp_path / "quad.nii").write_bytes(header.binaryblock + bytes(4 + 128))
+    with pytest.raises(ScanError, match=r"quad\.nii holds 128-bit floats.*save it as float64"):
+        read_nifti(tmp_path / "quad.nii")
+
+
 @pytest.mark.shared
 def test_shared_nifti_files_agree_with_nibabel(unpacked):
     for path in sorted((unpacked("nibabel") / "nifti").iterdir()):
         scan, image = read_nifti(path), nib.load(path)
         np.testing.assert_array_equal(scan.affine, image.affine)
-        np.testing.assert_array_equal(scan.array, np.asarray(image.dataobj).astype(np.float32))
+        np.testing.assert_array_equal(scan.array, np.asarray(image.dataobj))
