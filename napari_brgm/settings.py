@@ -39,7 +39,6 @@ class InferenceSettings:
     prior_density: Literal["gaussian", "gaussianised", "diagonal", "flat"] = (
         "gaussian"  # N(mu, C); the same of the leaky ReLU's inverse; the paper's N(mu, diag sigma^2); only the bounds
     )
-    layer_spread: float | None = None  # tau of w_i = w + tau d_i, d_i ~ N(0, C), in W+; None: layers are independent
     reduction: Literal["sum", "mean"] = "sum"  # of every term; "mean" only repeats the released code
     lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
     lambda_colinear: float = 0.0  # BRGM Eq. 6; 2 kappa of the von Mises
@@ -54,10 +53,8 @@ class InferenceSettings:
     start: Literal["mean", "linear", "encoder", "draw"] = (
         "linear"  # linear: posterior mean of the generator's linear part or linearisation, if any; draw: of the prior
     )
-    starts: int = 1  # candidates: the start and draws of the prior; the best is kept
     optimiser: Literal["adam", "gauss-newton", "lbfgs"] = "adam"
     tolerance: float | None = None  # MAP stops where a step changes the loss by less than this share; None: never
-    coarse_to_fine: bool = False  # MAP sees the measurement in coarser pixels first
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
     steps: int = 24  # of MAP
@@ -77,6 +74,10 @@ class InferenceSettings:
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
     calibrate: bool = True  # widen or narrow the spread by the prior's conformal factors, where it has some
     preview_every: int = 10  # steps between previews
+    # studied (docs/performance.md), and set by no preset, since it did not pay with the priors here:
+    layer_spread: float | None = None  # tau of w_i = w + tau d_i, d_i ~ N(0, C), in W+; None: layers are independent
+    starts: int = 1  # candidates: the start and draws of the prior; the best is kept
+    coarse_to_fine: bool = False  # MAP sees the measurement in coarser pixels first
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

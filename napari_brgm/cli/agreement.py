@@ -69,12 +69,12 @@ def sbc(
     of quantities. Writes ranks.json and ranks.png.
     """
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.evaluation.rank_plot import plot_ranks
     from napari_brgm.evaluation.simulation import simulate
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip())
-    with Outputs(out, (), overwrite=True), count_bar() as tell:
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         reports = simulate(
             prior, corruption, sigma, chosen, simulations=simulations, draws=draws, quantities=quantities, seed=seed,
             tell=tell,

@@ -41,7 +41,7 @@ def calibration(
     plots. A run that was stopped goes on where it was; progress.log has a line for each restoration.
     """
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.evaluation import calibration as table
     from napari_brgm.evaluation.calibration_measure import HowToCalibrate
     from napari_brgm.evaluation.calibration_report import put_into_registry
@@ -52,7 +52,7 @@ def calibration(
         methods=names(methods), samples=samples, seed=seed, device=device,
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else names(priors)
-    with Outputs(out, (), overwrite=True), count_bar() as tell:
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         report = table.run(data_folder(data), out, chosen, tell, how=how)
     if write is not None:
         for name in put_into_registry(write, report):

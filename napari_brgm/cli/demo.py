@@ -40,7 +40,7 @@ def demo(
     """
     import numpy as np
 
-    from napari_brgm.cli.restoration import Outputs, Treatment, restore_scan, tell_notes
+    from napari_brgm.cli.restoration import ShellOutputs, Treatment, restore_scan, tell_notes
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
@@ -58,7 +58,7 @@ def demo(
         "strokes of a brush on it, 1 = missing": scan.with_slice(piece, missing),
         "the slice with pixels of 4 mm": coarse,
     }
-    with Outputs(out, [*names, *map(json_name, names)], overwrite) as files:
+    with ShellOutputs(out, [*names, *map(json_name, names)], overwrite) as files:
         for name, (text, image) in zip(names, scans.items(), strict=True):
             write_nifti(image, files.path(name), {"Description": text})
     original, mask, low = (out / name for name in names)

@@ -52,13 +52,13 @@ def _evaluate(
         raise InputError("Missing option '--out'; see --help")
     run = options.InferenceOptions.of(prior, "map", steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.evaluation import table
     from napari_brgm.evaluation.ours import OURS
 
     chosen = table.METHODS if methods is None else names(methods)
     loaded = run.load_prior() if any(name in OURS for name in chosen) else None
-    with Outputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
         table.run(
             data_folder(data), out, loaded, quick, chosen, tell,
             settings=None if loaded is None else run.settings_for(loaded), samples=run.samples, seed=run.seed,
@@ -95,7 +95,7 @@ def priors(
     """
     run = options.InferenceOptions.of(options.DEFAULT_PRIOR, method, steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.evaluation import priors as table
     from napari_brgm.evaluation.prior_cells import HowToInfer
     from napari_brgm.settings import preset as named_preset
@@ -108,7 +108,7 @@ def priors(
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else names(priors)
     count = table.DEFAULT_SLICES if slices is None else slices
-    with Outputs(out, (), overwrite=True), count_bar() as tell:
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         table.run(data_folder(data), out, chosen, count, tell, how=how)
     typer.echo(out / "results.md")
 
@@ -139,10 +139,10 @@ def manifolds(
     """
     run = options.InferenceOptions.of(options.DEFAULT_PRIOR, "map", None, samples, seed, device, options.AUTO)
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.evaluation import manifolds as table
 
-    with Outputs(out, (), overwrite=True), count_bar() as tell:
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         table.run(
             data_folder(data), out, rivals, slices, names(tasks), tell,
             samples=run.samples, seed=run.seed, device=run.device,

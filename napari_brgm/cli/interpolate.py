@@ -53,7 +53,7 @@ def interpolate(
         raise InputError(f"--inversion-steps must be 0 or above, got {inversion_steps}")
     from napari_brgm.cli.gallery import NOTICE, draw_gallery
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.cli.scan_input import open_scan
     from napari_brgm.cli.sheet import Panel
     from napari_brgm.engine.explore import interpolate as between
@@ -70,7 +70,7 @@ def interpolate(
     )
     stem = stem_of(one, first)
     stack, sheet = derivative_name(stem, _TASK, ".nii.gz"), derivative_name(stem, f"{_TASK}Sheet", ".png")
-    with Outputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
+    with ShellOutputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
         with count_bar() as tell:
             found = between(
                 loaded, start.image, end.image, steps, spacing_first=start.spacing, spacing_second=end.spacing,

@@ -18,9 +18,8 @@ from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.sheet import Panel, SheetRow, draw_sheet
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
-from napari_brgm.scans import outputs
 from napari_brgm.scans.export import write_nifti
-from napari_brgm.scans.outputs import derivative_name, json_name, stem_of
+from napari_brgm.scans.outputs import Outputs, derivative_name, json_name, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.scan import Plane, Scan, ScanSlice
 
-__all__ = ["Outputs", "Treatment", "Written", "restore_scan"]
+__all__ = ["ShellOutputs", "Treatment", "Written", "restore_scan"]
 
 _SHEET_ROWS = 6
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
-class Outputs(outputs.Outputs):
+class ShellOutputs(Outputs):
     """Write files into ``--out``: all of them or none, refused in words of the shell."""
 
     choose, allow = "choose another --out", "add --overwrite"
@@ -142,7 +141,9 @@ def restore_scan(
     posteriors = [
         derivative_name(stem, f"{what.name}{plane.capitalize()}{piece.index:03d}", ".safetensors") for piece in pieces
     ]
-    with Outputs(out, [image, variance, sheet, *posteriors, json_name(image), json_name(variance)], overwrite) as files:
+    with ShellOutputs(
+        out, [image, variance, sheet, *posteriors, json_name(image), json_name(variance)], overwrite
+    ) as files:
 
         def keep(number: int, result: Restoration) -> Restoration:
             result.save(files.path(posteriors[number]))
@@ -164,7 +165,10 @@ def restore_scan(
                 typer.echo(f"note: {title} was left as it is: {result}", err=True)
             else:
                 done.append((piece, result))
-        for name, text, written in zip((image, variance), what.texts, _images(scan, what, done), strict=True):
+        images = _images(scan, what, done)
+        for note in images[0].notes[len(scan.notes) :]:
+            typer.echo(f"note: {note}", err=True)
+        for name, text, written in zip((image, variance), what.texts, images, strict=True):
             record = _sidecar(done, sources, volume, description=text, units=written.units)
             write_nifti(written, files.path(name), record)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
@@ -184,7 +188,7 @@ def _images(scan: Scan, what: Treatment, done: Sequence[tuple[ScanSlice, Restora
         return piece.refined(result.estimate, what.factor), replace(spread, units=square)
     restored, spread = scan, replace(scan, array=np.zeros(scan.shape, np.float32), units=square)
     for piece, result in done:
-        restored = restored.with_slice(piece, result.estimate, result.measured)
+        restored = restored.with_slice(piece, result.estimate, ~what.missing[piece.index])
         spread = spread.with_slice(piece, result.variance)
     return restored, spread
 

@@ -43,7 +43,7 @@ def sample(
     from pathlib import Path
 
     from napari_brgm.cli.gallery import NOTICE, draw_gallery
-    from napari_brgm.cli.restoration import Outputs
+    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.cli.sheet import Panel
     from napari_brgm.engine.explore import draw, drawn_record
     from napari_brgm.scan import Scan
@@ -57,7 +57,7 @@ def sample(
         )
     stem = Path(loaded.info.name).stem or "prior"
     stack, sheet = derivative_name(stem, _TASK, ".nii.gz"), derivative_name(stem, f"{_TASK}Sheet", ".png")
-    with Outputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
+    with ShellOutputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
         images = draw(loaded, count, seed, residual=residual_field, device=device)  # (n, R, R)
         record = drawn_record(loaded, count, seed, residual=residual_field, device=device)
         pixel = loaded.info.spacing_mm or 1.0

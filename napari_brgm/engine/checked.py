@@ -74,6 +74,8 @@ def checked(
         array = array.astype(np.float32)
     plane = array.shape[0], array.shape[1]
     hidden = f.hidden(plane)
+    if hidden is not None and hidden.ndim != 2:
+        raise InputError("the mask is that of a stack; restore takes one slice, with a two-dimensional mask of its own")
     seen = np.ones(plane, dtype=bool) if hidden is None else ~hidden.numpy()
     if not np.isfinite(array[seen]).all():
         raise InputError(

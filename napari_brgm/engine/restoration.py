@@ -104,6 +104,8 @@ class Restoration:
         """
         path = Path(path)
         text = {"format": _FORMAT, "trace": json.dumps(self.trace), "provenance": json.dumps(self.provenance)}
+        if self.estimate.dtype == np.longdouble and self.estimate.dtype.itemsize > 8:
+            raise OutputError("a restoration of 128-bit floats cannot be saved; restore the image as float64")
         names = _ARRAYS if self.widths is None else (*_ARRAYS, "widths")
         arrays = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in names}
         try:

@@ -26,7 +26,7 @@ from napari_brgm.engine.observed import observe
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restoration import Restoration
-from napari_brgm.inference import Progress, fit_ensemble, fit_gaussian, laplace_at, laplace_batches, maximise, tune
+from napari_brgm.inference import Progress, fit_ensemble, fit_gaussian, laplace_at, laplace_batches, tune
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
@@ -69,6 +69,8 @@ class Restoring:
     generator : torch.Generator
         Of everything random (CPU).
     progress : Progress
+    flat : bool
+        There is no density, and so no maximum.
 
     Raises
     ------
@@ -82,13 +84,14 @@ class Restoring:
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
         self.job, self.settings, self.attempt = job, settings, attempt
-        self.generator = torch.Generator().manual_seed(job.seed)
+        self.generator = torch.Generator().manual_seed(int(job.seed))
         self.progress = Progress(tell, preview=self._preview)
         corruption = as_corruption(given.corruption())
         shape = np.shape(given.image)
-        if len(shape) in (2, 3):
-            channels = 3 if len(shape) == 3 else prior.channels
-            prior = prior.for_slice(corruption.image_shape((shape[0], shape[1])), channels)
+        if len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4):  # others are refused as they are
+            plane = shape[0], shape[1]
+            corruption.hidden(plane)  # refuses a mask of another slice
+            prior = prior.for_slice(corruption.image_shape(plane), 3 if len(shape) == 3 else prior.channels)
         self.problem = observe(
             given.image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
             pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
@@ -98,8 +101,8 @@ class Restoring:
             features = pick_features(prior, settings.features, settings.feature_size)
             likelihood = Likelihood(likelihood.observation, likelihood.y, features)
         self.posterior = Posterior(prior, likelihood, settings)
-        flat, linearised = settings.prior_density == "flat", job.method != "laplace"
-        products = 0 if flat else laplace_batches(self.posterior, linearised=linearised)
+        self.flat = settings.prior_density == "flat"
+        products = 0 if self.flat else laplace_batches(self.posterior, linearised=job.method != "laplace")
         self.tuned = settings.steps + settings.refine_steps  # number of the last step before the Gaussian
         self.gaussian = self.tuned + products  # before those of VI
         vi = (settings.vi_steps or settings.steps) if job.method == "vi" else 0
@@ -113,8 +116,8 @@ class Restoring:
             finished = self.problem.finish(images, self.settings.data_consistency)[0]
         return self.problem.keep_measured(finished).astype(np.float32)
 
-    def finish(self, maximum: Maximum | None = None) -> Restoration:
-        """From the maximum, or where there is none yet from the start, to the restoration."""
+    def finish(self, maximum: Maximum | None) -> Restoration:
+        """From the maximum to the restoration; None where there is no density."""
         job, settings, problem, generator, progress = (
             self.job, self.settings, self.problem, self.generator, self.progress,
         )  # fmt: skip
@@ -126,7 +129,7 @@ class Restoring:
             shown = posterior.images(spread.mean[None] if best is None else best)
             latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
             field = field_of(posterior, problem, shown)
-            scale = residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(job.seed))
+            scale = residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(int(job.seed)))
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
         remark = unlike(misfit, prior.info.misfit_limit)
         progress.skip(progress.total - math.ceil(job.samples / self.attempt.batch))
@@ -174,9 +177,8 @@ class Restoring:
     def _spread(self, maximum: Maximum | None, notes: list[str]) -> tuple[Spread, torch.Tensor | None]:
         """Distribution of the latents, and those whose image is shown; None: the mean of the draws is shown."""
         settings, generator, progress = self.settings, self.generator, self.progress
-        if settings.prior_density == "flat":
+        if maximum is None:
             return fit_ensemble(self.posterior, generator, progress), None
-        maximum = maximum or maximise(self.posterior, generator, progress)
         best = maximum.v
         progress.skip(settings.steps)
         if settings.refine_steps:

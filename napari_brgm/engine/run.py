@@ -18,7 +18,7 @@ from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.settings import Method, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -64,39 +64,51 @@ def run(
     priors = _Priors(job.prior, settings)
     results: dict[int, Restoration | InputError] = {}
     together = IMAGES if chosen.type == "cuda" else 1
+    most = (
+        1 if settings.prior_density == "flat" or settings.optimiser == "gauss-newton" else together
+    )  # that share a synthesis
     for first in range(0, len(job.slices), together):
         for attempt in attempts(chosen, IMAGES, cpu=job.device == "auto"):
             with attempt:
                 prior = priors.on(attempt)
                 fewer = settings.but(vi_samples_per_step=max(settings.vi_samples_per_step * attempt.batch // IMAGES, 1))
+                size = min(attempt.batch, most)
                 left = [i for i in range(first, min(first + together, len(job.slices))) if i not in results]
-                for start in range(0, len(left), attempt.batch):
-                    slices: dict[int, Restoring] = {}
-                    for i in left[start : start + attempt.batch]:
+                for start in range(0, len(left), size):
+                    group: dict[int, Restoring] = {}
+                    for i in left[start : start + size]:
                         try:
-                            slices[i] = Restoring(job.slices[i], job, prior, fewer, attempt, progress.of(i))
+                            group[i] = Restoring(job.slices[i], job, prior, fewer, attempt, progress.of(i))
                         except InputError as error:
                             results[i] = error
-                    maxima: dict[int, Maximum] = {}
-                    if len(slices) > 1 and _may_share(settings):
-                        each = list(slices.values())
-                        found = maximise_together(
-                            [one.posterior for one in each], [one.generator for one in each],
-                            [one.progress for one in each],
-                        )  # fmt: skip
-                        maxima = dict(zip(slices, found, strict=True))
-                    for i, one in slices.items():
-                        try:
-                            result = one.finish(maxima.get(i))
-                        except InputError as error:
-                            results[i] = error
-                        else:
-                            results[i] = result if keep is None else keep(i, result)
+                            progress.shares[i] = 1.0
+                    _finish(group, results, keep)
     found_all = [results[i] for i in range(len(job.slices))]
     failed = [result for result in found_all if isinstance(result, InputError)]
     if len(failed) == len(found_all):
         raise failed[0]
     return found_all
+
+
+def _finish(
+    group: dict[int, Restoring], results: dict[int, Restoration | InputError],
+    keep: Callable[[int, Restoration], Restoration] | None,
+) -> None:  # fmt: skip
+    """Restore slices that share a synthesis up to their maxima, into ``results`` by their numbers."""
+    each = list(group.values())
+    if not each:
+        return
+    try:
+        found: Sequence[Maximum | None] = [None] * len(each)
+        if not each[0].flat:
+            found = maximise_together(
+                [one.posterior for one in each], [one.generator for one in each], [one.progress for one in each]
+            )
+        for (i, one), maximum in zip(group.items(), found, strict=True):
+            result = one.finish(maximum)
+            results[i] = result if keep is None else keep(i, result)
+    except InputError as error:  # the settings do not go with this prior, whatever the slice
+        results |= {i: error for i in group if i not in results}
 
 
 def _checked(job: Job) -> InferenceSettings:
@@ -113,10 +125,6 @@ def _checked(job: Job) -> InferenceSettings:
     if job.samples < 2:
         raise InputError(f"samples must be at least 2 to give a variance, got {job.samples}")
     return settings
-
-
-def _may_share(settings: InferenceSettings) -> bool:
-    return settings.prior_density != "flat" and settings.optimiser != "gauss-newton"
 
 
 class _Priors:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from napari_brgm.inference.ensemble import Ensemble, fit_ensemble
-from napari_brgm.inference.hmc import Chains, run_chains
 from napari_brgm.inference.gaussians import FactorGaussian, Gaussian, LowRankGaussian, Spread
+from napari_brgm.inference.hmc import Chains, run_chains
 from napari_brgm.inference.laplace import laplace_at, laplace_batches
 from napari_brgm.inference.maximum import Maximum, maximise, maximise_together
 from napari_brgm.inference.pivotal import tune

@@ -24,7 +24,8 @@ _DENSE = 2048  # latents of which a full covariance is made, for the start of VI
 def _centred(n: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Standard normal numbers (n, *shape), n > 1, with mean 0 over n and their variance kept."""
     white = torch.randn(n, *shape, generator=generator)
-    return (white - white.mean(dim=0)) * (n / (n - 1)) ** 0.5
+    centred: Tensor = (white - white.mean(dim=0)) * (n / (n - 1)) ** 0.5
+    return centred
 
 
 class Spread(Protocol):
@@ -74,7 +75,8 @@ class FactorGaussian:
         """Draw v (n, L, D), n > 1."""
         own = _centred(n, self.mean.shape, generator).to(self.mean)
         shared = _centred(n, (len(self.factor),), generator).to(self.mean)
-        return self.mean + self.std * own + torch.tensordot(shared, self.factor, dims=1)
+        draws: Tensor = self.mean + self.std * own + torch.tensordot(shared, self.factor, dims=1)
+        return draws
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from napari_brgm.inference.convergence import effective_size, split_rhat
-from napari_brgm.inference.step import Progress
 from napari_brgm.inference.gaussians import Gaussian
+from napari_brgm.inference.step import Progress
 
 if TYPE_CHECKING:
     from napari_brgm.inference.gaussians import LowRankGaussian

@@ -23,12 +23,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_brgm.inference.step import Progress
 from napari_brgm.inference.gaussians import Gaussian, LowRankGaussian
+from napari_brgm.inference.step import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari_brgm.posterior import Posterior
 
 __all__ = ["laplace_at", "laplace_batches"]
@@ -72,24 +70,16 @@ def laplace_at(
     if linearised and posterior.linear is not None:
         return Gaussian(v[0].detach(), posterior.start_std())
     progress = progress or Progress()
-
-    def told(products: Iterator[Tensor]) -> Tensor:
-        found = []
-        for part in products:
-            found.append(part)
-            progress.step("laplace")
-        return torch.cat(found)
-
     mean, scale = v[0].detach(), posterior.start_std()
     size = mean.numel()
     if size <= _FEW:
         basis = torch.eye(size, device=mean.device)
     else:
         probes = torch.randn(size, _RANK, generator=generator).to(mean)
-        ahead = told(_products(posterior, mean, scale, probes.T))
-        found = told(_transposed_products(posterior, mean, scale, ahead))
+        ahead = _products(posterior, mean, scale, probes.T, progress)
+        found = _transposed_products(posterior, mean, scale, ahead, progress)
         basis = torch.linalg.qr((found + _prior_change(posterior, scale, probes.T)).T).Q  # (L D, k)
-    seen = told(_products(posterior, mean, scale, basis.T))  # (k, M)
+    seen = _products(posterior, mean, scale, basis.T, progress)  # (k, M)
     inner = (seen @ seen.T + _prior_change(posterior, scale, basis.T) @ basis).double()
     gain, vectors = torch.linalg.eigh((inner + inner.T) / 2)
     return LowRankGaussian(mean, scale, basis @ vectors.to(basis), gain.clamp(min=_LOWEST).to(mean))
@@ -107,20 +97,26 @@ def _weight(posterior: Posterior) -> Tensor | float:
     return float(posterior.lambda_pixel**0.5) if weight is None else posterior.lambda_pixel**0.5 * weight.sqrt()
 
 
-def _products(posterior: Posterior, mean: Tensor, scale: Tensor, directions: Tensor) -> Iterator[Tensor]:
+def _products(posterior: Posterior, mean: Tensor, scale: Tensor, directions: Tensor, progress: Progress) -> Tensor:
     """R^-1/2 J S d (k, M) of directions d (k, L D), a batch at a time."""
+    found = []
     for part in torch.split(directions, _HALF):
         with torch.no_grad():
             steps = _STEP * scale * part.reshape(-1, *mean.shape)  # (b, L, D)
             predicted = -posterior.likelihood.residual(posterior.images(torch.cat([mean + steps, mean - steps])))
             ahead, behind = (predicted * _weight(posterior)).chunk(2)
-            yield ((ahead - behind) / (2 * _STEP)).flatten(1)
+            found.append(((ahead - behind) / (2 * _STEP)).flatten(1))
+        progress.step("laplace")
+    return torch.cat(found)
 
 
-def _transposed_products(posterior: Posterior, mean: Tensor, scale: Tensor, seen: Tensor) -> Iterator[Tensor]:
+def _transposed_products(posterior: Posterior, mean: Tensor, scale: Tensor, seen: Tensor, progress: Progress) -> Tensor:
     """S J' R^-1/2 y (k, L D) of observations y (k, M), a batch at a time."""
+    found = []
     for part in torch.split(seen, _BATCH):
         v = mean.expand(len(part), *mean.shape).clone().requires_grad_(True)
         predicted = -posterior.likelihood.residual(posterior.images(v)) * _weight(posterior)
         (back,) = torch.autograd.grad(predicted, v, part.reshape(predicted.shape))
-        yield (back * scale).flatten(1)
+        found.append((back * scale).flatten(1))
+        progress.step("laplace")
+    return torch.cat(found)

@@ -97,8 +97,9 @@ def maximise_together(
 ) -> list[Maximum]:
     """The same for several observations at once, as ``maximise`` would do each: they share one synthesis a step.
 
-    Their line searches are their own (lbfgs.py), so that each takes the steps it would take alone; where rounding counts
-    (a batch is summed in another order) it grows by half or more a step. Early stop comes when all have levelled off.
+    Their line searches are their own (lbfgs.py), so that each takes the steps it would take alone; what rounding
+    differs by, a batch being summed in another order, grows by half or more a step. Early stop comes when all have
+    levelled off.
 
     Parameters
     ----------

@@ -108,3 +108,26 @@ def test_provenance_is_complete_plain_and_holds_no_pixels(result):
     assert longest(record) <= 4 and len(text) < 4000
     assert set(record["alignment"]) == {"row", "column", "scale", "rotation", "low", "high", "fitted"}
     assert str(result.provenance["window"]["high"])  # the one intensity that is told
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int16", "uint16", "int32", "int64", "uint64"])
+def test_measured_pixels_keep_their_bits_in_every_type(linear_prior, scan, hole, quick, tmp_path, kind):
+    """API and file; catches a detour through float32, and integers beyond 2^53 through float64."""
+    kind = np.dtype(kind)
+    image = scan.astype(kind)
+    if kind.kind == "f" and kind.itemsize == 8:
+        image += 1e-12 * np.arange(image.size).reshape(image.shape)
+    if kind.itemsize == 8 and kind.kind != "f":
+        image = image * (1 << 50) + np.arange(image.size, dtype=kind).reshape(image.shape)
+    result = restore(image, Mask(hole), linear_prior, samples=2, settings=quick)
+    assert np.array_equal(result.estimate[~hole].astype(kind), image[~hole])
+    assert np.can_cast(kind, result.estimate.dtype)
+    again = Restoration.load(result.save(tmp_path / "one.safetensors"))
+    assert again.estimate.dtype == result.estimate.dtype and np.array_equal(again.estimate, result.estimate)
+
+
+def test_a_type_that_no_file_holds_is_said_before_it_is_written(linear_prior, scan, hole, quick, tmp_path):
+    result = restore(scan.astype(np.longdouble), Mask(hole), linear_prior, samples=2, settings=quick)
+    if result.estimate.dtype.itemsize > 8:
+        with pytest.raises(OutputError, match="restore the image as float64"):
+            result.save(tmp_path / "one.safetensors")
