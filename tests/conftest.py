@@ -1,15 +1,20 @@
-"""What all tests share: the folder of real scans, and small priors."""
+"""What all tests share: the folder of real scans, small priors, and one that ships."""
 
 from __future__ import annotations
 
+import copy
+import importlib.util
+import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_brgm.errors import WeightsError
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.hourglass import Hourglass
 from napari_brgm.priors.latent_maps import ConvolutionalMap
@@ -20,6 +25,9 @@ from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
+
+    from napari_brgm.priors.prior import Prior
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +60,29 @@ def linear_prior(smooth_images: Callable[..., torch.Tensor]) -> LinearGaussian:
     """Probabilistic PCA of 24 px images with 12 components: its posterior is known exactly."""
     info = PriorInfo("toy-24", modality="MR", plane="axial", spacing_mm=1.5, representation_sigma=6.0)
     return LinearGaussian.fit(smooth_images(60, 24), 12, info)
+
+
+@pytest.fixture(scope="session")
+def with_parts() -> Callable[..., Any]:
+    """``with_parts(prior, residual=field)``: a copy of the prior with other parts beside its network."""
+
+    def change(prior: Any, **parts: Any) -> Any:
+        found = copy.copy(prior)
+        found.parts = replace(prior.parts, **parts)
+        return found
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def brain_prior() -> Prior:
+    """The brain prior of 128 px that ships; not to be changed."""
+    from napari_brgm.zoo.registry import load_prior
+
+    try:
+        return load_prior("brain-axial-128")
+    except WeightsError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +124,14 @@ def tiny_manifold() -> ConvolutionalManifold:
             net.train()(z)
     info = PriorInfo("manifold-64", "MR", "axial", spacing_mm=1.5, representation_sigma=5.0)
     return ConvolutionalManifold(drawn, net, LowRankStatistics.of(phi, 6), info)
+
+
+@pytest.fixture(scope="session")
+def toy_family() -> ModuleType:
+    """A third family of priors (toy_family.py), imported and so registered as a person's own module would be."""
+    spec = importlib.util.spec_from_file_location("toy_family", Path(__file__).with_name("toy_family.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["toy_family"] = module
+    spec.loader.exec_module(module)
+    return module

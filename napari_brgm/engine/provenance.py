@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_brgm.scans.record import version
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,11 +26,9 @@ DRAWN = "Drawn by a generative model: synthetic throughout. Not for diagnosis."
 
 def origin(prior: Prior, *, notice: str, method: str, device: torch.device) -> dict[str, Any]:
     """What every record starts with: notice, software, date, method, prior and device; JSON-ready."""
-    from napari_brgm import __version__
-
     return {
         "notice": notice,
-        "software": {"name": "napari-brgm", "version": __version__, "torch": torch.__version__},
+        "software": {"name": "napari-brgm", "version": version(), "torch": torch.__version__},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": method,
         "prior": {

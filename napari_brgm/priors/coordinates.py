@@ -2,18 +2,11 @@
 
     White         w = mu + T (v0 + P v)                       L_w = |v0 + P v|^2, T T' = C: Mahalanobis distance in W
     Layered       w_i = mu + T (v0 + P v_0 + tau v_i)         L_w = |v0 + P v_0|^2 + sum_i |v_i|^2
-    Gaussianised  w = lrelu(mu_x + T_x v)                     L_w = |v|^2, x = lrelu^-1(w) ~ N(mu_x, T_x T_x')
-    Mapped        w = mapping(v), v = z ~ N(0, I)             L_w = |z|^2: exact, W needs no density
     Plain         w = v                                       L_w = sum_i ((w_i - mu) / sigma_i)^2 (BRGM Eq. 6)
 
 P = 1 and v0 = 0 but for a generator with a line (parts.py) under a linear f: there P is the square root of the line's
 posterior covariance and v0 its mean, so that for a purely linear generator the posterior of v is N(0, I). This is
-preconditioning, no other density.
-
-W is not Gaussian: the last layer of the mapping network bends it. Its inverse, leaky ReLU with slope 5, unbends it
-(Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", arXiv 2012.09036, Sec. 3.1). z is exactly
-normal; the mapping's first act, to scale z to unit mean square, is left out here: it would make the length of z, which
-the density pulls to zero, invisible to the data, and the length of a draw is 1 within 1 / sqrt(2 D) anyway.
+preconditioning, no other density. Those of priors with a mapping network: mapped_coordinates.py.
 """
 
 from __future__ import annotations
@@ -26,17 +19,15 @@ import torch
 from torch import Tensor
 
 from napari_brgm.errors import InputError
-from napari_brgm.priors.stylegan2_layers import bent, unbent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_brgm.priors.gaussian_posterior import GaussianPosterior
-    from napari_brgm.priors.latents import Latents, LatentStatistics
-    from napari_brgm.priors.stylegan2 import Mapping
+    from napari_brgm.priors.latents import Latents
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Coordinates", "Gaussianised", "Layered", "Mapped", "Plain", "White", "usual_coordinates"]
+__all__ = ["Coordinates", "Layered", "Plain", "White", "usual_coordinates"]
 
 
 class Coordinates(Protocol):
@@ -231,78 +222,3 @@ class Layered:
 
     def ws(self, v: Tensor) -> Tensor:
         return self.common.latents.colour(self.common.white(v[:, :1]) + self.tau * v[:, 1:])
-
-
-@dataclass(frozen=True)
-class Gaussianised:
-    """v is white under a Gaussian of x = lrelu^-1(w).
-
-    Attributes
-    ----------
-    unbent : LatentStatistics
-        Mean and full covariance of x.
-    """
-
-    unbent: LatentStatistics
-    layers: int
-
-    given = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.layers, self.unbent.rank
-
-    def start(self, batch: int) -> Tensor:
-        return torch.zeros(batch, *self.shape, device=self.unbent.mean.device)
-
-    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        return torch.randn(batch, *self.shape, generator=generator).to(self.unbent.mean)
-
-    def at(self, w: Tensor) -> Tensor:
-        return self.unbent.whiten(unbent(w))[:, None].repeat(1, self.layers, 1)
-
-    def std(self) -> Tensor:
-        return torch.ones(self.shape, device=self.unbent.mean.device)
-
-    def white(self, v: Tensor) -> Tensor:
-        return v
-
-    def pull(self, d: Tensor) -> Tensor:
-        return d
-
-    def ws(self, v: Tensor) -> Tensor:
-        return bent(self.unbent.colour(v))
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """v is z ~ N(0, I); w is what the mapping network makes of it."""
-
-    mapping: Mapping
-
-    given = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return 1, self.mapping.z_dim
-
-    def start(self, batch: int) -> Tensor:
-        return torch.zeros(batch, *self.shape, device=self.mapping.w_avg.device)
-
-    def drawn(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        return torch.randn(batch, *self.shape, generator=generator).to(self.mapping.w_avg)
-
-    def at(self, w: Tensor) -> Tensor:
-        return self.start(len(w))  # the mapping has no inverse
-
-    def std(self) -> Tensor:
-        return torch.ones(self.shape, device=self.mapping.w_avg.device)
-
-    def white(self, v: Tensor) -> Tensor:
-        return v
-
-    def pull(self, d: Tensor) -> Tensor:
-        return d
-
-    def ws(self, v: Tensor) -> Tensor:
-        return self.mapping.layers(v[:, 0])[:, None]

@@ -19,20 +19,19 @@ from torch import Tensor
 
 from napari_brgm.errors import InputError
 from napari_brgm.priors.gaussian_posterior import GaussianPosterior
+from napari_brgm.priors.principal_components import principal_components
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.stylegan2_layers import NoiseMode
 
 __all__ = ["Differentiated", "LinearMap", "LinearModel"]
 
-_FEW = 1500  # images, or pixels: the eigenvectors are then found exactly
-_SPARE = 60  # directions more than are wanted, in the subspace iteration
-_ROUNDS = 3
 _CHUNK = 64 << 20  # bytes of the images that are observed at once,
 _MOST = 32  # and how many: an operator may have a finer grid inside than image and observation have
+_FINER = 2.5  # observed pixels for each pixel of a component, up to which bringing it back costs more than it saves
 
 
 class LinearMap(Protocol):
@@ -69,40 +68,11 @@ class Differentiated:
         return found
 
 
-def _components(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """At most ``most`` variances (k,) and scaled principal directions (k, P) of centred images (N, P).
-
-    The Gram matrix where the images are few; else subspace iteration (Halko, Martinsson and Tropp, arXiv 0909.4061,
-    Algorithm 4.4).
-    """
-    n, p = centred.shape
-    if min(n, p) <= _FEW or 3 * most > min(n, p):
-        values, vectors = torch.linalg.eigh(centred @ centred.T)  # (N,), (N, N)
-        values, vectors = values.flip(0)[:most], vectors.flip(1)[:, :most]
-        return values.clamp(min=0) / n, (vectors.T @ centred) / n**0.5
-    generator = torch.Generator().manual_seed(0)
-    q = torch.linalg.qr(torch.randn(p, most + _SPARE, generator=generator).to(centred)).Q  # (P, k)
-    for _ in range(_ROUNDS):
-        q = torch.linalg.qr(centred.T @ (centred @ q)).Q
-    values, vectors = torch.linalg.eigh((centred @ q).T @ (centred @ q))
-    values, vectors = values.flip(0)[:most].clamp(min=0) / n, vectors.flip(1)[:, :most]
-    return values, values.sqrt()[:, None] * (vectors.T @ q.T)
-
-
 def _refined(coarse: Tensor, size: int) -> Tensor:
     """Images (N, C, r, r) on a grid of side ``size``: bicubic, half-pixel centres."""
     if coarse.shape[-1] == size:
         return coarse
     return F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
-
-
-def _refined_adjoint(fine: Tensor, size: int) -> Tensor:
-    """Transpose of ``_refined``: (N, C, R, R) -> (N, C, size, size)."""
-    if fine.shape[-1] == size:
-        return fine
-    blank = fine.new_zeros(*fine.shape[:2], size, size)
-    found: Tensor = torch.func.vjp(lambda x: _refined(x, fine.shape[-1]), blank)[1](fine)[0]
-    return found
 
 
 class LinearModel:
@@ -142,52 +112,23 @@ class LinearModel:
         """K, how many components there are."""
         return len(self.coarse)
 
+    @cached_property
+    def _rows(self) -> Tensor:
+        """(R, r) matrix U with ``_refined``(x) = U x U': for many images at once faster, and has a transpose."""
+        side = self.coarse.shape[-1]
+        eye = torch.eye(side, dtype=self.coarse.dtype, device=self.coarse.device)[None, None]
+        return F.interpolate(eye, size=(self.resolution, side), mode="bicubic", align_corners=False)[0, 0]
+
     @classmethod
     def fit(cls, images: Tensor, components: int, *, mirror: bool = False, grid: int | None = None) -> Self:
-        """Fit to images (N, C, R, R) in [-1, 1].
-
-        ``grid`` is the side r of the grid on which the components are found and kept (a divisor of R; default R).
-
-        ``mirror`` adds the left-right reflection of every image (for anatomy that is symmetric): the components are
-        then even or odd, and are found separately.
+        """Fit to images (N, C, R, R) in [-1, 1], as ``principal_components`` says.
 
         Raises
         ------
         InputError
             There are not more images than components.
         """
-        n = len(images)
-        if not 0 < components < n:
-            raise InputError(f"{n} images cannot give {components} components; ask for fewer than there are images")
-        size = images.shape[-1]
-        if grid is not None and (grid < 1 or size % grid):
-            raise InputError(f"the components' grid {grid} must divide the images' side {size}")
-        mean = images.float().mean(dim=0)
-        small = F.avg_pool2d(images.float(), size // (grid or size)).clone()
-        centre = small.mean(dim=0)
-        if mirror:
-            mean, centre = (mean + mean.flip(-1)) / 2, (centre + centre.flip(-1)) / 2
-        small -= centre
-        if mirror and small.shape[-1] % 2 == 0:  # even and odd parts are known from their left halves
-            left, right = small[..., : small.shape[-1] // 2], small.flip(-1)[..., : small.shape[-1] // 2]
-            parts = [((left + sign * right) / 2**0.5, sign) for sign in (1, -1)]
-        elif mirror:
-            parts = [((small + sign * small.flip(-1)) / 2, 0) for sign in (1, -1)]
-        else:
-            parts = [(small, 0)]
-        total = sum(float(part.square().sum()) for part, _ in parts) / n
-        found = []
-        for part, sign in parts:
-            variance, directions = _components(part.flatten(1), components)
-            directions = directions.reshape(-1, *part.shape[1:])
-            if sign:
-                directions = torch.cat([directions, sign * directions.flip(-1)], dim=-1) / 2**0.5
-            found.append((variance, directions))
-        variances, basis = (torch.cat(kind) for kind in zip(*found, strict=True))
-        order = variances.argsort(descending=True)[:components]
-        left_out = max(total - float(variances[order].sum()), 0.0)
-        noise = left_out / max(centre.numel() - components, 1)  # Tipping and Bishop, Eq. 8
-        return cls(mean, basis[order], noise)
+        return cls(*principal_components(images, components, mirror=mirror, grid=grid))
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K); there is no noise to choose."""
@@ -211,8 +152,8 @@ class LinearModel:
     def posterior(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> GaussianPosterior:
         """Exact posterior of w given y = A G(w) + N(0, noise_variance / precision).
 
-        The components are observed some at a time, and the basis is kept on no grid but its own, or on that of the
-        observation where that is the smaller one.
+        The components are observed some at a time. All are kept as observed only where that takes little more room
+        than the basis itself; else each is brought back to the grid of the basis.
 
         Parameters
         ----------
@@ -226,7 +167,7 @@ class LinearModel:
             raise InputError(f"noise_variance must be above 0, got {noise_variance}")
         missed = observation - operator.A(self.mean[None])  # (1, C, h, w)
         weight = operator.precision
-        if observation.numel() <= self.coarse[0].numel():
+        if observation.numel() <= _FINER * self.coarse[0].numel():
             precision, right = self._observed(missed, operator, weight)
         else:
             precision, right = self._returned(missed, operator, weight)
@@ -239,8 +180,7 @@ class LinearModel:
     def _observed(self, missed: Tensor, operator: LinearMap, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """B' A' N A B (K, K) and B' A' N of what the mean misses (K,): from the observed components A B."""
         root = missed.new_ones(()) if weight is None else weight.sqrt()
-        parts = [(operator.A(_refined(part, self.resolution)) * root).flatten(1) for part in self._chunks(missed)]
-        b = torch.cat(parts)  # (K, M)
+        b = torch.cat([(operator.A(part) * root).flatten(1) for part in self._chunks(missed)])  # (K, M)
         return b @ b.T, b @ (missed * root).flatten()
 
     def _returned(self, missed: Tensor, operator: LinearMap, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -248,17 +188,21 @@ class LinearModel:
         flat = self.coarse.flatten(1)  # (K, C r r)
 
         def back(seen: Tensor) -> Tensor:  # (B, C, h, w) -> (B, C r r)
-            returned = operator.A_adjoint(seen if weight is None else seen * weight)
-            return _refined_adjoint(returned, self.coarse.shape[-1]).flatten(1)
+            x = operator.A_adjoint(seen if weight is None else seen * weight)
+            return (x if self._own_grid else self._rows.T @ x @ self._rows).flatten(1)
 
-        rows = [back(operator.A(_refined(part, self.resolution))) @ flat.T for part in self._chunks(missed)]
-        gram = torch.cat(rows)  # (K, K)
+        gram = torch.cat([back(operator.A(part)) @ flat.T for part in self._chunks(missed)])  # (K, K)
         return (gram + gram.T) / 2, flat @ back(missed)[0]
 
-    def _chunks(self, observation: Tensor) -> tuple[Tensor, ...]:
-        """Components (k, C, r, r), as many at a time as there is room for."""
+    @property
+    def _own_grid(self) -> bool:
+        return self.coarse.shape[-1] == self.resolution
+
+    def _chunks(self, observation: Tensor) -> Iterator[Tensor]:
+        """Components (k, C, R, R), as many at a time as there is room for."""
         pixels = max(observation.numel(), self.mean.numel())
-        return torch.split(self.coarse, min(max(_CHUNK // (self.mean.element_size() * pixels), 1), _MOST))
+        for part in torch.split(self.coarse, min(max(_CHUNK // (self.mean.element_size() * pixels), 1), _MOST)):
+            yield part if self._own_grid else self._rows @ (part @ self._rows.T)
 
     def posterior_mean(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> Tensor:
         """Image (C, R, R), the exact posterior mean of G(w)."""

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_brgm.errors import InputError, WeightsError
-from napari_brgm.priors.coordinates import Gaussianised, Mapped, usual_coordinates
+from napari_brgm.priors.coordinates import usual_coordinates
 from napari_brgm.priors.latents import LatentStatistics
+from napari_brgm.priors.mapped_coordinates import Gaussianised, Mapped
 from napari_brgm.priors.parts import Line, Parts
 from napari_brgm.priors.stylegan2_layers import unbent
 

@@ -16,7 +16,8 @@ SHARP = (1.0, 10.0, 100.0, 300.0)
 class Valleys:
     """Narrow bent valleys in float64, of another curvature in each row; smooth, so that rounding stays rounding.
 
-    Rosenbrock's function over 6 numbers, whose line searches go back now and then; beyond ``wall`` |x|^2 it is ``there``.
+    Rosenbrock's function over 6 numbers, whose line searches go back now and then; beyond ``wall`` |x|^2 it is
+    ``there``.
     """
 
     def __init__(self, sharpness, wall=None, there=float("nan")):

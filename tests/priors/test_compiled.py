@@ -9,6 +9,7 @@ from napari_brgm.corruptions import Mask
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
 from napari_brgm.priors.compiled import CompiledNetwork, with_compiled_network
+from napari_brgm.priors.network import network_of
 from napari_brgm.settings import preset
 
 
@@ -25,7 +26,7 @@ def front_end(monkeypatch):
 
 def test_images_and_gradients_are_those_of_the_plain_network(random_stylegan2, front_end):
     found = with_compiled_network(random_stylegan2)
-    assert isinstance(found.network, CompiledNetwork) and with_compiled_network(found) is found
+    assert isinstance(network_of(found), CompiledNetwork) and with_compiled_network(found) is found
     assert (found.resolution, found.channels, found.num_ws) == (32, 1, random_stylegan2.num_ws)
     ws = random_stylegan2.latents.colour(torch.randn(3, 1, 32, generator=torch.Generator().manual_seed(0)))
     ws = ws.expand(-1, found.num_ws, -1).clone().requires_grad_(True)

@@ -9,6 +9,7 @@ from napari_brgm.errors import WeightsError
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.hourglass import Hourglass
 from napari_brgm.priors.latent_maps import ConvolutionalMap, VectorMap
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LowRankStatistics, Prior, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 
@@ -21,7 +22,9 @@ def draw(prior, batch: int = 3) -> torch.Tensor:
 def test_it_is_a_prior(tiny_manifold):
     assert isinstance(tiny_manifold, Prior)
     assert (tiny_manifold.resolution, tiny_manifold.channels, tiny_manifold.num_ws) == (64, 1, 1)
-    assert tiny_manifold.w_dim == tiny_manifold.latent_map.size and tiny_manifold.preset == "manifold"
+    assert len(tiny_manifold.latents.mean) == tiny_manifold.latent_map.size
+    assert (tiny_manifold.info.preset, tiny_manifold.info.family) == ("manifold", "manifold")
+    assert tiny_manifold.info.anatomy and tiny_manifold.for_slice((300, 200), 1) is tiny_manifold
     assert tiny_manifold.to("cpu") is tiny_manifold
 
 
@@ -74,14 +77,14 @@ def field(std: int, torus: int) -> ResidualField:
         ({"generator": Hourglass(outs=2, trunk=(2, 2), fine=())}, "grey or colour"),
         ({"generator": Hourglass(trunk=(2,) * 7, fine=())}, "too many sizes"),
         ({"generator": Hourglass(trunk=(2, 2), fine=(2,) * 6)}, "too many sizes"),
-        ({"residual": field(33, 33)}, "32 x 32"),
-        ({"residual": field(32, 31)}, "32 x 32"),
+        ({"parts": Parts(residual=field(33, 33))}, "32 x 32"),
+        ({"parts": Parts(residual=field(32, 31))}, "32 x 32"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, sentence):
     parts = {
         "latent_map": VectorMap(4), "generator": Hourglass(trunk=(2, 2), fine=()), "info": PriorInfo("x"),
-        "latents": LowRankStatistics(torch.zeros(4), torch.ones(1, 4)), "residual": field(32, 40),
+        "latents": LowRankStatistics(torch.zeros(4), torch.ones(1, 4)), "parts": Parts(residual=field(32, 40)),
     }  # fmt: skip
     ConvolutionalManifold(**parts)
     with pytest.raises(WeightsError, match=sentence):

@@ -11,7 +11,7 @@ from napari_brgm.priors.prior import Prior
 
 
 def draw(prior: DeepImagePrior, batch: int = 3) -> torch.Tensor:
-    u = torch.randn(batch, 1, prior.w_dim, generator=torch.Generator().manual_seed(1))
+    u = torch.randn(batch, 1, prior.latents.rank, generator=torch.Generator().manual_seed(1))
     return prior.latents.colour(u)
 
 
@@ -54,7 +54,8 @@ def test_networks_start_as_networks_do():
     [((5, 7), 32), ((32, 32), 32), ((33, 20), 48), ((100, 81), 112), ((500, 512), 512), ((513, 20), 512)],
 )
 def test_the_frame_holds_the_slice(shape, side):
-    prior = DeepImagePrior.for_slice(shape, 3, seed=5)
+    prior = DeepImagePrior(32, seed=5).for_slice(shape, 3)
+    assert prior.for_slice(shape, 3) is prior
     assert (prior.resolution, prior.channels, prior.seed) == (side, 3, 5)
 
 
@@ -68,8 +69,9 @@ def test_a_seed_decides_the_noise():
 
 def test_it_is_a_prior():
     prior = DeepImagePrior(32)
-    assert isinstance(prior, Prior) and prior.to("cpu") is prior and prior.preset == "untrained"
-    assert prior.w_dim == len(prior.latents.mean) == prior.latents.rank
+    assert isinstance(prior, Prior) and prior.to("cpu") is prior and prior.info.preset == "untrained"
+    assert not prior.info.anatomy and prior.parts.line is None
+    assert sum(prior.sizes) == len(prior.latents.mean) == prior.latents.rank
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [((40,), "steps of 16"), ((16,), "32 to 512"), ((528,), "528")])

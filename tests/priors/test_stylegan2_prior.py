@@ -39,8 +39,9 @@ def test_a_published_network_is_a_prior(random_stylegan2, parity):
     """Catches samples that skip the mapping: w drawn from a Gaussian would give other images."""
     prior = random_stylegan2
     assert isinstance(prior, Prior)
-    assert (prior.resolution, prior.channels, prior.num_ws, prior.w_dim) == (32, 1, 8, 32)
-    assert prior.linear_part is None and prior.residual is None and prior.encoder is None
+    assert (prior.resolution, prior.channels, prior.num_ws, prior.latents.rank) == (32, 1, 8, 32)
+    assert prior.parts.line is None and prior.parts.residual is None and prior.parts.encoder is None
+    assert (prior.info.preset, prior.info.family, prior.info.anatomy) == ("unaided", "stylegan2", True)
     z = torch.randn(3, 24, generator=torch.Generator().manual_seed(5))
     net = StyleGAN2.from_state_dict(parity("32_gray")[0])
     with torch.no_grad():
@@ -67,7 +68,12 @@ def test_ours_is_the_linear_image_and_a_correction(linear_prior):
         assert correction.abs().max() > 1e-3
         other = prior.synthesis(ws[..., :5], "none", base.flip(0))
     assert (other - correction).abs().max() > 1e-4, "the network does not look at the base image"
-    assert prior.linear_part is linear_prior
+    line = prior.parts.line
+    assert line.exact and line.complete and line.model is linear_prior and line.error_variance == 0
+    assert line.latents is prior.latents and prior.info.preset == "default"
+    u = torch.randn(2, 1, 12, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(line.whitened.synthesize(u), linear_prior.synthesize(prior.latents.colour(u)))
+    assert line.whitened is line.whitened  # it is a product of the basis' size
 
 
 def test_sizes_that_do_not_fit_are_refused(linear_prior):

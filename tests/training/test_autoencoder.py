@@ -95,8 +95,8 @@ def test_the_prior_is_complete(slices, tmp_path):
     assert again.info.modality == "MR T1"
     torch.testing.assert_close(again.sample(2, seed=1), prior.sample(2, seed=1))
     images = torch.from_numpy(slices.images[:3]).float() / 127.5 - 1
-    assert again.encoder is not None
-    torch.testing.assert_close(starting_latents(again, images), prior.encoder.encode(images))
+    assert again.parts.encoder is not None
+    torch.testing.assert_close(starting_latents(again, images), prior.parts.encoder.encode(images))
     found = invert(again, images, steps=10)
     assert float(found.rmse.mean()) < float(found.trace[0].mean())
     assert bool((torch.linalg.eigvalsh(prior.latents.covariance) > 0).all())

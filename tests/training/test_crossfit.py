@@ -7,7 +7,7 @@ import importlib
 import pytest
 import torch
 
-from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.training.crossfit import crossfit, fit_folds, fold_residuals, random_missing
 
 module = importlib.import_module("napari_brgm.training.crossfit")
@@ -26,20 +26,20 @@ def slices(smooth_images) -> tuple[torch.Tensor, torch.Tensor]:
 def fitted_to(monkeypatch) -> list[set[int]]:
     """The subjects of each fit."""
     seen: list[set[int]] = []
-    fit = LinearGaussian.fit.__func__
+    fit = LinearModel.fit.__func__
 
     def spy(cls, images, *args, **kwargs):
         seen.append({round(12 * float(v)) for v in images[:, 0, 0, 0]})
         return fit(cls, images, *args, **kwargs)
 
-    monkeypatch.setattr(LinearGaussian, "fit", classmethod(spy))
+    monkeypatch.setattr(LinearModel, "fit", classmethod(spy))
     return seen
 
 
 def test_folds_never_mix_a_subject(slices, fitted_to):
     """Every subject is left out of exactly one fit: catches a split by slices, where neighbours leak."""
     images, subjects = slices
-    model = LinearGaussian.fit(images, 6, mirror=True)
+    model = LinearModel.fit(images, 6, mirror=True)
     fitted_to.clear()
     folds = fit_folds(images, subjects, 6, mirror=True, folds=4)
     assert len(fitted_to) == 4
@@ -62,7 +62,7 @@ def test_folds_on_a_coarser_grid_are_the_models_of_the_shrunk_slices(slices):
     large = torch.nn.functional.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
     folds = fit_folds(large, subjects, 6, mirror=False, grid=16, folds=3)
     assert folds.bases.shape == (3, 6, 1, 16, 16) and folds.means.shape == (3, 1, 32, 32)
-    model = LinearGaussian.fit(large, 6, grid=16)
+    model = LinearModel.fit(large, 6, grid=16)
     small = torch.nn.functional.avg_pool2d(large, 2)
     found = crossfit(small, model, folds, mirror=False, sigma=30.0, corruptions=1)
     near = model.synthesize(found.complete.float()[:, None])
@@ -73,7 +73,7 @@ def test_folds_on_a_coarser_grid_are_the_models_of_the_shrunk_slices(slices):
 def test_latents_describe_the_slices_and_their_mirror_images(slices):
     """Catches rows in another order than the slices: estimates must be nearer to their own slice than the mean is."""
     images, subjects = slices
-    model = LinearGaussian.fit(images, 10, mirror=True)
+    model = LinearModel.fit(images, 10, mirror=True)
     folds = fit_folds(images, subjects, 10, mirror=True, folds=4)
     found = crossfit(images, model, folds, mirror=True, sigma=60.0, corruptions=3)
     both = torch.cat([images, images.flip(-1)])

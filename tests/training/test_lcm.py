@@ -81,7 +81,7 @@ def test_the_error_falls(slices, tmp_path, kind):
         mean = prior.synthesize(prior.latents.mean.expand(1, 1, -1))
     truth = torch.from_numpy(slices.images.astype(np.float32)).mean(dim=0, keepdim=True) / 127.5 - 1
     assert (mean - truth).square().mean().sqrt() < 0.5 * (truth - truth.mean()).square().mean().sqrt() + 0.1
-    assert prior.latents.rank <= 4 and prior.w_dim == prior.latent_map.size
+    assert prior.latents.rank <= 4 and len(prior.latents.mean) == prior.latent_map.size
 
 
 def test_phi_stays_in_its_box_after_each_step(slices, tmp_path):

@@ -64,7 +64,7 @@ def test_a_cut_run_goes_on_and_the_file_restores(slices, tmp_path):
     assert digest is not None and (tmp_path / "w.png").is_file()
     assert all((tmp_path / "work" / n).stat().st_mtime_ns == t for n, t in stages.items())  # stages were kept
     prior = load_prior(tmp_path / "w.safetensors")
-    assert (prior.resolution, prior.w_dim, prior.info.weights_sha256) == (128, 6, digest)
+    assert (prior.resolution, prior.latents.rank, prior.info.weights_sha256) == (128, 6, digest)
     image = ((prior.sample(1, seed=3)[0, 0] + 1) * 127.5).numpy()
     missing = np.zeros((128, 128), bool)
     missing[50:70, 50:70] = True

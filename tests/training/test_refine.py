@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.training import refine as package
 from napari_brgm.training.crossfit import CrossFit
 from napari_brgm.training.refine import RefineSettings, loss, new_synthesis, refine
@@ -20,11 +20,11 @@ SETTINGS = RefineSettings(
 
 
 @pytest.fixture(scope="module")
-def toy(smooth_images) -> tuple[LinearGaussian, torch.Tensor, CrossFit]:
+def toy(smooth_images) -> tuple[LinearModel, torch.Tensor, CrossFit]:
     """Slices with a sharp edge that six components cannot draw."""
     smooth = smooth_images(24, 16, seed=6)
     images = torch.where(smooth > 0.1, smooth + 0.4, smooth).clamp(-1, 1)
-    model = LinearGaussian.fit(images, 6, mirror=True)
+    model = LinearModel.fit(images, 6, mirror=True)
     both = torch.cat([images, images.flip(-1)])
     complete = model.encode(both)
     noisy = complete + 0.2 * torch.randn(2, *complete.shape, generator=torch.Generator().manual_seed(0))

@@ -21,7 +21,7 @@ from napari_brgm.training.lcm_settings import LcmSettings
 from napari_brgm.training.poses import Poses
 from napari_brgm.training.recipe import Recipe
 from napari_brgm.training.refine import RefineSettings
-from napari_brgm.training.train import Run, train
+from napari_brgm.training.train import TrainingRun, train
 
 INFO = PriorInfo("tiny", "MR T1", "axial", 2.0, representation_sigma=50.0)
 SETTINGS = {
@@ -66,14 +66,14 @@ def test_a_recipe_ends_in_a_prior_that_restores(recipe, slices, tmp_path, monkey
     )  # trained in tests/training/test_gan_prior.py
     lines: list[str] = []
     shown: list[tuple[int, int]] = []
-    run = Run(
+    run = TrainingRun(
         tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append,
         progress=lambda done, total: shown.append((done, total)),
     )  # fmt: skip
     digest = train(slices, INFO, SETTINGS[recipe], run)
     prior = load_prior(run.out)
     assert prior.info.weights_sha256 == digest and prior.resolution == 32 and prior.info.modality == "MR T1"
-    assert prior.residual is not None and prior.residual.std.shape == (32, 32)
+    assert prior.parts.residual is not None and prior.parts.residual.std.shape == (32, 32)
     assert np.isfinite(prior.info.representation_sigma) and prior.info.representation_sigma > 0
     card = run.out.with_suffix(".md").read_text(encoding="utf-8")
     assert "not for diagnosis" in card and digest in card and "60 slices of 20 subjects" in card
@@ -93,7 +93,7 @@ def _untrained(prior):
     from napari_brgm.priors.encoder import Encoder
 
     torch.manual_seed(0)
-    return Encoder((4, 6), prior.w_dim, 32)
+    return Encoder((4, 6), prior.latents.rank, 32)
 
 
 def test_an_unfinished_training_gives_a_prior_when_told(slices, tmp_path, monkeypatch):
@@ -103,12 +103,12 @@ def test_an_unfinished_training_gives_a_prior_when_told(slices, tmp_path, monkey
     monkeypatch.setattr(module, "_STEPS", 2)
     monkeypatch.setattr(module, "gan_encoder", lambda prior, widths, device: _untrained(prior))
     lines: list[str] = []
-    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append)
+    run = TrainingRun(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lines.append)
     train_gan(slices, replace(SETTINGS["gan"], images=16), run.work, device="cpu", report=lines.append)
     kept = load_checkpoint(run.work / "checkpoint")
     digest = train(slices, INFO, SETTINGS["gan"], replace(run, finish=True))
     prior = load_prior(run.out)
-    assert prior.info.weights_sha256 == digest and prior.residual is not None and prior.encoder is not None
+    assert prior.info.weights_sha256 == digest and prior.parts.residual is not None and prior.parts.encoder is not None
     assert "| `images` | 16 |" in run.out.with_suffix(".md").read_text(encoding="utf-8")
     wanted = kept["nets"]["average"]["synthesis.b4.const"]
     torch.testing.assert_close(prior.synthesis.b4.const, wanted, rtol=1e-3, atol=1e-3)
@@ -126,7 +126,7 @@ def test_a_training_that_ends_late_leaves_the_weights_to_the_next_run(slices, tm
     monkeypatch.setattr(module, "gan_encoder", lambda prior, widths, device: _untrained(prior))
     monkeypatch.setattr(module, "_LATEST", 1e-9)
     lines: list[str] = []
-    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=1e6, report=lines.append)
+    run = TrainingRun(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=1e6, report=lines.append)
     assert train(slices, INFO, SETTINGS["gan"], run) is None
     assert not run.out.exists() and any("the training is done" in line for line in lines)
     monkeypatch.setattr(module, "_LATEST", 0.5)
@@ -134,16 +134,16 @@ def test_a_training_that_ends_late_leaves_the_weights_to_the_next_run(slices, tm
 
 
 def test_time_that_runs_out_keeps_the_work(slices, tmp_path):
-    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
+    run = TrainingRun(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
     for settings in SETTINGS.values():
         assert train(slices, INFO, settings, run) is None
         assert not run.out.exists()
-        run = Run(tmp_path / type(settings).__name__, run.out, "cpu", seconds=0.0, report=lambda _line: None)
+        run = TrainingRun(tmp_path / type(settings).__name__, run.out, "cpu", seconds=0.0, report=lambda _line: None)
 
 
 def test_too_few_subjects_are_refused(slices, tmp_path):
     one = slices.taking(np.flatnonzero(slices.subjects == 0))
-    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lambda _line: None)
+    run = TrainingRun(tmp_path / "work", tmp_path / "w.safetensors", "cpu", report=lambda _line: None)
     with pytest.raises(InputError, match="subject"):
         train(one, INFO, SETTINGS["gan"], run)
 
@@ -173,7 +173,7 @@ def test_augmentation_continues_what_reaches_the_border(slices):
 
 def test_every_uses_one_of_so_many_slices(slices, tmp_path):
     """In their order, and of the kept subjects alone; what is held out is not thinned."""
-    run = Run(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
+    run = TrainingRun(tmp_path / "work", tmp_path / "w.safetensors", "cpu", seconds=0.0, report=lambda _line: None)
     for every, wanted in ((1, 54), (2, 27), (3, 18)):
         work = tmp_path / str(every)
         assert train(slices, INFO, replace(SETTINGS["lcm"], every=every), replace(run, work=work)) is None

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.priors.encoder import Encoder
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import StyleGAN2, Synthesis
@@ -25,7 +26,8 @@ def prior(linear_prior) -> StyleGAN2Prior:
     info = PriorInfo("ours", "MR T1", "axial", 1.5, 220.0, 33.0)
     field = ResidualField(torch.rand(24, 24) + 4, torch.rand(24, 24))
     statistics = LatentStatistics(torch.linspace(-0.1, 0.1, 12), torch.eye(12) + 0.1)
-    return StyleGAN2Prior(net, statistics, info, base=linear_prior, encoder=Encoder((3, 4), 6, 24), residual=field)
+    parts = Parts(residual=field, encoder=Encoder((3, 4), 6, 24))
+    return StyleGAN2Prior(net, statistics, info, base=linear_prior, parts=parts)
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float16, 2e-2), (torch.float32, 1e-6)])
@@ -41,13 +43,15 @@ def test_a_prior_comes_back(prior, tmp_path, dtype, error):
     assert (again.synthesize(ws) - prior.synthesize(ws)).abs().max() < error
     for a, b in [
         (again.latents.mean, prior.latents.mean), (again.latents.covariance, prior.latents.covariance),
-        (again.residual.std, prior.residual.std), (again.residual.correlation, prior.residual.correlation),
+        (again.parts.residual.std, prior.parts.residual.std),
+        (again.parts.residual.correlation, prior.parts.residual.correlation),
         (again.base.mean, prior.base.mean), (again.base.basis, prior.base.basis),
     ]:  # fmt: skip
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
     assert again.base.noise_variance == pytest.approx(prior.base.noise_variance)
     images = torch.rand(2, 1, 24, 24)
-    torch.testing.assert_close(again.encoder.encode(images), prior.encoder.encode(images), rtol=1e-2, atol=1e-2)
+    codes = [p.parts.encoder.encode(images) for p in (again, prior)]
+    torch.testing.assert_close(*codes, rtol=1e-2, atol=1e-2)
     assert [p.name for p in tmp_path.iterdir()] == ["ours.safetensors"]
 
 

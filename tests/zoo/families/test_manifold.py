@@ -12,6 +12,7 @@ from napari_brgm.errors import WeightsError
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.hourglass import Hourglass
 from napari_brgm.priors.latent_maps import latent_map
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.tensor_file import read_tensors, write_tensors
@@ -21,7 +22,7 @@ from napari_brgm.zoo.files import read_prior, sha256_of, write_prior
 def with_field(prior: ConvolutionalManifold) -> ConvolutionalManifold:
     side = prior.resolution
     field = ResidualField(torch.rand(side, side) + 4, torch.rand(side + 6, side + 6))
-    return ConvolutionalManifold(prior.latent_map, prior.generator, prior.latents, prior.info, field)
+    return ConvolutionalManifold(prior.latent_map, prior.generator, prior.latents, prior.info, Parts(residual=field))
 
 
 def test_a_prior_comes_back(tiny_manifold, tmp_path):
@@ -38,8 +39,9 @@ def test_a_prior_comes_back(tiny_manifold, tmp_path):
     torch.testing.assert_close(again.latents.whiten(again.latents.colour(u)), u, rtol=0.02, atol=0.02)
     difference = again.synthesize(again.latents.colour(u)) - prior.synthesize(prior.latents.colour(u))
     assert difference.abs().mean() < 2 / 127.5
-    torch.testing.assert_close(again.residual.std, prior.residual.std, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(again.residual.correlation, prior.residual.correlation, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(again.parts.residual.std, prior.parts.residual.std, rtol=1e-3, atol=1e-3)
+    fields = [p.parts.residual.correlation for p in (again, prior)]
+    torch.testing.assert_close(*fields, rtol=1e-3, atol=1e-3)
     assert read_tensors(path)[1]["note"] == "of mine"
     tensors = read_tensors(path)[0]
     assert tensors["latents.basis"].dtype == torch.int8 and tensors["generator.last.weight"].dtype == torch.float16
@@ -57,7 +59,7 @@ def test_rivals_and_colour_come_back(kind, channels, tmp_path):
     prior = ConvolutionalManifold(drawn, net, latents, PriorInfo("rival"))
     write_prior(prior, tmp_path / "w.safetensors")
     again = read_prior(tmp_path / "w.safetensors")
-    assert again.latent_map.kind == kind and again.channels == channels and again.residual is None
+    assert again.latent_map.kind == kind and again.channels == channels and again.parts.residual is None
     difference = again.sample(3) - prior.sample(3)
     assert difference.abs().mean() < 0.02 and prior.sample(3).std() > 0.01
 
