@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from napari_brgm.cli import options
-from napari_brgm.cli.agreement import agreement, sbc
-from napari_brgm.cli.calibration import calibration
 from napari_brgm.cli.options import data_folder, names
+from napari_brgm.cli.posterior_checks import agreement, calibration, sbc
 from napari_brgm.errors import InputError
 
 __all__ = ["evaluate"]

@@ -51,11 +51,10 @@ def interpolate(
         raise InputError(f"--steps must be in 2 .. 512, got {steps}")
     if inversion_steps < 0:
         raise InputError(f"--inversion-steps must be 0 or above, got {inversion_steps}")
-    from napari_brgm.cli.gallery import NOTICE, draw_gallery
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.cli.scan_input import open_scan
-    from napari_brgm.cli.sheet import Panel
+    from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
     from napari_brgm.engine.explore import interpolate as between
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
@@ -79,7 +78,7 @@ def interpolate(
             )  # fmt: skip
         volumes = found.images.transpose(1, 2, 0)[:, :, None]  # (H, W, 1, steps)
         text = {
-            "Description": f"{NOTICE}; volumes run from the first slice to the second, both as the prior draws them",
+            "Description": f"{SYNTHETIC}; volumes run from the first slice to the second, both as the prior draws them",
             "Sources": [first.name, second.name],
             "Units": start.units,
             "plane": [start.plane, end.plane],

@@ -42,9 +42,8 @@ def sample(
         raise InputError(f"--count must be in 1 .. 4096, got {count}")
     from pathlib import Path
 
-    from napari_brgm.cli.gallery import NOTICE, draw_gallery
     from napari_brgm.cli.restoration import ShellOutputs
-    from napari_brgm.cli.sheet import Panel
+    from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
     from napari_brgm.engine.explore import draw, drawn_record
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
@@ -63,7 +62,7 @@ def sample(
         pixel = loaded.info.spacing_mm or 1.0
         volumes = images.transpose(1, 2, 0)[:, :, None]  # (R, R, 1, n)
         scan = Scan(volumes, _affine(loaded.info.plane, pixel), "grey levels", loaded.info.name)
-        text = {"Description": f"{NOTICE}; one volume an image", "Sources": [], "Units": scan.units}
+        text = {"Description": f"{SYNTHETIC}; one volume an image", "Sources": [], "Units": scan.units}
         write_nifti(scan, files.path(stack), text | record)
         panels = [Panel(f"synthetic {i}", image, (pixel, pixel)) for i, image in enumerate(images[:_SHOWN])]
         more = f", the first {_SHOWN} of {count}" if count > _SHOWN else ""

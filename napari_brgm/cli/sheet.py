@@ -1,7 +1,11 @@
-"""Sheet: original, corrupted, restored and standard deviation side by side in a PNG, in mm and the scan's units."""
+"""Pictures as PNG: a sheet of original, corrupted, restored and standard deviation side by side, and a gallery.
+
+Both in mm and the scan's units, under a notice that also stands in the file's description.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +19,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Panel", "SheetRow", "draw_sheet"]
+__all__ = ["SYNTHETIC", "Panel", "SheetRow", "draw_gallery", "draw_sheet"]
 
+SYNTHETIC = "synthetic: drawn by a generative model; not for diagnosis"
 _INCHES = 3.0  # a panel
+_SMALL = 1.9  # a picture of a gallery
+_COLUMNS = 8  # of a gallery, at most
 _NOTICE = "synthetic where restored, not for diagnosis"
 _MISSING = (0.93, 0.35, 0.3, 1.0)
 
@@ -81,10 +88,33 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
         line[0].set_ylabel(f"{row.title}\nmm", fontsize=9)
         for axis in line[len(row.panels) : -1]:
             axis.set_axis_off()
-    try:
-        figure.savefig(path, dpi=110, metadata={"Description": notice})
-    except OSError as error:
-        raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error
+    _save(figure, path, notice)
+
+
+def draw_gallery(path: Path, panels: Sequence[Panel], title: str, notice: str = SYNTHETIC) -> None:
+    """Draw the panels to a PNG, each on the grey scale of its own finite values; in mm.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, max(4, math.ceil(len(panels) ** 0.5)))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(_SMALL * columns, (_SMALL + 0.25) * rows + 0.7), layout="constrained")
+    FigureCanvasAgg(figure)  # no window, no pyplot state
+    figure.suptitle(f"{title}\n{notice}", fontsize=10)
+    for axis in (axes := figure.subplots(rows, columns, squeeze=False).ravel()):
+        axis.set_axis_off()
+    for axis, panel in zip(axes, panels, strict=False):
+        seen = panel.image[np.isfinite(panel.image)]
+        low, high = (float(seen.min()), float(np.percentile(seen, 99.8))) if seen.size else (0.0, 1.0)
+        axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, aspect=panel.spacing[0] / panel.spacing[1])
+        axis.set_title(panel.heading, fontsize=8)
+    _save(figure, path, notice)
 
 
 def _show(axis: Any, panel: Panel, colours: str, limits: tuple[float, float]) -> Any:
@@ -100,3 +130,10 @@ def _show(axis: Any, panel: Panel, colours: str, limits: tuple[float, float]) ->
     axis.set_title(panel.heading, fontsize=10)
     axis.tick_params(labelsize=7)
     return picture
+
+
+def _save(figure: Any, path: Path, notice: str) -> None:
+    try:
+        figure.savefig(path, dpi=110, metadata={"Description": notice})
+    except OSError as error:
+        raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error

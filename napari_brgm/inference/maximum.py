@@ -15,7 +15,6 @@ from napari_brgm.inference.adam import adam
 from napari_brgm.inference.gauss_newton import gauss_newton
 from napari_brgm.inference.lbfgs import lbfgs
 from napari_brgm.inference.step import Progress
-from napari_brgm.inference.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from napari_brgm.inference.visit import Descent
     from napari_brgm.posterior import Posterior
 
-__all__ = ["Maximum", "Plateau", "learning_rate", "maximise", "maximise_together"]
+__all__ = ["Maximum", "Plateau", "Together", "learning_rate", "maximise", "maximise_together"]
 
 _EARLY = 4  # one of so many steps goes to each coarse level, and to all candidates before the best goes on alone
 _WINDOW = 4  # steps over which the change of the loss is taken
@@ -58,6 +57,32 @@ class Plateau:
         if self.tolerance is None or len(self.least) <= _WINDOW:
             return False
         return self.least[0] - self.least[-1] < _WINDOW * self.tolerance * abs(self.least[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Rows of v belong to the members in turn, ``rows`` to each: an objective for optimisers that move rows alone.
+
+    Attributes
+    ----------
+    members : tuple of Posterior
+        With the same prior and the same settings, and so with coordinates of one shape.
+    rows : int
+    """
+
+    members: tuple[Posterior, ...]
+    rows: int = 1
+
+    def terms(self, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Weighted terms (B,) by name, each row's of its own observation, and the images (B, C, R, R)."""
+        parts = torch.split(v, self.rows)
+        ws = [member.latents(part) for member, part in zip(self.members, parts, strict=True)]
+        images = self.members[0].drawn(torch.cat(ws))
+        each = [
+            member.terms_of(part, w, seen)
+            for member, part, w, seen in zip(self.members, parts, ws, torch.split(images, self.rows), strict=True)
+        ]
+        return {name: torch.cat([terms[name] for terms in each]) for name in each[0]}, images
 
 
 def learning_rate(iteration: int, steps: int, peak: float, schedule: str) -> float:
