@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from napari_brgm.calibration import LEVELS, Calibration, Curve, conformal_factors, half_width
-from napari_brgm.errors import WeightsError
+from napari_brgm.calibration import (
+    LEVELS,
+    Calibration,
+    Curve,
+    conformal_factors,
+    half_width,
+    interval,
+    pack_widths,
+    unpack_widths,
+)
+from napari_brgm.errors import InputError, WeightsError
 
 
 @pytest.fixture
@@ -75,6 +84,61 @@ def test_widths_of_all_levels_are_ordered(calibration):
     for level, width in zip(LEVELS, widths, strict=True):
         assert half_width(level, widths)[0] == pytest.approx(width[0])
     assert half_width(0.9) == pytest.approx(1.6449, abs=1e-4)
+
+
+def test_the_interval_is_the_gaussian_s_or_the_calibrated_one():
+    """In the scan's units, of any level; catches a width that is taken for a factor."""
+    mean, std = np.array([[10.0, -5.0]]), np.array([[2.0, 0.0]], np.float32)
+    low, high = interval(mean, std, 0.95)
+    np.testing.assert_allclose([low, high], [[[10 - 3.92, -5]], [[10 + 3.92, -5]]], atol=1e-3)
+    assert low.dtype == high.dtype == np.float32
+    widths = np.array([0.5, 1.0, 3.0, 4.0], np.float32).reshape(4, 1, 1) * np.ones((1, 2), np.float32)
+    low, high = interval(mean, std, 0.9, widths)
+    np.testing.assert_allclose(high - low, [[12, 0]], atol=1e-5)
+    for level in (0, 1, -0.1, 1.5, float("nan")):
+        with pytest.raises(InputError, match="level"):
+            interval(mean, std, level)
+
+
+@pytest.mark.parametrize("kinds", [1, 3, 300, 70_000])
+def test_widths_survive_as_text(kinds):
+    """Bit for bit, with few different pixels and with many; and it is text that a record can hold."""
+    rng = np.random.default_rng(0)
+    shape = (301, 240)
+    palette = rng.uniform(0.01, 5, (4, kinds)).astype(np.float32)
+    widths = palette[:, rng.integers(0, kinds, shape)]
+    text = json.loads(json.dumps(pack_widths(widths)))
+    found = unpack_widths(text, shape)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, widths)
+    if kinds <= 3:
+        assert len(text) < 40_000 + 100 * kinds
+    for other in ((240, 300), (302, 240), (2, 2)):
+        assert unpack_widths(text, other) is None
+
+
+def test_text_that_holds_no_widths():
+    """Of damaged or hostile files: None, and no more memory than the image asks for."""
+    import base64
+    import zlib
+
+    good = pack_widths(np.full((4, 3, 2), 1.5, np.float32))
+    cut = base64.b64encode(base64.b64decode(good)[:-9]).decode()
+    bomb = base64.b64encode(zlib.compress(bytes(50_000_000), 9)).decode()
+
+    def packed(head, kinds, index):
+        data = np.array(head, "<u4").tobytes() + np.array(kinds, "<f4").tobytes() + np.array(index, "<u2").tobytes()
+        return base64.b64encode(zlib.compress(data)).decode()
+
+    assert unpack_widths(packed([1, 2], [[1, 1, 1, 1]], [0] * 6), (3, 2)) is not None
+    wrong = [
+        "", "no base64!", None, 3, cut, bomb, good[:-4], packed([1, 2], [[1, 1, 1, 1]], [1] * 6),
+        packed([1, 2], [[1, 1, 1, 1]], [0] * 5), packed([1, 2], [[1, np.nan, 1, 1]], [0] * 6),
+        packed([1, 2], [[1, -1, 1, 1]], [0] * 6), packed([9, 2], [[1, 1, 1, 1]], [0] * 6),
+        packed([1, 3], [[1, 1, 1, 1]], [0] * 6), packed([1, 0], [[1, 1, 1, 1]], [0] * 6),
+    ]  # fmt: skip
+    for text in wrong:
+        assert unpack_widths(text, (3, 2)) is None
 
 
 def test_json_gives_it_back(calibration):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Identity, Mask
 from napari_brgm.likelihood import Likelihood, from_grey, to_grey
+from napari_brgm.observation import all_measured
 
 SIDE = 12
 
@@ -26,7 +27,8 @@ def masked() -> Likelihood:
     missing = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     missing[2:6, 3:9] = True
     y = 255 * torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    return Likelihood(y, Mask(missing).A, (~missing).float()[None, None], 10.0, features=Squares())
+    y = y.masked_fill(missing, 0.0)
+    return Likelihood(all_measured(Mask(missing), y, 10.0), y, features=Squares())
 
 
 @pytest.fixture
@@ -40,26 +42,23 @@ def test_pixel_term_by_loops(masked, images):
         total = 0.0
         for r in range(SIDE):
             for c in range(SIDE):
-                if masked.observed[0, 0, r, c]:
-                    total += float(masked.observation[0, 0, r, c] - (image[0, r, c] + 1) * 127.5) ** 2
+                if masked.observation.measured[0, 0, r, c]:
+                    total += float(masked.y[0, 0, r, c] - (image[0, r, c] + 1) * 127.5) ** 2
         assert float(found) == pytest.approx(total, rel=1e-4)
     torch.testing.assert_close(masked.pixel(images, "mean"), masked.pixel(images) / SIDE**2)
 
 
 @pytest.mark.parametrize("term", ["pixel", "perceptual"])
 def test_missing_pixels_have_no_say(masked, images, term):
-    """Catches a hole that leaks into a term through the observation or through the image."""
-    hole = masked.observed < 0.5
-    other = Likelihood(
-        torch.where(hole, 99.0, masked.observation), masked.forward_map, masked.observed, 10.0, features=Squares()
-    )
+    """Catches a hole that leaks into a term through the image; what the observation holds there is 0 by contract."""
+    hole = masked.observation.measured < 0.5
     wanted = getattr(masked, term)(images)
-    torch.testing.assert_close(getattr(other, term)(images), wanted)
     torch.testing.assert_close(getattr(masked, term)(torch.where(hole, 0.3, images)), wanted)
+    assert (masked.residual(images)[hole.expand_as(images)] == 0).all()
 
 
 def test_perceptual_term_is_zero_at_the_truth_and_grows(masked):
-    truth = from_grey(masked.observation)
+    truth = from_grey(masked.y)
     near, far = truth + 0.05, truth + 0.5
     values = [float(masked.perceptual(x)) for x in (truth, near, far)]
     assert values[0] == pytest.approx(0, abs=1e-6) and 0 < values[1] < values[2]
@@ -74,8 +73,25 @@ def test_perceptual_gradient_reaches_the_image(masked, images):
 
 
 def test_without_features_there_is_no_perceptual_term(images):
-    plain = Likelihood(torch.zeros(1, 1, SIDE, SIDE), lambda x: x, torch.ones(1, 1, SIDE, SIDE), 10.0)
+    y = torch.zeros(1, 1, SIDE, SIDE)
+    plain = Likelihood(all_measured(Identity(), y, 10.0), y)
     assert plain.perceptual(images).tolist() == [0, 0, 0]
+
+
+def test_the_target_s_features_are_found_once(masked, images):
+    """The observation does not change: catches a network that runs over it at every step."""
+    counted = []
+
+    class Counting(Squares):
+        def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+            counted.append(len(images))
+            return super().__call__(images)
+
+    likelihood = Likelihood(masked.observation, masked.y, Counting())
+    first = likelihood.perceptual(images)
+    torch.testing.assert_close(likelihood.perceptual(images), first)
+    torch.testing.assert_close(first, masked.perceptual(images))
+    assert counted == [3, 1, 3]
 
 
 def test_grey_levels():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
+from napari_brgm.corruptions import Identity
 from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.likelihood import Likelihood
+from napari_brgm.observation import all_measured
 from napari_brgm.perceptual import EncoderFeatures, backbone_path, fetch_backbone, pick_features
 from napari_brgm.priors.encoder import Encoder
 
@@ -18,14 +23,15 @@ def no_backbone(tmp_path, monkeypatch):
 
 
 def test_without_a_backbone_the_encoder_of_the_prior_is_taken(no_backbone, linear_prior):
-    linear_prior.encoder = Encoder((4, 8), 3, linear_prior.resolution)
+    prior, encoder = copy.copy(linear_prior), Encoder((4, 8), 3, linear_prior.resolution)
+    prior.parts = replace(linear_prior.parts, encoder=encoder)
     for choice in ("auto", "encoder"):
-        found = pick_features(linear_prior, choice)
-        assert isinstance(found, EncoderFeatures) and found.encoder is linear_prior.encoder
+        found = pick_features(prior, choice)
+        assert isinstance(found, EncoderFeatures) and found.encoder is encoder
 
 
 def test_without_either_one_sentence_says_what_to_do(no_backbone, linear_prior):
-    linear_prior.encoder = None
+    assert linear_prior.parts.encoder is None
     with pytest.raises(WeightsError, match="lambda_perceptual to 0"):
         pick_features(linear_prior)
     with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth"):
@@ -81,7 +87,7 @@ def test_features_look_at_the_measurement_s_own_size(shape, fixed, seen):
             return [images]
 
     y = 255 * torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
-    likelihood = Likelihood(y, lambda x: x, torch.ones_like(y), 1.0, features=Recording())
+    likelihood = Likelihood(all_measured(Identity(), y, 1.0), y, features=Recording())
     for _ in range(3):
         assert float(likelihood.perceptual(y / 127.5 - 1)) < 1e-6
     assert looked == [(1, 1, *seen)] * 4

@@ -1,15 +1,20 @@
-"""Each term of BRGM Eq. 6 by its equation, and coordinates that change the scale but not the density."""
+"""Each term of BRGM Eq. 6 by its equation, coordinates that change the scale but not the density, and the starts."""
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from napari_brgm.corruptions import Mask
-from napari_brgm.likelihood import Likelihood, to_grey
-from napari_brgm.posterior import Posterior
+from napari_brgm.corruptions import Downsample, Identity, Mask
+from napari_brgm.likelihood import GreyLevels, Likelihood, to_grey
+from napari_brgm.observation import all_measured
+from napari_brgm.posterior import Posterior, encoded
+from napari_brgm.priors.encoder import Encoder
+from napari_brgm.priors.parts import Line
 from napari_brgm.priors.prior import LatentStatistics
 from napari_brgm.settings import preset
 
@@ -28,9 +33,8 @@ class Flat:
 
 @pytest.fixture
 def posterior(random_stylegan2):
-    likelihood = Likelihood(
-        to_grey(random_stylegan2.sample(1, seed=3)), lambda x: x, torch.ones(1, 1, 32, 32), 5.0, features=Flat()
-    )
+    y = to_grey(random_stylegan2.sample(1, seed=3))
+    likelihood = Likelihood(all_measured(Identity(), y, 5.0), y, features=Flat())
     return lambda **changes: Posterior(random_stylegan2, likelihood, preset("default").but(start="mean", **changes))
 
 
@@ -53,7 +57,7 @@ def test_terms_by_their_equations(posterior, reduction):
         w = v[b]  # (8, 32): in the paper's coordinates v is w
         deviations = (w - statistics.mean) / statistics.covariance.diagonal().sqrt()
         cosines = torch.stack([torch.dot(a, c) / (a.norm() * c.norm()) for a in w for c in w])
-        difference = p.likelihood.observation[0] - (p.prior.synthesize(w[None])[0] + 1) * 127.5
+        difference = p.likelihood.y[0] - (p.prior.synthesize(w[None])[0] + 1) * 127.5
         total = torch.Tensor.sum if reduction == "sum" else torch.Tensor.mean
         wanted = {
             "w": 2.0 * total(deviations.square()),
@@ -112,9 +116,7 @@ def linear(prior: LinearGaussian, start: str) -> Posterior:
     missing[4:16, 10:24] = True
     f = Mask(missing)
     y = f.A(to_grey(prior.sample(1, seed=21)))
-    return Posterior(
-        prior, Likelihood(y, f.A, (~missing).float()[None, None], 20.0), preset("default").but(start=start)
-    )
+    return Posterior(prior, Likelihood(all_measured(f, y, 20.0), y), preset("default").but(start=start))
 
 
 def test_preconditioned_coordinates_keep_the_density(linear_prior):
@@ -134,11 +136,37 @@ def test_preconditioned_coordinates_keep_the_density(linear_prior):
 
 def test_the_linear_start_needs_a_linear_problem(linear_prior, random_stylegan2):
     p = linear(linear_prior, "linear")
-    bent = Likelihood(p.likelihood.observation, p.likelihood.forward_map, p.likelihood.observed, 20.0, linear=False)
+
+    class Bent(Identity):
+        __slots__ = ()
+
+        @property
+        def linear(self) -> bool:
+            return False
+
+    bent = Likelihood(replace(p.likelihood.observation, corruption=Bent()), p.likelihood.y)
     assert Posterior(linear_prior, bent, p.settings).linear is None
-    curved = Likelihood(torch.zeros(1, 1, 32, 32), lambda x: x, torch.ones(1, 1, 32, 32), 20.0)
+    y = torch.zeros(1, 1, 32, 32)
+    curved = Likelihood(all_measured(Identity(), y, 20.0), y)
     assert Posterior(random_stylegan2, curved, p.settings).linear is None
     assert Posterior(linear_prior, p.likelihood, p.settings.but(prior_density="diagonal")).linear is None
+
+
+def test_a_line_that_is_not_exact_is_a_start_and_no_answer(linear_prior):
+    """It preconditions, with its error in the noise; catches one that is taken for the posterior itself."""
+    exact = linear(linear_prior, "linear")
+    model = linear_prior.parts.line.model
+    rough = copy.copy(linear_prior)
+    rough.parts = replace(linear_prior.parts, line=Line(model, exact=False))
+    p = Posterior(rough, exact.likelihood, exact.settings)
+    assert p.linear is None and p.coordinates.given is not None
+    noise = 20.0**2 + 127.5**2 * model.noise_variance
+    shifted = p.likelihood.y - GreyLevels(p.likelihood.observation).A(torch.ones(1, 1, 24, 24))
+    wanted = model.posterior(shifted, GreyLevels(p.likelihood.observation), noise)
+    torch.testing.assert_close(p.coordinates.given.mean, wanted.mean)
+    torch.testing.assert_close(p.coordinates.given.precision, wanted.precision)
+    rough.parts = replace(linear_prior.parts, line=Line(model, exact=False, complete=False))
+    assert Posterior(rough, exact.likelihood, exact.settings).coordinates.given is None  # of poses only
 
 
 def test_start_is_the_mean_latent(posterior):
@@ -184,3 +212,72 @@ def test_a_drawn_start_is_a_draw_of_the_prior(posterior, density):
     assert (torch.cov(v[:, 0].T) - wanted).norm() < 0.1 * wanted.norm()
     assert (v[:, 0].mean(dim=0) - mean).norm() < 0.1 * wanted.trace().sqrt()
     torch.testing.assert_close(drawn.start(6000, torch.Generator().manual_seed(0)), v)
+
+
+# ---- the start from the encoder: a filled-in observation, and the leading latents it gives
+
+
+@pytest.fixture
+def truth(linear_prior):
+    return to_grey(linear_prior.sample(1, seed=5))
+
+
+class Known(Encoder):
+    """Gives the leading latents of a prior's own images; ``looked`` at."""
+
+    def encode(self, images):
+        self.looked = images
+        return self.knows.encode(images)[:, : self.latents]
+
+
+def with_encoder(prior, encoder):
+    found = copy.copy(prior)
+    found.parts = replace(prior.parts, encoder=encoder)
+    return found
+
+
+def known(prior):
+    encoder = Known((4, 8), 5, 24).eval().requires_grad_(False)
+    encoder.knows = prior
+    return encoder
+
+
+@pytest.mark.parametrize("kind", ["mask", "downsample"])
+def test_the_observation_is_put_into_the_mean(linear_prior, truth, kind):
+    """Measured pixels exactly, the hole from the mean; coarse pixels exactly, detail from the mean."""
+    hole = torch.zeros(24, 24, dtype=torch.bool)
+    hole[4:16, 10:24] = True
+    f = Mask(hole) if kind == "mask" else Downsample(3)
+    y = f.A(truth)
+    encoder = known(linear_prior)
+    likelihood = Likelihood(all_measured(f, y, 10.0), y)
+    p = Posterior(with_encoder(linear_prior, encoder), likelihood, preset("default").but(start="encoder"))
+    p.start()
+    found, mean = to_grey(encoder.looked), to_grey(linear_prior.mean[None]).clamp(0, 255)
+    assert truth.min() >= 0 and truth.max() <= 255  # else the data could not be met within the grey levels
+    torch.testing.assert_close(f.A(found), y, rtol=0, atol=0.05)
+    if kind == "mask":
+        torch.testing.assert_close(found[..., hole], mean[..., hole])
+    else:
+        torch.testing.assert_close(found, mean + f.A_dagger(f.A(truth - mean), (24, 24)), rtol=0, atol=0.1)
+
+
+def test_leading_latents_are_the_encoder_s_and_the_others_the_mean(linear_prior, truth):
+    likelihood = Likelihood(all_measured(Identity(), truth, 10.0), truth)
+    prior = with_encoder(linear_prior, known(linear_prior))
+    p = Posterior(prior, likelihood, preset("default").but(start="encoder"))
+    w = p.latents(p.start(2))[:, 0]
+    expected = linear_prior.encode(truth / 127.5 - 1)[0]
+    torch.testing.assert_close(w[:, :5], expected[:5].expand(2, 5), rtol=1e-2, atol=1e-2)
+    assert w[:, 5:].abs().max() < 1e-5
+    best = p.terms(p.start())[0]["pixel"]
+    assert best < p.terms(p.coordinates.start(1))[0]["pixel"]
+
+
+def test_without_a_fitting_encoder_the_mean_is_the_start(linear_prior, truth):
+    likelihood = Likelihood(all_measured(Identity(), truth, 10.0), truth)
+    for encoder in (None, Encoder((4, 8), 5, 32), Encoder((4, 8), 13, 24)):
+        prior = with_encoder(linear_prior, encoder)
+        p = Posterior(prior, likelihood, preset("default").but(start="encoder"))
+        assert encoded(p) is None
+        assert torch.equal(p.start(), p.coordinates.start(1))

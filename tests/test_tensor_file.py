@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from napari_brgm.tensor_file import TensorFileError, read_tensors, write_tensors
+from napari_brgm.tensor_file import TensorFileError, read_header, read_tensors, write_tensors
 
 TENSORS = {
     "half": torch.randn(3, 5).half(),
@@ -67,6 +67,19 @@ def test_a_hostile_header_is_refused(tmp_path, header):
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(TensorFileError):
         read_tensors(path)
+
+
+def test_the_header_alone(tmp_path):
+    """Names and metadata without the tensors, which may be cut off; what is damaged is refused as in a whole read."""
+    path = tmp_path / "valid.safetensors"
+    write_tensors(path, TENSORS, METADATA)
+    names, metadata = read_header(path)
+    assert (set(names), metadata) == (set(TENSORS), METADATA)
+    whole = path.read_bytes()
+    for data in (b"", whole[:7], whole[:60], b"\0" * 7 + b"\x40{}", whole[:8] + b"[" * len(whole)):
+        path.write_bytes(data)
+        with pytest.raises(TensorFileError):
+            read_header(path)
 
 
 def test_a_header_that_claims_terabytes_is_refused(tmp_path):

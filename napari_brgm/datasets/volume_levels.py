@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.engine.frame import Window
+from napari_brgm.engine.window import Window
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_brgm.datasets.framing import Framing
     from napari_brgm.datasets.image_file import Pixels
     from napari_brgm.datasets.volume_files import VolumeFile
-    from napari_brgm.engine.frame import Window
+    from napari_brgm.engine.window import Window
     from napari_brgm.scan import Plane, Scan
 
 __all__ = ["slices_of_volumes"]

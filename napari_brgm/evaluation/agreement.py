@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,7 +20,7 @@ from napari_brgm.evaluation.toy import (
     drawn_truth,
     linear_toy,
     network_toy,
-    observed,
+    simulated,
     toy_settings,
 )
 from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplace_at, maximise, run_chains
@@ -29,15 +29,15 @@ from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor
 
-    from napari_brgm.inference import Chains, LowRankGaussian, Spread
+    from napari_brgm.inference import LowRankGaussian, Spread
     from napari_brgm.likelihood import Likelihood
     from napari_brgm.priors.linear_gaussian import LinearGaussian
 
-__all__ = ["LinearRow", "NetworkRow", "exact_posterior", "linear_agreement", "network_agreement", "returned"]
+__all__ = ["LinearRow", "NetworkRow", "exact_posterior", "linear_agreement", "network_agreement"]
 
 MEAN_LIMIT, COVARIANCE_LIMIT = 0.01, 0.05  # of the exact ones, linear toy
 LEAST_CORRELATION, RATIO_LIMIT = 0.9, 0.15  # of maps of standard deviation, network toy
@@ -98,23 +98,13 @@ class NetworkRow:
         return self.correlation > LEAST_CORRELATION and abs(self.ratio - 1) < RATIO_LIMIT
 
 
-def returned(run: Generator[Any, None, Any]) -> Any:
-    """What a generator returns in the end."""
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            return end.value
-
-
 def exact_posterior(prior: LinearGaussian, likelihood: Likelihood) -> tuple[Tensor, Tensor]:
     """Mean (K,) and covariance (K, K) of w, float64, without any code of the posterior."""
-    seen = likelihood.observed.double()
-    black = likelihood.forward_map(to_grey(prior.mean.double())[None])
-    b = (likelihood.forward_map(127.5 * prior.basis.double()) * seen).flatten(1)  # (K, M)
-    r = ((likelihood.observation.double() - black) * seen).flatten()
-    precision = torch.eye(len(b), dtype=torch.float64) + b @ b.T / likelihood.sigma**2
-    return torch.linalg.solve(precision, b @ r / likelihood.sigma**2), torch.linalg.inv(precision)
+    seen = likelihood.observation
+    b = seen.A(127.5 * prior.basis.double()).flatten(1)  # (K, M)
+    r = (likelihood.y.double() - seen.A(to_grey(prior.mean.double())[None])).flatten()
+    precision = torch.eye(len(b), dtype=torch.float64) + b @ b.T / seen.sigma**2
+    return torch.linalg.solve(precision, b @ r / seen.sigma**2), torch.linalg.inv(precision)
 
 
 def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> list[LinearRow]:
@@ -124,22 +114,21 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
     ways = {
         "laplace": base,
         "laplace, preconditioned": base.but(start="linear"),
-        "vi, full": base.but(vi_rank=prior.w_dim),
+        "vi, full": base.but(vi_rank=prior.rank),
         "vi, preconditioned": base.but(start="linear"),
     }
     rows = []
     for sigma in sigmas:
         for name, corruption in corruptions_of(prior.resolution).items():
             generator = torch.Generator().manual_seed(seed)
-            truth = prior.synthesize(torch.randn(1, 1, prior.w_dim, generator=generator))
-            likelihood = observed(prior, corruption, truth, sigma, generator)
+            truth = prior.synthesize(torch.randn(1, 1, prior.rank, generator=generator))
+            likelihood = simulated(corruption, truth, sigma, generator)
             mean, covariance = exact_posterior(prior, likelihood)
             for way, settings in ways.items():
                 posterior = Posterior(prior, likelihood, settings)
-                maximum = returned(maximise(posterior, None, generator))
-                spread = laplace_at(posterior, maximum.v, generator)
-                if way.startswith("vi"):
-                    spread = returned(fit_gaussian(posterior, spread, generator, steps=TOY_VI_STEPS))
+                maximum = maximise(posterior, generator)
+                around, vi = laplace_at(posterior, maximum.v, generator), way.startswith("vi")
+                spread = fit_gaussian(posterior, around, generator, steps=TOY_VI_STEPS) if vi else around
                 found_mean, found_covariance = _moments_of_w(posterior, spread)
                 rows.append(
                     LinearRow(
@@ -163,19 +152,18 @@ def network_agreement(
         settings = toy_settings(prior)
         for name, corruption in corruptions_of(prior.resolution).items():
             generator = torch.Generator().manual_seed(seed)
-            likelihood = observed(prior, corruption, drawn_truth(prior, settings, generator)[1], sigma, generator)
+            likelihood = simulated(corruption, drawn_truth(prior, settings, generator)[1], sigma, generator)
             posterior = Posterior(prior, likelihood, settings)
-            maximum = returned(maximise(posterior, None, generator))
+            maximum = maximise(posterior, generator)
             laplace = laplace_at(posterior, maximum.v, generator)
-            run = run_chains(posterior, laplace, generator, chains=chains, warmup=warmup, draws=draws)
-            found: Chains = returned(run)
+            found = run_chains(posterior, laplace, generator, chains=chains, warmup=warmup, draws=draws)
             mean, std, best = _image_moments(posterior, found.sample(_DRAWS, generator))
-            for method, rank in (("laplace", None), ("vi, diagonal", 0), ("vi, full", prior.w_dim)):
-                spread: Spread = laplace
+            for method, rank in (("laplace", None), ("vi, diagonal", 0), ("vi, full", prior.latents.rank)):
+                near: Spread = laplace
                 if rank is not None:
                     fitted = Posterior(prior, likelihood, settings.but(vi_rank=rank))
-                    spread = returned(fit_gaussian(fitted, laplace, generator, steps=TOY_VI_STEPS))
-                other_mean, other_std, _ = _image_moments(posterior, spread.sample(_DRAWS, generator))
+                    near = fit_gaussian(fitted, laplace, generator, steps=TOY_VI_STEPS)
+                other_mean, other_std, _ = _image_moments(posterior, near.sample(_DRAWS, generator))
                 yield NetworkRow(
                     f"{prior.info.name}, bend {bend:g}", name, sigma, method,
                     correlation=float(torch.corrcoef(torch.stack([std, other_std]))[0, 1]),

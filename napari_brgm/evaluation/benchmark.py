@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.corruptions import Downsample, Identity, Mask
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
@@ -96,7 +96,7 @@ def run(
     if unknown or not parts:
         raise InputError(f"parts must be some of {', '.join(PARTS)}, got {', '.join(unknown) or 'none'}")
     prior = as_prior(prior_name)
-    settings = settings or preset(prior.preset)
+    settings = settings or preset(prior.info.preset)
     timings: dict[str, Any] = {
         "machine": machine(device),
         "prior": prior.info.name,
@@ -191,12 +191,12 @@ def time_targets(
 def _steps_of_map(prior: Prior, settings: InferenceSettings) -> None:
     from napari_brgm.inference import maximise
     from napari_brgm.likelihood import Likelihood, to_grey
+    from napari_brgm.observation import all_measured
     from napari_brgm.posterior import Posterior
 
     image = to_grey(prior.sample(1, 1))
-    likelihood = Likelihood(image, lambda x: x, torch.ones_like(image[:, :1]), 20.0)
-    for _ in maximise(Posterior(prior, likelihood, settings)):
-        pass
+    likelihood = Likelihood(all_measured(Identity(), image, 20.0), image)
+    maximise(Posterior(prior, likelihood, settings))
 
 
 def _tall_box(size: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +22,16 @@ from napari_brgm.evaluation.held_out import SETS, HeldOutSet, set_of
 from napari_brgm.evaluation.ours import as_prior
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_brgm.evaluation.method import Count
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["run"]
 
-Progress = Callable[[int, int, str], None]  # restorations done, in all, what comes next
-
 
 def run(
-    data_dir: str | Path, out_dir: str | Path, priors: Sequence[str | Path | Prior], progress: Progress | None = None,
+    data_dir: str | Path, out_dir: str | Path, priors: Sequence[str | Path | Prior], progress: Count | None = None,
     *, how: HowToCalibrate | None = None, sets: Sequence[HeldOutSet] = SETS,
 ) -> CalibrationReport:  # fmt: skip
     """Restore, fit, measure; write results.json, results.md, calibration.json and two plots for each prior and method.
@@ -73,7 +73,7 @@ def run(
 class _Log:
     """Counts restorations, and tells what comes next to a bar and a file."""
 
-    def __init__(self, path: Path, progress: Progress | None) -> None:
+    def __init__(self, path: Path, progress: Count | None) -> None:
         self.path, self.progress = path, progress
         self.done = self.total = self.made = 0
         self.spent = 0.0

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine.calibrate import calibrated
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.draws import Draws
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import OutputError
 from napari_brgm.evaluation.seam import SeamSums, seam_sums
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_brgm.engine.observe import Problem
+    from napari_brgm.engine.observed import Problem
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
     Floats = npt.NDArray[np.floating[Any]]
 
-__all__ = ["Drawn", "Store", "corruption_of", "problem_of", "restored", "spread_by", "worst_misfit"]
+__all__ = ["KeptDraws", "Store", "problem_of", "restored", "spread_by", "worst_misfit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class KeptDraws:
     """Posterior of one slice of one task, hidden pixels only (super-resolution: all), in grey levels.
 
     Attributes
@@ -58,24 +58,19 @@ class Drawn:
     seams: tuple[SeamSums, SeamSums]
 
 
-def corruption_of(task: Task) -> Mask | Downsample:
-    """Give the corruption of a task."""
-    return Downsample(task.factor) if task.missing is None else Mask(task.missing)
-
-
 def problem_of(truth: npt.NDArray[np.float32], task: Task, prior: Prior) -> Problem:
     """State the problem of a task on a slice (R, R) of the prior's own grid."""
-    return observe(task.observe(truth[None])[0], corruption_of(task), prior, pose=False)
+    return observe(task.observe(truth[None])[0], task.corruption, prior, pose=False)
 
 
 def restored(
     truth: npt.NDArray[np.float32], task: Task, prior: Prior, method: str, settings: InferenceSettings,
     samples: int, seed: int, device: str,
-) -> Drawn:  # fmt: skip
+) -> KeptDraws:  # fmt: skip
     """Restore a slice (R, R) without calibration."""
     observed = task.observe(truth[None])[0]
     result = restore(
-        observed, corruption_of(task), prior, method=method, samples=samples, seed=seed, device=device,
+        observed, task.corruption, prior, method=method, samples=samples, seed=seed, device=device,
         settings=settings.but(calibrate=False),
     )  # fmt: skip
     draws = result.samples.astype(np.float64)
@@ -83,7 +78,7 @@ def restored(
     seams = (none, none) if task.missing is None else (
         seam_sums(result.estimate.astype(np.float64)[None], task.missing), seam_sums(draws, task.missing)
     )  # fmt: skip
-    return Drawn(
+    return KeptDraws(
         result.mean[task.region].astype(np.float32),
         result.samples[:, task.region],
         float(result.provenance["noise"]["measured"]),
@@ -104,19 +99,18 @@ def worst_misfit(draws: Floats, observed: Floats, task: Task) -> float:
 
 
 def spread_by(
-    drawn: Drawn, truth: npt.NDArray[np.float32], task: Task, prior: Prior, settings: InferenceSettings, method: str
+    drawn: KeptDraws, truth: npt.NDArray[np.float32], task: Task, prior: Prior, settings: InferenceSettings, method: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
     """Draws (S, n) and widths (4, n) of the hidden pixels after the prior's calibration, as ``restore`` would.
 
     ``prior.info.calibration`` holds the factors.
     """
-    whole = np.repeat(truth[None].astype(np.float64), len(drawn.draws), axis=0)
-    whole[:, task.region] = drawn.draws
-    mean = truth.astype(np.float64)
-    mean[task.region] = drawn.mean
-    done = calibrated(whole, mean, problem_of(truth, task, prior), prior, settings.but(calibrate=True), method)
+    problem = problem_of(truth, task, prior)
+    draws = Draws(problem, drawn.draws.copy())
+    draws.mean = drawn.mean.astype(np.float64)
+    done = calibrated(draws, problem, prior, settings.but(calibrate=True), method)
     widths = None if done.widths is None else done.widths[:, task.region]
-    return done.draws[:, task.region], widths
+    return draws.values.astype(np.float64), widths
 
 
 class Store:
@@ -135,7 +129,7 @@ class Store:
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}; choose another one with --out") from error
 
-    def load(self, task: str, name: str) -> Drawn | None:
+    def load(self, task: str, name: str) -> KeptDraws | None:
         """Give a finished slice, or None."""
         path = self._path(task, name)
         if not path.is_file():
@@ -146,9 +140,9 @@ class Store:
             mean = kept["mean"]
             numbers = [float(value) for value in kept["numbers"]]
             estimate, draws = (SeamSums(*map(float, kept[part])) for part in ("seam_estimate", "seam_draws"))
-            return Drawn(mean, mean + kept["apart"].astype(np.float32), numbers[0], numbers[1], (estimate, draws))
+            return KeptDraws(mean, mean + kept["apart"].astype(np.float32), numbers[0], numbers[1], (estimate, draws))
 
-    def save(self, task: str, name: str, drawn: Drawn) -> None:
+    def save(self, task: str, name: str, drawn: KeptDraws) -> None:
         """Keep a finished slice."""
         path = self._path(task, name)
         draft = path.with_name(path.name + ".tmp")

@@ -14,9 +14,8 @@ from napari_brgm.calibration import LEVELS, Calibration
 from napari_brgm.engine.calibrate import coordinate
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.calibration_cells import (
-    Drawn,
+    KeptDraws,
     Store,
-    corruption_of,
     problem_of,
     restored,
     spread_by,
@@ -85,7 +84,7 @@ class HowToCalibrate:
     settings: InferenceSettings | None = None
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
-        return self.settings or preset(prior.preset)
+        return self.settings or preset(prior.info.preset)
 
 
 class MeasuredPrior:
@@ -109,7 +108,8 @@ class MeasuredPrior:
         few = min(how.rival_slices, len(second))
         self.rival_slices = [second[i] for i in evenly_spaced(len(second), few)] if few else []
         wanted = how.rivals is None or label in how.rivals
-        if not wanted or prior.linear_part is None:  # the released constants are for a w of about unit spread
+        line = prior.parts.line
+        if not wanted or line is None or not line.exact:  # the released constants are for a w of about unit spread
             self.rival_slices = []
 
     @property
@@ -187,7 +187,7 @@ class MeasuredPrior:
         store.save(task.name, self.names[index], drawn)
         self.log.finished(time.perf_counter() - began)
 
-    def _kept(self, store: Store, task: Task, index: int) -> Drawn:
+    def _kept(self, store: Store, task: Task, index: int) -> KeptDraws:
         drawn = store.load(task.name, self.names[index])
         assert drawn is not None  # it has just been made
         return drawn
@@ -284,11 +284,11 @@ class MeasuredPrior:
                 if drawn is None:
                     self.log.tell(f"{self.label}: the released code's entropy, {task.name} of {name}")
                     draws = draws_with_released_entropy(
-                        task.observe(self.truth[index][None])[0], corruption_of(task), self.prior, self.how.samples,
+                        task.observe(self.truth[index][None])[0], task.corruption, self.prior, self.how.samples,
                         self.how.seed,
                     )[:, task.region]  # fmt: skip
                     mean = draws.mean(axis=0).astype(np.float32)
-                    drawn = Drawn(mean, draws.astype(np.float32), 0.0, 0.0, (SeamSums(), SeamSums()))
+                    drawn = KeptDraws(mean, draws.astype(np.float32), 0.0, 0.0, (SeamSums(), SeamSums()))
                     store.save(task.name, name, drawn)
                     self.log.finished(time.perf_counter() - began)
                 else:

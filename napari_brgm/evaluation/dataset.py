@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["FRAME", "PROTOCOL_STRIDE", "Slices", "read_slices", "to_frame", "validation_slices"]
+__all__ = ["FRAME", "PROTOCOL_STRIDE", "Slices", "read_brain_slices", "to_frame", "validation_slices"]
 
 FRAME = 128  # pixels
 PROTOCOL_STRIDE = 13  # slices 0, 13, 26, ... of the 640 in name order: 50
@@ -62,7 +62,7 @@ def to_frame(native: npt.NDArray[np.number[Any]]) -> npt.NDArray[np.float32]:
     return _FRAMING.apply(array, _NATIVE_MM)
 
 
-def read_slices(path: Path, stride: int = 1) -> Slices:
+def read_brain_slices(path: Path, stride: int = 1) -> Slices:
     """Read every ``stride``-th slice of an archive, in name order.
 
     Parameters
@@ -92,7 +92,7 @@ def read_slices(path: Path, stride: int = 1) -> Slices:
 
 def validation_slices(path: Path, *, quick: bool = False) -> Slices:
     """Read the protocol's 50 slices of ``brain_validation.zip``, or 8 of them when ``quick``."""
-    slices = read_slices(path, PROTOCOL_STRIDE)
+    slices = read_brain_slices(path, PROTOCOL_STRIDE)
     return slices[::_QUICK_STRIDE] if quick else slices
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.float32]
 
-__all__ = ["Choices", "fit_components", "restore_linearly", "tune", "tuned_choices"]
+__all__ = ["Choices", "best_choices", "fit_components", "restore_linearly", "tuned_choices"]
 
 Choices = dict[str, tuple[int, float]]  # task: components, noise variance in grey levels squared
 
@@ -96,10 +96,10 @@ def tuned_choices(slices: SliceSet, tasks: Sequence[Task], report: Callable[[str
     left = np.flatnonzero(others)
     picked = left[evenly_spaced(len(left), min(_TUNING_IMAGES, len(left)))]
     report("linear-Gaussian rival: tuning")
-    return tune(model, grey_images(slices, picked.tolist()), tasks)
+    return best_choices(model, grey_images(slices, picked.tolist()), tasks)
 
 
-def tune(model: LinearGaussian, truth: Images, tasks: Sequence[Task]) -> Choices:
+def best_choices(model: LinearGaussian, truth: Images, tasks: Sequence[Task]) -> Choices:
     """Choose components and noise by the least RMSE on ``truth`` (N, R, R): one pair for all holes, one each factor."""
     holes = [task for task in tasks if task.missing is not None]
     groups = [[task] for task in tasks if task.missing is None] + ([holes] if holes else [])
@@ -109,7 +109,7 @@ def tune(model: LinearGaussian, truth: Images, tasks: Sequence[Task]) -> Choices
 
 def _best(model: LinearGaussian, truth: Images, tasks: Sequence[Task]) -> tuple[int, float]:
     """Components and noise of the least mean RMSE over tasks."""
-    ladder = sorted({min(k, model.w_dim) for k in LADDER})
+    ladder = sorted({min(k, model.rank) for k in LADDER})
     systems = [_System(model, truth, task) for task in tasks]
 
     def error(components: int, noise: float) -> float:

@@ -17,7 +17,7 @@ from napari_brgm.engine.devices import pick_device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["machine", "median_seconds", "peak_flops", "seconds_of"]
+__all__ = ["machine", "median_seconds", "peak_flops", "seconds_of", "stopwatch"]
 
 
 def machine(device: str = "auto") -> dict[str, Any]:
@@ -42,16 +42,24 @@ def seconds_of(work: Callable[[], object], device: torch.device | str, *, busy: 
     By the wall clock; with ``busy``, on a CPU, by the time of the process over its threads: what the wall clock would
     say, were no one else there.
     """
+    seconds = stopwatch(device, busy=busy)
+    work()
+    return seconds()
+
+
+def stopwatch(device: torch.device | str, *, busy: bool = False) -> Callable[[], float]:
+    """Give the seconds since now, with all that was queued on a GPU meanwhile; ``busy`` as of ``seconds_of``."""
     place = torch.device(device)
     on_cpu = place.type == "cpu"
     clock = time.process_time if busy and on_cpu else time.perf_counter
-    if not on_cpu:
-        torch.cuda.synchronize(place)
-    start = clock()
-    work()
-    if not on_cpu:
-        torch.cuda.synchronize(place)
-    return (clock() - start) / (torch.get_num_threads() if busy and on_cpu else 1)
+
+    def now() -> float:
+        if not on_cpu:
+            torch.cuda.synchronize(place)
+        return clock() / (torch.get_num_threads() if busy and on_cpu else 1)
+
+    began = now()
+    return lambda: now() - began
 
 
 def median_seconds(

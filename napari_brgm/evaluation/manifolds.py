@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING, Any
 from napari_brgm import __version__
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.cache import Cache
-from napari_brgm.evaluation.dataset import PROTOCOL_STRIDE, read_slices
+from napari_brgm.evaluation.dataset import PROTOCOL_STRIDE, read_brain_slices
 from napari_brgm.evaluation.ours import Ours
 from napari_brgm.evaluation.report import Report, Row
 from napari_brgm.evaluation.rivals import TrainingSet, rivals
-from napari_brgm.evaluation.sheet import SheetRow, contact_sheet
+from napari_brgm.evaluation.sheet import PanelRow, contact_sheet
 from napari_brgm.evaluation.table import archives, measured_cell, shown
 from napari_brgm.evaluation.tasks import SPARSE, TASKS
 from napari_brgm.settings import preset
 from napari_brgm.zoo.files import read_prior
-from napari_brgm.zoo.registry import UNTRAINED, load_prior
+from napari_brgm.zoo.registry import load_prior
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_brgm.evaluation.cache import Cell
     from napari_brgm.evaluation.dataset import Slices
-    from napari_brgm.evaluation.method import Method
-    from napari_brgm.evaluation.table import Progress
+    from napari_brgm.evaluation.method import Count, TableMethod
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["MANIFOLD_TASKS", "RIVALS", "run"]
@@ -39,13 +38,13 @@ RIVALS = {
     "lcm": "LCM, trained as short as the rivals", "optz": "OptZ: the latent map itself", "glo": "GLO: a vector",
     "autoencoder": "autoencoder's latent",
 }  # fmt: skip
-_OURS, _STYLEGAN2 = "brain-axial-lcm-128", "brain-axial-128"
+_OURS, _STYLEGAN2, _UNTRAINED = "brain-axial-lcm-128", "brain-axial-128", "deep-image"
 _LINEAR = ("linear-64", "linear-1024", "linear-1024-hard")
 
 
 def run(
     data_dir: Path, out_dir: Path, rivals_dir: Path | None, count: int, tasks: tuple[str, ...],
-    progress: Progress | None = None, *, samples: int = 4, seed: int = 0, device: str = "auto",
+    progress: Count | None = None, *, samples: int = 4, seed: int = 0, device: str = "auto",
 ) -> Report:  # fmt: skip
     """Measure; write results.json, results.md and contact_sheet.png.
 
@@ -78,7 +77,7 @@ def run(
     if not 1 <= count <= 50:
         raise InputError(f"choose 1 to 50 slices, got {count}")
     data = archives(data_dir)
-    fifty = read_slices(data / "brain_validation.zip", PROTOCOL_STRIDE)
+    fifty = read_brain_slices(data / "brain_validation.zip", PROTOCOL_STRIDE)
     slices = fifty[:: -(-len(fifty) // count)]
     methods, notes = _methods(data, rivals_dir, {"samples": samples, "seed": seed, "device": device})
     cache = Cache(out_dir / "cache")
@@ -99,17 +98,17 @@ def run(
     return report
 
 
-def _methods(data: Path, rivals_dir: Path | None, how: dict[str, Any]) -> tuple[list[Method], list[str]]:
+def _methods(data: Path, rivals_dir: Path | None, how: dict[str, Any]) -> tuple[list[TableMethod], list[str]]:
     """Rows of the table, and notes on what is left out."""
-    linear: list[Method] = [r for r in rivals(TrainingSet(data / "brain_train.zip")) if r.name in _LINEAR]
+    linear: list[TableMethod] = [r for r in rivals(TrainingSet(data / "brain_train.zip")) if r.name in _LINEAR]
     notes: list[str] = []
 
     def ours(name: str, title: str, prior: Prior, preset_name: str | None = None, field: bool = False) -> Ours:
-        settings = preset(preset_name or prior.preset).but(residual_field=field)
+        settings = preset(preset_name or prior.info.preset).but(residual_field=field)
         return Ours(name, title, "map", prior, settings, **how)
 
     manifold, style = load_prior(_OURS), load_prior(_STYLEGAN2)
-    found: list[Method] = [
+    found: list[TableMethod] = [
         *linear,
         ours("stylegan2-field", "StyleGAN2 (brain-axial-128) with its residual field", style, field=True),
         ours("stylegan2", "StyleGAN2 (brain-axial-128)", style),
@@ -125,12 +124,12 @@ def _methods(data: Path, rivals_dir: Path | None, how: dict[str, Any]) -> tuple[
         found.append(ours(name, title, read_prior(path)))
         if name in ("lcm", "optz"):
             found.append(ours(f"{name}-box", f"{title}, free in its box", read_prior(path), "box"))
-    found.append(ours("dip", "Deep Image Prior (untrained)", load_prior(UNTRAINED)))
+    found.append(ours("dip", "Deep Image Prior (untrained)", load_prior(_UNTRAINED)))
     return found, notes
 
 
 def _sheet(
-    path: Path, slices: Slices, methods: list[Method], cells: dict[str, dict[str, Cell]], tasks: list[str]
+    path: Path, slices: Slices, methods: list[TableMethod], cells: dict[str, dict[str, Cell]], tasks: list[str]
 ) -> None:
     """Truth, observation and methods side by side, two slices a task."""
     rows = []
@@ -139,5 +138,5 @@ def _sheet(
             truth = slices.images[number]
             panels = {"truth": truth, "observed": task.observe(truth[None])[0]}
             panels |= {m.name: cells[m.name][task.name].pictures[place] for m in methods if task.name in cells[m.name]}
-            rows.append(SheetRow(task.title, panels))
+            rows.append(PanelRow(task.title, panels))
     contact_sheet(path, rows, ["truth", "observed", *(m.name for m in methods)])

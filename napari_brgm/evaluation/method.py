@@ -1,4 +1,4 @@
-"""Method: what the table asks of a rival or of ours."""
+"""TableMethod: what the table asks of a rival or of ours."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     import numpy as np
     import numpy.typing as npt
 
     from napari_brgm.evaluation.tasks import Task
 
+    Count = Callable[[int, int, str], None]  # parts done, in all, what comes next
     Images = npt.NDArray[np.floating]
 
-__all__ = ["Method", "Progressed"]
+__all__ = ["Progressed", "TableMethod"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Progressed:
     seconds: float
 
 
-class Method(Protocol):
+class TableMethod(Protocol):
     """A named way to restore slices."""
 
     @property
@@ -51,5 +52,7 @@ class Method(Protocol):
     def solves(self, task: Task) -> bool:
         """Say whether it can do this task."""
 
-    def steps(self, observed: Images, task: Task, done: Progressed | None) -> Iterator[Progressed]:
-        """Restore the observed slices (N, h, w) that are not ``done``; yield what is done, at least at the end."""
+    def measure(
+        self, observed: Images, task: Task, done: Progressed | None, keep: Callable[[Progressed], None]
+    ) -> Progressed:
+        """Restore the observed slices (N, h, w) that are not ``done``; ``keep`` gets what is done now and then."""

@@ -1,6 +1,10 @@
 """Distances between restored slices and the truth, on grey levels 0..255, arrays (N, H, W) or (H, W).
 
-RMSE and PSNR; 1 - MS-SSIM, GMSD and the Laplacian energy, which need no weights; LPIPS where its backbone is on disk.
+RMSE, PSNR, SSIM and 1 - MS-SSIM are MONAI's, on regions and at sizes that are ours; GMSD and the Laplacian energy need
+no weights either, and MONAI has neither of them; LPIPS counts where its backbone is on disk.
+
+MONAI is imported where it is called: it takes seconds, and few who import this package measure anything. Its structural
+similarity is in float32, at most 1e-4 from one in float64 (bright and flat images).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from monai.metrics.regression import RegressionMetric
     from torch import Tensor
 
     Array = npt.NDArray[np.floating]
@@ -26,41 +31,41 @@ if TYPE_CHECKING:
 __all__ = ["gmsd", "laplacian_energy_ratio", "lpips_vgg", "ms_ssim_distance", "ms_ssim_scales", "psnr", "rmse", "ssim"]
 
 PEAK = 255.0
-_WINDOW = 11  # pixels of the Gaussian window, sigma 1.5
-_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse
+_LEAST_SIDES = (11, 22, 44, 99, 176)  # of an image for so many scales; MONAI wants more than the window's 11 for four
 _GMSD_CONSTANT = 170.0  # of grey levels 0..255
 _VGG_FILE = "vgg16-397923af.pth"  # torchvision's name for the LPIPS backbone
 
 
 def rmse(prediction: Array, truth: Array, region: Region | None = None) -> float:
     """Root mean squared error in grey levels, pooled over slices and over ``region`` (H, W), or over all pixels."""
+    from monai.metrics.regression import RMSEMetric
+
     x, y = _pair(prediction, truth)
-    error = x - y
     if region is not None:
-        if region.shape != error.shape[-2:] or not region.any():
-            raise InputError(f"the region must be a non-empty {tuple(error.shape[-2:])} mask, got {region.shape}")
-        error = error[..., torch.from_numpy(region)]
-    return float(error.square().mean().sqrt())
+        if region.shape != x.shape[-2:] or not region.any():
+            raise InputError(f"the region must be a non-empty {tuple(x.shape[-2:])} mask, got {region.shape}")
+        x, y = (image[..., torch.from_numpy(region)] for image in (x, y))
+    return _mean(RMSEMetric(), x.reshape(1, -1), y.reshape(1, -1))
 
 
 def psnr(prediction: Array, truth: Array) -> float:
     """Peak signal-to-noise ratio in dB over whole images, mean over slices; infinite if a slice is identical."""
-    x, y = _pair(prediction, truth)
-    mse = (x - y).square().mean(dim=(1, 2, 3))
-    return float((10 * torch.log10(PEAK**2 / mse)).mean())
+    from monai.metrics.regression import PSNRMetric
+
+    return _mean(PSNRMetric(max_val=PEAK), *_pair(prediction, truth))
 
 
 def ssim(prediction: Array, truth: Array) -> float:
     """Structural similarity with the Gaussian window, valid region, mean over slices (Wang et al. 2004, Eq. 13)."""
-    return float(_ssim_maps(*_pair(prediction, truth))[0].mean())
+    from monai.metrics.regression import SSIMMetric
+
+    return _mean(SSIMMetric(spatial_dims=2, data_range=PEAK), *_pair(prediction, truth))
 
 
 def ms_ssim_scales(size: int) -> int:
-    """Scales that fit: each halving must leave at least the 11-pixel window (128 -> 4, 176 and more -> 5)."""
-    scales = 0
-    while scales < len(_SCALE_WEIGHTS) and size >> scales >= _WINDOW:
-        scales += 1
-    return scales
+    """Scales that fit: each halving must leave the window of 11 pixels (128 -> 4, 176 and more -> 5)."""
+    return sum(size >= least for least in _LEAST_SIDES)
 
 
 def ms_ssim_distance(prediction: Array, truth: Array) -> float:
@@ -72,18 +77,14 @@ def ms_ssim_distance(prediction: Array, truth: Array) -> float:
     Source: Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003,
     Eq. 7 and Sec. 3.2.
     """
+    from monai.metrics.regression import MultiScaleSSIMMetric
+
     x, y = _pair(prediction, truth)
     scales = ms_ssim_scales(min(x.shape[-2:]))
     if scales == 0:
-        raise InputError(f"MS-SSIM needs images of at least {_WINDOW} pixels a side, got {tuple(x.shape[-2:])}")
-    weights = np.array(_SCALE_WEIGHTS[:scales]) / sum(_SCALE_WEIGHTS[:scales])
-    value = torch.ones(len(x), dtype=torch.float64)
-    for scale, weight in enumerate(weights):
-        full, contrast = _ssim_maps(x, y)
-        term = full if scale == scales - 1 else contrast  # luminance enters at the coarsest scale only
-        value = value * term.mean(dim=(1, 2, 3)).clamp(min=0.0) ** float(weight)
-        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    return float(1.0 - value.mean())
+        raise InputError(f"MS-SSIM needs images of at least {_LEAST_SIDES[0]} pixels a side, got {tuple(x.shape[-2:])}")
+    weights = [weight / sum(_SCALE_WEIGHTS[:scales]) for weight in _SCALE_WEIGHTS[:scales]]
+    return 1.0 - _mean(MultiScaleSSIMMetric(spatial_dims=2, data_range=PEAK, weights=weights), x, y)
 
 
 def gmsd(prediction: Array, truth: Array) -> float:
@@ -152,23 +153,10 @@ def _pair(prediction: Array, truth: Array) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(x).reshape(shape), torch.from_numpy(y).reshape(shape)
 
 
-def _ssim_maps(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """SSIM and its contrast-structure factor at each pixel whose window fits, (N, 1, H - 10, W - 10)."""
-    offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
-    line = torch.exp(-offsets.square() / (2 * 1.5**2))
-    line = line / line.sum()
-
-    def blur(image: Tensor) -> Tensor:
-        return F.conv2d(F.conv2d(image, line[None, None, :, None]), line[None, None, None, :])
-
-    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-    mean_x, mean_y = blur(x), blur(y)
-    var_x = blur(x * x) - mean_x.square()
-    var_y = blur(y * y) - mean_y.square()
-    covariance = blur(x * y) - mean_x * mean_y
-    contrast = (2 * covariance + c2) / (var_x + var_y + c2)
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    return luminance * contrast, contrast
+def _mean(metric: RegressionMetric, x: Tensor, y: Tensor) -> float:
+    """Mean over slices."""
+    found: Tensor = metric(x, y)  # type: ignore[assignment]  # (N, 1)
+    return float(found.double().mean())
 
 
 def _gradient_magnitude(image: Tensor) -> Tensor:  # (N, 1, H, W), zeros outside

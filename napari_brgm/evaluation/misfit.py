@@ -13,7 +13,7 @@ import torch
 
 from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine.misfit import misfit_of
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.observed import observe
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images, set_of
 from napari_brgm.evaluation.masks import brush_strokes
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_brgm.corruptions import Corruption
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["LimitReport", "held_out_misfits", "misfit_after_map"]
@@ -67,23 +68,17 @@ class LimitReport:
 
 
 def misfit_after_map(
-    image: npt.NDArray[np.float32], corruption: Mask | Downsample, prior: Prior,
+    image: npt.NDArray[np.float32], corruption: Corruption, prior: Prior,
     spacing: tuple[float, float] | None = None, seed: int = 0,
 ) -> float:  # fmt: skip
     """Misfit of one slice as ``restore`` would tell it, without drawing samples."""
-    settings = preset(prior.preset)
+    settings = preset(prior.info.preset)
     problem = observe(image, corruption, prior, spacing=spacing, pose=settings.fit_pose)
     posterior = Posterior(prior, problem.likelihood, settings)
-    search = maximise(posterior, settings.steps, torch.Generator().manual_seed(seed))
-    while True:
-        try:
-            next(search)
-        except StopIteration as end:
-            found = end.value.v
-            break
+    found = maximise(posterior, torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        images = posterior.images(found)
-    return misfit_of(problem.likelihood, images, prior.resolution, problem.pixel)
+        images = posterior.images(found.v)
+    return misfit_of(problem.likelihood, images, prior.resolution, problem.placed.pixel)
 
 
 def held_out_misfits(

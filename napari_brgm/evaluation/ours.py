@@ -1,4 +1,4 @@
-"""Our restoration as a method of the table: slice by slice through the public ``restore``."""
+"""Our restoration as a method of the table: a job of its slices."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_brgm.corruptions import Downsample, Mask
-from napari_brgm.engine.restore import restore
+from napari_brgm.engine.job import Job, ObservedSlice
+from napari_brgm.engine.run import run
+from napari_brgm.errors import InputError
 from napari_brgm.evaluation.method import Progressed
 from napari_brgm.zoo.registry import load_prior
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
+    from napari_brgm.engine.restoration import Restoration
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -61,21 +63,35 @@ class Ours:
     def solves(self, task: Task) -> bool:
         return True
 
-    def steps(self, observed: Images, task: Task, done: Progressed | None) -> Iterator[Progressed]:
-        """Restore one slice a step."""
-        corruption = Downsample(task.factor) if task.missing is None else Mask(task.missing)
-        for image in observed[len(done.estimates) if done else 0 :]:
-            start = time.perf_counter()
-            result = restore(
-                image, corruption, self.prior, method=self.method, samples=self.samples, seed=self.seed,
-                device=self.device, spacing=None, settings=self.settings,
-            )  # fmt: skip
-            seconds = time.perf_counter() - start
-            estimate, std = (result.estimate if self.method == "map" else result.mean)[None], result.std[None]
-            if done is None:
-                done = Progressed(estimate, std, seconds)
-            else:
-                assert done.stds is not None  # ours always has them
-                estimates, stds = np.concatenate([done.estimates, estimate]), np.concatenate([done.stds, std])
-                done = Progressed(estimates, stds, done.seconds + seconds)
-            yield done
+    def measure(
+        self, observed: Images, task: Task, done: Progressed | None, keep: Callable[[Progressed], None]
+    ) -> Progressed:
+        """One job of all slices that are left; ``keep`` gets each when it is there."""
+        corruption = task.corruption
+        first = 0 if done is None else len(done.estimates)
+        slices = tuple(ObservedSlice(image, lambda: corruption) for image in observed[first:])
+        job = Job(slices, self.prior, self.settings, self.method, self.samples, self.seed, self.device)
+        began = time.perf_counter()
+
+        def kept(index: int, result: Restoration) -> Restoration:
+            nonlocal done, began
+            if first + index != (0 if done is None else len(done.estimates)):
+                raise InputError(f"a slice before number {first + index} cannot be restored: {task.title}")
+            now = time.perf_counter()
+            image = result.estimate if self.method == "map" else result.mean
+            done, began = _joined(done, image[None], result.std[None], now - began), now
+            keep(done)
+            return result.without_samples()
+
+        run(job, keep=kept)
+        assert done is not None  # else it has raised
+        return done
+
+
+def _joined(done: Progressed | None, estimate: Images, std: Images, seconds: float) -> Progressed:
+    if done is None:
+        return Progressed(estimate, std, seconds)
+    assert done.stds is not None  # ours always has them
+    return Progressed(
+        np.concatenate([done.estimates, estimate]), np.concatenate([done.stds, std]), done.seconds + seconds
+    )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.restore import restore
 from napari_brgm.evaluation.cache import Cache, Cell
@@ -57,7 +56,7 @@ class HowToInfer:
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """The settings with which this prior restores."""
-        found = self.settings or preset(prior.preset)
+        found = self.settings or preset(prior.info.preset)
         return found if self.steps is None else found.but(steps=self.steps)
 
     @property
@@ -120,7 +119,6 @@ class PriorCells:
         found = {kind: cell for kind, cell in kept.items() if cell is not None}
         if len(found) == len(kept):
             return found
-        corruption = Downsample(task.factor) if task.missing is None else Mask(task.missing)
         observed = task.observe(self.truth)
         part = self.cache.load_part(self.label, task.name, fingerprint)
         saved = time.monotonic()
@@ -130,7 +128,7 @@ class PriorCells:
             image = observed[done] if self.prior.channels == 1 else np.repeat(observed[done][..., None], 3, axis=2)
             start = time.perf_counter()
             result = restore(
-                image, corruption, self.prior, method=how.method, samples=how.samples, seed=how.seed + done,
+                image, task.corruption, self.prior, method=how.method, samples=how.samples, seed=how.seed + done,
                 device=str(self.prior.latents.mean.device), settings=settings,
             )  # fmt: skip
             images = {"mean": result.mean, "map": result.estimate, "draw": result.samples[0]}
@@ -170,8 +168,8 @@ class PriorCells:
 def draw_samples(prior: Prior, count: int, seed: int) -> Images:
     """Draw images (count, R, R) in grey levels 0..255: G(w), and where the prior models it what G cannot draw."""
     images = 127.5 * (prior.sample(count, seed).mean(dim=1) + 1)
-    if prior.residual is not None:
-        images = images + prior.residual.sample(count, torch.Generator().manual_seed(seed + 1))[:, 0]
+    if prior.parts.residual is not None:
+        images = images + prior.parts.residual.sample(count, torch.Generator().manual_seed(seed + 1))[:, 0]
     grey: Images = images.clamp(0, 255).float().cpu().numpy()
     return grey
 

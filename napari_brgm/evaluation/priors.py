@@ -7,7 +7,6 @@ crowd. Every finished part is kept in the cache folder: a run that was cut goes 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +33,14 @@ from napari_brgm.evaluation.scores import score
 from napari_brgm.evaluation.tasks import tasks_of_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
     from napari_brgm.datasets import SliceSet
     from napari_brgm.evaluation.linear_rival import Choices
+    from napari_brgm.evaluation.method import Count
     from napari_brgm.priors.linear_gaussian import LinearGaussian
     from napari_brgm.priors.prior import Prior
 
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_SLICES", "run"]
 
-Progress = Callable[[int, int, str], None]  # parts done, parts in all, what comes next
 # brain-axial-128 took 33 s of one core an image (18 for ten restorations by MAP, 15 for two inversions), 5 s for its
 # samples and, once, 60 s for the rival: under 8 minutes in all
 DEFAULT_SLICES = 12
@@ -59,7 +60,7 @@ def run(
     out_dir: str | Path,
     priors: Sequence[str | Path | Prior],
     slices: int = DEFAULT_SLICES,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     *,
     how: HowToInfer | None = None,
     sets: Sequence[HeldOutSet] = SETS,
@@ -112,7 +113,7 @@ def run(
 class _Counter:
     """Counts finished parts and tells what comes next."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: Count | None, total: int) -> None:
         self.progress, self.total, self.done = progress, total, 0
 
     def tell(self, text: str) -> None:

@@ -18,14 +18,12 @@ import numpy as np
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
-from napari_brgm.engine.observe import observe
-from napari_brgm.inference import maximise
+from napari_brgm.engine.observed import observe
+from napari_brgm.inference import Progress, maximise
 from napari_brgm.inference.adam import adam
 from napari_brgm.posterior import Posterior
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
 
     from napari_brgm.priors.prior import Prior
@@ -87,35 +85,29 @@ def time_to_loss(
         posterior = Posterior(prior, likelihood, settings)
         start = posterior.start(generator=torch.Generator().manual_seed(seed))
         posterior.terms(start)  # factors and kernels that are made once
-        runs = []
+        device, runs = likelihood.y.device, []
         for rate in rates:
-            losses, times = _traced(
-                _adam_losses(posterior, start, rate, reference_steps), likelihood.observation.device
-            )
-            runs.append((min(losses), rate, times[-1]))
-        best = min(runs)
-        losses, times = _traced(_own_losses(posterior, seed), likelihood.observation.device)
+            trace = _Trace(device)
+            for visit in islice(adam(posterior, start, lambda _, rate=rate: rate), reference_steps):  # type: ignore[misc]
+                trace.add(float(visit.loss))
+            runs.append((min(trace.losses), rate, trace.times[-1]))
+        best, own = min(runs), _Trace(device)
+        maximise(posterior, torch.Generator().manual_seed(seed), Progress(lambda step, own=own: own.add(step.loss)))  # type: ignore[misc]
         target = best[0] + SLACK * abs(best[0])
-        reached = next((at for loss, at in zip(losses, times, strict=True) if loss <= target), None)
-        found.append(Reached(task, *best, min(losses), times[-1], reached, len(losses)))
+        reached = next((at for loss, at in zip(own.losses, own.times, strict=True) if loss <= target), None)
+        found.append(Reached(task, *best, min(own.losses), own.times[-1], reached, len(own.losses)))
     return found
 
 
-def _adam_losses(posterior: Posterior, start: torch.Tensor, rate: float, steps: int) -> Iterator[float]:
-    for visit in islice(adam(posterior, start, lambda _: rate), steps):
-        yield float(visit.loss)
-
-
-def _own_losses(posterior: Posterior, seed: int) -> Iterator[float]:
-    for step, _ in maximise(posterior, generator=torch.Generator().manual_seed(seed)):
-        yield step.loss
-
-
-def _traced(losses: Iterator[float], device: torch.device) -> tuple[list[float], list[float]]:
+class _Trace:
     """Losses, and the seconds until each was known; to read one waits for the GPU."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    began, values, times = clock(), [], []
-    for loss in losses:
-        values.append(loss)
-        times.append(clock() - began)
-    return values, times
+
+    def __init__(self, device: torch.device) -> None:
+        self.clock = time.perf_counter if device.type == "cuda" else time.process_time
+        self.losses: list[float] = []
+        self.times: list[float] = []
+        self.began = self.clock()
+
+    def add(self, loss: float) -> None:
+        self.losses.append(loss)
+        self.times.append(self.clock() - self.began)

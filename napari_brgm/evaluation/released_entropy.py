@@ -12,15 +12,15 @@ out, which in their units is small beside that of the prior (every term is a mea
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.observed import observe
 from napari_brgm.errors import WeightsError
 from napari_brgm.inference import maximise
+from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
 from napari_brgm.settings import preset
@@ -61,16 +61,11 @@ def draws_with_released_entropy(
     problem = observe(image, corruption, prior, pose=False, field=False)
     likelihood = problem.likelihood
     with suppress(WeightsError):  # neither a backbone nor an encoder: without the perceptual term
-        likelihood = replace(likelihood, features=pick_features(prior, settings.features, settings.feature_size))
+        features = pick_features(prior, settings.features, settings.feature_size)
+        likelihood = Likelihood(likelihood.observation, likelihood.y, features)
     posterior = Posterior(prior, likelihood, settings)
     generator = torch.Generator().manual_seed(seed)
-    search = maximise(posterior, generator=generator)
-    while True:
-        try:
-            next(search)
-        except StopIteration as end:
-            mean: torch.Tensor = end.value.v  # (1, L, D)
-            break
+    mean = maximise(posterior, generator).v  # (1, L, D)
     assert settings.inverse_gamma is not None
     noise = torch.randn(samples, *mean.shape[1:], generator=generator).to(mean)
     latents = mean + released_sigma(settings.inverse_gamma) * noise

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation.dataset import FRAME, read_slices
+from napari_brgm.evaluation.dataset import FRAME, read_brain_slices
 from napari_brgm.evaluation.method import Progressed
 from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.linear_model import Differentiated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
@@ -77,13 +78,15 @@ class Rival:
         """Nothing but the code."""
         return {}
 
-    def steps(self, observed: Images, task: Task, done: Progressed | None) -> Iterator[Progressed]:
-        """One step."""
+    def measure(
+        self, observed: Images, task: Task, done: Progressed | None, keep: Callable[[Progressed], None]
+    ) -> Progressed:
+        """All at once."""
         if self.prepare:
             self.prepare()
         start = time.perf_counter()
         predictions = self.predict(observed, task)
-        yield Progressed(predictions, None, time.perf_counter() - start)
+        return Progressed(predictions, None, time.perf_counter() - start)
 
 
 class TrainingSet:
@@ -100,7 +103,7 @@ class TrainingSet:
 
     @cached_property
     def images(self) -> npt.NDArray[np.float32]:  # (5088, 128, 128)
-        return read_slices(self.path).images
+        return read_brain_slices(self.path).images
 
     @cached_property
     def mean(self) -> npt.NDArray[np.float32]:
@@ -158,7 +161,8 @@ def linear_gaussian(observed: Images, task: Task, model: LinearGaussian, noise_v
     if task.missing is not None:
         y = task.apply(y)  # zero in the hole, as A gives it in the [-1, 1] range
     variance = noise_variance / 127.5**2
-    factor = torch.linalg.cholesky(model.posterior(y[:1], task.apply, variance).precision.double())
+    operator = Differentiated(task.apply, tuple(model.mean.shape))
+    factor = torch.linalg.cholesky(model.posterior(y[:1], operator, variance).precision.double())
     b = task.apply(model.basis).flatten(1)  # (K, M)
     right = b @ (y - task.apply(model.mean[None])).flatten(1).T / variance  # (K, N)
     latents = torch.cholesky_solve(right.double(), factor).T.to(b.dtype)  # (N, K)

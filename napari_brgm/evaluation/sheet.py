@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     Image = npt.NDArray[np.floating]
 
-__all__ = ["SheetRow", "contact_sheet"]
+__all__ = ["PanelRow", "contact_sheet"]
 
 _INCHES = 1.4  # a panel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SheetRow:
+class PanelRow:
     """One slice of one task: panels by column heading (missing ones stay empty), all (h, w) in grey levels 0..255."""
 
     title: str
     panels: dict[str, Image]
 
 
-def contact_sheet(path: Path, rows: Sequence[SheetRow], columns: Sequence[str], spread: Sequence[str] = ()) -> None:
+def contact_sheet(path: Path, rows: Sequence[PanelRow], columns: Sequence[str], spread: Sequence[str] = ()) -> None:
     """Draw the rows to a PNG, grey levels 0..255; ``spread`` columns (standard deviations) on 0..64 in colour."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

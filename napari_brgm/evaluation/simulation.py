@@ -22,13 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_brgm.corruptions import Mask
-from napari_brgm.engine.drawing import completed
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.draws import completed
+from napari_brgm.engine.observed import observe
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation.agreement import returned
 from napari_brgm.evaluation.ranks import RankReport, ranks_among
-from napari_brgm.evaluation.toy import TOY_VI_STEPS, TOYS, corruptions_of, drawn_truth, observed, toy, toy_settings
+from napari_brgm.evaluation.toy import TOY_VI_STEPS, TOYS, corruptions_of, drawn_truth, simulated, toy, toy_settings
 from napari_brgm.inference import fit_gaussian, laplace_at, maximise
 from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.posterior import Posterior
@@ -36,7 +34,7 @@ from napari_brgm.settings import preset
 from napari_brgm.zoo.registry import load_prior
 
 if TYPE_CHECKING:
-    from napari_brgm.corruptions import Corruption
+    from napari_brgm.corruptions import LinearOperator
     from napari_brgm.inference import Spread
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -137,11 +135,11 @@ def simulate(
         own = torch.Generator().manual_seed(seed * 1_000_003 + number + 1)
         white, image = drawn_truth(prior, settings, own)
         posterior, complete, truth = _posed(prior, settings, corruption, image, sigma, own)
-        maximum = returned(maximise(posterior, None, own))
+        maximum = maximise(posterior, own)
         for method in methods:
-            spread = laplace_at(posterior, maximum.v, own, linearised=method != "laplace")
+            spread: Spread = (around := laplace_at(posterior, maximum.v, own, linearised=method != "laplace"))
             if method == "vi":
-                spread = returned(fit_gaussian(posterior, spread, own, steps=TOY_VI_STEPS if name in TOYS else None))
+                spread = fit_gaussian(posterior, around, own, steps=TOY_VI_STEPS if name in TOYS else None)
             v = independent(spread, draws, own)
             with torch.no_grad():
                 images = torch.cat([posterior.images(part) for part in torch.split(v, _BATCH)])
@@ -159,10 +157,10 @@ def simulate(
 def _settings(name: str, prior: Prior) -> InferenceSettings:
     if name in TOYS:
         return toy_settings(prior)
-    return preset(prior.preset).but(calibrate=False, adapt_residual=False, fit_pose=False)
+    return preset(prior.info.preset).but(calibrate=False, adapt_residual=False, fit_pose=False)
 
 
-def _corruption(name: str, side: int) -> Corruption:
+def _corruption(name: str, side: int) -> LinearOperator:
     known = corruptions_of(side)
     if name not in known:
         raise InputError(f"the corruption must be one of {', '.join(known)}, got {name!r}")
@@ -170,13 +168,14 @@ def _corruption(name: str, side: int) -> Corruption:
 
 
 def _asked(
-    prior: Prior, settings: InferenceSettings, corruption: Corruption, count: int, generator: torch.Generator
+    prior: Prior, settings: InferenceSettings, corruption: LinearOperator, count: int, generator: torch.Generator
 ) -> Quantities:
     drawn = [drawn_truth(prior, settings, generator) for _ in range(_PRIOR_DRAWS)]
     images = to_grey(torch.cat([image for _, image in drawn]))
     hidden = images.std(dim=0) > _LIVELY  # (C, R, R)
-    if isinstance(corruption, Mask):
-        hidden &= corruption.missing
+    kept = corruption.kept((prior.resolution, prior.resolution))
+    if kept is not None:
+        hidden &= ~kept
     return Quantities.chosen(drawn[0][0].numel(), hidden.flatten(), count, generator)
 
 
@@ -184,27 +183,28 @@ Complete = Callable[[Tensor, "torch.Generator | None"], Tensor]
 
 
 def _posed(
-    prior: Prior, settings: InferenceSettings, corruption: Corruption, image: Tensor, sigma: float,
+    prior: Prior, settings: InferenceSettings, corruption: LinearOperator, image: Tensor, sigma: float,
     generator: torch.Generator,
 ) -> tuple[Posterior, Complete, Tensor]:  # fmt: skip
     """The posterior given a simulated observation of ``image``, what completes its draws, and the truth in grey."""
-    if prior.residual is None and prior.info.representation_sigma == 0:
-        likelihood = observed(prior, corruption, image, sigma, generator)
+    residual = prior.parts.residual
+    if residual is None and prior.info.representation_sigma == 0:
+        likelihood = simulated(corruption, image, sigma, generator)
         return Posterior(prior, likelihood, settings), lambda images, _: images, to_grey(image)
-    if prior.residual is not None:
-        image = image + prior.residual.sample(1, generator) / 127.5
+    if residual is not None:
+        image = image + residual.sample(1, generator) / 127.5
     else:  # white noise of its own in each pixel is all that is said of what the generator cannot draw
         image = image + prior.info.representation_sigma / 127.5 * torch.randn(image.shape, generator=generator)
-    scan = observed(prior, corruption, image, sigma, generator).observation[0, 0].numpy()
+    scan = simulated(corruption, image, sigma, generator).y[0, 0].numpy()
     first = observe(scan, corruption, prior, noise_sigma=sigma, pose=False)
-    grey = replace(first.alignment, low=0.0, high=255.0)
+    grey = replace(first.placed.alignment, low=0.0, high=255.0)
     problem = observe(scan, corruption, prior, noise_sigma=sigma, alignment=grey, field=settings.residual_field)
     posterior = Posterior(prior, problem.likelihood, settings)
 
     def complete(images: Tensor, own: torch.Generator | None) -> Tensor:
-        return completed(problem, prior.residual if settings.residual_field else None, images, own)
+        return completed(problem, residual if settings.residual_field else None, images, own)
 
-    back = from_grey(problem.frame.to_native(to_grey(image)))
+    back = from_grey(problem.placed.frame.A(to_grey(image)))
     if not math.isclose(float((back - image).abs().max()), 0, abs_tol=1e-3):
         raise InputError(f"{prior.info.name} does not take an image of its own grid as it is")
     return posterior, complete, to_grey(image)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from napari_brgm.corruptions import Identity
 from napari_brgm.engine.devices import pick_device
-from napari_brgm.errors import DeviceError
+from napari_brgm.errors import Cancelled, DeviceError
 from napari_brgm.evaluation.flops import Config, network, synthesis_flops
-from napari_brgm.evaluation.machine import machine, median_seconds, peak_flops, seconds_of
-from napari_brgm.inference import Gaussian, fit_gaussian, laplace_at, maximise
+from napari_brgm.evaluation.machine import machine, median_seconds, peak_flops, seconds_of, stopwatch
+from napari_brgm.inference import Gaussian, Progress, fit_gaussian, laplace_at, maximise
 from napari_brgm.likelihood import Likelihood, to_grey
+from napari_brgm.observation import Observation
 from napari_brgm.posterior import Posterior
 from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.priors.prior import PriorInfo
@@ -27,9 +30,10 @@ from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior, mapped_statistics
 from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    from napari_brgm.inference import Step
     from napari_brgm.settings import InferenceSettings
 
 __all__ = ["GridSettings", "random_prior", "speed_grid", "timed_cell"]
@@ -120,10 +124,10 @@ def timed_cell(
     note("step", median_seconds(step, repeats, device, busy=grid.busy), both * batch)
     if batch == min(grid.batches):  # these do not depend on it
         generator = torch.Generator().manual_seed(0)
-        taken, timed = _steps_timed(maximise(posterior), grid, device)
+        taken, timed = _steps_timed(lambda told: maximise(posterior, progress=told), grid, device)
         note("map", taken * grid.steps, both * grid.steps, timed)
         around = Gaussian(posterior.start()[0], posterior.start_std())
-        taken, timed = _steps_timed(fit_gaussian(posterior, around, generator), grid, device)
+        taken, timed = _steps_timed(lambda told: fit_gaussian(posterior, around, generator, told), grid, device)
         note("vi", taken * grid.steps, both * grid.steps * grid.vi_samples, timed)
         # products with J are pairs of draws: 512 latents, all of them looked at
         directions = 2 * v[0].numel()
@@ -142,26 +146,30 @@ def _posterior(
 ) -> Posterior:  # fmt: skip
     """Right half of a drawn image missing."""
     image = to_grey(prior.sample(1, 1))
-    observed = torch.ones(1, 1, resolution, resolution, device=device)
-    observed[..., resolution // 2 :] = 0
-    return Posterior(prior, Likelihood(image, lambda x: x, observed, 20.0), settings)
+    measured = torch.ones(1, 1, resolution, resolution, device=device)
+    measured[..., resolution // 2 :] = 0
+    return Posterior(prior, Likelihood(Observation(Identity(), measured, 20.0), image * measured), settings)
 
 
-def _steps_timed(run: Iterator[Any], grid: GridSettings, device: torch.device) -> tuple[float, int]:
-    """Seconds a step and number of steps timed, until the run is over or the longest time is."""
-    next(run)  # the first one is not timed
-    count = 0
+def _steps_timed(
+    work: Callable[[Progress], object], grid: GridSettings, device: torch.device
+) -> tuple[float, int]:  # fmt: skip
+    """Seconds a step and number of steps timed, until the work is done or the longest time is over."""
+    seconds: Callable[[], float] | None = None
+    began = first = count = 0.0
 
-    def steps() -> None:
-        nonlocal count
-        began = time.perf_counter()
-        while count == 0 or time.perf_counter() - began < grid.seconds:
-            if next(run, None) is None:
-                break
-            count += 1
+    def told(step: Step) -> None:
+        nonlocal seconds, began, first, count
+        if seconds is None:  # the first one is not timed
+            seconds, began, first = stopwatch(device, busy=grid.busy), time.perf_counter(), step.iteration
+        count = step.iteration - first
+        if count and time.perf_counter() - began > grid.seconds:
+            raise Cancelled("enough")
 
-    taken = seconds_of(steps, device, busy=grid.busy)
-    return taken / max(count, 1), count
+    with suppress(Cancelled):
+        work(Progress(told))
+    assert seconds is not None  # there is at least one step
+    return seconds() / max(count, 1), int(count)
 
 
 def speed_grid(

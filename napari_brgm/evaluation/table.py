@@ -5,7 +5,6 @@ Validation subjects only, the 128 frame, errors pooled over the slices; a finish
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,19 +18,20 @@ from napari_brgm.evaluation.ours import OURS, Ours, as_prior
 from napari_brgm.evaluation.report import Report, Row
 from napari_brgm.evaluation.rivals import OPENCV_RIVALS, TrainingSet, opencv, rivals
 from napari_brgm.evaluation.scores import score
-from napari_brgm.evaluation.sheet import SheetRow, contact_sheet
+from napari_brgm.evaluation.sheet import PanelRow, contact_sheet
 from napari_brgm.evaluation.tasks import TASKS, Task
 from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
-    from napari_brgm.evaluation.method import Method
+    from collections.abc import Callable, Sequence
+
+    from napari_brgm.evaluation.method import Count, Progressed, TableMethod
     from napari_brgm.evaluation.rivals import Rival
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["METHODS", "Progress", "archives", "measured_cell", "run", "shown"]
+__all__ = ["METHODS", "archives", "measured_cell", "run", "shown"]
 
-Progress = Callable[[int, int, str], None]  # cells done, cells in all, what comes next
 
 METHODS = (
     "telea", "navier-stokes", "biharmonic", "mean-image", "linear-64", "linear-1024", "linear-1024-hard", "bicubic",
@@ -56,7 +56,7 @@ def run(
     prior_name: str | Path | Prior | None,
     quick: bool = False,
     methods: Sequence[str] = METHODS,
-    progress: Progress | None = None,
+    progress: Count | None = None,
     *,
     settings: InferenceSettings | None = None,
     samples: int = 32,
@@ -99,13 +99,13 @@ def run(
     slices = validation_slices(data / "brain_validation.zip", quick=quick)
     cache = Cache(out / "cache")
     others, notes = _rivals(data, methods)
-    own: list[Method] = []
+    own: list[TableMethod] = []
     about: dict[str, Any] = {"slices": len(slices), "version": __version__, "torch": torch.__version__}
     if any(name in OURS for name in methods):
         if prior_name is None:
             raise InputError("our methods need a prior; name one with --prior, or choose only rivals")
         prior = as_prior(prior_name)
-        settings = settings or preset(prior.preset)
+        settings = settings or preset(prior.info.preset)
         kinds: tuple[Literal["map", "vi"], ...] = ("map", "vi")
         own = [
             Ours(name, OURS[name], name, prior, settings, samples, seed, device) for name in kinds if name in methods
@@ -113,7 +113,9 @@ def run(
         about |= {**own[0].fingerprint(), "device": device}
 
     # Ours task by task, so that a cut run has both where it has any.
-    work: list[tuple[Method, Task]] = [(method, task) for method in others for task in TASKS if method.solves(task)]
+    work: list[tuple[TableMethod, Task]] = [
+        (method, task) for method in others for task in TASKS if method.solves(task)
+    ]
     work += [(method, task) for task in TASKS for method in own]
     cells: dict[str, dict[str, Cell]] = {method.name: {} for method in (*others, *own)}
     for done, (method, task) in enumerate(work):
@@ -136,20 +138,20 @@ def run(
     return report
 
 
-def measured_cell(method: Method, task: Task, slices: Slices, cache: Cache, tell: Callable[[str], None]) -> Cell:
+def measured_cell(method: TableMethod, task: Task, slices: Slices, cache: Cache, tell: Callable[[str], None]) -> Cell:
     """Restore the slices with a method and score them; what was done before is taken from ``cache``."""
     fingerprint = {"version": __version__, "slices": slices.keys, **method.fingerprint()}
     tell(f"{method.title}, {task.title}")
     if kept := cache.load(method.name, task.name, fingerprint):
         return kept
     observed = task.observe(slices.images)
-    part = cache.load_part(method.name, task.name, fingerprint)
-    for state in method.steps(observed, task, part):
-        part = state
+
+    def keep(part: Progressed) -> None:
         if len(part.estimates) < len(slices):
             cache.save_part(method.name, task.name, fingerprint, part)
             tell(f"{method.title}, {task.title}: {len(part.estimates)} of {len(slices)} slices")
-    assert part is not None  # there is at least one slice
+
+    part = method.measure(observed, task, cache.load_part(method.name, task.name, fingerprint), keep)
     finished = task.finish(part.estimates, observed)
     pictures = shown(len(slices))
     cell = Cell(
@@ -184,7 +186,7 @@ def shown(count: int) -> list[int]:
     return [(2 * i + 1) * count // (2 * _SHEET_SLICES) for i in range(_SHEET_SLICES)]
 
 
-def _sheet_rows(slices: Slices, cells: dict[str, dict[str, Cell]]) -> list[SheetRow]:
+def _sheet_rows(slices: Slices, cells: dict[str, dict[str, Cell]]) -> list[PanelRow]:
     rows = []
     for task in (task for task in TASKS if task.name in _SHEET_TASKS):
         for place, number in enumerate(shown(len(slices))):
@@ -197,5 +199,5 @@ def _sheet_rows(slices: Slices, cells: dict[str, dict[str, Cell]]) -> list[Sheet
                     if found[0].stds is not None:  # VI's comes last and wins
                         panels[_STD_COLUMN] = found[0].stds[place]
             subject, height = slices.keys[number]
-            rows.append(SheetRow(f"{task.title}\nsubject {subject}, {height}", panels))
+            rows.append(PanelRow(f"{task.title}\nsubject {subject}, {height}", panels))
     return rows

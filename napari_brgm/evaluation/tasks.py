@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.evaluation.dataset import FRAME
 from napari_brgm.evaluation.masks import MASK_NAMES, paper_mask
 
@@ -50,6 +50,11 @@ class Task:
     def region(self) -> npt.NDArray[np.bool_]:
         """Where the error is measured: the hole, or the whole image."""
         return np.ones((self.size, self.size), dtype=np.bool_) if self.missing is None else self.missing
+
+    @property
+    def corruption(self) -> Mask | Downsample:
+        """A, as ``restore`` takes it."""
+        return Downsample(self.factor) if self.missing is None else Mask(self.missing)
 
     def apply(self, images: Tensor) -> Tensor:
         """Apply A to (B, 1, H, W): zero in the hole, or (B, 1, H / f, W / f) block means."""

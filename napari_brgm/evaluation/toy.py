@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.corruptions import Downsample, Identity, Mask
 from napari_brgm.likelihood import Likelihood, to_grey
+from napari_brgm.observation import Observation, all_measured
 from napari_brgm.posterior import Posterior
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
@@ -23,12 +24,12 @@ from napari_brgm.settings import preset
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_brgm.corruptions import Corruption
+    from napari_brgm.corruptions import LinearOperator
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
 __all__ = [
-    "TOYS", "TOY_VI_STEPS", "corruptions_of", "drawn_truth", "linear_toy", "network_toy", "observed", "toy",
+    "TOYS", "TOY_VI_STEPS", "corruptions_of", "drawn_truth", "linear_toy", "network_toy", "simulated", "toy",
     "toy_settings",
 ]  # fmt: skip
 
@@ -91,12 +92,13 @@ def toy_settings(prior: Prior) -> InferenceSettings:
     found = preset("unaided").but(
         start="mean", learning_rate=0.02, vi_samples_per_step=8, vi_rank=prior.latents.rank, calibrate=False
     )
-    if prior.linear_part is not None:
+    line = prior.parts.line
+    if line is not None and line.exact:
         return found.but(steps=40, optimiser="gauss-newton")
-    return found.but(steps=100, starts=8, optimiser="lbfgs", latent_space="w" if prior.mapping is None else "z")
+    return found.but(steps=100, starts=8, optimiser="lbfgs", latent_space="z")  # w where there is no z
 
 
-def corruptions_of(side: int) -> dict[str, Corruption]:
+def corruptions_of(side: int) -> dict[str, LinearOperator]:
     """A mask that hides a central square of half the side, and pixels four times as large."""
     missing = torch.zeros(side, side, dtype=torch.bool)
     missing[side // 4 : side // 4 * 3, side // 4 : side // 4 * 3] = True
@@ -106,20 +108,16 @@ def corruptions_of(side: int) -> dict[str, Corruption]:
 def drawn_truth(prior: Prior, settings: InferenceSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A draw of the model that ``settings`` infer: white latents (1, L, D) and the image G(w) (1, C, R, R)."""
     nothing = torch.zeros(1, prior.channels, prior.resolution, prior.resolution, device=prior.latents.mean.device)
-    blind = Likelihood(nothing, lambda x: x, nothing[:, :1], 1.0)
+    blind = Likelihood(Observation(Identity(), nothing[:, :1], 1.0), nothing)
     posterior = Posterior(prior, blind, settings.but(start="draw"))  # without the linear part's answer to the data
     with torch.no_grad():
         v = posterior.coordinates.drawn(1, generator)
         return posterior.whitened(v), posterior.images(v)
 
 
-def observed(
-    prior: Prior, corruption: Corruption, truth: Tensor, sigma: float, generator: torch.Generator
-) -> Likelihood:
+def simulated(corruption: LinearOperator, truth: Tensor, sigma: float, generator: torch.Generator) -> Likelihood:
     """The likelihood of f(x) + N(0, sigma^2), for x (1, C, R, R) in [-1, 1] and sigma in grey levels."""
     clean = corruption.A(to_grey(truth))
-    seen = torch.ones_like(clean[:, :1])
-    if isinstance(corruption, Mask):
-        seen = corruption.observed[None, None].to(clean)
     noise = torch.randn(clean.shape, generator=generator).to(clean)
-    return Likelihood((clean + sigma * noise) * seen, corruption.A, seen, sigma)
+    observation = all_measured(corruption, clean, sigma)
+    return Likelihood(observation, (clean + sigma * noise) * observation.measured)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, PushButton
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QLayout, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
-__all__ = ["AMBER", "form", "show_row", "wrapped"]
+__all__ = ["AMBER", "form", "grouped", "show_row", "wrapped"]
 
 AMBER = "color: #d9a441;"  # of warnings and notices
 
@@ -27,6 +27,18 @@ def form(*widgets: Widget | QWidget) -> QWidget:
         else:
             layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)
     return made
+
+
+def grouped(title: str, *parts: QWidget | QLayout) -> QGroupBox:
+    """Put widgets and layouts into a box with a title, one below the other."""
+    group = QGroupBox(title)
+    layout = QVBoxLayout(group)
+    for part in parts:
+        if isinstance(part, QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
+    return group
 
 
 def show_row(widget: Widget, shown: bool) -> None:

@@ -1,16 +1,16 @@
-"""What every widget with a prior has: the chooser, a word on what is chosen, and the line of how things stand."""
+"""What every widget with a prior has: the chooser, and a word on what is chosen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
-from qtpy.QtWidgets import QWidget
 
 from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.forms import wrapped
 from napari_brgm.plugin.preferences import use_weights_folder
-from napari_brgm.plugin.status_line import StatusLine
+from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["UNTRAINED", "PriorPanel"]
+__all__ = ["PriorPanel", "has_density", "offered_priors", "takes_slice_as_frame"]
 
-UNTRAINED = "deep-image"  # zoo.registry.UNTRAINED; torch is not imported for a name
-_UNTRAINED_LABEL = "none: deep image prior (untrained)"
-_UNTRAINED_HINT = (
+_OWN_FRAME_HINT = (
     "For modalities without a prior: continues edges and texture, knows no anatomy; its spread is a lower bound."
 )
 # roles of layers that are no images to restore
@@ -32,7 +30,7 @@ _ASIDE = (
 _TOOLTIP = "What the anatomy looks like: trained weights"
 
 
-class PriorPanel(StatusLine, QWidget):
+class PriorPanel(TaskWidget):
     """Base of all widgets that use a prior.
 
     Attributes
@@ -41,14 +39,12 @@ class PriorPanel(StatusLine, QWidget):
     prior : ComboBox
         Its value is the name in the registry; its tooltip is the title there.
     hint : QLabel
-        When to use the untrained network; shown while it is chosen.
+        When to use a prior that knows no anatomy; shown while it is chosen.
     reason : QLabel
         Why this prior was chosen; hidden where a person chose it.
-    status : QLabel
-        The last message: progress, result or error, one sentence.
     """
 
-    offers_untrained = True
+    only_with_density = False  # whether priors that cannot be drawn from are left out
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -56,24 +52,25 @@ class PriorPanel(StatusLine, QWidget):
         self._entries: dict[str, PriorEntry] = {}
         self._chosen_by_hand = self._setting = False
         self.prior = ComboBox(label="Prior", choices=[], tooltip=_TOOLTIP)
-        self.hint, self.reason = (wrapped(text, "font-style: italic;") for text in (_UNTRAINED_HINT, ""))
-        self.status = wrapped("")
+        self.hint, self.reason = (wrapped(text, "font-style: italic;") for text in (_OWN_FRAME_HINT, ""))
         self.hint.hide()
         self.reason.hide()
         self.prior.changed.connect(self._on_prior)
 
     def refresh_priors(self) -> None:
-        """Offer the priors that are there now, the untrained one last; the chosen one stays if it is among them."""
+        """Offer the priors that are there now; the chosen one stays if it is among them."""
         use_weights_folder()
         try:
-            names, self._entries = priors(), entries()
+            found = offered_priors()
         except BrgmError as error:
             self._fail(error)
             return
-        names = sorted(names, key=lambda name: name == UNTRAINED)  # stable: the order of the registry is kept
-        kept = [name for name in names if self.offers_untrained or name != UNTRAINED]
+        kept = {name: entry for name, entry in found.items() if has_density(entry) or not self.only_with_density}
+        self._entries = kept
         self._setting = True
-        self.prior.choices = [(_UNTRAINED_LABEL if name == UNTRAINED else name, name) for name in kept]
+        self.prior.choices = [
+            (_none(entry) if takes_slice_as_frame(entry) else name, name) for name, entry in kept.items()
+        ]
         self._on_prior(self.prior.value)
         self._setting = False
 
@@ -96,10 +93,10 @@ class PriorPanel(StatusLine, QWidget):
         if not self._setting and name is not None and self.prior.value == name:
             self._chosen_by_hand = True
             self.reason.hide()
-        untrained = name == UNTRAINED
         entry = self._entries.get(name or "")
-        self.prior.tooltip = _UNTRAINED_HINT if untrained else (entry.title if entry else "") or _TOOLTIP
-        self.hint.setVisible(untrained)
+        ignorant = entry is not None and takes_slice_as_frame(entry)
+        self.prior.tooltip = _OWN_FRAME_HINT if ignorant else (entry.title if entry else "") or _TOOLTIP
+        self.hint.setVisible(ignorant)
 
     def _layers(self, kind: type[Layer]) -> list[Any]:
         """Layers of this kind, without uncertainties, samples and previews of earlier runs."""
@@ -110,16 +107,22 @@ class PriorPanel(StatusLine, QWidget):
         ]
 
 
-def priors() -> list[str]:
-    """Names of the priors that are there."""
-    from napari_brgm.zoo.registry import available_priors
+def offered_priors() -> dict[str, PriorEntry]:
+    """Priors that can be loaded, by name, in the order in which they are offered."""
+    from napari_brgm.zoo.registry import loadable
 
-    return available_priors()
+    return {entry.name: entry for entry in sorted(loadable().values(), key=lambda entry: entry.rank)}
 
 
-def entries() -> dict[str, PriorEntry]:
-    """What the registry knows of them, by name."""
-    from napari_brgm.zoo.folder import installed
-    from napari_brgm.zoo.registry import registered
+def has_density(entry: PriorEntry) -> bool:
+    """Whether the latents of a prior have a density, to be drawn from and to fit a spread in."""
+    return not entry.preset or preset(entry.preset).prior_density != "flat"
 
-    return installed() | registered()
+
+def takes_slice_as_frame(entry: PriorEntry) -> bool:
+    """Whether a prior was trained on nothing, so that its frame is that of the slice."""
+    return not entry.resolution and not has_density(entry)
+
+
+def _none(entry: PriorEntry) -> str:
+    return f"none: {entry.title.partition(':')[0].lower()} (untrained)"

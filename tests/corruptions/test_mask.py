@@ -1,12 +1,41 @@
-"""Mask.random: as many pixels as asked for, by a seed."""
+"""Mask: what it hides and keeps, one for each slice of a stack, and at random as many pixels as asked for."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_brgm.corruptions import Mask
 from napari_brgm.errors import InputError
+
+
+def test_masked_pixels_hide_even_nan() -> None:
+    x = torch.tensor([[float("nan"), 2.0]])[None, None]
+    mask = Mask(torch.tensor([[1, 0]]))
+    assert mask(x).tolist() == [[[[0.0, 2.0]]]]
+    assert mask.observed.tolist() == [[False, True]]
+
+
+def test_it_says_what_it_hides_and_keeps(some_mask) -> None:
+    mask = some_mask((5, 7))
+    assert torch.equal(mask.hidden((5, 7)), mask.missing) and torch.equal(mask.kept((5, 7)), ~mask.missing)
+    for question in (mask.hidden, mask.kept):
+        with pytest.raises(InputError, match="the mask has 5 x 7 pixels"):
+            question((7, 5))
+
+
+def test_the_masks_of_a_stack_are_each_slice_s_own(some_mask, normal) -> None:
+    """The slices are channels: catches a mask that is shared, and slices that are mixed up."""
+    stack, x = some_mask((3, 5, 7)), normal((2, 3, 5, 7))
+    found = stack(x)
+    for k in range(3):
+        own = Mask(stack.missing[k])
+        assert torch.equal(found[:, k : k + 1], own(x[:, k : k + 1]))
+        assert torch.equal(stack.A_dagger(x, noise_to_signal=0.5)[:, k], own.A_dagger(x, noise_to_signal=0.5)[:, k])
+    assert torch.equal(stack.hidden((5, 7)), stack.missing) and stack.observed_shape((5, 7)) == (5, 7)
+    assert repr(stack) == f"Mask(3 x 5 x 7 pixels, {int(stack.missing.sum())} missing)"
+    assert stack.describe()["shape"] == [3, 5, 7]
 
 
 @pytest.mark.parametrize(("shape", "share"), [((24, 24), 0.95), ((7, 13), 0.5), ((128, 96), 0.001), ((9, 9), 0.99)])

@@ -10,10 +10,10 @@ import torch
 
 from napari_brgm.corruptions import Blur, Downsample, Mask
 from napari_brgm.engine.alignment import Alignment
-from napari_brgm.engine.frame import Window
-from napari_brgm.engine.observe import observe
-from napari_brgm.engine.placement import Grid
+from napari_brgm.engine.grid import Grid
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
+from napari_brgm.engine.window import Window
 from napari_brgm.errors import InputError
 from napari_brgm.priors.deep_image import DeepImagePrior
 
@@ -136,12 +136,12 @@ def test_priors_that_have_nothing_to_fit(linear_prior, scan, hole, quick):
         image = np.random.default_rng(0).random(shape)
         missing = np.zeros(shape, bool)
         missing[5:9, 5:9] = True
-        problem = observe(image, Mask(missing), DeepImagePrior.for_slice(shape), pose=False)
-        grid = Grid(shape, shape, (1.0, 1.0), problem.frame.resolution, problem.frame.ratio)
-        assert not problem.fitted and problem.alignment.scale == 1
-        x = torch.rand(1, 1, problem.frame.resolution, problem.frame.resolution)
-        same = problem.alignment.frame(grid).to_native(x)
-        torch.testing.assert_close(same, problem.frame.to_native(x), atol=1e-4, rtol=0)
+        found = observe(image, Mask(missing), DeepImagePrior().for_slice(shape, 1), pose=False).placed
+        grid = Grid(shape, shape, (1.0, 1.0), found.frame.resolution, found.frame.ratio)
+        assert not found.fitted and found.alignment.scale == 1
+        x = torch.rand(1, 1, found.frame.resolution, found.frame.resolution)
+        same = found.alignment.frame(grid).A(x)
+        torch.testing.assert_close(same, found.frame.A(x), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["inverted", "outlier", "nothing like it"])

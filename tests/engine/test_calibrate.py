@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_brgm.calibration import Calibration, Curve
+from napari_brgm.calibration import Calibration, Curve, interval, unpack_widths
 from napari_brgm.corruptions import Blur, Compose, Downsample, Identity, Jpeg, Mask
 from napari_brgm.engine.calibrate import coordinate
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.restore import restore
 from napari_brgm.settings import preset
@@ -119,7 +119,7 @@ def test_super_resolution_stays_consistent(prior, scan, quick, factor):
         (lambda hole: Identity(), "in-painting and super-resolution only"),
         (lambda hole: Blur(fwhm=2.0), "in-painting and super-resolution only"),
         (lambda hole: Jpeg(20), "in-painting and super-resolution only"),
-        (lambda hole: Compose(Mask(hole), Mask(hole)), "in-painting and super-resolution only"),
+        (lambda hole: Compose(Mask(hole), Blur(fwhm=2.0)), "in-painting and super-resolution only"),
         (lambda hole: Downsample(2, "bicubic"), "square means"),
         (lambda hole: Downsample((2, 1)), "square means"),
     ],
@@ -134,6 +134,28 @@ def test_what_was_not_measured_is_labelled_and_left_alone(prior, scan, hole, qui
     np.testing.assert_array_equal(found.variance, plain.variance)
     np.testing.assert_array_equal(found.samples, plain.samples)
     assert found.widths is None
+
+
+def test_two_masks_are_calibrated_as_the_one_that_they_are(prior, scan, hole, quick):
+    """They keep what both keep, so that it is in-painting: catches factors that are lost by composing."""
+    other = np.roll(hole, 3, axis=0)
+    two, one = (
+        restore(scan, f, prior, samples=6, settings=quick)
+        for f in (Compose(Mask(hole), Mask(other)), Mask(hole | other))
+    )
+    assert two.provenance["calibration"]["applied"] is True
+    assert two.provenance["calibration"] == one.provenance["calibration"]
+    np.testing.assert_array_equal(two.widths, one.widths)
+    np.testing.assert_array_equal(two.variance, one.variance)
+
+
+def test_the_record_carries_the_widths(prior, scan, hole, quick):
+    """So that results that are read back keep them; catches widths in other units, or of the plain spread."""
+    _, found = both(scan, Mask(hole), prior, quick)
+    again = unpack_widths(found.provenance["calibration"]["widths"], found.shape)
+    np.testing.assert_array_equal(again, found.widths)
+    low, high = interval(found.mean, found.std, 0.8, again)
+    np.testing.assert_array_equal((low, high), found.interval(0.8))
 
 
 def test_reasons(prior, linear_prior, scan, hole, quick):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -13,7 +14,6 @@ from napari_brgm.engine.explore import draw, drawn_record, interpolate
 from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import to_grey
-from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.residual_field import ResidualField
 
 
@@ -31,28 +31,27 @@ def test_a_seed_repeats_the_draws(linear_prior):
     assert "synthetic" in json.dumps(record) and record["seed"] == 1 and record["prior"]["name"] == "toy-24"
 
 
-def test_the_residual_field_is_added_when_asked(linear_prior, monkeypatch):
+def test_the_residual_field_is_added_when_asked(linear_prior, with_parts):
     with pytest.raises(InputError, match="toy-24 has no residual field"):
         draw(linear_prior, 1, residual=True)
     correlation = torch.zeros(24, 24)
     correlation[0, 0] = 1
-    monkeypatch.setattr(LinearGaussian, "residual", ResidualField(torch.full((24, 24), 6.0), correlation))
-    plain, rough = (draw(linear_prior, 8, 1, residual=asked, device="cpu") for asked in (False, True))
+    prior = with_parts(linear_prior, residual=ResidualField(torch.full((24, 24), 6.0), correlation))
+    plain, rough = (draw(prior, 8, 1, residual=asked, device="cpu") for asked in (False, True))
     inside = (plain > 40) & (plain < 215)
     assert 5 < (rough - plain)[inside].std() < 7
 
 
-def test_draws_are_the_way_up_that_radiologists_look_at(linear_prior, monkeypatch):
+def test_draws_are_the_way_up_that_radiologists_look_at(linear_prior, with_parts):
     """The residual field is that of the prior's own frame; catches a turn of one and not of the other."""
     variance = torch.linspace(1, 400, 24)[:, None].expand(24, 24).contiguous()
     correlation = torch.zeros(24, 24)
     correlation[0, 0] = 1
-    monkeypatch.setattr(LinearGaussian, "residual", ResidualField(variance, correlation))
+    prior = with_parts(linear_prior, residual=ResidualField(variance, correlation))
+    turned = copy.copy(prior)
+    turned.info = replace(prior.info, rotation=180.0)
     for residual in (False, True):
-        own = draw(linear_prior, 2, 1, residual=residual, device="cpu")
-        with monkeypatch.context() as patch:
-            patch.setattr(linear_prior, "info", replace(linear_prior.info, rotation=180.0))
-            shown = draw(linear_prior, 2, 1, residual=residual, device="cpu")
+        own, shown = (draw(one, 2, 1, residual=residual, device="cpu") for one in (prior, turned))
         np.testing.assert_array_equal(shown, own[:, ::-1, ::-1])
         assert np.abs(shown - own).max() > 20
 

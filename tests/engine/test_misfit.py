@@ -12,17 +12,16 @@ import torch
 from nibabel.testing import data_path
 from pydicom.data import get_testdata_file
 
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Identity, Mask
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.misfit import misfit_of, unlike
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
-from napari_brgm.errors import WeightsError
 from napari_brgm.evaluation.masks import brush_strokes
 from napari_brgm.likelihood import Likelihood, from_grey
+from napari_brgm.observation import Observation
 from napari_brgm.scans import read_scan
 from napari_brgm.scans.samples import brain_slice
-from napari_brgm.zoo.registry import load_prior
 
 _MEASURED_LIMIT = 0.25  # where the registry has none yet
 
@@ -31,7 +30,7 @@ def misfit(observed, drawn, seen=None, pixel=(1.0, 1.0)) -> float:
     """Of grey levels (h, w) against an image that is given on the same pixels."""
     y = torch.from_numpy(observed).float()[None, None]
     known = torch.ones_like(y) if seen is None else torch.from_numpy(seen).float()[None, None]
-    one = Likelihood(observation=y * known, forward_map=lambda x: x, observed=known, sigma=1.0)
+    one = Likelihood(Observation(Identity(), known, 1.0), y * known)
     return misfit_of(one, from_grey(torch.from_numpy(drawn).float()[None, None]), 64, pixel)
 
 
@@ -128,11 +127,8 @@ def test_without_a_limit_nobody_is_told(upright_prior, upright_images, quick):
 
 
 @pytest.fixture(scope="module")
-def shipped():
-    try:
-        prior = load_prior("brain-axial-128")
-    except WeightsError as error:
-        pytest.skip(str(error))
+def shipped(brain_prior):
+    prior = copy(brain_prior)
     if not prior.info.misfit_limit:
         prior.info = replace(prior.info, misfit_limit=_MEASURED_LIMIT)
     return prior
@@ -148,7 +144,7 @@ def test_the_atlas_fits_better_the_way_up_that_is_found(shipped, shorter):
     scan, missing = brain_slice()
     piece = scan.slice("axial", 0)
     image = np.where(missing, 0, piece.image)
-    found = observe(image, Mask(missing), shipped, spacing=piece.spacing).alignment
+    found = observe(image, Mask(missing), shipped, spacing=piece.spacing).placed.alignment
     values = []
     for alignment in (found, Alignment.from_dict(found.as_dict() | {"rotation": 0.0})):
         record = restore(
@@ -185,9 +181,9 @@ def test_held_out_slices_are_quiet(shared_data, shipped, shorter, number):
 
     image = grey_images(set_of(shipped).read(shared_data, "validation"), [number])[0]
     missing = brush_strokes(image.shape, number)
-    problem = observe(image, Mask(missing), shipped, spacing=(1.5, 1.5))
-    assert problem.frame.is_identity and not problem.fitted
-    turned = observe(image[::-1, ::-1], Mask(missing[::-1, ::-1]), shipped, spacing=(1.5, 1.5))
+    placed = observe(image, Mask(missing), shipped, spacing=(1.5, 1.5)).placed
+    assert placed.frame.is_identity and not placed.fitted
+    turned = observe(image[::-1, ::-1], Mask(missing[::-1, ::-1]), shipped, spacing=(1.5, 1.5)).placed
     assert turned.fitted and abs(abs(turned.alignment.rotation) - 180) < 6
     record = restore(
         image, Mask(missing), shipped, spacing=(1.5, 1.5), samples=2, settings=shorter, device="cpu"

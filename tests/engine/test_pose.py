@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import zipfile
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,38 +14,36 @@ import torch
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from napari_brgm.corruptions import Blur, Downsample, Mask
-from napari_brgm.engine.frame import Frame
-from napari_brgm.engine.observe import observe
-from napari_brgm.engine.pooled import Intensity, pooled
+from napari_brgm.corruptions import Blur, Downsample, Frame, Mask
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.pose import fit_pose
-from napari_brgm.engine.resample import resampled, sampling_points
 from napari_brgm.errors import WeightsError
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.scans.samples import brain_slice
 from napari_brgm.zoo.registry import load_prior
 
 
+@pytest.fixture(scope="module")
+def real_head(shared_data) -> np.ndarray:
+    """A registered slice of 1 mm pixels."""
+    archive = shared_data / "brain" / "brain_validation.zip"
+    if not archive.is_file():
+        pytest.skip("needs ../shared/data/brain/brain_validation.zip")
+    with zipfile.ZipFile(archive) as handle:
+        name = sorted(n for n in handle.namelist() if n.endswith(".jpg"))[18]
+        return np.asarray(Image.open(io.BytesIO(handle.read(name))).convert("L"), float)
+
+
 @pytest.mark.parametrize("hidden", ["little", "right half", "lower half"])
-def test_a_real_head_is_found_where_it_was_put(shared_data, hidden):
+def test_a_real_head_is_found_where_it_was_put(real_head, brain_prior, hidden):
     """A registered slice, moved by 6 rows and 5 columns: its place in the frame is known to be within a few pixels.
 
     Catches a first guess from the box of the visible part that the fit cannot recover from (18 frame pixels off).
     """
-    archive = shared_data / "brain" / "brain_validation.zip"
-    if not archive.is_file():
-        pytest.skip("needs ../shared/data/brain/brain_validation.zip")
-    try:
-        prior = load_prior("brain-axial-128")
-    except WeightsError as error:
-        pytest.skip(str(error))
-    with zipfile.ZipFile(archive) as handle:
-        name = sorted(n for n in handle.namelist() if n.endswith(".jpg"))[18]
-        image = np.asarray(Image.open(io.BytesIO(handle.read(name))).convert("L"), float)
-    image = np.roll(image, (6, -5), (0, 1))
+    image = np.roll(real_head, (6, -5), (0, 1))
     missing = np.zeros(image.shape, bool)
     missing[{"little": np.s_[90:100, 90:100], "right half": np.s_[:, 88:], "lower half": np.s_[104:]}[hidden]] = True
-    frame = observe(image, Mask(missing), prior, spacing=(1.0, 1.0)).frame
+    frame = observe(image, Mask(missing), brain_prior, spacing=(1.0, 1.0)).placed.frame
     for axis, (moved, padding) in enumerate(((6, -8), (-5, 8))):
         at = (100 - frame.centre_native[axis]) * frame.ratio[axis] + frame.centre_frame[axis]
         assert at == pytest.approx((100 - moved + padding + 0.5) / 1.5 - 0.5, abs=3)
@@ -76,23 +76,13 @@ def moved(image, shape, alignment, pixel=1.0) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("hidden", ["little", "right half", "coarse", "blurred"])
-def test_pose_and_intensity_of_a_real_head(shared_data, hidden, alignment, units):
+def test_pose_and_intensity_of_a_real_head(real_head, brain_prior, hidden, alignment, units):
     """A registered slice put into a known pose and scale of values, found again within what heads differ by.
 
     Catches an angle, scale or shift that goes the other way, a half-pixel error of coarse pixels, and a black or white
     that is left where percentiles put it (80 units of pedestal are 27 grey levels here).
     """
-    archive = shared_data / "brain" / "brain_validation.zip"
-    if not archive.is_file():
-        pytest.skip("needs ../shared/data/brain/brain_validation.zip")
-    try:
-        prior = load_prior("brain-axial-128")
-    except WeightsError as error:
-        pytest.skip(str(error))
-    with zipfile.ZipFile(archive) as handle:
-        name = sorted(n for n in handle.namelist() if n.endswith(".jpg"))[18]
-        image = np.asarray(Image.open(io.BytesIO(handle.read(name))).convert("L"), float)
-    scan = units[0] + units[1] * moved(image, (240, 212), alignment)
+    scan = units[0] + units[1] * moved(real_head, (240, 212), alignment)
     missing = np.zeros(scan.shape, bool)
     missing[{"right half": np.s_[:, 106:]}.get(hidden, np.s_[90:100, 90:100])] = True
     f, pixel = Mask(missing), 1.0
@@ -101,21 +91,13 @@ def test_pose_and_intensity_of_a_real_head(shared_data, hidden, alignment, units
     elif hidden == "blurred":
         f = Blur(4.0)
         scan = f.A(torch.from_numpy(scan)[None, None])[0, 0].numpy()
-    found = observe(scan, f, prior, spacing=(pixel, pixel)).alignment
+    found = observe(scan, f, brain_prior, spacing=(pixel, pixel)).placed.alignment
     assert found.row * pixel == pytest.approx(alignment[0], abs=3.5)
     assert found.column * pixel == pytest.approx(alignment[1], abs=3.5)
     assert found.scale == pytest.approx(alignment[2], rel=0.04) and found.rotation == pytest.approx(alignment[3], abs=3)
     width = 255 * units[1]
     assert found.low == pytest.approx(units[0], abs=0.02 * width)
     assert found.high - found.low == pytest.approx(width, rel=0.2)
-
-
-@pytest.fixture
-def disc_scan(linear_prior):
-    """What the 24 px prior draws, at pixels of half the size: (observed, seen), (1, 1, 48, 48) each."""
-    frame = Frame((48, 48), 24, (0.5, 0.5), (23.5, 23.5), (12.4, 11.0), 8.0)
-    grey = frame.to_native((linear_prior.sample(1, seed=4) + 1) * 127.5)
-    return grey, torch.ones(1, 1, 48, 48)
 
 
 def test_gain_and_offset_are_those_that_were_put_on(linear_prior, disc_scan):
@@ -137,30 +119,6 @@ def test_hidden_pixels_have_no_say(linear_prior, disc_scan):
     assert one == other
 
 
-def test_the_energy_is_the_least_one(linear_prior, disc_scan):
-    """Against dense least squares with images mapped by ``Frame``: catches a wrong geometry of the blocks."""
-    grey, seen = disc_scan
-    guess = Frame((48, 48), 24, (0.5, 0.5), (23.5, 23.5), (11.5, 11.5))
-    problem = pooled(guess, linear_prior, grey, seen, 3.0, 64, Intensity(0.2, 10.0))
-    poses = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.9, -0.5, 0.1, 0.14], [-1.0, 2.0, -0.1, -0.2]])
-    found = problem.energy(poses)
-    for pose, value in zip(poses.tolist(), found.tolist(), strict=True):
-        frame = Frame(
-            (24, 24), 24, (np.exp(pose[2]),) * 2, (11.5, 11.5), (11.5 + pose[0], 11.5 + pose[1]), np.degrees(pose[3])
-        )
-        images = torch.cat([linear_prior.mean[None] + 1, linear_prior.basis]) * 127.5
-        points = sampling_points((24, 24), (24, 24), (1.0, 1.0), frame.into_frame)  # middles of blocks
-        seen_images = resampled(images, *points)[:, 0]
-        blocks = torch.nn.functional.avg_pool2d(grey, 2)
-        mean, basis = seen_images[0].flatten() * 2 / 3, seen_images[1:].flatten(1) * 2 / 3
-        a = torch.cat([basis, 0.2 * mean[None], torch.full_like(mean, 10.0 * 2 / 3)[None]]).double()
-        y = (blocks.flatten() * 2 / 3 - mean).double()
-        u = torch.linalg.solve(a @ a.T + torch.eye(len(a)), a @ y)
-        least = (y - u @ a).square().sum() + u.square().sum()
-        prior = np.square(np.array(pose) / (40, 40, 0.15, 0.2)).sum()
-        assert value == pytest.approx(float(least) + prior, rel=2e-3)
-
-
 def apart(one: float, other: float) -> float:
     """Degrees between two angles."""
     return abs((one - other + 180) % 360 - 180)
@@ -175,7 +133,7 @@ def test_the_way_up_is_found(upright_prior, upright_images, turn, expected, seen
     side = round(64 / pixel)
     middle = ((side - 1) / 2,) * 2
     truth = Frame((side, side), 64, (pixel, pixel), middle, (32.5, 30.0), turn)
-    grey = truth.to_native((upright_images(1, 64, seed=9) + 1) * 127.5)
+    grey = truth.A((upright_images(1, 64, seed=9) + 1) * 127.5)
     known = torch.ones_like(grey)
     half = side // 2
     known[{"left half": np.s_[..., :half], "upper half": np.s_[..., :half, :]}.get(seen, np.s_[..., :2])] = 0
@@ -198,18 +156,29 @@ def test_a_tie_stays_as_expected(upright_images, expected):
     assert apart(found.frame.rotation, expected) < 5
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    """``shipped(name)``: a prior that ships, read once."""
+
+    @cache
+    def read(name):
+        try:
+            return load_prior(name)
+        except WeightsError as error:
+            pytest.skip(str(error))
+
+    return read
+
+
 @pytest.mark.parametrize("name", ["brain-axial-128", "brain-axial-256", "brain-axial-lcm-128"])
 @pytest.mark.parametrize("expected", [180.0, 0.0])
-def test_the_atlas_lies_the_other_way_up_than_the_brain_priors(name, expected):
+def test_the_atlas_lies_the_other_way_up_than_the_brain_priors(shipped, name, expected):
     """The sample has anterior at the top, their training slices have not, whatever the registry says of it."""
-    try:
-        prior = load_prior(name)
-    except WeightsError as error:
-        pytest.skip(str(error))
+    prior = copy.copy(shipped(name))
     assert prior.info.rotation == 180
     prior.info = replace(prior.info, rotation=expected)
     scan, missing = brain_slice()
     piece = scan.slice("axial", 0)
-    problem = observe(np.where(missing, 0, piece.image), Mask(missing), prior, spacing=piece.spacing)
-    assert problem.fitted and apart(problem.alignment.rotation, 180) < 5
-    assert problem.alignment.scale == pytest.approx(1.06, abs=0.04)
+    found = observe(np.where(missing, 0, piece.image), Mask(missing), prior, spacing=piece.spacing).placed
+    assert found.fitted and apart(found.alignment.rotation, 180) < 5
+    assert found.alignment.scale == pytest.approx(1.06, abs=0.04)

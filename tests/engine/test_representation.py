@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
-from napari_brgm.engine.calibrate import scaled_in_tissue
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.calibrate import scale_tissue
+from napari_brgm.engine.draws import Draws
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restore import restore
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.settings import preset
@@ -31,12 +33,13 @@ def with_field(prior: StyleGAN2Prior, std: float) -> StyleGAN2Prior:
     lag = torch.fft.fftfreq(32) * 32
     correlation = torch.exp(-(lag[:, None].square() + lag[None].square()) / 8)
     field = ResidualField(torch.full((32, 32), std), correlation)
-    return StyleGAN2Prior(prior.synthesis, prior.latents, prior.info, mapping=prior.mapping, residual=field)
+    parts = Parts(residual=field)
+    return StyleGAN2Prior(prior.synthesis, prior.latents, prior.info, mapping=prior.mapping, parts=parts)
 
 
 def drawn_with(prior: StyleGAN2Prior, true_std: float, seed: int) -> np.ndarray:
     """A slice of the model with residuals of ``true_std``, whatever the prior believes."""
-    field = with_field(prior, true_std).residual
+    field = with_field(prior, true_std).parts.residual
     assert field is not None
     clean = to_grey(prior.sample(1, seed))[0, 0].numpy()
     return clean + field.sample(1, torch.Generator().manual_seed(seed))[0, 0].numpy()
@@ -55,12 +58,13 @@ def test_scale_is_that_of_the_residual(random_stylegan2, hole, true_std):
     clean = prior.sample(1, 3)
     scales = []
     for seed in range(6):
-        truth = with_field(random_stylegan2, true_std).residual.sample(1, torch.Generator().manual_seed(seed))
+        truth = with_field(random_stylegan2, true_std).parts.residual.sample(1, torch.Generator().manual_seed(seed))
         posterior, problem = problem_of(prior, to_grey(clean)[0, 0].numpy(), Mask(hole))
-        likelihood = replace(problem.likelihood, observation=to_grey(clean) + truth)  # no window between
+        measured = problem.likelihood.observation.measured
+        likelihood = replace(problem.likelihood, y=(to_grey(clean) + truth) * measured)  # no window between
         problem, shown = replace(problem, likelihood=likelihood), clean
         field = field_of(posterior, problem, shown)
-        assert field is prior.residual
+        assert field is prior.parts.residual
         scales.append(residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(0)))
     assert np.mean(scales) == pytest.approx(true_std / 8.0, rel=0.25)
 
@@ -99,10 +103,16 @@ def test_air_keeps_its_spread(random_stylegan2, hole):
     dark[8:15, 10:24] = True
     mean[dark] = problem.window.from_grey(np.float64(4.0))
     mean[hole & ~dark] = problem.window.from_grey(np.float64(60.0))
-    draws = mean + np.random.default_rng(0).normal(size=(5, 32, 32))
-    scaled = scaled_in_tissue(draws, mean, 1.7, problem)
-    np.testing.assert_array_equal(scaled[:, dark], draws[:, dark])
-    np.testing.assert_allclose((scaled - mean)[:, hole & ~dark], 1.7 * (draws - mean)[:, hole & ~dark])
+    noise = np.random.default_rng(0).normal(size=(5, 32, 32))
+    came = (mean + noise - noise.mean(axis=0)).astype(np.float32)
+    draws = Draws(problem, came[:, hole].copy())
+    scale_tissue(draws, 1.7)
+    scaled = draws.samples()
+    np.testing.assert_array_equal(scaled[:, dark], came[:, dark])
+    for one in scaled:
+        np.testing.assert_array_equal(one[~hole], image[~hole].astype(np.float32))
+    tissue = hole & ~dark
+    np.testing.assert_allclose((scaled - mean)[:, tissue], 1.7 * (came - mean)[:, tissue], atol=1e-4)
 
 
 def test_laplace_is_offered_and_reports_its_steps(random_stylegan2, hole):

@@ -219,14 +219,14 @@ def test_other_linear_corruptions(linear_prior, scan, quick, f):
     assert (result.variance >= 0).all() and not result.measured.any()
 
 
-def test_the_residual_field_is_used_and_can_be_left_out(linear_prior, scan, hole, quick, monkeypatch):
+def test_the_residual_field_is_used_and_can_be_left_out(linear_prior, scan, hole, quick, with_parts):
     """What the prior cannot draw widens the hole's variance, and lets measured neighbours speak."""
     lag = torch.fft.fftfreq(24) * 24
     correlation = torch.exp(-(lag[:, None].square() + lag[None].square()).sqrt() / 2)
-    monkeypatch.setattr(LinearGaussian, "residual", ResidualField(torch.full((24, 24), 20.0), correlation))
+    prior = with_parts(linear_prior, residual=ResidualField(torch.full((24, 24), 20.0), correlation))
     rough = scan / 4 + 10 * np.sin(np.arange(24))[:, None]
-    plain = restore(rough, Mask(hole), linear_prior, noise_sigma=1.0, settings=quick.but(residual_field=False))
-    field = restore(rough, Mask(hole), linear_prior, noise_sigma=1.0, settings=quick)
+    plain = restore(rough, Mask(hole), prior, noise_sigma=1.0, settings=quick.but(residual_field=False))
+    field = restore(rough, Mask(hole), prior, noise_sigma=1.0, settings=quick)
     assert (field.variance[hole] > plain.variance[hole]).mean() > 0.95
     rim = np.zeros_like(hole)
     rim[7, 9:17] = True

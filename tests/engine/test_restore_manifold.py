@@ -35,7 +35,7 @@ def test_in_painting(tiny_manifold, drawn, hole, method):
     result = restore(drawn, Mask(hole), tiny_manifold, method=method, samples=4, settings=QUICK, device="cpu")
     for found in (result.estimate, result.mean):
         assert (found[~hole] == drawn[~hole]).all()
-    assert result.samples.shape == (4, 64, 64) and result.latents.shape == (1, tiny_manifold.w_dim)
+    assert result.samples.shape == (4, 64, 64) and result.latents.shape == (1, len(tiny_manifold.latents.mean))
     assert (result.variance[hole] > 0).all() and (result.variance[~hole] == 0).all()
     assert np.isfinite(result.estimate).all()
     assert {t["phase"] for t in result.trace} == ({"map", "vi"} if method == "vi" else {"map"})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Compose, Downsample, Grayscale, Mask
-from napari_brgm.engine.observe import observe
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
 from napari_brgm.priors.deep_image import DeepImagePrior
@@ -44,11 +44,11 @@ def test_measured_pixels_are_kept_bit_for_bit(shape, dtype):
 @pytest.mark.parametrize("shape", [(37, 61), (32, 32), (100, 48)])
 def test_the_frame_is_the_slice_pixel_by_pixel(shape):
     """Catches a slice that is shifted by half a pixel or interpolated on its way into the frame and back."""
-    prior = DeepImagePrior.for_slice(shape)
+    prior = DeepImagePrior().for_slice(shape, 1)
     problem = observe(slice_of(*shape), Mask(hole_of(*shape)), prior, noise_sigma=1.0, pose=False)
     marked = torch.rand(1, 1, prior.resolution, prior.resolution, generator=torch.Generator().manual_seed(0))
     top, left = ((prior.resolution - n) // 2 for n in shape)
-    found = problem.frame.to_native(marked)
+    found = problem.placed.frame.A(marked)
     assert torch.equal(found, marked[..., top : top + shape[0], left : left + shape[1]])
     assert not problem.unseen.any()
 
@@ -56,12 +56,12 @@ def test_the_frame_is_the_slice_pixel_by_pixel(shape):
 @pytest.mark.parametrize("shape", [(600, 70), (513, 513), (40, 1100)])
 def test_larger_slices_are_centred_on_half_pixels(shape):
     """A ramp over the frame comes back as the ramp over the slice: edges of pixels, not centres, are aligned."""
-    prior = DeepImagePrior.for_slice(shape)
+    prior = DeepImagePrior().for_slice(shape, 1)
     problem = observe(slice_of(*shape), Mask(hole_of(*shape)), prior, noise_sigma=1.0, pose=False)
     scale = 512 / max(shape)
     ramp = torch.arange(512.0).expand(512, 512)
     for axis, image in ((0, ramp.T), (1, ramp)):
-        native = problem.frame.to_native(image.contiguous()[None, None])[0, 0]
+        native = problem.placed.frame.A(image.contiguous()[None, None])[0, 0]
         line = native[:, shape[1] // 2] if axis == 0 else native[shape[0] // 2]
         n = shape[axis]
         wanted = (torch.arange(n) + 0.5) * scale - 0.5 + (512 - n * scale) / 2
@@ -88,12 +88,12 @@ def test_super_resolution(shape, factor):
     assert result.shape == (shape[0] * steps[0], shape[1] * steps[1])
     again = f.A(torch.from_numpy(result.estimate.astype(np.float64))[None, None])[0, 0].numpy()
     assert np.abs(again - image).max() < 0.01 * np.ptp(image)
-    prior = DeepImagePrior.for_slice(result.shape)
+    prior = DeepImagePrior().for_slice(result.shape, 1)
     problem = observe(image, f, prior, noise_sigma=1.0, pose=False)
     marked = torch.rand(1, 1, prior.resolution, prior.resolution, generator=torch.Generator().manual_seed(0))
     top, left = ((prior.resolution - n) // 2 for n in result.shape)
     assert torch.equal(
-        problem.frame.to_native(marked), marked[..., top : top + result.shape[0], left : left + result.shape[1]]
+        problem.placed.frame.A(marked), marked[..., top : top + result.shape[0], left : left + result.shape[1]]
     )
 
 

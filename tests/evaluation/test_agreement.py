@@ -9,7 +9,7 @@ import torch
 
 from napari_brgm.evaluation import agreement
 from napari_brgm.evaluation.agreement import LinearRow, exact_posterior, linear_agreement, network_agreement
-from napari_brgm.evaluation.toy import corruptions_of, drawn_truth, linear_toy, network_toy, observed, toy_settings
+from napari_brgm.evaluation.toy import corruptions_of, drawn_truth, linear_toy, network_toy, simulated, toy_settings
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
 
@@ -39,7 +39,7 @@ def test_the_exact_posterior_is_that_of_the_model():
     settings = toy_settings(prior)
     generator = torch.Generator().manual_seed(0)
     for corruption in corruptions_of(24).values():
-        likelihood = observed(prior, corruption, drawn_truth(prior, settings, generator)[1], 10.0, generator)
+        likelihood = simulated(corruption, drawn_truth(prior, settings, generator)[1], 10.0, generator)
         mean, _ = exact_posterior(prior, likelihood)
         v = mean.float()[None, None].requires_grad_(True)
         loss = sum(Posterior(prior, likelihood, settings.but(start="mean")).terms(v)[0].values())

@@ -17,7 +17,7 @@ from napari_brgm.datasets import Framing
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation import calibration as table
-from napari_brgm.evaluation import calibration_cells, calibration_measure
+from napari_brgm.evaluation import calibration_measure
 from napari_brgm.evaluation.calibration_cells import Store, restored, spread_by, worst_misfit
 from napari_brgm.evaluation.calibration_figures import figures_of, summary
 from napari_brgm.evaluation.calibration_fit import Gathered
@@ -302,4 +302,4 @@ def test_refusals(prior, truth, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         table.run("nowhere", tmp_path / "file", [prior], how=HOW, sets=[Set(truth)])
-    assert calibration_cells.corruption_of(tasks_of_size(SIZE)[7]) == Downsample(2)
+    assert tasks_of_size(SIZE)[7].corruption == Downsample(2)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from napari_brgm.errors import InputError, ScanError
-from napari_brgm.evaluation.dataset import read_slices, to_frame, validation_slices
+from napari_brgm.evaluation.dataset import read_brain_slices, to_frame, validation_slices
 
 
 def make_archive(path, names, shape=(208, 176)):
@@ -35,26 +35,26 @@ def test_frame_geometry():
 
 def test_name_order_and_stride(tmp_path):
     names = ["subject-002/slice-00.jpg", "subject-001/slice-10.jpg", "subject-001/slice-02.jpg", "README.txt"]
-    slices = read_slices(make_archive(tmp_path / "a.zip", names))
+    slices = read_brain_slices(make_archive(tmp_path / "a.zip", names))
     assert slices.keys == ((1, 2), (1, 10), (2, 0))
     assert np.allclose(slices.images[:, 64, 64], [20, 10, 0], atol=1)  # read into place, not in the archive's order
-    assert read_slices(tmp_path / "a.zip", stride=2).keys == ((1, 2), (2, 0))
+    assert read_brain_slices(tmp_path / "a.zip", stride=2).keys == ((1, 2), (2, 0))
 
 
 def test_bad_archives_get_a_sentence(tmp_path):
     with pytest.raises(ScanError, match="does not exist"):
-        read_slices(tmp_path / "none.zip")
+        read_brain_slices(tmp_path / "none.zip")
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(ScanError, match="not a readable zip"):
-        read_slices(tmp_path / "text.zip")
+        read_brain_slices(tmp_path / "text.zip")
     with pytest.raises(ScanError, match="holds no subject"):
-        read_slices(make_archive(tmp_path / "empty.zip", ["other.jpg"]))
+        read_brain_slices(make_archive(tmp_path / "empty.zip", ["other.jpg"]))
     with pytest.raises(ScanError, match="shape"):
-        read_slices(make_archive(tmp_path / "small.zip", ["subject-001/slice-00.jpg"], (100, 100)))
+        read_brain_slices(make_archive(tmp_path / "small.zip", ["subject-001/slice-00.jpg"], (100, 100)))
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as target:
         target.writestr("subject-001/slice-00.jpg", b"\xff\xd8 no jpeg")
     with pytest.raises(ScanError, match="not a readable JPEG"):
-        read_slices(tmp_path / "bad.zip")
+        read_brain_slices(tmp_path / "bad.zip")
 
 
 @pytest.mark.shared

@@ -7,7 +7,7 @@ import torch
 from napari_brgm.datasets import Framing, SliceSet
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.held_out import grey_images
-from napari_brgm.evaluation.linear_rival import NOISES, fit_components, restore_linearly, tune, tuned_choices
+from napari_brgm.evaluation.linear_rival import NOISES, best_choices, fit_components, restore_linearly, tuned_choices
 from napari_brgm.evaluation.metrics import rmse
 from napari_brgm.evaluation.tasks import tasks_of_size
 from napari_brgm.priors.linear_gaussian import LinearGaussian
@@ -35,7 +35,7 @@ def test_the_fit_is_that_of_probabilistic_pca(training):
 def test_tuned_choices_are_the_best_of_the_grid(training, smooth_images):
     model = fit_components(training, 12)
     truth = (127.5 * (smooth_images(6, SIZE, 9)[:, 0] + 1)).round().numpy()
-    choices = tune(model, truth, TASKS)
+    choices = best_choices(model, truth, TASKS)
     assert choices["mask-3"] == choices["mask-6"]
     holes = TASKS[:2]
 

@@ -37,7 +37,7 @@ def table(smooth_images, tiny_manifold, monkeypatch, tmp_path):
     loaded = {
         "brain-axial-lcm-128": tiny_manifold, "brain-axial-128": model, "deep-image": DeepImagePrior(),
     }  # fmt: skip
-    monkeypatch.setattr(manifolds, "read_slices", lambda path, stride: truth)
+    monkeypatch.setattr(manifolds, "read_brain_slices", lambda path, stride: truth)
     monkeypatch.setattr(manifolds, "TrainingSet", Known)
     monkeypatch.setattr(manifolds, "load_prior", loaded.__getitem__)
     monkeypatch.setattr(manifolds, "preset", lambda name: preset(name).but(steps=2))
@@ -100,7 +100,7 @@ def test_a_second_run_measures_nothing_again(table, monkeypatch):
     def fail(*_, **__):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("napari_brgm.evaluation.ours.restore", fail)
+    monkeypatch.setattr("napari_brgm.evaluation.ours.run", fail)
     table(1, ("x8",))
     with pytest.raises(AssertionError, match="measured again"):
         table(1, ("x4",))

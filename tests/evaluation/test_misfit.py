@@ -27,7 +27,7 @@ def test_it_is_what_restore_tells(linear_prior):
     coarse = image.reshape(6, 4, 6, 4).mean(axis=(1, 3))
     for observed, corruption in ((image, Mask(missing)), (coarse, Downsample(4))):
         result = restore(
-            observed, corruption, linear_prior, samples=2, settings=preset(linear_prior.preset), device="cpu"
+            observed, corruption, linear_prior, samples=2, settings=preset(linear_prior.info.preset), device="cpu"
         )
         found = misfit_after_map(observed, corruption, linear_prior)
         assert found == pytest.approx(result.provenance["misfit"]["value"], abs=2e-4)

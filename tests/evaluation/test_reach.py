@@ -33,5 +33,7 @@ def test_a_better_optimiser_reaches_it_and_a_hopeless_one_never_does(prior):
 
 
 def test_the_time_is_that_of_the_first_loss_that_is_low_enough():
-    losses, times = reach._traced(iter([3.0, 2.0, 2.5, 1.0]), torch.device("cpu"))
-    assert losses == [3.0, 2.0, 2.5, 1.0] and times == sorted(times) and len(times) == 4
+    trace = reach._Trace(torch.device("cpu"))
+    for loss in (3.0, 2.0, 2.5, 1.0):
+        trace.add(loss)
+    assert trace.losses == [3.0, 2.0, 2.5, 1.0] and trace.times == sorted(trace.times) and len(trace.times) == 4

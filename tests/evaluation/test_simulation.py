@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from napari_brgm.corruptions import Identity
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation import simulation
 from napari_brgm.evaluation.simulation import independent, independently_completed, simulate
 from napari_brgm.inference import FactorGaussian, Gaussian, complete
 from napari_brgm.likelihood import Likelihood
+from napari_brgm.observation import Observation
 from napari_brgm.priors.residual_field import ResidualField
 
 
@@ -68,7 +70,7 @@ def test_completed_draws_are_independent():
     field = ResidualField(torch.full((8, 8), 6.0), torch.exp(-(lag[:, None].square() + lag[None].square()) / 4))
     seen = torch.ones(1, 1, 8, 8)
     seen[..., 3:] = 0
-    likelihood = Likelihood(torch.full((1, 1, 8, 8), 127.5) * seen, lambda x: x, seen, 2.0)
+    likelihood = Likelihood(Observation(Identity(), seen, 2.0), torch.full((1, 1, 8, 8), 127.5) * seen)
 
     def completed(images, generator):
         return complete(images, field, likelihood, 2.0, generator)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_brgm.errors import InputError, ScanError
 from napari_brgm.evaluation import ours
-from napari_brgm.evaluation.dataset import read_slices
+from napari_brgm.evaluation.dataset import read_brain_slices
 from napari_brgm.evaluation.table import METHODS, run
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.settings import InferenceSettings
@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prior(data):
-    images = read_slices(data / "brain" / "brain_train.zip").images
+    images = read_brain_slices(data / "brain" / "brain_train.zip").images
     return LinearGaussian.fit(torch.from_numpy(images)[:, None] / 127.5 - 1, 3)
 
 
@@ -66,14 +66,17 @@ def test_rivals_and_ours_in_one_table(data, prior, tmp_path, capsys):
 def test_a_cut_run_goes_on_where_it_was(data, prior, tmp_path, monkeypatch):
     calls = []
 
-    def counted(image, *rest, **options):
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return restore(image, *rest, **options)
+    def counted(job, keep):
+        def seen(index, result):
+            calls.append(1)
+            if len(calls) == 6:
+                raise KeyboardInterrupt
+            return keep(index, result)
 
-    restore = ours.restore
-    monkeypatch.setattr(ours, "restore", counted)
+        return jobs(job, keep=seen)
+
+    jobs = ours.run
+    monkeypatch.setattr(ours, "run", counted)
     with pytest.raises(KeyboardInterrupt):
         run(data, tmp_path, prior, methods=("map",), settings=FAST, samples=2)
     run(data, tmp_path, prior, methods=("map",), settings=FAST, samples=2)

@@ -56,32 +56,32 @@ class Scripted:
         return {"pixel": v.sum(dim=(1, 2))}, torch.full((len(v), 1, 2, 2), swing)
 
 
-def fit(finish, settings: InferenceSettings, turn: int, seed: int = 0):
+def fit(collect, settings: InferenceSettings, turn: int, seed: int = 0):
     posterior = Scripted(settings, turn)
-    return finish(fit_ensemble(posterior, torch.Generator().manual_seed(seed)))
+    return collect(fit_ensemble, posterior, torch.Generator().manual_seed(seed), total=settings.steps)
 
 
-def test_draws_are_the_iterates_at_the_minimum(finish):
+def test_draws_are_the_iterates_at_the_minimum(collect):
     """Catches a run that goes on for nothing, and one that keeps the iterates of its end."""
-    yielded, found = fit(finish, FLAT.but(patience=5), turn=10)
+    yielded, found = fit(collect, FLAT.but(patience=5), turn=10)
     # images of steps 10, 11 and 12 (from 1) swing by 2, 1 and 2: their variance is the least
     assert found.stopped == 12 and len(yielded) == 17
-    _, plain = fit(finish, FLAT.but(steps=12, learning_rate=0.01, schedule="constant"), turn=10)
-    _, constant = fit(finish, FLAT.but(patience=5, schedule="constant"), turn=10)
+    _, plain = fit(collect, FLAT.but(steps=12, learning_rate=0.01, schedule="constant"), turn=10)
+    _, constant = fit(collect, FLAT.but(patience=5, schedule="constant"), turn=10)
     torch.testing.assert_close(constant.draws, plain.draws)
     assert constant.draws.shape == (2 * 3, 1, 4)
 
 
-def test_without_patience_the_last_iterates_are_drawn_from(finish):
-    yielded, found = fit(finish, FLAT, turn=10)
+def test_without_patience_the_last_iterates_are_drawn_from(collect):
+    yielded, found = fit(collect, FLAT, turn=10)
     assert len(yielded) == 30 and found.stopped == 30 and found.draws.shape == (6, 1, 4)
-    _, short = fit(finish, FLAT.but(steps=2), turn=10)  # fewer than the window
+    _, short = fit(collect, FLAT.but(steps=2), turn=10)  # fewer than the window
     assert short.draws.shape == (4, 1, 4) and short.stopped == 2
     torch.testing.assert_close(short.draws[0], torch.randn(2, 1, 4, generator=torch.Generator().manual_seed(0))[0])
 
 
-def test_steps_are_numbered_and_finite(finish):
-    yielded, _ = fit(finish, FLAT.but(steps=3), turn=1)
+def test_steps_are_numbered_and_finite(collect):
+    yielded, _ = fit(collect, FLAT.but(steps=3), turn=1)
     assert [(s.phase, s.iteration, s.total) for s, _ in yielded] == [("ensemble", i, 3) for i in (1, 2, 3)]
     assert all(image.shape == (1, 1, 2, 2) for _, image in yielded)
     assert yielded[0][0].loss == pytest.approx(yielded[0][0].terms["pixel"])
@@ -93,10 +93,10 @@ def test_draws_come_latest_first_and_again():
     assert found.mean.tolist() == [[2.0]]
 
 
-def test_members_fit_the_data_from_starts_of_their_own(finish, linear_problem):
+def test_members_fit_the_data_from_starts_of_their_own(collect, linear_problem):
     """On a real posterior: the loss falls, members stay apart, the seed decides."""
     exact = linear_problem("mask", prior_density="flat", start="draw", steps=40, members=3, window=2, learning_rate=0.2)
-    runs = [finish(fit_ensemble(exact.posterior, torch.Generator().manual_seed(s))) for s in (1, 1, 2)]
+    runs = [collect(fit_ensemble, exact.posterior, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
     (yielded, found), (_, again), (_, other) = runs
     assert yielded[-1][0].loss < 0.3 * yielded[0][0].loss
     assert torch.equal(found.draws, again.draws) and not torch.equal(found.draws, other.draws)
@@ -107,5 +107,5 @@ def test_members_fit_the_data_from_starts_of_their_own(finish, linear_problem):
         settings=exact.posterior.settings.but(members=1), terms=exact.posterior.terms,
         start=lambda _batch, _generator: start[1:2].clone(),
     )  # fmt: skip
-    _, single = finish(fit_ensemble(alone, torch.Generator()))
+    single = fit_ensemble(alone, torch.Generator())
     torch.testing.assert_close(single.draws[-1], found.draws[-2], rtol=1e-3, atol=1e-3)

@@ -10,6 +10,7 @@ from napari_brgm.inference.inversion import invert, starting_latents
 from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.linear_gaussian import LinearGaussian
+from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.stylegan2 import Synthesis
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
@@ -76,7 +77,7 @@ def test_it_starts_at_the_encoder_if_that_gives_whole_latents(tiny, smooth_image
     targets = smooth_images(2, 16)
     whole, leading = Encoder((4, 4), 5, 16).eval(), Encoder((4, 4), 3, 16).eval()
     for encoder, expected in ((whole, whole.encode(targets)), (leading, tiny.latents.mean.expand(2, 5))):
-        prior = StyleGAN2Prior(tiny.synthesis, tiny.latents, tiny.info, encoder=encoder)
+        prior = StyleGAN2Prior(tiny.synthesis, tiny.latents, tiny.info, parts=Parts(encoder=encoder))
         torch.testing.assert_close(starting_latents(prior, targets), expected)
         started = invert(prior, targets, steps=0)
         torch.testing.assert_close(started.ws[:, 2], expected, rtol=1e-3, atol=1e-3)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_brgm.inference import laplace, laplace_at
+from napari_brgm.corruptions import Identity
+from napari_brgm.inference import laplace, laplace_at, laplace_batches
+from napari_brgm.likelihood import Likelihood
+from napari_brgm.observation import all_measured
+from napari_brgm.posterior import Posterior
+from napari_brgm.settings import preset
 
 
 @pytest.mark.parametrize("uneven", [False, True])
@@ -37,24 +42,16 @@ def test_preconditioned_it_is_the_exact_covariance(linear_problem, uneven):
     assert (torch.cov(w.T).double() - covariance).norm() < 0.05 * covariance.norm()
 
 
-def test_leading_directions_of_many_latents(random_stylegan2):
+def test_leading_directions_of_many_latents(random_stylegan2, monkeypatch):
     """With fewer directions than latents, the data's best known ones are found: catches a wrong product with J'."""
-    from napari_brgm.likelihood import Likelihood
-    from napari_brgm.posterior import Posterior
-    from napari_brgm.settings import preset
-
     y = torch.full((1, 1, 32, 32), 100.0)
-    likelihood = Likelihood(y, lambda x: x, torch.ones(1, 1, 32, 32), 20.0)
+    likelihood = Likelihood(all_measured(Identity(), y, 20.0), y)
     posterior = Posterior(random_stylegan2, likelihood, preset("default").but(start="mean", latent_space="w+"))
     v = posterior.start()
     whole = laplace_at(posterior, v, torch.Generator().manual_seed(0))
     assert whole.directions.shape[0] == whole.directions.shape[1]
-    few = laplace._FEW
-    try:
-        laplace._FEW = 1
-        part = laplace_at(posterior, v, torch.Generator().manual_seed(0))
-    finally:
-        laplace._FEW = few
+    monkeypatch.setattr(laplace, "_FEW", 1)
+    part = laplace_at(posterior, v, torch.Generator().manual_seed(0))
     assert part.directions.shape[1] == 64 < whole.directions.shape[1]
     best = whole.gain.flip(0)[:5]
     assert ((part.gain.flip(0)[:5] / best) - 1).abs().max() < 0.05
@@ -69,3 +66,17 @@ def test_the_whole_jacobian_of_a_linear_generator_changes_nothing(linear_problem
     found = laplace_at(posterior, posterior.start(), torch.Generator().manual_seed(0), linearised=False)
     assert found.gain.abs().max() < 0.02
     assert (found.std - 1).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_it_takes_as_many_steps_as_it_says(linear_problem, collect, few, monkeypatch):
+    """Else the steps after it are numbered wrongly; the line's own answer takes none."""
+    if not few:
+        monkeypatch.setattr(laplace, "_FEW", 1)
+        monkeypatch.setattr(laplace, "_RANK", 11)
+    posterior = linear_problem("mask").posterior
+    told, _ = collect(laplace_at, posterior, posterior.start(), torch.Generator().manual_seed(0))
+    assert len(told) == laplace_batches(posterior) > 1 and {step.phase for step, _ in told} == {"laplace"}
+    exact = linear_problem("mask", start="linear").posterior
+    told, _ = collect(laplace_at, exact, exact.start(), torch.Generator().manual_seed(0))
+    assert not told and laplace_batches(exact) == 0 < laplace_batches(exact, linearised=False)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Identity, Mask
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
 from napari_brgm.inference import maximise, tune
 from napari_brgm.likelihood import Likelihood, to_grey
+from napari_brgm.observation import all_measured
 from napari_brgm.posterior import Posterior
 from napari_brgm.settings import preset
 
@@ -20,20 +21,21 @@ def posterior(random_stylegan2):
     target = to_grey(random_stylegan2.sample(1, seed=3)) + 20 * torch.randn(
         1, 1, 32, 32, generator=torch.Generator().manual_seed(0)
     )
-    likelihood = Likelihood(target, lambda x: x, torch.ones(1, 1, 32, 32), 10.0)
+    likelihood = Likelihood(all_measured(Identity(), target, 10.0), target)
     return Posterior(random_stylegan2, likelihood, preset("unaided").but(steps=20))
 
 
-def test_the_data_are_met_better_and_the_prior_is_left_alone(posterior, finish):
-    _, maximum = finish(maximise(posterior))
+def test_the_data_are_met_better_and_the_prior_is_left_alone(posterior, collect):
+    maximum = maximise(posterior)
     before = {name: p.clone() for name, p in posterior.prior.synthesis.named_parameters()}
-    yielded, tuned = finish(tune(posterior, maximum.v, 10.0, 25, done=20))
+    yielded, tuned = collect(tune, posterior, maximum.v, 10.0, 25, done=20)
     with torch.no_grad():
         old, new = (float(p.likelihood.pixel(p.images(maximum.v))) for p in (posterior, tuned))
     assert new < 0.8 * old
     assert all(torch.equal(p, before[name]) for name, p in posterior.prior.synthesis.named_parameters())
     assert [step.iteration for step, _ in yielded] == list(range(21, 46))
     assert not any(p.requires_grad for p in tuned.prior.synthesis.parameters())
+    assert tuned.coordinates is posterior.coordinates and tuned.likelihood is posterior.likelihood
 
 
 def test_a_tuned_result_says_so(random_stylegan2):
@@ -49,4 +51,4 @@ def test_a_tuned_result_says_so(random_stylegan2):
 def test_without_a_network_there_is_nothing_to_tune(linear_problem):
     posterior = linear_problem("mask").posterior
     with pytest.raises(InputError, match="no network to tune"):
-        next(tune(posterior, posterior.start(), 1.0, 5))
+        tune(posterior, posterior.start(), 1.0, 5)

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.errors import Cancelled
 from napari_brgm.inference import complete
 from napari_brgm.likelihood import Likelihood, to_grey
+from napari_brgm.observation import all_measured
 from napari_brgm.priors.residual_field import ResidualField
 
 NOISE = 2.0  # grey levels
@@ -29,8 +31,10 @@ def problem(kind: str, field: ResidualField):
     truth = to_grey(image) + field.sample(1, torch.Generator().manual_seed(5))
     y = f.A(truth)
     y = y + NOISE * torch.randn(y.shape, generator=torch.Generator().manual_seed(6))
-    observed = (~missing).float()[None, None] if kind == "mask" else torch.ones_like(y)
-    likelihood = Likelihood(y, f.A, observed, 10.0)
+    observation = all_measured(f, y, 10.0)
+    observed = observation.measured
+    y = y * observed
+    likelihood = Likelihood(observation, y)
     unit = torch.eye(256).reshape(256, 1, 16, 16)
     c = field.covariance(unit).flatten(1).double()
     a = f.A(unit).flatten(1).T.double()  # (M, P)
@@ -76,3 +80,32 @@ def test_an_entry_of_the_batch_does_not_depend_on_the_others(field):
     together = complete(batch, field, likelihood, NOISE)
     alone = torch.cat([complete(entry[None], field, likelihood, NOISE) for entry in batch])
     torch.testing.assert_close(together, alone, atol=2e-3, rtol=0)
+
+
+def test_it_asks_before_each_iteration_whether_to_go_on(field, monkeypatch):
+    """Catches draws of a large slice that cannot be cancelled: no two products with the covariance without a check."""
+    image, likelihood, _, _, _ = problem("mask", field)
+    asked, products = [], []
+    covariance = ResidualField.covariance
+    monkeypatch.setattr(ResidualField, "covariance", lambda self, z: products.append(1) or covariance(self, z))
+
+    def check():
+        asked.append(len(products))
+        if len(asked) == 5:
+            raise Cancelled("enough")
+
+    draws = torch.Generator().manual_seed(1)
+    with pytest.raises(Cancelled):
+        complete(image.expand(4, -1, -1, -1), field, likelihood, NOISE, draws, check=check)
+    assert asked == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_draws_do_not_depend_on_how_many_are_solved_for_at_a_time(field, n):
+    """Random numbers and their centring are those of all: catches a batch of one that has no draw left."""
+    image, likelihood, _, _, _ = problem("mask", field)
+    batch = image.expand(5, -1, -1, -1)
+    whole, parts = (
+        complete(batch, field, likelihood, NOISE, torch.Generator().manual_seed(3), size) for size in (None, n)
+    )
+    torch.testing.assert_close(to_grey(parts), to_grey(whole), atol=0.1, rtol=0)

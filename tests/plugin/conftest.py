@@ -6,49 +6,66 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from napari_brgm.engine.restoration import Restoration
-from napari_brgm.engine.volume import SliceStep
+from napari_brgm.errors import Cancelled
 from napari_brgm.inference.step import Step
-from napari_brgm.plugin import status_line, worker
-from napari_brgm.settings import settings_for
+from napari_brgm.plugin import background, prior_panel
+from napari_brgm.zoo.entry import Kind, PriorEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
+    from napari_brgm.engine.job import Job, ObservedSlice
     from napari_brgm.errors import InputError
-    from napari_brgm.plugin.job import Job, Piece
 
 
-def restoration(piece: Piece, seed: int = 0, method: str = "map") -> Restoration:
+def restoration(
+    image: np.ndarray,
+    missing: np.ndarray | None = None,
+    factor: tuple[float, float] | None = None,
+    seed: int = 0,
+    method: str = "map",
+) -> Restoration:
     """What the engine would give: the mean of the measured pixels in the hole, the nearest pixels, or a bit more."""
-    image = piece.image
     measured = np.zeros(image.shape, bool)
-    if piece.missing is None and piece.factor is None:
+    if missing is None and factor is None:
         estimate, variance = image + np.float32(0.5), np.full(image.shape, 3.0, np.float32)
-    elif piece.factor is not None:
-        rows, columns = (round(n * f) for n, f in zip(image.shape, piece.factor, strict=True))
+    elif factor is not None:
+        rows, columns = (round(n * f) for n, f in zip(image.shape, factor, strict=True))
         nearest = [((2 * np.arange(m) + 1) * n // (2 * m)) for m, n in zip((rows, columns), image.shape, strict=True)]
         estimate = image[np.ix_(*nearest)]
         variance = np.full(estimate.shape, 2.0, np.float32)
         measured = np.zeros(estimate.shape, bool)
     else:
-        estimate = np.where(piece.missing, image[~piece.missing].mean(), image).astype(np.float32)
-        variance, measured = piece.missing.astype(np.float32), ~piece.missing
+        estimate = np.where(missing, image[~missing].mean(), image).astype(np.float32)
+        variance, measured = missing.astype(np.float32), ~missing
     samples = np.stack([estimate - np.sqrt(variance), estimate, estimate + np.sqrt(variance)]).astype(np.float32)
     provenance = {"seed": seed, "method": method}
     latents = np.zeros((1, 2), np.float32)
     return Restoration(estimate, estimate, variance, samples, latents, measured, [], provenance)
 
 
+def happened(observed: ObservedSlice) -> dict[str, Any]:
+    """What a slice is said to have gone through, as plain values."""
+    corruption: Any = observed.corruption()
+    if hasattr(corruption, "missing"):
+        return {"missing": np.asarray(corruption.missing)}
+    if hasattr(corruption, "factor"):
+        return {"factor": tuple(map(float, corruption.factor)), "width": corruption.width}
+    return {"jpeg_quality": getattr(corruption, "quality", None), "noise_sigma": observed.noise_sigma}
+
+
 @dataclass
 class FakeEngine:
-    """``restore_slices`` of a job: previews, then the results; remembers what happened to it."""
+    """``run`` of a job: previews, then the results; remembers what happened to it."""
 
     pause: float = 0.0
     error: BaseException | None = None
@@ -58,24 +75,29 @@ class FakeEngine:
     closed: int = 0
     threads: set[int] = field(default_factory=set)
 
-    def __call__(self, job: Job) -> Generator[SliceStep, None, list[Restoration]]:
+    def __call__(self, job: Job, tell: Callable[[Step], object]) -> list[Restoration | InputError]:
         self.jobs.append(job)
         self.threads.add(threading.get_ident())
-        steps, results = settings_for("default", job.quality).steps, []
-        try:
-            for number, piece in enumerate(job.pieces, start=1):
-                result = restoration(piece, job.seed, job.method)
-                for i in range(1, steps + 1):
-                    time.sleep(self.pause)
-                    self.steps += 1
-                    step = Step(job.method, i, steps, 100.0 / i, preview=result.estimate * i / steps)
-                    yield SliceStep(number, len(job.pieces), step, (number - 1) * steps + i)
-                    if self.error is not None:
-                        raise self.error
-                results.append(self.bad.get(number, result))
-        except GeneratorExit:
-            self.closed += 1
-            raise
+        assert job.settings is not None
+        steps, count, results = job.settings.steps, len(job.slices), []
+        for number, observed in enumerate(job.slices):
+            given = {key: value for key, value in happened(observed).items() if key in ("missing", "factor")}
+            result = restoration(observed.image, **given, seed=job.seed, method=job.method)
+            for i in range(1, steps + 1):
+                time.sleep(self.pause)
+                self.steps += 1
+                step = Step(
+                    job.method, i, steps, 100.0 / i, preview=result.estimate * i / steps, slice=number, slices=count,
+                    done=(number * steps + i) / (count * steps),
+                )  # fmt: skip
+                try:
+                    tell(step)
+                except Cancelled:
+                    self.closed += 1
+                    raise
+                if self.error is not None:
+                    raise self.error
+            results.append(self.bad.get(number + 1, result))
         return results
 
 
@@ -91,18 +113,33 @@ def fake_restoration() -> Callable[..., Restoration]:
 
 
 @pytest.fixture
+def asked() -> Callable[..., dict[str, Any]]:
+    return happened
+
+
+@pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    """The engine of all jobs of a test."""
-    engine = FakeEngine()
-    monkeypatch.setattr(worker, "engine", engine)
+    """The engine of all jobs of a test; priors that are not known are loaded as one that is nothing."""
+    engine, registry = FakeEngine(), import_module("napari_brgm.zoo.registry")
+    load = registry.load_prior
+    nothing = SimpleNamespace(info=SimpleNamespace(name="fake", preset="default"))
+    monkeypatch.setattr(registry, "load_prior", lambda name: load(name) if name in registry.loadable() else nothing)
+    monkeypatch.setattr(import_module("napari_brgm.engine.run"), "run", engine)
     return engine
+
+
+@pytest.fixture
+def one_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The widgets offer nothing but the prior 'fake'."""
+    fake = PriorEntry("fake", Kind.shipped, resolution=128, preset="default")
+    monkeypatch.setattr(prior_panel, "offered_priors", lambda: {"fake": fake})
 
 
 @pytest.fixture
 def sentences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What napari shows as an error."""
     said: list[str] = []
-    monkeypatch.setattr(status_line, "show_error", said.append)
+    monkeypatch.setattr(background, "show_error", said.append)
     return said
 
 

@@ -12,8 +12,8 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_brgm.plugin.overhead import Watch
-from napari_brgm.plugin.tag import TAG
+from napari_brgm.plugin.layers.tag import TAG
+from napari_brgm.plugin.restore.overhead import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path

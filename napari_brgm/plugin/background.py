@@ -1,0 +1,238 @@
+"""Work in the background: a thread that reports and can be stopped, and the widget that looks after it.
+
+Functions run in napari's workers here, no generators: a RuntimeError of a generator (running out of GPU memory is one)
+vanishes without a signal, and after ``quit()`` a generator stays suspended and keeps its memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+
+from napari_brgm.errors import BrgmError, Cancelled, DeviceError
+from napari_brgm.plugin.forms import wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from superqt.utils import FunctionWorker
+
+__all__ = ["BackgroundTask", "TaskWidget", "load_triton_apart"]
+
+_LOG = logging.getLogger(__name__)
+_BAD = "color: #ff6b6b;"
+_LOOK_MS = 300  # between looks at a task; each may repaint the window
+_FINE = 1000  # parts of a progress bar
+
+
+class BackgroundTask:
+    """A function that runs in a thread of napari's: heard of by looking at it, ended by its next report once cancelled.
+
+    Parameters
+    ----------
+    work : callable
+        Called in the thread with ``tell``, which keeps what it is given and raises ``Cancelled`` if it is to end.
+    what : str
+        What a person is told has stopped, where torch ends it: 'the drawing'.
+    connect : dict
+        Signal names ('returned', 'errored', 'warned', 'finished') to slots of the main thread.
+
+    Attributes
+    ----------
+    report : tuple
+        The last report, which a timer of the widget reads; empty before the first and in the end. A queued signal for
+        each step of an inference halves its speed, and one for each chunk of a download floods the window.
+    """
+
+    def __init__(self, work: Callable[[Callable[..., None]], Any], what: str, connect: dict[str, Any]) -> None:
+        self.report: tuple[Any, ...] = ()
+        self._stop = threading.Event()
+        self._worker: FunctionWorker = create_worker(
+            self._run, work, what, _connect=connect, _start_thread=False, _ignore_errors=True
+        )
+        self._worker.start()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is to end: the person has stopped it, or napari is closing."""
+        return self._stop.is_set() or bool(self._worker.abort_requested)
+
+    def cancel(self) -> None:
+        """End the work at its next report; 'errored' is emitted with ``Cancelled``."""
+        self._stop.set()
+
+    def _run(self, work: Callable[[Callable[..., None]], Any], what: str) -> Any:
+        load_triton_apart()  # loading a prior imports it
+        try:
+            return work(self._tell)
+        except RuntimeError as error:
+            if type(error).__name__ == "OutOfMemoryError":
+                told = "out of memory on the device; choose the device 'cpu' or close other programs"
+                raise DeviceError(told) from error
+            raise BrgmError(f"{what} stopped: {error}") from error
+        finally:
+            self.report = ()  # what comes of it is not to be overwritten by how far it was
+            _free_gpu()
+
+    def _tell(self, *report: Any) -> None:
+        if self.cancelled:
+            raise Cancelled("cancelled")
+        self.report = report
+
+
+class TaskWidget(QWidget):
+    """A widget with one task at a time, and a line that says how things stand, one sentence at a time.
+
+    All of it lives in Qt's main thread. The task's slots are methods of this QWidget, so that Qt delivers them in the
+    main thread and drops them when the widget is gone.
+
+    Attributes
+    ----------
+    task : BackgroundTask or None
+        What is under way.
+    status : QLabel
+        The last message: progress, result or error.
+    progress : QProgressBar
+    cancel_button : QPushButton
+    """
+
+    task: BackgroundTask | None = None
+    _CANCELLED = "cancelled; nothing was changed"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = wrapped("")
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.progress, self.cancel_button = QProgressBar(), QPushButton("Cancel")
+        self.cancel_button.clicked.connect(lambda: self.cancel())
+        self._timer = QTimer(self)
+        self._timer.setInterval(_LOOK_MS)
+        self._timer.timeout.connect(self._look)
+
+    def cancel(self) -> None:
+        """Stop what is under way at its next report."""
+        if self.task is not None:
+            self.task.cancel()
+            self.cancel_button.setEnabled(False)
+            self._say("cancelling ...")
+
+    def event(self, event: QEvent | None) -> bool:
+        """Stop what is under way when napari takes the widget out of its window."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._on_orphaned()
+        return bool(super().event(event))
+
+    # for subclasses
+
+    def _start_task(self, work: Callable[[Callable[..., None]], Any], what: str) -> None:
+        self._show_running(True)
+        slots = {
+            "returned": self._on_result,
+            "errored": self._on_error,
+            "warned": self._on_warning,
+            "finished": self._on_finish,
+        }
+        self.task = BackgroundTask(work, what, slots)
+        self._timer.start()
+
+    def _guarded(self, verb: Callable[[], None]) -> None:
+        """Do what a click asks for, unless something is under way; nothing may leave a slot but as a sentence."""
+        try:
+            if self.task is None:
+                verb()
+        except BrgmError as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(f"cannot use {error.filename or 'a file'}: {error.strerror or error}")
+
+    def _progress_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.addWidget(self.progress, 1)
+        row.addWidget(self.cancel_button)
+        return row
+
+    def _fail(self, error: BrgmError | str) -> None:
+        """Say what is wrong, here and as a notification of napari."""
+        self._say(str(error), bad=True)
+        show_error(self.status.text())
+
+    def _say(self, sentence: str, *, bad: bool = False) -> None:
+        self.status.setText(sentence[:1].upper() + sentence[1:])
+        self.status.setStyleSheet(_BAD if bad else "")
+
+    def _show_running(self, running: bool) -> None:
+        """Let nothing else be started while something is under way."""
+        self.cancel_button.setEnabled(running)
+        for widget in (self.progress, self.cancel_button):
+            widget.setVisible(running)
+        self.progress.setRange(0, _FINE)
+        self.progress.setValue(0)
+
+    def _on_report(self, report: tuple[Any, ...]) -> None:
+        """Show how far the task is; reports are (what, done, total or None) where a subclass knows no others."""
+        what, done, total = report
+        if total:
+            self.progress.setValue(round(_FINE * done / total))
+        self._say(f"{what} ...")
+
+    def _on_result(self, result: Any) -> None:
+        raise NotImplementedError
+
+    def _on_warning(self, warning: tuple[Any, ...]) -> None:
+        message, category, file = warning[:3]
+        _LOG.debug("%s: %s (%s)", category.__name__, message, file)
+
+    def _on_error(self, error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            self._say(self._CANCELLED)
+        elif isinstance(error, BrgmError):
+            self._fail(error)
+        else:
+            _LOG.error("the work of a widget failed", exc_info=error)
+            self._fail(f"unexpected {type(error).__name__}: {error}; the log has the details")
+
+    def _on_finish(self) -> None:
+        self._timer.stop()
+        self.task = None
+        self._show_running(False)
+
+    def _on_orphaned(self) -> None:
+        if self.task is not None:
+            self.cancel()
+
+    def _look(self) -> None:
+        if self.task is not None and self.task.report and not self.task.cancelled:
+            self._on_report(self.task.report)
+
+
+def load_triton_apart() -> None:
+    """Keep triton's LLVM from that of the OpenGL driver.
+
+    torch's optimisers import triton, whose library exports its own LLVM. With Mesa's libLLVM in the process, as in any
+    napari window that Mesa draws, its symbols would bind to that other version and the process would crash.
+    """
+    if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        with suppress(ImportError):  # torch does without
+            import triton  # noqa: F401
+    finally:
+        sys.setdlopenflags(flags)
+
+
+def _free_gpu() -> None:
+    """Give cached GPU memory back to other programs; nothing to do where torch was never loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

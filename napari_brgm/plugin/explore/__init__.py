@@ -1,0 +1,1 @@
+"""Explore: what a prior draws."""

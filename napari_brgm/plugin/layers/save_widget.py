@@ -1,0 +1,121 @@
+"""Save widget: the layers of a run to files, each with the record of how it was computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import ComboBox, FileEdit
+from qtpy.QtWidgets import QPushButton, QVBoxLayout
+
+from napari_brgm.errors import InputError
+from napari_brgm.plugin.background import TaskWidget
+from napari_brgm.plugin.forms import AMBER, form, wrapped
+from napari_brgm.plugin.layers.results import LAYER_NOTICE
+from napari_brgm.plugin.layers.saving import layers_of_run, results, save_run, without_series
+from napari_brgm.plugin.layers.scans import source_of
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+
+__all__ = ["SaveWidget"]
+
+_HELP = (
+    "Save a result with its uncertainty. Each file says how it was computed, and opens here again as what it is. "
+    "Nothing is overwritten."
+)
+_FORMATS = [("NIfTI with JSON sidecar", "nifti"), ("DICOM, derived series", "dicom")]
+
+
+class SaveWidget(TaskWidget):
+    """Saves the image layers of one run; labels are not saved.
+
+    Attributes
+    ----------
+    viewer : napari.viewer.Viewer
+    result, format : ComboBox
+        A layer of the run, and 'nifti' or 'dicom'.
+    folder : FileEdit
+        Where to; that of the source until a person chooses another.
+    save_button : QPushButton
+    """
+
+    _CANCELLED = "cancelled; nothing was saved"
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._left_out = 0
+        self._suggested: Path | None = None
+        self.result = ComboBox(label="Result", choices=lambda _: self._results(), tooltip="All layers of its run")
+        self.format = ComboBox(label="Format", choices=_FORMATS, tooltip="DICOM needs a DICOM source")
+        self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, tooltip="Where the files go")
+        self.save_button = QPushButton("Save with provenance")
+        layout = QVBoxLayout(self)
+        layout.addWidget(wrapped(_HELP))
+        layout.addWidget(form(self.result, self.format, self.folder))
+        layout.addWidget(self.save_button)
+        layout.addLayout(self._progress_row())
+        layout.addWidget(self.status)
+        layout.addWidget(wrapped(LAYER_NOTICE, AMBER))
+        layout.addStretch(1)
+        self.result.changed.connect(self._suggest_folder)
+        self.save_button.clicked.connect(lambda: self.save())
+        self.reset_choices()
+        self._show_running(False)
+
+    def save(self) -> None:
+        """Save the layers of the chosen run; what is wrong is said in one sentence."""
+        self._guarded(self._begin)
+
+    def _begin(self) -> None:
+        (layers, folder), kind = self._chosen(), self.format.value
+        self._left_out = len(without_series(layers, kind))
+        self._say("saving ...")
+        self._start_task(lambda tell: save_run(layers, folder, kind, tell=tell), "saving")
+
+    def reset_choices(self, event: object = None) -> None:
+        """Follow the layer list; napari connects this when the widget is docked."""
+        before = set(map(id, self.result.choices))
+        self.result.reset_choices()
+        new = [layer for layer in self.result.choices if id(layer) not in before]
+        if new:  # what was just computed is what one wants to save
+            self.result.value = new[-1]
+        self._suggest_folder()
+
+    def _results(self) -> list[tuple[str, Image]]:
+        return [(layer.name, layer) for layer in results(self.viewer)]
+
+    def _chosen(self) -> tuple[list[Image], Path]:
+        layer = self.result.value
+        if layer is None or layer not in self.viewer.layers:
+            raise InputError("there is no result to save; restore a slice first")
+        text = str(self.folder.value or "").strip()
+        folder = Path(text).expanduser()
+        if not text or folder == Path():
+            raise InputError("no folder is chosen; choose where the files go")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder.name} is a file; choose a folder")
+        return layers_of_run(self.viewer, layer), folder
+
+    def _suggest_folder(self, event: object = None) -> None:
+        """Offer the folder of the source, unless a person has chosen one."""
+        if self.folder.value not in (self._suggested, None, Path()) or self.result.value is None:
+            return
+        source = source_of(self.result.value)
+        if source is not None and source.parent.is_dir():
+            self._suggested = source.parent
+            self.folder.value = self._suggested
+
+    def _on_result(self, files: list[Path]) -> None:
+        what = "1 layer" if len(files) == 1 else f"{len(files)} layers"
+        text = f"saved {what} with provenance in {files[0].parent}: {', '.join(file.name for file in files)}."
+        if self._left_out:
+            text += " Samples are not part of a DICOM series; save them as NIfTI."
+        self._say(text)
+
+    def _show_running(self, running: bool) -> None:
+        super()._show_running(running)
+        self.save_button.setEnabled(not running)

@@ -1,0 +1,272 @@
+"""Scan <-> napari layer.
+
+A scan is shown by axial slices as radiologists look at them. napari cannot slice along oblique axes, so it lies on a
+diagonal scale: its axes run to the head, to the back and to the patient's left (slider, rows, columns), and an oblique
+scan is turned about its centre to the nearest axes. What the file said stays in ``layer.metadata["scan"]``; the record
+of one of our own results is again in ``layer.metadata["brgm"]``.
+
+Back, the voxels come in the order and the directions of the file they were read from, so that a layer on its grid has
+the file's own affine bit for bit, and one on a finer grid is an exact refinement of it:
+
+    scan affine = layer affine o T        T: index of the file's axes -> index of the last three shown axes
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brgm.errors import InputError
+from napari_brgm.plugin.layers.shown import conversion, linear, stored
+from napari_brgm.scan import Scan, nearest_axes
+from napari_brgm.scans.record import plain
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.utils.colormaps import DirectLabelColormap
+
+__all__ = [
+    "NOT_PLACED", "image_layer", "mask_colours", "mask_layer", "on_source_grid", "robust_limits", "scan_of",
+    "scan_record", "source_of",
+]  # fmt: skip
+
+NOT_PLACED = "the layer does not say where the patient's left and right are: what was on the screen is kept"
+_LEADING = frozenset({"time", "t", "volume", "sample"})  # labels of axes that are not of space
+_EQUAL = 1e-9  # relative; rounding of a few products is 1e-15
+
+# world axis (x, y, z), direction in which the display runs, and its name
+_HEAD, _BACK, _LEFT, _FEET = (2, 1, "I-S"), (1, -1, "A-P"), (0, -1, "R-L"), (2, -1, "S-I")
+_PLANES = {2: (_HEAD, _BACK, _LEFT), 1: (_BACK, _FEET, _LEFT), 0: (_LEFT, _FEET, _BACK)}  # by the slider's world axis
+
+
+def image_layer(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
+    """Layer data of a scan: (slices, rows, columns), (volumes, slices, rows, columns), or (rows, columns) for K = 1.
+
+    A scan that is one slice thick is shown in its own plane; any other one by its axial slices.
+    """
+    array, geometry, affine = _displayed(scan)
+    record = {
+        "affine": affine,  # (4, 4) index of the last three shown axes -> RAS+ mm; a 2-D image has slice 0
+        "file_affine": np.array(scan.affine),  # (4, 4) index of the file's own axes -> RAS+ mm
+        "header": scan.header,
+        "units": scan.units,
+        "modality": scan.modality,
+        "source": None if scan.source is None else str(scan.source),
+    }
+    settings = geometry | {
+        "name": scan.name or "scan",
+        "rgb": False,
+        "colormap": "gray",
+        "contrast_limits": robust_limits(array),
+        "metadata": {"scan": record},
+    }
+    if scan.provenance is not None:
+        settings |= _result_settings(scan)
+        settings["metadata"] = {"scan": record, "brgm": scan.provenance}
+    return array, settings, "image"
+
+
+def mask_layer(scan: Scan, mask: npt.NDArray[np.bool_], name: str) -> tuple[npt.NDArray[np.uint8], dict[str, Any], str]:
+    """Labels layer on a scan of one slice; mask (H, W) in display orientation, true where missing."""
+    _, geometry, _ = _displayed(scan)
+    settings = geometry | {"name": name, "opacity": 0.6, "colormap": mask_colours()}
+    return mask.astype(np.uint8), settings, "labels"
+
+
+def mask_colours() -> DirectLabelColormap:
+    """One colour for all labels: whatever is painted is missing."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: (1.0, 0.35, 0.3, 1.0), 0: (0.0, 0.0, 0.0, 0.0)})
+
+
+def robust_limits(array: npt.NDArray[Any]) -> tuple[float, float]:
+    """Contrast limits that a few bright voxels or a wide background do not spoil.
+
+    Up to 99.8 % of the values above the background (the lowest value), from it or, where it is negative as in CT, from
+    0.5 % of those values.
+    """
+    values = np.asarray(array[tuple(slice(None, None, max(1, n // 96)) for n in array.shape)], dtype=float).ravel()
+    values = values[np.isfinite(values)]
+    background = float(values.min()) if values.size else 0.0
+    values = values[values > background]
+    if not values.size:
+        return background, background + 1.0
+    low, high = (float(v) for v in np.percentile(values, (0.5, 99.8)))
+    low = background if background >= 0 else low
+    return low, max(high, low + 1e-6 * abs(low) + 1e-12)
+
+
+def _result_settings(scan: Scan) -> dict[str, Any]:
+    """How a result read from a file is shown: marked as synthetic, an uncertainty as the tint it was."""
+    from napari_brgm.plugin.layers.results import UNCERTAINTIES, tint
+
+    record, name = scan.provenance or {}, scan.name or "scan"
+    settings: dict[str, Any] = {"name": name if "synthetic" in name.lower() else f"{name} [synthetic]"}
+    if record.get("role") in UNCERTAINTIES or ("role" not in record and scan.units.endswith("^2")):
+        greatest = float(np.nanmax(scan.array))
+        limits = (0.0, greatest if greatest > 0 else 1.0)
+        settings |= {"colormap": tint(), "contrast_limits": limits, "blending": "translucent"}
+    return settings
+
+
+def _displayed(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], npt.NDArray[np.float64]]:
+    """View of the array in display order, its geometry, and the affine of its last three axes."""
+    nearest, signs = nearest_axes(scan.affine)
+    thin = [world for world in (2, 1, 0) if scan.array.shape[nearest[world]] == 1]
+    plane = _PLANES[thin[0] if len(thin) == 1 else 2]
+    order = [nearest[world] for world, _, _ in plane]
+    space = scan.array.transpose(*(([3] if scan.array.ndim == 4 else []) + order))
+    affine = np.eye(4)
+    first = np.zeros(3)
+    for shown, (world, direction, _) in enumerate(plane):
+        axis = nearest[world]
+        sign = signs[world] * direction
+        affine[:3, shown] = scan.affine[:3, axis] * sign
+        if sign < 0:
+            first[axis] = scan.array.shape[axis] - 1
+            space = np.flip(space, shown - 3)
+    affine[:3, 3] = scan.affine[:3, :3] @ first + scan.affine[:3, 3]
+
+    shape = np.array(space.shape[-3:])
+    scale = np.linalg.norm(affine[:3, :3], axis=0)
+    centre = affine[:3, :3] @ ((shape - 1) / 2) + affine[:3, 3]  # RAS mm
+    along = np.array([centre[world] * direction for world, direction, _ in plane])
+    translate = along - scale * (shape - 1) / 2
+    labels = [name for _, _, name in plane]
+    flat = len(thin) == 1
+    space = space[..., 0, :, :] if flat else space
+    keep = slice(1, None) if flat else slice(None)
+    timed = scan.array.ndim == 4
+    geometry = {
+        "scale": [1.0] * timed + list(map(float, scale[keep])),
+        "translate": [0.0] * timed + list(map(float, translate[keep])),
+        "units": ["pixel"] * timed + ["mm"] * len(scale[keep]),
+        "axis_labels": ["time"] * timed + labels[keep],
+    }
+    return space, geometry, affine
+
+
+def scan_of(layer: Image) -> Scan:
+    """Give the scan that a layer shows; lazy data are computed.
+
+    Returns
+    -------
+    Scan
+        (I, J, K), or (I, J, K, T) with the times or samples in front of the layer's axes of space. A layer that no
+        reader of ours opened is placed by its geometry on the screen (head, back, left), and says so in ``notes``.
+
+    Raises
+    ------
+    InputError
+        The layer is in colour or complex, or has more than one axis besides three of space.
+    """
+    if layer.rgb:
+        raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
+    array = _in_space(layer)  # (T, slices, rows, columns)
+    record = scan_record(layer)
+    notes: tuple[str, ...] = ()
+    if record:
+        order, flips, affine = _as_file(record, array.shape[1:])
+    else:
+        order, flips, affine = (2, 1, 0), (False, False, False), _placed(layer)
+        notes = (NOT_PLACED,)
+    space = array.transpose(0, *(axis + 1 for axis in order))
+    space = np.flip(space, tuple(axis + 1 for axis, flip in enumerate(flips) if flip))
+    made = layer.metadata.get("brgm")
+    provenance = plain(made) if isinstance(made, dict) else None
+    return Scan(
+        space[0] if len(space) == 1 else np.moveaxis(space, 0, -1),
+        affine,
+        _units(record, provenance or {}),
+        layer.name,
+        str(record.get("modality") or ""),
+        source_of(layer),
+        record.get("header"),
+        notes,
+        provenance,
+    )
+
+
+def source_of(layer: Image) -> Path | None:
+    """File or folder that a layer, or the source of a result, was read from; None where it is not known."""
+    source = scan_record(layer).get("source") or getattr(layer.source, "path", None)
+    return Path(source) if source else None
+
+
+def on_source_grid(layer: Image, scan: Scan) -> bool:
+    """Whether the scan of this layer has the voxels of the file it goes back to."""
+    record = scan_record(layer)
+    return not record or bool(np.array_equal(record["file_affine"], scan.affine))
+
+
+def scan_record(layer: Image) -> dict[str, Any]:
+    """What our readers noted of a layer's file; empty for layers of others."""
+    record = layer.metadata.get("scan")
+    if not isinstance(record, dict):
+        return {}
+    placed = all(np.shape(record.get(key, ())) == (4, 4) for key in ("affine", "file_affine"))
+    return record if placed else {}
+
+
+def _units(record: dict[str, Any], provenance: dict[str, Any]) -> str:
+    """Intensity units: those of a variance are squared."""
+    units, power = str(record.get("units") or "a.u."), "^2" if provenance.get("role") == "variance" else ""
+    told = provenance.get("units")
+    return told if isinstance(told, str) and told else units if units.endswith(power) else units + power
+
+
+def _in_space(layer: Image) -> npt.NDArray[Any]:
+    """Data as (leading, slices, rows, columns)."""
+    data = np.asarray(stored(layer))
+    first = str(layer.axis_labels[0]).lower()
+    space = min(3, data.ndim - (1 if data.ndim == 3 and first in _LEADING else 0))
+    leading = data.shape[: data.ndim - space]
+    if sum(n > 1 for n in leading) > 1:
+        raise InputError(f"'{layer.name}' has {data.ndim} axes; files hold three of space and one of time or samples")
+    shown = (1,) * (3 - space) + data.shape[data.ndim - space :]
+    return data.reshape(int(np.prod(leading, dtype=int)), *shown)
+
+
+def _as_file(
+    record: dict[str, Any], shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[bool, ...], npt.NDArray[np.float64]]:
+    """Shown axis of each file axis, whether it runs backwards, and the affine of the file's axes."""
+    shown, file = (np.asarray(record[key], dtype=float) for key in ("affine", "file_affine"))
+    steps = np.linalg.solve(file[:3, :3], shown[:3, :3])  # file voxels per shown voxel
+    of_file = [int(np.argmax(np.abs(steps[:, axis]))) for axis in range(3)]
+    if sorted(of_file) != [0, 1, 2]:  # turned since: any order is true
+        of_file = [2, 1, 0]
+        steps = np.ones((3, 3))
+    order = tuple(of_file.index(axis) for axis in range(3))
+    flips = tuple(bool(steps[axis, order[axis]] < 0) for axis in range(3))
+    affine = np.eye(4)
+    origin = np.zeros(3)  # shown index of the first voxel
+    for axis in range(3):
+        column = shown[:3, order[axis]] * (-1 if flips[axis] else 1)
+        same = np.allclose(column, file[:3, axis], rtol=0, atol=_EQUAL * np.linalg.norm(column))
+        affine[:3, axis] = file[:3, axis] if same else column
+        origin[order[axis]] = shape[order[axis]] - 1 if flips[axis] else 0
+    affine[:3, 3] = shown[:3, :3] @ origin + shown[:3, 3]
+    if np.array_equal(affine[:3, :3], file[:3, :3]):
+        near = np.abs(affine[:3, 3] - file[:3, 3]).max() <= _EQUAL * (1 + np.abs(file[:3, 3]).max())
+        affine[:3, 3] = file[:3, 3] if near else affine[:3, 3]
+    return order, flips, affine
+
+
+def _placed(layer: Image) -> npt.NDArray[np.float64]:
+    """Affine (columns, rows, slices) -> RAS+ mm of a layer whose world is taken to run to the head, back and left."""
+    import pint
+
+    millimetre = pint.get_application_registry().Unit("mm")
+    axes = min(3, layer.ndim - (1 if layer.ndim == 3 and str(layer.axis_labels[0]).lower() in _LEADING else 0))
+    factors = np.array([conversion(unit, millimetre) or 1.0 for unit in layer.units[-axes:]])
+    step, first = np.eye(3), np.zeros(3)
+    step[3 - axes :, 3 - axes :] = linear(layer)[-axes:, -axes:] * factors[:, None]
+    first[3 - axes :] = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), dtype=float)[-axes:] * factors
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = step[::-1, ::-1], first[::-1]
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine

@@ -1,0 +1,244 @@
+"""The choices that all widgets that restore offer, and their layout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, SpinBox
+from napari.layers import Image
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
+from superqt import QCollapsible
+
+from napari_brgm.engine.devices import why_cpu
+from napari_brgm.engine.job import Job
+from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.forms import AMBER, form, wrapped
+from napari_brgm.plugin.layers.anatomy import plane_of
+from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
+from napari_brgm.plugin.layers.shown import shown_axes
+from napari_brgm.plugin.preferences import preferences
+from napari_brgm.plugin.prior_panel import PriorPanel, has_density
+from napari_brgm.plugin.restore.alignment_box import AlignmentBox
+from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_words
+from napari_brgm.plugin.restore.matching import best_prior, modality_of
+from napari_brgm.settings import QUALITIES, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari.viewer
+    from magicgui.widgets.bases import Widget
+
+    from napari_brgm.engine.job import ObservedSlice
+
+__all__ = ["ChoicesPanel"]
+
+_MAP = ("MAP: the most probable image", "map")
+_METHODS = (_MAP, ("Laplace: MAP, its spread measured", "laplace"), ("VI: mean of the posterior", "vi"))
+_METHOD_TOOLTIP = (
+    "MAP is fast; Laplace measures the spread round it by the network's own slopes; VI fits mean and spread"
+)
+_NO_VI = "Only MAP is offered: an untrained network has no density whose spread could be fitted."
+_WIDTH = 360  # pixels: wide enough for the names of layers
+
+
+class ChoicesPanel(PriorPanel):
+    """What to restore and how; knows nothing of runs.
+
+    Attributes
+    ----------
+    image, method, quality, device, seed, samples, with_std, with_samples, with_interval, level : magicgui widgets
+        The choices; ``.value`` reads and sets them.
+    alignment : AlignmentBox
+    run_button, run_all_button : QPushButton
+    inspect_button, save_button : QPushButton
+        Shown after a run.
+    slice_progress : QProgressBar
+        Over the slices of a run of several; ``progress`` is over the steps of one.
+    estimate, advice : QLabel
+        How long a run will take, and what speaks against it.
+    """
+
+    help: ClassVar[str]
+    run_all_text: ClassVar[str] = "Run on all slices"
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        chosen = preferences()
+        qualities = [
+            (name if part == 1 else f"{name} ({part:.2g} x the steps)", name) for name, part in QUALITIES.items()
+        ]
+        self.image = ComboBox(label="Image", choices=lambda _: self._layers(Image), tooltip="Its slice on show")
+        self.method = ComboBox(label="Method", choices=list(_METHODS), tooltip=_METHOD_TOOLTIP)
+        self.hint.setText(f"{self.hint.text()} {_NO_VI}")
+        self._wanted = "map"  # the method, again, once a prior is chosen that has a density
+        self.quality = ComboBox(label="Quality", choices=qualities, value=chosen.quality)
+        self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
+        self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
+        self.samples = SpinBox(
+            label="Samples", value=chosen.samples, min=2, max=1024, tooltip="Drawn from the posterior"
+        )
+        self.with_std = CheckBox(text="Standard deviation layer", value=False)
+        self.with_interval = CheckBox(text="Interval layers (low, high)", value=False)
+        self.level = FloatSlider(label="Level", value=chosen.level, min=0.5, max=0.99, step=0.01)
+        self.with_samples = CheckBox(text="Samples layer (a stack)", value=False)
+        self.alignment = AlignmentBox()
+        self.estimate, self.advice = wrapped(""), wrapped("", AMBER)
+        self._choose_active()
+        self._lay_out()
+        self.refresh_priors()
+        for choice in (self.image, self.method, self.quality, self.device, self.samples):
+            choice.changed.connect(self._on_cost)
+        self.image.changed.connect(self.match_prior)
+        self.viewer.dims.events.order.connect(self.match_prior)
+        self.match_prior()
+
+    def inputs(self) -> list[Widget]:
+        """Make the widgets between the image and the prior."""
+        raise NotImplementedError
+
+    def order(self, slices: Sequence[ObservedSlice]) -> Callable[[], Job]:
+        """What gives the job of these slices, with the choices as they are now; it loads the prior, so in a thread."""
+        name, quality, method, device = self.chosen_prior(), self.quality.value, self.method.value, self.device.value
+        samples, seed, fit, given = self.samples.value, self.seed.value, *self.alignment.choices().values()
+
+        def job() -> Job:
+            from napari_brgm.engine.alignment import Alignment
+            from napari_brgm.zoo.registry import load_prior
+
+            prior = load_prior(name)
+            settings = settings_for(prior.info.preset, quality)
+            return Job(
+                slices=tuple(slices),
+                prior=prior,
+                settings=settings if fit else settings.but(fit_pose=False),
+                method=method,
+                samples=samples,
+                seed=seed,
+                device=device,
+                alignment=None if given is None else Alignment.from_dict(given),
+            )
+
+        return job
+
+    def extras(self) -> Extras:
+        """Layers wanted besides the restored image and its variance."""
+        level = float(self.level.value) if self.with_interval.value else 0.0
+        return Extras(std=self.with_std.value, samples=self.with_samples.value, level=level)
+
+    def chosen_image(self) -> Image:
+        """Give the chosen image layer."""
+        if self.image.value is None:
+            raise InputError("there is no image to restore; open a scan first")
+        return self.image.value
+
+    def work(self, slices: int = 1) -> Work | None:
+        """What a run on this many slices would cost; None while nothing is chosen."""
+        image, entry = self.image.value, self._entries.get(self.prior.value or "")
+        if image is None or entry is None:
+            return None
+        pixels = int(image.data.shape[-1] * image.data.shape[-2]) if image.ndim >= 2 else 0
+        return Work(
+            prior=entry,
+            method=self.method.value,
+            quality=self.quality.value,
+            samples=self.samples.value,
+            slices=slices,
+            pixels=pixels,
+            on_gpu=why_cpu(self.device.value) == "",
+        )
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the names of layers."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    def reset_choices(self, event: object = None) -> None:
+        """Follow the layer list; napari connects this when the widget is docked."""
+        self.image.reset_choices()
+
+    def plane(self) -> tuple[str, tuple[float, float] | None]:
+        """Anatomical plane in which the chosen image would be restored, '' if unknown, and its pixel size in mm."""
+        try:
+            rows, columns, spacing = shown_axes(self.chosen_image(), self.viewer.dims)
+        except BrgmError:
+            return "", None
+        return plane_of(self.chosen_image(), rows, columns) or "", spacing
+
+    def match_prior(self, event: object = None) -> None:
+        """Choose the prior that suits the image, unless the person has chosen one."""
+        if self.image.value is None or self._chosen_by_hand:
+            return
+        plane, spacing = self.plane()
+        match = best_prior(self._entries, modality_of(self.image.value), plane, spacing)
+        if match is not None:
+            self._set_prior(match.prior, f"Chosen because {match.reason}.")
+
+    # slots
+
+    def _on_prior(self, name: str | None) -> None:
+        """Offer VI with priors that have a density, and say why it is not offered with those that have none."""
+        super()._on_prior(name)
+        entry = self._entries.get(name or "")
+        offered, dense = len(self.method.choices) > 1, entry is None or has_density(entry)
+        if offered and not dense:
+            self._wanted = self.method.value
+            self.method.choices = [_MAP]
+        elif dense and not offered:
+            self.method.choices = list(_METHODS)
+            self.method.value = self._wanted
+        self.method.tooltip = _METHOD_TOOLTIP if dense else _NO_VI
+        self._on_cost()
+
+    def _on_cost(self, event: object = None) -> None:
+        """Say how long one slice will take, and why on the CPU."""
+        work = self.work()
+        if work is None:
+            self.estimate.setText("")
+            return
+        reason = why_cpu(self.device.value)
+        where = f"on the CPU: {reason}" if reason else "on the GPU"
+        self.estimate.setText(f"A slice takes {in_words(estimated_seconds(work))} {where}.")
+
+    def _choose_active(self) -> None:
+        active = self.viewer.layers.selection.active
+        if active in self._layers(Image):
+            self.image.value = active
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.addWidget(wrapped(self.help))
+        layout.addWidget(
+            form(self.image, *self.inputs(), self.prior, self.reason, self.hint, self.method, self.quality)
+        )
+        extras = form(self.with_std, self.with_interval, self.level, self.with_samples)
+        for title, content in (
+            ("Alignment with the prior", self.alignment),
+            ("Layers", extras),
+            ("Advanced", form(self.device, self.seed, self.samples)),
+        ):
+            folded = QCollapsible(title)
+            folded.setDuration(0)
+            folded.addWidget(content)
+            layout.addWidget(folded)
+
+        self.run_button, self.run_all_button = QPushButton("Run on this slice"), QPushButton(self.run_all_text)
+        row = QHBoxLayout()
+        for button in (self.run_button, self.run_all_button, self.cancel_button):
+            row.addWidget(button)
+        layout.addLayout(row)
+        self.slice_progress = QProgressBar()
+        for bar, text in ((self.slice_progress, "slice %v of %m"), (self.progress, "step %v of %m")):
+            bar.setFormat(text)
+            layout.addWidget(bar)
+        self.inspect_button, self.save_button = QPushButton("Inspect uncertainty"), QPushButton("Save with provenance")
+        row = QHBoxLayout()
+        for button in (self.inspect_button, self.save_button):
+            button.hide()  # until there is a result
+            row.addWidget(button)
+        layout.addWidget(self.estimate)
+        layout.addWidget(self.advice)
+        layout.addWidget(self.status)
+        layout.addLayout(row)
+        layout.addWidget(wrapped(LAYER_NOTICE, AMBER))
+        layout.addStretch(1)

@@ -1,0 +1,138 @@
+"""In-paint widget: restore what is painted over."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from magicgui.widgets import ComboBox, PushButton
+from napari.layers import Labels
+
+from napari_brgm.engine.job import ObservedSlice
+from napari_brgm.errors import InputError
+from napari_brgm.plugin.layers.geometry import geometry
+from napari_brgm.plugin.layers.planes import masked_planes
+from napari_brgm.plugin.layers.scans import mask_colours
+from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
+from napari_brgm.plugin.restore.panel import RestorationPanel
+from napari_brgm.plugin.restore.preview import Part
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from magicgui.widgets.bases import Widget
+    from napari.layers import Image
+
+    from napari_brgm.corruptions import Corruption
+    from napari_brgm.plugin.layers.shown import ShownSlice
+
+__all__ = ["InpaintWidget"]
+
+_BRUSH_MM = 8.0
+_ANY = ("any painted label", 0)
+
+
+class InpaintWidget(RestorationPanel):
+    """Restores the painted part of a slice; all other pixels stay as they were measured.
+
+    Attributes
+    ----------
+    labels : ComboBox
+        The mask.
+    label : ComboBox
+        Which of its labels is missing; 0: any.
+    paint_button : PushButton
+        Adds a labels layer on the image's grid, brush in hand.
+    """
+
+    restores: ClassVar[str] = "in-paint"
+    help: ClassVar[str] = "Paint over the artefact on the slice on show, then press Run."
+    run_all_text: ClassVar[str] = "Run on all masked slices"
+    _painted: Labels | None = None  # whose strokes are listened to
+
+    def inputs(self) -> list[Widget]:
+        self.labels = ComboBox(
+            label="Mask", choices=lambda _: self._layers(Labels), tooltip="What is painted is missing"
+        )
+        self.label = ComboBox(label="Label", choices=[_ANY], tooltip="Which label is missing")
+        self.paint_button = PushButton(
+            text="Paint artefact mask", tooltip="New labels on the image's grid, brush in hand"
+        )
+        self.labels.changed.connect(self._on_labels)
+        self.paint_button.clicked.connect(lambda: self._guarded(self.paint))
+        return [self.labels, self.label, self.paint_button]
+
+    def reset_choices(self, event: object = None) -> None:
+        super().reset_choices(event)
+        self.labels.reset_choices()
+
+    def parts(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[Part]:
+        labels = self.labels.value
+        if labels is None:
+            raise InputError("there is no mask; press 'Paint artefact mask' and paint over the artefact")
+        if everywhere:
+            masked = masked_planes(image, labels, shown, self.label.value or None)
+        else:
+            masked = [(shown, mask_on(shown, image, labels, self.label.value or None))]
+        return [
+            Part(plane, ObservedSlice(plane.image, partial(_masked, missing), plane.spacing), missing)
+            for plane, missing in masked
+        ]
+
+    def refresh_labels(self, event: object = None) -> None:
+        """Offer the labels that are painted in the chosen layer; the choice stays if it is among them."""
+        labels = self.labels.value
+        data = None if labels is None else stored(labels)
+        found = np.unique(data).tolist() if isinstance(data, np.ndarray) else []  # lazy labels are not all computed
+        kept = self.label.value
+        self.label.choices = [_ANY, *((f"only {value}", int(value)) for value in found if value)]
+        if kept in self.label.choices:
+            self.label.value = kept
+
+    def _on_labels(self, labels: Labels | None) -> None:
+        if self._painted is not None:
+            self._painted.events.paint.disconnect(self._on_paint)
+            self._painted.events.data.disconnect(self.refresh_labels)
+        self._painted = labels
+        if labels is not None:
+            labels.events.paint.connect(self._on_paint)
+            labels.events.data.connect(self.refresh_labels)
+        self.refresh_labels()
+
+    def _on_paint(self, event: object = None) -> None:
+        value = int(self._painted.selected_label) if self._painted is not None else 0
+        if value and value not in self.label.choices:
+            self.label.choices = [*self._named_labels(), (f"only {value}", value)]
+
+    def _named_labels(self) -> list[tuple[str, int]]:
+        return [_ANY if value == 0 else (f"only {value}", int(value or 0)) for value in self.label.choices]
+
+    def paint(self) -> None:
+        """Add an empty mask over the image, ready to paint on."""
+        image = self.chosen_image()
+        shown = shown_slice(image, self.viewer.dims)
+        labels = self.viewer.add_labels(
+            np.zeros(stored(image).shape, dtype=np.uint8),
+            name=f"{image.name} artefact mask",
+            opacity=0.6,
+            colormap=mask_colours(),
+            **geometry(image),
+        )
+        labels.brush_size = _brush(shown)
+        labels.mode = "paint"
+        self.viewer.layers.selection.active = labels
+        self.labels.value = labels
+        self._say("paint over the artefact, then press Run")
+
+
+def _masked(missing: npt.NDArray[np.bool_]) -> Corruption:
+    from napari_brgm.corruptions import Mask
+
+    return Mask(missing)
+
+
+def _brush(shown: ShownSlice) -> int:
+    """Width of the brush in pixels: 8 mm, or 4 % of the shorter side where the pixel size is not known."""
+    if shown.spacing is None:
+        return max(2, round(0.04 * int(min(shown.image.shape))))
+    return max(2, round(_BRUSH_MM / float(max(shown.spacing))))

@@ -1,0 +1,152 @@
+"""How a layer, its slices and a prior suit each other: which prior to choose, what to say before a run and after it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_brgm.engine.advice import Circumstances, advice, same_modality, same_plane
+from napari_brgm.plugin.layers.anatomy import orientation_fault, plane_of
+from napari_brgm.plugin.prior_panel import takes_slice_as_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari.layers import Image
+
+    from napari_brgm.plugin.layers.shown import ShownSlice
+    from napari_brgm.plugin.restore.preview import Part
+    from napari_brgm.zoo.entry import PriorEntry
+
+__all__ = ["Match", "advice_for", "best_prior", "modality_of", "turned_about"]
+
+_FINE_MM = 1.25  # pixels up to this size are worth the prior of 256 pixels
+_FINE = 256
+_NUMBER = re.compile(r"\d+")
+_WITHOUT_SPACING = ("CR",)  # modalities whose priors take the whole image, whatever its pixels
+
+
+class Match(NamedTuple):
+    """A prior and why."""
+
+    prior: str
+    reason: str
+
+
+def modality_of(image: Image) -> str:
+    """DICOM modality of a layer's scan, '' if it does not say."""
+    scan = image.metadata.get("scan")
+    return str(scan.get("modality") or "") if isinstance(scan, dict) else ""
+
+
+def best_prior(
+    entries: Mapping[str, PriorEntry], modality: str, plane: str, spacing: tuple[float, float] | None
+) -> Match | None:
+    """Choose among priors.
+
+    Parameters
+    ----------
+    entries : mapping of str to PriorEntry
+        Those that are there, by name. One that knows no anatomy is chosen where no other knows the modality.
+    modality, plane : str
+        Of the slice; '' where it does not say. Without a modality the plane alone decides.
+    spacing : (float, float) or None
+        Pixel size in mm.
+
+    Returns
+    -------
+    Match or None
+        None where nothing is known of the priors.
+    """
+    trained = [entry for entry in entries.values() if entry.resolution]
+    if not trained:
+        return None
+    fit = [e for e in trained if not modality or same_modality(modality, e.modality or modality)]
+    if not fit:
+        known = ", ".join(sorted({entry.modality for entry in trained if entry.modality}))
+        for entry in filter(takes_slice_as_frame, entries.values()):
+            return Match(entry.name, f"no prior knows {modality} (those here know {known})")
+        return Match(trained[0].name, f"no prior knows {modality}; this one is the first of the list")
+    same = [e for e in fit if plane and e.plane and same_plane(plane, e.plane)]
+    reason = []
+    if modality:
+        reason.append(f"the scan is {modality}")
+    if same:
+        reason.append(f"its slice {plane}")
+    elif plane:
+        reason.append(f"no prior knows {plane} slices")
+    fit = same or fit
+    fine = spacing is not None and max(spacing) <= _FINE_MM
+    chosen = min(fit, key=lambda e: (e.rank, (e.resolution >= _FINE) != fine))
+    sized = (chosen.resolution >= _FINE) == fine
+    if spacing is not None and sized and any((e.resolution >= _FINE) != fine for e in fit):
+        reason.append(f"its pixels are {max(spacing):.2g} mm")
+    if not modality:
+        reason.insert(0, f"the file names no modality, {chosen.modality or 'that of the prior'} is assumed")
+    return Match(chosen.name, ", ".join(reason))
+
+
+def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[str]:
+    """Sentences about a layer, its slices and a prior that do not suit each other.
+
+    Several slices say each once, with the greatest number.
+    """
+    first = parts[0].shown
+    circumstances = Circumstances(
+        modality=modality_of(image),
+        prior_modality=entry.modality,
+        plane=plane_of(image, first.rows, first.columns) or "",
+        prior_plane=entry.plane,
+        orientation_fault=orientation_fault(image, first.rows, first.columns, first.flips),
+        spacing_known=first.spacing is not None,
+        needs_spacing=entry.modality not in _WITHOUT_SPACING,
+        untrained=takes_slice_as_frame(entry),
+    )
+    worst: dict[str, str] = {}  # by the sentence without its numbers
+    for part in parts:
+        for sentence in advice(circumstances, part.shown.image, part.missing):
+            rule = _NUMBER.sub("", sentence)
+            worst[rule] = max(worst.get(rule, sentence), sentence, key=_numbers)
+    return list(worst.values())
+
+
+def turned_about(image: Image, shown: ShownSlice, records: Sequence[Mapping[str, Any]], entry: PriorEntry) -> list[str]:
+    """What a finished run found of the way up: a sentence where its fits had to turn slices about.
+
+    It is a fact about the viewer where the layer's axes say so, or where they say nothing, all slices were turned and
+    none is unlike what the prior knows. Else the fit is in doubt: in a head below the slices that the prior knows,
+    pons and cerebellum can pass for frontal lobes.
+
+    Parameters
+    ----------
+    image, shown : Image, ShownSlice
+        The layer, and one of the slices; all lie alike.
+    records : sequence of mapping
+        Provenance of each restored slice.
+    """
+    fitted = [record for record in records if (record.get("alignment") or {}).get("fitted")]
+    turned = [record for record in fitted if _half_turn(float(record["alignment"]["rotation"]) - entry.rotation)]
+    if not turned:
+        return []
+    known = plane_of(image, shown.rows, shown.columns) is not None
+    faulty = "upside down" in orientation_fault(image, shown.rows, shown.columns, shown.flips)
+    if faulty or (not known and len(turned) == len(fitted) and all(map(_alike, turned))):
+        return ["the slice lies upside down in the viewer; it was turned about for the prior"]
+    which = "the slice" if len(fitted) == 1 else f"{len(turned)} of {len(fitted)} slices"
+    if known:
+        return [f"the prior fits {which} better turned about, though shown the usual way up: the fit is doubtful"]
+    return [f"the prior fits {which} better turned about: shown upside down, or the fit is wrong"]
+
+
+def _half_turn(degrees: float) -> bool:
+    return abs((degrees + 180) % 360 - 180) > 90
+
+
+def _alike(record: Mapping[str, Any]) -> bool:
+    """Whether a slice was found to be like those that the prior knows."""
+    misfit = record.get("misfit") or {}
+    return misfit.get("value") is not None and misfit["value"] <= misfit.get("limit", 0)
+
+
+def _numbers(sentence: str) -> list[int]:
+    return [int(number) for number in _NUMBER.findall(sentence)]

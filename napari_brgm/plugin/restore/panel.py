@@ -1,0 +1,205 @@
+"""What the widgets that restore have in common: Run and Cancel, progress, previews and results, one run at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEventLoop
+from qtpy.QtWidgets import QApplication
+
+import napari_brgm
+from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.plugin.layers.results import Extras, add_results
+from napari_brgm.plugin.layers.shown import shown_slice
+from napari_brgm.plugin.preferences import preferences
+from napari_brgm.plugin.restore.choices import ChoicesPanel
+from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_words, learn
+from napari_brgm.plugin.restore.matching import advice_for, turned_about
+from napari_brgm.plugin.restore.preview import Preview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari.viewer
+    from napari.layers import Image
+
+    from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.inference.step import Step
+    from napari_brgm.plugin.background import BackgroundTask
+    from napari_brgm.plugin.layers.shown import ShownSlice
+    from napari_brgm.plugin.restore.preview import Part
+
+__all__ = ["RestorationPanel"]
+
+_PACKAGE = str(Path(napari_brgm.__file__).parent)
+_TELL_SECONDS = 2.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
+
+
+@dataclass(slots=True, eq=False)
+class _Ongoing:
+    """The run in progress: its source, what it will show, and when it was last told of."""
+
+    image: Image
+    parts: list[Part]
+    extras: Extras
+    work: Work
+    preview: Preview | None
+    began: float
+    told: float = -math.inf
+    last: tuple[int, int] = (-1, -1)  # slice and iteration that were told last
+    pictured: Step | None = None  # with the newest estimate; written by the worker's thread
+    seen: Step | None = None  # the one whose estimate is shown
+
+
+class RestorationPanel(ChoicesPanel):
+    """Base of the widgets; a subclass names its task, adds its inputs and says what happened to which slices."""
+
+    restores: ClassVar[str]
+    _run: _Ongoing | None = None
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.run_button.clicked.connect(lambda: self.run())
+        self.run_all_button.clicked.connect(lambda: self.run(everywhere=True))
+        self.inspect_button.clicked.connect(lambda: self._open("Uncertainty"))
+        self.save_button.clicked.connect(lambda: self._open("Save with provenance"))
+        self._show_running(False)
+
+    @property
+    def worker(self) -> BackgroundTask | None:
+        """The run in progress."""
+        return self.task
+
+    def parts(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[Part]:
+        """Say what happened to the slice on show, or to all slices that are meant.
+
+        Raises
+        ------
+        BrgmError
+            The inputs cannot be used.
+        """
+        raise NotImplementedError
+
+    def run(self, *, everywhere: bool = False) -> None:
+        """Restore the slice on show, or all that are meant; what is wrong is said in one sentence."""
+        self._guarded(lambda: self._begin(everywhere))
+
+    def _begin(self, everywhere: bool) -> None:
+        image = self.chosen_image()
+        parts = self.parts(image, shown_slice(image, self.viewer.dims), everywhere)
+        order, work = self.order([part.observed for part in parts]), self.work(len(parts))
+        assert work is not None  # an image and a prior are chosen
+        preview = Preview(self.viewer, image, parts) if preferences().preview else None
+        self._run = run = _Ongoing(image, parts, self.extras(), work, preview, time.monotonic())
+        self._show_advice(advice_for(image, parts, work.prior))
+        slices = "one slice" if len(parts) == 1 else f"{len(parts)} slices"
+        self._say(f"{slices}, {in_words(estimated_seconds(work))}; loading the prior ...")
+        # paint now: the tag's letters, drawn for the first time, would hold up the window in the run
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+
+        def restored(tell: Callable[..., None]) -> list[Restoration | InputError]:
+            from napari_brgm.engine import run as engine
+
+            def told(step: Step) -> None:
+                run.pictured = run.pictured if step.preview is None else step
+                tell(step)
+
+            return engine.run(order(), told)
+
+        self._start_task(restored, "the restoration")
+
+    # the task
+
+    def _on_report(self, report: tuple[Any, ...]) -> None:
+        step: Step = report[0]
+        run, now = self._run, time.monotonic()
+        ends = step.iteration == step.total and run is not None and run.last != (step.slice, step.iteration)
+        if run is None or (now - run.told < _TELL_SECONDS and not ends):
+            return
+        run.told, run.last = now, (step.slice, step.iteration)
+        self.slice_progress.setValue(int(step.done * step.slices + 1e-6))
+        self.progress.setRange(0, step.total)
+        self.progress.setValue(step.iteration)
+        left = (now - run.began) * (1 / max(step.done, 1e-6) - 1)
+        rest = "drawing samples ..." if step.done >= 1 else f"{in_words(left)} left"
+        loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
+        where = "" if step.slices == 1 else f"slice {step.slice + 1} of {step.slices}, "
+        self._say(f"{where}{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}")
+        before, run.seen = run.seen, run.pictured
+        if run.preview is not None and run.seen is not None and run.seen is not before:
+            assert run.seen.preview is not None
+            run.preview.show(run.seen.slice, run.seen.preview)
+
+    def _on_result(self, results: list[Restoration | InputError]) -> None:
+        self._clear_preview()
+        run = self._run
+        if run is None or self.task is None or self.task.cancelled:
+            return self._on_error(Cancelled("cancelled"))
+        pairs = zip(run.parts, results, strict=True)
+        done = [(part.shown, r) for part, r in pairs if not isinstance(r, InputError)]
+        failed = [r for r in results if isinstance(r, InputError)]
+        scan = run.image.metadata.get("scan")
+        units = str(scan.get("units", "a.u.")) if isinstance(scan, dict) else "a.u."
+        layers = add_results(self.viewer, run.image, done, self.restores, run.extras, units)
+        seconds = time.monotonic() - run.began
+        learn(run.work, seconds)
+        self._on_cost()
+        records = [result.provenance for _, result in done]
+        self.alignment.show_used(records[0].get("alignment"))
+        notes = [note for record in records for note in record.get("notes", ())]
+        notes += turned_about(run.image, done[0][0], records, run.work.prior)
+        if failed:
+            notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
+        self._show_advice(list(dict.fromkeys(notes)), after=True)
+        for button in (self.inspect_button, self.save_button):
+            button.show()
+        where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
+        self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
+
+    def _on_warning(self, warning: tuple[Any, ...]) -> None:
+        message, category, file = warning[:3]
+        if issubclass(category, UserWarning) and str(file).startswith(_PACKAGE):
+            show_warning(str(message))
+        else:
+            super()._on_warning(warning)
+
+    def _on_finish(self) -> None:
+        self._clear_preview()
+        self._run = None
+        super()._on_finish()
+
+    def _on_orphaned(self) -> None:
+        super()._on_orphaned()
+        self._clear_preview()
+
+    # display
+
+    def _open(self, widget: str) -> None:
+        """Open another widget of ours beside this one; napari brings it up where it is open."""
+        self.viewer.window.add_plugin_dock_widget("napari-brgm", widget, tabify=True)
+
+    def _show_advice(self, sentences: list[str], *, after: bool = False) -> None:
+        """Show what speaks against a run; what a finished run found is added to what was said before it."""
+        text = "\n".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
+        before = self.advice.text() if after else ""
+        self.advice.setText("\n".join(filter(None, (before, text))))
+
+    def _clear_preview(self) -> None:
+        if self._run is not None and self._run.preview is not None:
+            self._run.preview.remove()
+            self._run.preview = None
+
+    def _show_running(self, running: bool) -> None:
+        super()._show_running(running)
+        self.cancel_button.show()
+        self.run_button.setEnabled(not running)
+        self.run_all_button.setEnabled(not running)
+        slices = len(self._run.parts) if running and self._run is not None else 1
+        self.slice_progress.setVisible(slices > 1)
+        self.slice_progress.setRange(0, slices)
+        self.slice_progress.setValue(0)

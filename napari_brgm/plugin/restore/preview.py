@@ -1,0 +1,109 @@
+"""The slices of a run, and the current estimate as a layer over one of them while the run lasts.
+
+A new layer costs napari a fifth of a second or more, in which the window does not answer: there is one, added before
+the run begins, and its pixels are changed in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_brgm.plugin.layers.geometry import plane_data, plane_geometry
+from napari_brgm.plugin.layers.tag import mark_synthetic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_brgm.engine.job import ObservedSlice
+    from napari_brgm.plugin.layers.shown import ShownSlice
+
+__all__ = ["Part", "Preview"]
+
+
+class Part(NamedTuple):
+    """One slice of a run.
+
+    Attributes
+    ----------
+    shown : ShownSlice
+    observed : ObservedSlice
+        The same for the engine.
+    missing : (H, W) bool ndarray or None
+        In-painting: true where to.
+    factor : (float, float)
+        Result pixels per pixel along rows and columns.
+    """
+
+    shown: ShownSlice
+    observed: ObservedSlice
+    missing: npt.NDArray[np.bool_] | None = None
+    factor: tuple[float, float] = (1.0, 1.0)
+
+    def start(self) -> npt.NDArray[np.float32]:
+        """What is shown before the first estimate: what was measured, on the result's grid; black where nothing was."""
+        image = self.shown.image
+        if self.missing is not None:
+            return np.where(self.missing, image.min(), image).astype(np.float32)
+        rows, columns = (
+            np.minimum((np.arange(round(n * f)) / f).astype(int), n - 1)
+            for n, f in zip(image.shape, self.factor, strict=True)
+        )
+        return np.ascontiguousarray(image[np.ix_(rows, columns)])
+
+
+class Preview:
+    """Adds its layer at once, showing what was measured; the person may delete it at any time.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        One is shown at a time, first the first.
+    """
+
+    def __init__(self, viewer: ViewerModel, source: Image, parts: Sequence[Part]) -> None:
+        self._viewer, self._source = viewer, source
+        self._planes = [part.shown for part in parts]
+        self._number = 0  # of the slice that the layer shows
+        data = plane_data(source, parts[0].shown, parts[0].start())
+        selected, active = set(viewer.layers.selection), viewer.layers.selection.active
+        self._layer = viewer.add_image(
+            data,
+            name=f"{source.name} [preview, synthetic]",
+            rgb=False,
+            colormap=source.colormap,
+            contrast_limits=tuple(source.contrast_limits),
+            metadata={"brgm": {"role": "preview"}},
+            **self._place(data.shape),
+        )
+        viewer.layers.selection = selected  # a run must not take the brush out of the hand
+        viewer.layers.selection.active = active
+        mark_synthetic(viewer)
+
+    def show(self, number: int, image: npt.NDArray[np.float32]) -> None:
+        """Show an estimate (H', W') of slice ``number``, as shown, on the result's grid."""
+        if self._layer not in self._viewer.layers:
+            return  # deleted: not wanted
+        data = plane_data(self._source, self._planes[number], image)
+        if data.shape != self._layer.data.shape:
+            self._layer.data = data
+        else:
+            self._layer.data[...] = data
+        if number != self._number:
+            self._number = number
+            self._layer.translate = self._place(data.shape)["translate"]
+        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        if self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
+
+    def _place(self, shape: tuple[int, ...]) -> dict[str, object]:
+        shown = self._planes[self._number]
+        return plane_geometry(self._source, shown, (shape[shown.rows], shape[shown.columns]))

@@ -1,0 +1,1 @@
+"""Uncertainty: how far to trust each pixel of what was restored."""

@@ -1,0 +1,1 @@
+"""Weights: which priors there are, and fetching, importing, verifying and removing them."""

@@ -1,0 +1,212 @@
+"""Weights widget: which priors there are, and fetching, importing, verifying and removing them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSplitter, QVBoxLayout
+
+from napari_brgm.errors import BrgmError
+from napari_brgm.plugin.background import TaskWidget
+from napari_brgm.plugin.prior_panel import PriorPanel
+from napari_brgm.plugin.weights import dialogs
+from napari_brgm.plugin.weights.card import CardView
+from napari_brgm.plugin.weights.table import PriorTable
+from napari_brgm.zoo import fetch as fetching
+from napari_brgm.zoo.install import check_removable, import_file, remove
+from napari_brgm.zoo.registry import catalogue, status_of
+from napari_brgm.zoo.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_brgm.zoo.entry import PriorEntry
+    from napari_brgm.zoo.verify import Verdict
+
+    Tell = Callable[[str, int, int | None], None]
+
+__all__ = ["WeightsWidget"]
+
+_WIDTH = 600  # pixels
+
+
+class WeightsWidget(TaskWidget):
+    """The priors and what can be done with them.
+
+    Attributes
+    ----------
+    table : PriorTable
+    card : CardView
+        Of the chosen prior.
+    fetch_button, import_button, verify_button, remove_button : QPushButton
+    entries : dict
+        What is on show, by name.
+    """
+
+    _CANCELLED = "cancelled; a download goes on where it was when you fetch it again"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done: Callable[[Any], None] = self._show_installed
+        self.entries: dict[str, PriorEntry] = {}
+        self.table, self.card = PriorTable(), CardView()
+        self._lay_out()
+        self.table.itemSelectionChanged.connect(self._show_chosen)
+        self.fetch_button.clicked.connect(lambda: self._guarded(self.fetch))
+        self.import_button.clicked.connect(lambda: self._guarded(self.import_file))
+        self.verify_button.clicked.connect(lambda: self._guarded(self.verify))
+        self.remove_button.clicked.connect(lambda: self._guarded(self.remove))
+        self._show_running(False)
+        self._guarded(self.refresh)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for all columns."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    def refresh(self) -> None:
+        """Read the registry again."""
+        self.entries = {entry.name: entry for entry in catalogue()}
+        self.table.fill([(entry, status_of(entry)) for entry in self.entries.values()])
+        self._show_chosen()
+
+    def fetch(self) -> None:
+        """Download the chosen weights after the person agreed, convert and install them."""
+        name = self._chosen()
+        entry = fetching.fetchable(name)
+        if dialogs.agrees_to_fetch(self, entry):
+            self._start(f"fetching {name} ...", lambda tell: fetching.fetch(name, agreed=True, progress=tell))
+
+    def import_file(self) -> None:
+        """Install a file that the person chooses."""
+        path = dialogs.chosen_file(self)
+        if path is None:
+            return
+        dialog = dialogs.ImportDialog(self, path)
+        if not dialog.exec():
+            return
+        name, licence, source, citation = (
+            field.text().strip() for field in (dialog.name, dialog.licence, dialog.source, dialog.citation)
+        )
+        dialog.deleteLater()
+
+        def work(tell: Tell) -> PriorEntry:
+            tell("converting", 0, None)
+            return import_file(path, name, licence=licence, source=source, citation=citation)
+
+        self._start(f"importing {path.name} ...", work)
+
+    def verify(self) -> None:
+        """Hash and load every prior that is here."""
+        total = sum(status_of(entry) in ("shipped", "installed", "missing") for entry in self.entries.values())
+
+        def work(tell: Tell) -> list[Verdict]:
+            verdicts: list[Verdict] = []
+            tell("verifying", 0, total)
+            for verdict in verify():
+                verdicts.append(verdict)
+                tell("verifying", len(verdicts), max(total, len(verdicts)))
+            return verdicts
+
+        self._start("verifying ...", work, self._show_verdicts)
+
+    def remove(self) -> None:
+        """Remove the chosen prior after the person agreed."""
+        name = self._chosen()
+        check_removable(name)
+        if dialogs.agrees_to_remove(self, name):
+            remove(name)
+            self._changed()
+            self._say(f"removed {name}")
+
+    # the task
+
+    def _start(self, sentence: str, work: Callable[[Tell], Any], done: Callable[[Any], None] | None = None) -> None:
+        self._done = done or self._show_installed
+        self._say(sentence)
+        self._start_task(work, "the work on weights")
+
+    def _on_report(self, report: tuple[Any, ...]) -> None:
+        super()._on_report(report)
+        what, done, total = report
+        if what == "fetching":
+            of = "" if total is None else f" of {total / 1e6:.1f}"
+            self._say(f"fetching, {done / 1e6:.1f}{of} MB")
+        elif what == "converting":
+            self._say("converting to safetensors; no code in the file runs ...")
+
+    def _on_result(self, result: Any) -> None:
+        self._done(result)
+
+    def _show_installed(self, entry: PriorEntry) -> None:
+        self._changed()
+        self.table.choose(entry.name)
+        self._say(f"installed {entry.name}; it can be chosen as Prior now")
+
+    def _show_verdicts(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            self.table.set_status(verdict.name, "intact" if verdict.intact else "FAILED")
+        failed = [verdict for verdict in verdicts if not verdict.intact]
+        if failed:
+            rest = f" ({len(failed)} of {len(verdicts)} failed)" if len(failed) > 1 else ""
+            self._fail(f"{failed[0].name}: {failed[0].sentence}{rest}")
+        else:
+            self._say(f"verified: {len(verdicts)} on this machine, all intact")
+
+    def _changed(self) -> None:
+        """Follow a change of the registry here and in the other widgets, whichever window they are in."""
+        self.refresh()
+        for widget in QApplication.allWidgets():
+            if isinstance(widget, PriorPanel):
+                widget.refresh_priors()
+
+    def _chosen(self) -> str:
+        name = self.table.chosen()
+        if name is None:
+            raise BrgmError("choose a prior in the table first")
+        return name
+
+    # display
+
+    def _show_chosen(self) -> None:
+        name = self.table.chosen()
+        entry = self.entries.get(name or "")
+        if entry is None:
+            return
+        status = status_of(entry)
+        self.card.show_entry(entry, status)
+        self.fetch_button.setEnabled(self.task is None and status == "to fetch")
+        self.remove_button.setEnabled(self.task is None and entry.kind == "installed")
+
+    def _show_running(self, running: bool) -> None:
+        super()._show_running(running)
+        for button in (self.import_button, self.verify_button, self.fetch_button, self.remove_button):
+            button.setEnabled(not running)
+        if not running:
+            self._show_chosen()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(self.table)
+        splitter.addWidget(self.card)
+        splitter.setChildrenCollapsible(False)
+        splitter.setStretchFactor(0, 2)
+        splitter.setStretchFactor(1, 3)
+        layout.addWidget(splitter, 1)
+        row = QHBoxLayout()
+        self.fetch_button, self.import_button = QPushButton("Fetch"), QPushButton("Import file...")
+        self.verify_button, self.remove_button = QPushButton("Verify"), QPushButton("Remove")
+        tips = (
+            "Download the chosen published weights; you are asked first",
+            "Install a .safetensors, .pkl or .pt file; no code in it runs",
+            "Hash and load every prior that is on this machine",
+            "Delete the chosen prior, if you installed it",
+        )
+        buttons = (self.fetch_button, self.import_button, self.verify_button, self.remove_button)
+        for button, tip in zip(buttons, tips, strict=True):
+            button.setToolTip(tip)
+            row.addWidget(button)
+        layout.addLayout(row)
+        layout.addLayout(self._progress_row())
+        layout.addWidget(self.status)

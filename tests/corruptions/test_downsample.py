@@ -1,0 +1,88 @@
+"""Downsample: where its pixels lie, what its kernels weigh, and sizes that survive a refinement."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from napari_brgm.corruptions import Downsample
+
+KERNELS = [
+    Downsample(4),
+    Downsample((3, 2), "bicubic"),
+    Downsample(4, "gaussian", fwhm=0.8),
+    Downsample(3, "slice_profile", width=0.7, fwhm=0.1),
+    Downsample(2, "slice_profile", width=1.2, fwhm=0),
+]
+
+
+@pytest.mark.parametrize("f", KERNELS, ids=str)
+def test_half_pixel_geometry(f: Downsample) -> None:
+    """A ramp in low-resolution pixels, (i + 0.5) / f - 0.5, is seen as 0, 1, 2, ...: a shifted grid would show."""
+    row, column = (float(v) for v in f.factor)
+    size = (int(16 * row), int(16 * column))
+    y, x = ((torch.arange(n, dtype=torch.float64) + 0.5) / v - 0.5 for n, v in zip(size, (row, column), strict=True))
+    seen = f((100 * y[:, None] + x)[None, None])[0, 0]
+    low = torch.arange(16, dtype=torch.float64)
+    torch.testing.assert_close(seen[4:-4, 4:-4], (100 * low[:, None] + low)[4:-4, 4:-4], atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", ["area", "bicubic", "gaussian", "slice_profile"])
+def test_fractional_factors_do_not_drift(kernel: Any) -> None:
+    """With 5/2 the kernels see a ramp to a tenth of a low-resolution pixel, and without drift over the image."""
+    k = torch.from_numpy(Downsample(Fraction(5, 2), kernel).axis_matrix(0, 100))
+    error = k @ ((torch.arange(100, dtype=torch.float64) + 0.5) / 2.5 - 0.5) - torch.arange(40)
+    assert error[4:36].abs().max() < 0.1
+    assert error[4:36].mean().abs() < 1e-6
+
+
+def test_area_is_average_pooling(normal) -> None:
+    x = normal((2, 3, 16, 24))
+    torch.testing.assert_close(Downsample(4)(x), F.avg_pool2d(x, 4))
+
+
+def test_area_splits_pixels_by_overlap() -> None:
+    k = Downsample(Fraction(3, 2)).axis_matrix(0, 3)
+    np.testing.assert_allclose(k, [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]], atol=1e-12)
+
+
+def test_bicubic_is_torch_antialiased_bicubic(normal) -> None:
+    x = normal((1, 1, 30, 40))
+    torch.testing.assert_close(
+        Downsample((2.5, 4), "bicubic")(x), F.interpolate(x, size=(12, 10), mode="bicubic", antialias=True)
+    )
+
+
+def test_gaussian_and_slice_profile_have_the_width_they_are_given() -> None:
+    """Measured on the middle row of the matrix, in low-resolution pixels."""
+    fine = (np.arange(800) + 0.5) / 40 - 0.5
+
+    def spread(f: Downsample) -> float:
+        weights = f.axis_matrix(0, 800)[10]
+        return float(np.sqrt(weights @ (fine - 10) ** 2))
+
+    to_sigma = 1 / (2 * np.sqrt(2 * np.log(2)))
+    assert spread(Downsample(40, "gaussian", fwhm=1.5)) == pytest.approx(1.5 * to_sigma, rel=1e-3)
+    profile = Downsample(40, "slice_profile", width=0.6, fwhm=0.3)
+    assert spread(profile) == pytest.approx(np.hypot(0.6 / np.sqrt(12), 0.3 * to_sigma), rel=1e-3)
+    gaps = Downsample(40, "slice_profile", width=0.5, fwhm=0).axis_matrix(0, 800)
+    assert (gaps > 0).sum(axis=1).tolist() == [20] * 20  # half of every 40 fine pixels is not seen
+
+
+@pytest.mark.parametrize("factor", [1.2, 1.5, 2, 2.5, 3.7, 6])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 33])
+def test_low_sizes_survive_refinement(factor: float, n: int) -> None:
+    f = Downsample(factor)
+    assert f.observed_shape(f.image_shape((n, n))) == (n, n)
+    assert f.A_dagger(torch.ones(1, 1, n, n)).shape[-2:] == f.image_shape((n, n))
+
+
+def test_equal_parameters_are_equal_objects() -> None:
+    assert Downsample(2) == Downsample((2.0, Fraction(2)))
+    assert len({Downsample(2), Downsample((2, 2)), Downsample(2, "bicubic")}) == 2
+    assert repr(Downsample((2.5, 1), "gaussian")) == "Downsample(factor=(5/2, 1), kernel='gaussian', fwhm=1)"

@@ -1,0 +1,67 @@
+"""Several observations side by side: one synthesis for all, and each finds what it would find alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_brgm.inference import Progress, maximise, maximise_together
+from napari_brgm.likelihood import Likelihood, to_grey
+from napari_brgm.observation import Observation
+from napari_brgm.posterior import Posterior
+
+
+class TopRows:
+    """The upper rows of an image: observations of another shape."""
+
+    linear = True
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def A(self, x):
+        return x[..., : self.rows, :]
+
+
+def together(members, generators):
+    """Steps of each member, and the maxima."""
+    told = [[] for _ in members]
+    progresses = [Progress(steps.append) for steps in told]
+    return told, maximise_together(members, generators, progresses)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "lbfgs"])
+@pytest.mark.parametrize("changes", [{}, {"starts": 3}, {"coarse_to_fine": True}])
+def test_observations_side_by_side_share_one_synthesis(distant, collect, optimiser, changes, monkeypatch):
+    """Each finds what it would find alone, from as many syntheses as one of them takes."""
+    problem = distant(optimiser=optimiser, **changes)
+    rows = 32 if problem.settings.coarse_to_fine else 20  # 20 have one level less
+    image = to_grey(problem.prior.sample(1, seed=9))[..., :rows, :]
+    other = Likelihood(Observation(TopRows(rows), torch.ones(1, 1, rows, 32), 30.0), image)
+    members = [problem, Posterior(problem.prior, other, problem.settings)]
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    batches = []
+    drawn = Posterior.drawn
+    monkeypatch.setattr(Posterior, "drawn", lambda self, ws: batches.append(len(ws)) or drawn(self, ws))
+    told, found = together(members, generators())
+    starts = changes.get("starts", 1)
+    assert len(batches) == 40 and batches[0] == 2 * starts and batches[-1] == 2
+    assert [[step.iteration for step in steps] for steps in told] == [list(range(1, 41))] * 2
+    for i, (member, generator) in enumerate(zip(members, generators(), strict=True)):
+        steps, alone = collect(maximise, member, generator)
+        assert told[i][0].loss == pytest.approx(steps[0][0].loss, rel=1e-4)
+        assert found[i].loss < 1.4 * alone.loss < 0.5 * steps[0][0].loss  # a line search of the other costs it steps
+        assert float(sum(member.terms(found[i].v)[0].values())) == pytest.approx(found[i].loss, rel=1e-4)
+
+
+def test_the_slowest_decides_when_all_stop(distant):
+    easy = distant(steps=120, optimiser="lbfgs", tolerance=0.03)
+    sharper = replace(easy.likelihood, observation=replace(easy.likelihood.observation, sigma=4.0))
+    hard = Posterior(easy.prior, sharper, easy.settings)
+    lengths = [len(together(members, [None] * len(members))[0][0]) for members in ([easy], [hard], [easy, hard])]
+    assert lengths[0] < lengths[1] <= lengths[2] + 2 < 122

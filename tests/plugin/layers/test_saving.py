@@ -1,0 +1,187 @@
+"""A run is saved whole under free names, and opens again as the run it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pydicom.data import get_testdata_file
+
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.errors import BrgmError, Cancelled, InputError, OutputError
+from napari_brgm.plugin.layers.results import Extras, add_results
+from napari_brgm.plugin.layers.saving import layers_of_run, results, save_run
+from napari_brgm.plugin.layers.scans import image_layer
+from napari_brgm.plugin.layers.shown import shown_slice
+from napari_brgm.scans import read_scan
+from napari_brgm.scans.record import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image
+
+SOFTWARE = {"software": {"name": "napari-brgm", "version": "0.1.0"}}
+
+
+def restoration(image: np.ndarray, missing: np.ndarray | None) -> Restoration:
+    """What the engine could give: an in-painted hole, or a grid finer by 2."""
+    if missing is None:
+        estimate = np.kron(image, np.ones((2, 2), np.float32))
+        variance, measured = np.full(estimate.shape, 2.0, np.float32), np.zeros(estimate.shape, bool)
+    else:
+        estimate = np.where(missing, image[~missing].mean(), image).astype(np.float32)
+        variance, measured = missing.astype(np.float32), ~missing
+    samples = np.stack([estimate - variance, estimate, estimate + variance]).astype(np.float32)
+    record = SOFTWARE | {"seed": 0, "method": "map"}
+    return Restoration(estimate, estimate, variance, samples, np.zeros((1, 2), np.float32), measured, [], record)
+
+
+@pytest.fixture
+def run() -> Callable[..., tuple[ViewerModel, list[Image]]]:
+    """A finished run on a slice of the scan at a path."""
+
+    def make(path: Path, task: str = "in-paint", dims: tuple[int, ...] | None = None):
+        viewer = ViewerModel()
+        data, settings, _ = image_layer(read_scan(path)[0])
+        source = viewer.add_image(data, **settings)
+        if dims is not None:
+            viewer.dims.order = dims
+        if source.ndim > 2:
+            viewer.dims.set_current_step(viewer.dims.order[-3], 1)
+        shown = shown_slice(source, viewer.dims)
+        missing = np.zeros(shown.image.shape, bool)
+        missing[1:3, 2:5] = True
+        result = restoration(shown.image, missing if task == "in-paint" else None)
+        return viewer, add_results(viewer, source, [(shown, result)], task, Extras(std=True, samples=True))
+
+    return make
+
+
+@pytest.fixture
+def nifti(tmp_path: Path) -> Path:
+    values = np.random.default_rng(0).integers(0, 900, (8, 7, 6)).astype(np.int16)
+    path = tmp_path / "in" / "sub-01_acq-x_T1w.nii.gz"
+    path.parent.mkdir()
+    nib.save(nib.Nifti1Image(values, np.diag([-1.0, 2.0, 3.0, 1.0])), path)
+    return path
+
+
+@pytest.fixture
+def dicom(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return Path(shutil.copy(get_testdata_file("CT_small.dcm", download=False), tmp_path / "in" / "ct.dcm"))
+
+
+def assert_same(scan, layer: Image) -> None:
+    again = image_layer(scan)
+    if again[0].shape == layer.data.shape:
+        np.testing.assert_allclose(again[0], layer.data, rtol=1e-6, atol=1e-6)
+    assert again[1]["metadata"]["brgm"] == plain(layer.metadata["brgm"])
+
+
+@pytest.mark.parametrize("task", ["in-paint", "super-resolve"])
+def test_nifti_names_and_round_trip(nifti: Path, run, tmp_path: Path, task: str) -> None:
+    viewer, layers = run(nifti, task)
+    assert [layer.metadata["brgm"]["role"] for layer in results(viewer)] == [layers[0].metadata["brgm"]["role"]]
+    assert layers_of_run(viewer, layers[-1]) == layers
+    files = save_run(layers, tmp_path / "out", "nifti")
+    desc = {"in-paint": "brgmInpaint", "super-resolve": "brgmSuperres"}[task]
+    names = [f"sub-01_acq-x_desc-{desc}{role}_T1w.nii.gz" for role in ("", "Samples", "Std", "Variance")]
+    assert [file.name for file in files] == names
+    assert (tmp_path / "out" / "dataset_description.json").is_file()
+    for file, layer in zip(files, layers, strict=True):
+        (scan,) = read_scan(file)
+        assert_same(scan, layer)
+        sidecar = json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())
+        assert sidecar["Sources"] == ["sub-01_acq-x_T1w.nii.gz"]
+        assert ("Resolution" in sidecar) == ("SpatialReference" not in sidecar)
+        if "Samples" not in file.name:
+            assert ("Resolution" in sidecar) == (task == "super-resolve")
+    again = save_run(layers, tmp_path / "out", "nifti")
+    assert again[0].name == f"sub-01_acq-x_desc-{desc}2_T1w.nii.gz"
+    assert again[-1].name == f"sub-01_acq-x_desc-{desc}2Variance_T1w.nii.gz"
+    replaced = save_run(layers, tmp_path / "out", "nifti", overwrite=True)
+    assert replaced == files
+
+
+@pytest.mark.parametrize("task", ["in-paint", "super-resolve"])
+def test_dicom_series_of_one_study(dicom: Path, run, tmp_path: Path, task: str) -> None:
+    _, layers = run(dicom, task)
+    folders = save_run(layers, tmp_path / "out", "dicom")
+    kept = [layer for layer in layers if layer.metadata["brgm"]["role"] != "samples"]
+    assert len(folders) == len(kept) == 3
+    assert not (tmp_path / "out" / "dataset_description.json").exists()
+    scans = [read_scan(folder)[0] for folder in folders]
+    for scan, layer in zip(scans, kept, strict=True):
+        assert scan.provenance == plain(layer.metadata["brgm"])
+        data, settings, _ = image_layer(scan)
+        quantum = 0.5 if layer is kept[0] else float(np.max(layer.data)) / 65535
+        np.testing.assert_allclose(data, np.asarray(layer.data).reshape(data.shape), atol=quantum)
+        assert "synthetic" in settings["name"]
+        np.testing.assert_allclose(settings["scale"], layer.scale[-2:])
+    headers = [scan.header[0] for scan in scans]
+    assert len({header.SeriesInstanceUID for header in headers}) == 3
+    assert len({header.SeriesNumber for header in headers}) == 3
+    assert len({header.StudyInstanceUID for header in headers}) == 1
+    together = read_scan(tmp_path / "out")
+    assert len(together) == 3
+
+
+def test_names_of_folders_do_not_leak(dicom: Path, run, tmp_path: Path) -> None:
+    person = dicom.parent.rename(tmp_path / "Doe^Jane")
+    (person / "ct2.dcm").write_bytes(b"")
+    _, layers = run(person)
+    files = save_run(layers, tmp_path / "out", "nifti")
+    for file in (tmp_path / "out").iterdir():
+        assert "Doe" not in file.name
+        assert file.suffix != ".json" or "Doe" not in file.read_text()
+    assert files[0].name == "1_desc-brgmInpaint_image.nii.gz"
+
+
+def test_reopened_layers_are_saved_again(nifti: Path, run, tmp_path: Path) -> None:
+    _, layers = run(nifti)
+    files = save_run(layers[:1], tmp_path / "out", "nifti")
+    viewer = ViewerModel()
+    data, settings, _ = image_layer(read_scan(files[0])[0])
+    settings["metadata"]["brgm"].pop("run")
+    layer = viewer.add_image(data, **settings)
+    assert results(viewer) == [layer]
+    assert layers_of_run(viewer, layer) == [layer]
+    (again,) = save_run([layer], tmp_path / "out", "nifti")
+    assert again.name == "sub-01_acq-x_desc-brgmInpaint2_T1w.nii.gz"
+    with pytest.raises(OutputError, match="was read from"):
+        save_run([layer], tmp_path / "out", "nifti", overwrite=True)
+
+
+def test_nothing_is_left_of_what_went_wrong(nifti: Path, run, tmp_path: Path) -> None:
+    viewer, layers = run(nifti)
+
+    def stop(what: str, done: int, total: int | None) -> None:
+        if done == 2:
+            raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled):
+        save_run(layers, tmp_path / "out", "nifti", tell=stop)
+    with pytest.raises(OutputError, match="does not come from a DICOM series; save it as NIfTI instead"):
+        save_run(layers, tmp_path / "out", "dicom")
+    with pytest.raises(InputError, match="nothing to save"):
+        save_run(layers[1:2], tmp_path / "out", "dicom")
+    with pytest.raises(BrgmError):
+        save_run(layers, nifti, "nifti")
+    assert not (tmp_path / "out").exists()
+    assert [file.name for file in nifti.parent.iterdir()] == [nifti.name]
+    assert all(layer in viewer.layers for layer in layers)
+
+
+def test_copies_of_a_layer_have_names_of_their_own(nifti: Path, run, tmp_path: Path) -> None:
+    viewer, layers = run(nifti)
+    viewer.add_image(layers[0].data, name="copy", metadata=dict(layers[0].metadata))
+    files = save_run(layers_of_run(viewer, layers[0]), tmp_path / "out", "nifti")
+    assert len({file.name for file in files}) == 5

@@ -1,0 +1,115 @@
+"""How long a run takes: in proportion to its work, learnt from what happened, and never in the way of a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from napari_brgm.plugin.prior_panel import offered_priors
+from napari_brgm.plugin.restore import estimate
+from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_words, learn
+from napari_brgm.settings import settings_for
+from napari_brgm.zoo.entry import Kind, PriorEntry
+from napari_brgm.zoo.files import write_prior
+from napari_brgm.zoo.folder import installed, unreadable, user_folder
+from napari_brgm.zoo.install import import_file
+
+BRAIN = PriorEntry("brain-axial-128", Kind.shipped, resolution=128, preset="default")
+WORK = Work(BRAIN, "map", "standard", samples=32, slices=1, pixels=256**2)
+
+
+def of_prior(**changes) -> Work:
+    return replace(WORK, prior=replace(BRAIN, **changes))
+
+
+def test_steps_of_all_slices_and_methods() -> None:
+    one = settings_for("default", "standard").steps
+    assert WORK.steps == one + 4
+    assert replace(WORK, slices=3).steps == 3 * (one + 4)
+    variational = settings_for("default", "standard").vi_steps
+    assert variational and replace(WORK, method="vi", samples=33).steps == one + variational + 5
+    assert replace(WORK, method="laplace").steps > one + 4
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("my-faces", "unaided"), ("my-manifold", "manifold"), ("lcm-in-name-only", "default"), ("texture", "untrained")],
+)
+def test_steps_are_those_of_the_preset_not_of_the_name(name: str, preset: str) -> None:
+    """Catches an imported StyleGAN2 timed at 12 steps where it takes 100, and a latent convolutional model at 12."""
+    work = of_prior(name=name, preset=preset)
+    assert work.steps == settings_for(preset, "standard").steps + 4
+    assert replace(work, quality="careful").steps == settings_for(preset, "careful").steps + 4
+
+
+def test_an_imported_stylegan2_is_timed_by_its_own_settings(tmp_path, random_stylegan2) -> None:
+    """From the file through the registry to the estimate; nobody has said what family it is."""
+    write_prior(random_stylegan2, tmp_path / "net.safetensors")
+    import_file(tmp_path / "net.safetensors", "brain-look-alike")
+    entry = offered_priors()["brain-look-alike"]
+    unaided = settings_for("unaided", "standard").steps
+    assert replace(WORK, prior=entry).steps == unaided + 4 >= 100
+
+
+def test_first_guess() -> None:
+    seconds = estimated_seconds(WORK)
+    assert estimated_seconds(replace(WORK, slices=5)) == pytest.approx(5 * seconds)
+    assert estimated_seconds(replace(WORK, pixels=10)) == seconds  # a prior's frame is what counts
+    assert estimated_seconds(of_prior(resolution=256)) > 2 * seconds
+    assert estimated_seconds(replace(WORK, on_gpu=True)) < seconds / 5
+    untrained = of_prior(name="texture", resolution=0, preset="untrained")
+    assert estimated_seconds(replace(untrained, pixels=512**2)) == pytest.approx(4 * estimated_seconds(untrained))
+
+
+def test_it_learns_from_a_run() -> None:
+    """What is learnt of one size holds for another, and for no other prior, method or device."""
+    before = estimated_seconds(WORK)
+    learn(replace(WORK, slices=2), 400.0)
+    assert estimated_seconds(WORK) == pytest.approx(200)
+    for other in (
+        of_prior(name="brain-axial-256"),
+        replace(WORK, method="vi"),
+        replace(WORK, on_gpu=True),
+    ):
+        assert estimated_seconds(other) != pytest.approx(200 * other.steps / WORK.steps)
+    learn(WORK, 100.0)
+    assert 100 < estimated_seconds(WORK) < 150
+    assert estimated_seconds(WORK) != before
+    kept = json.loads((user_folder() / "timings.json").read_text())
+    assert list(kept) == ["brain-axial-128 map cpu"]
+    assert installed() == {} and unreadable() == {}  # the file is not taken for a prior
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "{", '{"brain-axial-128 map cpu": "soon"}', "null"])
+def test_a_spoilt_file_is_as_none(content: str) -> None:
+    before = estimated_seconds(WORK)
+    user_folder().mkdir(parents=True)
+    (user_folder() / "timings.json").write_text(content)
+    assert estimated_seconds(WORK) == before
+    learn(WORK, 60.0)
+    assert estimated_seconds(WORK) == pytest.approx(60)
+
+
+@pytest.mark.parametrize("second", ["-1", "0", "NaN", "Infinity"])
+def test_speeds_that_cannot_be(second: str) -> None:
+    before = estimated_seconds(WORK)
+    user_folder().mkdir(parents=True)
+    (user_folder() / "timings.json").write_text(f'{{"{WORK.key}": {second}}}')
+    assert estimated_seconds(WORK) == before
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(estimate, "_path", lambda: tmp_path / "file" / "timings.json")
+    learn(WORK, 60.0)
+    assert estimated_seconds(WORK) > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.01, "1 s"), (9.4, "9 s"), (12, "10 s"), (89, "90 s"), (100, "2 min"), (5399, "90 min"), (5400, "1.5 h")],
+)
+def test_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == f"about {words}"
