@@ -25,6 +25,8 @@ import torch
 from napari_brgm.likelihood import GreyLevels, from_grey, to_grey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from napari_brgm.likelihood import Likelihood
@@ -48,6 +50,8 @@ class Posterior:
     settings : InferenceSettings
     coordinates : Coordinates or None
         What v is; None: what the settings say, preconditioned by this likelihood.
+    check : callable, optional
+        Called now and then while that is worked out; what it raises ends it.
 
     Attributes
     ----------
@@ -56,10 +60,11 @@ class Posterior:
     """
 
     def __init__(
-        self, prior: Prior, likelihood: Likelihood, settings: InferenceSettings, coordinates: Coordinates | None = None
-    ) -> None:
+        self, prior: Prior, likelihood: Likelihood, settings: InferenceSettings,
+        coordinates: Coordinates | None = None, check: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self.prior, self.likelihood, self.settings = prior, likelihood, settings
-        self.coordinates = coordinates or prior.coordinates(settings, self._linear_posterior)
+        self.coordinates = coordinates or prior.coordinates(settings, lambda: self._linear_posterior(check))
 
     @property
     def linear(self) -> GaussianPosterior | None:
@@ -67,7 +72,7 @@ class Posterior:
         line = self.prior.parts.line
         return self.coordinates.given if line is not None and line.exact else None
 
-    def _linear_posterior(self) -> GaussianPosterior | None:
+    def _linear_posterior(self, check: Callable[[], None] | None) -> GaussianPosterior | None:
         """Posterior of whitened latents u under the prior's line; None where there is none to start from."""
         line, seen = self.prior.parts.line, self.likelihood
         if line is None or not line.complete or self.settings.start != "linear" or not seen.linear:
@@ -76,7 +81,7 @@ class Posterior:
         model = line.whitened
         # y - f(mean) with y in grey levels equals A (x - mean) for x, mean in [-1, 1]: shift both by the black level.
         shifted = seen.y - operator.A(torch.ones_like(model.mean)[None])
-        return model.posterior(shifted, operator, 1.0 / self.lambda_pixel + line.error_variance)
+        return model.posterior(shifted, operator, 1.0 / self.lambda_pixel + line.error_variance, check)
 
     @property
     def lambda_pixel(self) -> float:

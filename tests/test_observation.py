@@ -200,9 +200,7 @@ def test_thick_slices_of_a_stack(linear_prior):
     missed = (data - single.A(127.5 * model.mean[None])).flatten().double()
     precision = torch.eye(24, dtype=torch.float64) + b @ b.T / 9
     torch.testing.assert_close(found.precision.double(), precision, rtol=1e-4, atol=1e-2)
-    torch.testing.assert_close(
-        found.mean.double(), torch.linalg.solve(precision, b @ missed / 9), rtol=1e-2, atol=1e-2
-    )
+    torch.testing.assert_close(found.mean.double(), torch.linalg.solve(precision, b @ missed / 9), rtol=1e-2, atol=1e-2)
 
 
 # ---- in coarser pixels

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Identity, Mask
+from napari_brgm.errors import Cancelled
 from napari_brgm.likelihood import GreyLevels, Likelihood, to_grey
 from napari_brgm.observation import all_measured
 from napari_brgm.posterior import Posterior, encoded
+from napari_brgm.priors import linear_model
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.parts import Line
 from napari_brgm.priors.prior import LatentStatistics
@@ -167,6 +169,21 @@ def test_a_line_that_is_not_exact_is_a_start_and_no_answer(linear_prior):
     torch.testing.assert_close(p.coordinates.given.precision, wanted.precision)
     rough.parts = replace(linear_prior.parts, line=Line(model, exact=False, complete=False))
     assert Posterior(rough, exact.likelihood, exact.settings).coordinates.given is None  # of poses only
+
+
+def test_the_linear_start_asks_whether_to_go_on(linear_prior, monkeypatch):
+    """Thousands of components on native pixels take seconds; catches a start that cannot be cancelled."""
+    monkeypatch.setattr(linear_model, "_MOST", 5)
+    p = linear(linear_prior, "linear")
+    asked = []
+    assert Posterior(linear_prior, p.likelihood, p.settings, check=lambda: asked.append(1)).linear is not None
+    assert len(asked) == 3  # twelve components
+
+    def cancel():
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        Posterior(linear_prior, p.likelihood, p.settings, check=cancel)
 
 
 def test_start_is_the_mean_latent(posterior):

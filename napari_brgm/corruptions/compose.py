@@ -109,6 +109,10 @@ class Compose(LinearOperator):
         return all(part.exact for part in self.parts)
 
     @property
+    def iterative(self) -> bool:
+        return True
+
+    @property
     def adds_noise(self) -> bool:
         return any(part.adds_noise for part in self.parts)
 

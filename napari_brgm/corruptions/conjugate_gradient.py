@@ -76,9 +76,9 @@ def solved(
 
 def tikhonov_inverse(
     forward: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor], y: Tensor, ratio: float,
-    *, iterations: int = _ITERATIONS, tolerance: float | None = None,
+    *, iterations: int = _ITERATIONS, tolerance: float | None = None, check: Callable[[], None] | None = None,
 ) -> Tensor:  # fmt: skip
-    """Compute A' (A A' + r I)^-1 y, each image of the batch as it would come out alone.
+    """Compute A' (A A' + r I)^-1 y, each image of the batch as it would come out alone; ``check`` as in ``solved``.
 
     Stops at a relative gradient of 1e-10 in float64 and 1e-5 otherwise; directions whose singular values the steps
     cannot resolve stay at 0.
@@ -88,4 +88,4 @@ def tikhonov_inverse(
         return adjoint(forward(x)) + ratio * x
 
     tolerance = _TOLERANCE.get(y.dtype, _TOLERANCE_ELSE) if tolerance is None else tolerance
-    return solved(normal, adjoint(y), iterations=iterations, tolerance=tolerance)
+    return solved(normal, adjoint(y), iterations=iterations, tolerance=tolerance, check=check)

@@ -82,6 +82,11 @@ class LinearOperator(ABC):
         return False
 
     @property
+    def iterative(self) -> bool:
+        """Whether A^+ is `tikhonov_inverse` of A and A', so that whoever waits for it may run that by himself."""
+        return False
+
+    @property
     def adds_noise(self) -> bool:
         """Whether f is noise more than blur (JPEG): what was measured of blurred pixels says nothing of it."""
         return False

@@ -42,6 +42,10 @@ class Foreign(LinearOperator):
     def exact(self) -> bool:
         return bool(getattr(self.operator, "exact", True))
 
+    @property
+    def iterative(self) -> bool:
+        return True  # where it is regularised
+
     def A(self, x: Tensor) -> Tensor:
         found: Tensor = self.operator.A(x)
         return found

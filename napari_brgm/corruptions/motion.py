@@ -59,6 +59,10 @@ class Motion(LinearOperator):
         if not math.isfinite(self.angle):
             raise InputError(f"the angle of the motion must be a number of degrees, got {self.angle}")
 
+    @property
+    def iterative(self) -> bool:
+        return True
+
     def A(self, x: Tensor) -> Tensor:
         b, c, h, w = *x.shape[:2], *check_batch(x)
         psf, rows, columns = _constants(self, (h, w), x.device, x.dtype)

@@ -15,6 +15,8 @@ import torch
 from napari_brgm.inference import complete
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_brgm.engine.observed import Problem
     from napari_brgm.inference import Progress, Spread
     from napari_brgm.posterior import Posterior
@@ -34,6 +36,8 @@ class Draws:
     problem : Problem
     values : (S, N[, 3]) float32 ndarray
         Of the N pixels of ``free``, row by row.
+    check : callable, optional
+        Called for each draw that is scaled; what it raises ends the work.
 
     Attributes
     ----------
@@ -43,8 +47,10 @@ class Draws:
         Of the draws as they came; scaling leaves it.
     """
 
-    def __init__(self, problem: Problem, values: npt.NDArray[np.float32]) -> None:
-        self._problem, self.values = problem, values
+    def __init__(
+        self, problem: Problem, values: npt.NDArray[np.float32], check: Callable[[], None] | None = None
+    ) -> None:  # fmt: skip
+        self._problem, self.values, self._check = problem, values, check
         self.free = ~problem.measured
         self.mean: npt.NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
 
@@ -62,6 +68,8 @@ class Draws:
         f, shape = self._problem.corruption, self._problem.shape
         moves = f.well_posed and f.coarsens(f.observed_shape(shape)) != (1.0, 1.0)
         for draw in self.values:
+            if self._check is not None:
+                self._check()
             apart = draw - self.mean
             grown = apart * factor
             if moves:
@@ -120,11 +128,12 @@ def drawn(
         values = None
         for first in range(0, count, most):
             progress.check()
-            native = problem.finish(whole[first : first + most], posterior.settings.data_consistency)[:, free]
+            part = whole[first : first + most]
+            native = problem.finish(part, posterior.settings.data_consistency, progress.check)[:, free]
             values = np.empty((count, *native.shape[1:]), np.float32) if values is None else values
             values[first : first + most] = native
     assert values is not None
-    return Draws(problem, values)
+    return Draws(problem, values, progress.check)
 
 
 def completed(

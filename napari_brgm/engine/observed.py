@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
 from napari_brgm.engine.checked import checked
 from napari_brgm.engine.placed import grey_tensor, placed
 from napari_brgm.engine.provenance import ESTIMATED
@@ -81,16 +82,21 @@ class Problem:
         """(H, W) of the restored grid."""
         return self.placed.given.grid.fine
 
-    def finish(self, images: Tensor, consistent: bool) -> npt.NDArray[np.float64]:
-        """Generator images (B, C, R, R) as restored slices (B, H, W[, 3]) in the scan's units."""
+    def finish(
+        self, images: Tensor, consistent: bool, check: Callable[[], None] | None = None
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Generator images (B, C, R, R) as restored slices (B, H, W[, 3]) in the scan's units.
+
+        ``check`` is called now and then; what it raises ends the work.
+        """
         x = self.placed.frame.A(to_grey(images)).clamp(min=0)
         if consistent and self.likelihood.linear and self.corruption.exact and not self.measured.any():
-            x = self._consistent(x)
+            x = self._consistent(x, check)
         grey = x.double().cpu().numpy()
         grey = grey[:, 0] if grey.shape[1] == 1 else np.moveaxis(grey, 1, -1)
         return np.asarray(self.window.from_grey(grey), dtype=np.float64)
 
-    def _consistent(self, x: Tensor) -> Tensor:
+    def _consistent(self, x: Tensor, check: Callable[[], None] | None) -> Tensor:
         """X + A^+ (y - A x), a few rounds with the bound at black between them (the last word is the data's).
 
         Where the data have known noise, by the regularised inverse, as strong as brings f(x) just within that noise
@@ -101,8 +107,12 @@ class Problem:
         y, seen = self.likelihood.y.to(x), self.likelihood.observation.measured.to(x)
 
         def corrected(x: Tensor, ratio: float) -> Tensor:
-            back: Tensor = f.A_dagger((y - f.A(x)) * seen, size, noise_to_signal=ratio)
-            return x + back
+            missed = (y - f.A(x)) * seen
+            if f.iterative and ratio:
+                return x + tikhonov_inverse(f.A, lambda r: f.A_adjoint(r, size), missed, ratio, check=check)
+            if check is not None:
+                check()
+            return x + f.A_dagger(missed, size, noise_to_signal=ratio)
 
         if self.tolerance:
             found = x

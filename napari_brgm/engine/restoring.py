@@ -100,7 +100,7 @@ class Restoring:
         if settings.lambda_perceptual:
             features = pick_features(prior, settings.features, settings.feature_size)
             likelihood = Likelihood(likelihood.observation, likelihood.y, features)
-        self.posterior = Posterior(prior, likelihood, settings)
+        self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
         self.flat = settings.prior_density == "flat"
         products = 0 if self.flat else laplace_batches(self.posterior, linearised=job.method != "laplace")
         self.tuned = settings.steps + settings.refine_steps  # number of the last step before the Gaussian
@@ -113,7 +113,7 @@ class Restoring:
         if (number - 1) % self.settings.preview_every and number != self.progress.total:
             return None
         with torch.no_grad():
-            finished = self.problem.finish(images, self.settings.data_consistency)[0]
+            finished = self.problem.finish(images, self.settings.data_consistency, self.progress.check)[0]
         return self.problem.keep_measured(finished).astype(np.float32)
 
     def finish(self, maximum: Maximum | None) -> Restoration:
@@ -144,7 +144,7 @@ class Restoring:
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
-                estimate = problem.finish(image, settings.data_consistency)[0]
+                estimate = problem.finish(image, settings.data_consistency, progress.check)[0]
         variance = draws.image(draws.variance)
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
         alignment, noise = problem.placed.alignment, problem.placed.noise

@@ -149,7 +149,9 @@ class LinearModel:
         basis = (latents.factor.T @ self.coarse.flatten(1)).reshape(self.coarse.shape)
         return LinearModel(mean, basis, self.noise_variance)
 
-    def posterior(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> GaussianPosterior:
+    def posterior(
+        self, observation: Tensor, operator: LinearMap, noise_variance: float, check: Callable[[], None] | None = None
+    ) -> GaussianPosterior:
         """Exact posterior of w given y = A G(w) + N(0, noise_variance / precision).
 
         The components are observed some at a time. All are kept as observed only where that takes little more room
@@ -162,28 +164,34 @@ class LinearModel:
         operator : LinearMap
         noise_variance : float
             In units of the [-1, 1] range squared, above zero.
+        check : callable, optional
+            Called before some components are observed; what it raises ends the work.
         """
         if not noise_variance > 0:
             raise InputError(f"noise_variance must be above 0, got {noise_variance}")
         missed = observation - operator.A(self.mean[None])  # (1, C, h, w)
         weight = operator.precision
         if observation.numel() <= _FINER * self.coarse[0].numel():
-            precision, right = self._observed(missed, operator, weight)
+            precision, right = self._observed(missed, operator, weight, check)
         else:
-            precision, right = self._returned(missed, operator, weight)
+            precision, right = self._returned(missed, operator, weight, check)
         precision = precision.double() / noise_variance
         precision.diagonal().add_(1.0)
         right = right.double() / noise_variance
         mean = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(precision))[:, 0]
         return GaussianPosterior(mean.to(self.mean.dtype), precision.to(self.mean.dtype))
 
-    def _observed(self, missed: Tensor, operator: LinearMap, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _observed(
+        self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
+    ) -> tuple[Tensor, Tensor]:
         """B' A' N A B (K, K) and B' A' N of what the mean misses (K,): from the observed components A B."""
         root = missed.new_ones(()) if weight is None else weight.sqrt()
-        b = torch.cat([(operator.A(part) * root).flatten(1) for part in self._chunks(missed)])  # (K, M)
+        b = torch.cat([(operator.A(part) * root).flatten(1) for part in self._chunks(missed, check)])  # (K, M)
         return b @ b.T, b @ (missed * root).flatten()
 
-    def _returned(self, missed: Tensor, operator: LinearMap, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _returned(
+        self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
+    ) -> tuple[Tensor, Tensor]:
         """The same from the products A' N A b, brought to the components' own grid."""
         flat = self.coarse.flatten(1)  # (K, C r r)
 
@@ -191,17 +199,19 @@ class LinearModel:
             x = operator.A_adjoint(seen if weight is None else seen * weight)
             return (x if self._own_grid else self._rows.T @ x @ self._rows).flatten(1)
 
-        gram = torch.cat([back(operator.A(part)) @ flat.T for part in self._chunks(missed)])  # (K, K)
+        gram = torch.cat([back(operator.A(part)) @ flat.T for part in self._chunks(missed, check)])  # (K, K)
         return (gram + gram.T) / 2, flat @ back(missed)[0]
 
     @property
     def _own_grid(self) -> bool:
         return self.coarse.shape[-1] == self.resolution
 
-    def _chunks(self, observation: Tensor) -> Iterator[Tensor]:
+    def _chunks(self, observation: Tensor, check: Callable[[], None] | None) -> Iterator[Tensor]:
         """Components (k, C, R, R), as many at a time as there is room for."""
         pixels = max(observation.numel(), self.mean.numel())
         for part in torch.split(self.coarse, min(max(_CHUNK // (self.mean.element_size() * pixels), 1), _MOST)):
+            if check is not None:
+                check()
             yield part if self._own_grid else self._rows @ (part @ self._rows.T)
 
     def posterior_mean(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> Tensor:

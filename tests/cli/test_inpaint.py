@@ -283,9 +283,7 @@ def test_a_job_of_which_no_slice_can_be_restored_is_refused(shell, save, masked_
     assert "axial slice 0: all measured pixels have the same value" in said and not (tmp_path / "out").exists()
 
 
-def test_the_prior_is_moved_once_for_all_slices(
-    shell, scan, masked_everywhere, tmp_path, monkeypatch, shipped_weights
-):
+def test_the_prior_is_moved_once_for_all_slices(shell, scan, masked_everywhere, tmp_path, monkeypatch, shipped_weights):
     """Catches a shell that takes another way than the widgets: slice by slice, the prior copied for each."""
     moves = []
     to = StyleGAN2Prior.to

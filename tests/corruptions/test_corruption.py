@@ -26,6 +26,7 @@ from napari_brgm.corruptions import (
     Mixture,
     Motion,
 )
+from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
 from napari_brgm.errors import InputError
 
 SHAPES = [(24, 24), (17, 22), (9, 31)]
@@ -190,6 +191,10 @@ def test_what_the_engine_asks_of_each(name: str) -> None:
         assert hidden is not None and torch.equal(kept, ~hidden)
         where = kept.expand(y.shape)
         assert torch.equal(y[where], x[where]) and bool((y[~where] == 0).all())
+    if f.iterative:  # the engine may run it by itself, to be heard between its steps
+        wanted = tikhonov_inverse(f.A, lambda r: f.A_adjoint(r, shape), y, 0.1)
+        torch.testing.assert_close(f.A_dagger(y, shape, noise_to_signal=0.1), wanted)
+    assert f.iterative == (isinstance(f, Compose | Motion))
     if f.averages:
         assert y.mean().item() == pytest.approx(x.mean().item(), rel=0.1)
 
@@ -246,5 +251,3 @@ def test_bad_input_gets_a_sentence(call: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-

@@ -1,4 +1,4 @@
-"""Draws: only of what was not measured, the same however many are finished at a time, scaled about a mean that stays."""
+"""Draws: of what was not measured alone, the same however many are finished at a time, scaled about their mean."""
 
 from __future__ import annotations
 

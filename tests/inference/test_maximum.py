@@ -40,10 +40,7 @@ def test_preconditioned_start_is_the_answer(linear_problem, kind, uneven):
 
 
 def test_more_noise_moves_the_map_to_the_prior(linear_problem):
-    norms = [
-        float(maximise(linear_problem("mask", sigma, steps=400).posterior).v.norm())
-        for sigma in (50, 200, 800)
-    ]
+    norms = [float(maximise(linear_problem("mask", sigma, steps=400).posterior).v.norm()) for sigma in (50, 200, 800)]
     assert norms == sorted(norms, reverse=True) and norms[2] < 0.8 * norms[0]
 
 
@@ -155,15 +152,17 @@ def test_a_step_or_two_are_enough_for_several_starts(distant, collect):
         assert found.loss <= max(step.loss for step, _ in yielded)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "gauss-newton", "lbfgs"])
-def test_tolerance_stops_and_does_not_stop_too_soon(distant, collect, optimiser):
-    def run(tolerance):
-        return collect(maximise, distant(steps=120, optimiser=optimiser, tolerance=tolerance), None)
+@pytest.mark.parametrize(("optimiser", "tolerance"), [("adam", 3e-4), ("gauss-newton", 1e-2), ("lbfgs", 1e-3)])
+def test_tolerance_stops_and_does_not_stop_too_soon(linear_problem, collect, optimiser, tolerance):
+    """On a problem with one minimum: where there are many, rounding decides which, and how long the way is."""
 
-    slow = 0.1 if optimiser == "gauss-newton" else 0.03  # whose steps are iterations of several evaluations
-    (all_steps, full), (some, stopped) = run(None), run(slow)
-    assert len(all_steps) == 120 and 8 < len(some) < 120
-    assert stopped.loss < 0.5 * all_steps[0][0].loss and full.loss <= stopped.loss * 1.001
+    def run(tolerance):
+        changes = {"steps": 200, "optimiser": optimiser, "learning_rate": 0.1, "tolerance": tolerance}
+        return collect(maximise, linear_problem("mask", 8.0, **changes).posterior, None)
+
+    (all_steps, full), (some, stopped) = run(None), run(tolerance)
+    assert len(all_steps) == 200 and 8 < len(some) < 150
+    assert (1 - 1e-5) * full.loss <= stopped.loss < 1.01 * full.loss < 0.5 * all_steps[0][0].loss
 
 
 def test_plateau_looks_at_several_steps():

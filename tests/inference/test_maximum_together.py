@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
 
-from napari_brgm.inference import Progress, maximise, maximise_together
+from napari_brgm.inference import Progress, maximise, maximise_together, maximum
+from napari_brgm.inference.visit import Visit
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.observation import Observation
 from napari_brgm.posterior import Posterior
@@ -54,14 +55,26 @@ def test_observations_side_by_side_share_one_synthesis(distant, collect, optimis
     assert [[step.iteration for step in steps] for steps in told] == [list(range(1, 41))] * 2
     for i, (member, generator) in enumerate(zip(members, generators(), strict=True)):
         steps, alone = collect(maximise, member, generator)
-        assert told[i][0].loss == pytest.approx(steps[0][0].loss, rel=1e-4)
-        assert found[i].loss < 1.4 * alone.loss < 0.5 * steps[0][0].loss  # a line search of the other costs it steps
+        losses = [step.loss for step, _ in steps[:10]]  # rounding grows in each step, and may lead to another minimum
+        assert [step.loss for step in told[i][:10]] == pytest.approx(losses, rel=0.02)
+        assert max(found[i].loss, alone.loss) < 0.5 * losses[0]
         assert float(sum(member.terms(found[i].v)[0].values())) == pytest.approx(found[i].loss, rel=1e-4)
 
 
-def test_the_slowest_decides_when_all_stop(distant):
-    easy = distant(steps=120, optimiser="lbfgs", tolerance=0.03)
-    sharper = replace(easy.likelihood, observation=replace(easy.likelihood.observation, sigma=4.0))
-    hard = Posterior(easy.prior, sharper, easy.settings)
+@pytest.mark.parametrize("searching", [False, True])
+def test_the_slowest_decides_when_all_stop(distant, monkeypatch, searching):
+    """Losses as written here. ``searching``: line searches of the slow one take two steps, of which one counts."""
+    easy, hard = distant(steps=120, tolerance=0.03), distant(steps=120, tolerance=0.03)
+    level = {id(easy): 5, id(hard): 20}  # steps for which losses fall by half
+
+    def written(members, v, rows, done):
+        for i in count():
+            falls = [100 * 0.5 ** min(i, level[id(member)]) for member in members]
+            new = torch.tensor([not searching or member is easy or i % 2 == 0 for member in members])
+            losses = torch.where(new, torch.tensor(falls), torch.tensor(1e6))
+            yield Visit(v, {"pixel": losses}, torch.zeros(len(v), 1, 4, 4), new)
+
+    monkeypatch.setattr(maximum, "_descent", written)
     lengths = [len(together(members, [None] * len(members))[0][0]) for members in ([easy], [hard], [easy, hard])]
-    assert lengths[0] < lengths[1] <= lengths[2] + 2 < 122
+    slow = 29 if searching else 25  # five alike, one of them its last fall
+    assert lengths == [10, slow, slow]

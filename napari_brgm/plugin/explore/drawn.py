@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.plugin.layers.shown import ShownSlice
 
-__all__ = ["Drawn", "Tell", "add_interpolation", "add_samples", "drawn_between", "drawn_samples"]
+__all__ = ["DrawnImages", "Tell", "add_interpolation", "add_samples", "drawn_between", "drawn_samples"]
 
 Tell = Callable[[str, int, int | None], None]
 _STACKS = ("samples", "interpolation")  # roles of layers with an axis that is not one of the scan
@@ -30,7 +30,7 @@ _INVERSION_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class DrawnImages:
     """Images that a prior drew; none shows a patient.
 
     Attributes
@@ -51,7 +51,7 @@ class Drawn:
     note: str = ""
 
 
-def drawn_samples(prior: str, count: int, seed: int, device: str, tell: Tell) -> Drawn:
+def drawn_samples(prior: str, count: int, seed: int, device: str, tell: Tell) -> DrawnImages:
     """Draw ``count`` images.
 
     Raises
@@ -67,10 +67,12 @@ def drawn_samples(prior: str, count: int, seed: int, device: str, tell: Tell) ->
     tell("drawing", 0, None)
     images = draw(loaded, count, seed, device=device)
     tell("drawing", count, count)
-    return Drawn(images, loaded.info.spacing_mm, drawn_record(loaded, count, seed, device=device))
+    return DrawnImages(images, loaded.info.spacing_mm, drawn_record(loaded, count, seed, device=device))
 
 
-def drawn_between(prior: str, first: ShownSlice, second: ShownSlice, steps: int, device: str, tell: Tell) -> Drawn:
+def drawn_between(
+    prior: str, first: ShownSlice, second: ShownSlice, steps: int, device: str, tell: Tell
+) -> DrawnImages:
     """Draw ``steps`` images from one slice to another, both as the prior draws them.
 
     Raises
@@ -91,10 +93,10 @@ def drawn_between(prior: str, first: ShownSlice, second: ShownSlice, steps: int,
     )  # fmt: skip
     one, other = found.rmse
     note = f"the prior draws the two slices with errors of {one:.0f} and {other:.0f} of 255 grey levels"
-    return Drawn(found.images, loaded.info.spacing_mm, found.provenance, note)
+    return DrawnImages(found.images, loaded.info.spacing_mm, found.provenance, note)
 
 
-def add_samples(viewer: ViewerModel, prior: str, drawn: Drawn) -> Image:
+def add_samples(viewer: ViewerModel, prior: str, drawn: DrawnImages) -> Image:
     """Add samples as one layer: (n, R, R), or with axes of length 1 where the viewer holds scans of more axes."""
     plain = [layer.ndim for layer in viewer.layers if layer.metadata.get("brgm", {}).get("role") not in _STACKS]
     ndim = max([2, *plain])
@@ -124,7 +126,7 @@ def add_samples(viewer: ViewerModel, prior: str, drawn: Drawn) -> Image:
 
 
 def add_interpolation(
-    viewer: ViewerModel, first: Image, second: Image, shown: Sequence[ShownSlice], drawn: Drawn
+    viewer: ViewerModel, first: Image, second: Image, shown: Sequence[ShownSlice], drawn: DrawnImages
 ) -> Image:
     """Add the images between two slices as one layer over the first, in its units."""
     record = drawn.record | {

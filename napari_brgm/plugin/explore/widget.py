@@ -42,7 +42,7 @@ class ExploreWidget(PriorPanel):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._add: Callable[[drawn.Drawn], Image] | None = None
+        self._add: Callable[[drawn.DrawnImages], Image] | None = None
         self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=preferences().device)
         self.count = SpinBox(label="Count", value=16, min=1, max=1024, tooltip="Images to draw")
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same images")
@@ -98,7 +98,9 @@ class ExploreWidget(PriorPanel):
 
     # the task
 
-    def _start(self, work: Callable[[drawn.Tell], drawn.Drawn], add: Callable[[drawn.Drawn], Image], what: str) -> None:
+    def _start(
+        self, work: Callable[[drawn.Tell], drawn.DrawnImages], add: Callable[[drawn.DrawnImages], Image], what: str
+    ) -> None:
         self._add = add
         self._say("loading the prior ...")
         self._start_task(work, what)
@@ -109,7 +111,7 @@ class ExploreWidget(PriorPanel):
         if total:
             self._say(f"{what}, step {done} of {total}")
 
-    def _on_result(self, images: drawn.Drawn) -> None:
+    def _on_result(self, images: drawn.DrawnImages) -> None:
         if self._add is None or self.task is None or self.task.cancelled:
             return self._on_error(Cancelled("cancelled"))
         layer = self._add(images)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from napari_brgm.scan import Scan
 
-__all__ = ["Kind", "is_result", "layers_of_run", "results", "save_run", "source_name", "without_series"]
+__all__ = ["FileKind", "is_result", "layers_of_run", "results", "save_run", "source_name", "without_series"]
 
-Kind = Literal["nifti", "dicom"]
+FileKind = Literal["nifti", "dicom"]
 _TASKS = {"in-paint": "brgmInpaint", "super-resolve": "brgmSuperres", "clean": "brgmClean"}
 _MAIN = ("", "restored", "cleaned", "drawn")  # roles of the image itself; on a finer grid that is its factor
 _NOT_DICOM = ("samples", "interpolation")  # many images at one place, which a series of one source cannot hold
@@ -54,7 +54,7 @@ def layers_of_run(viewer: ViewerModel, layer: Image) -> list[Image]:
     return [other for other in viewer.layers if is_result(other) and _record(other).get("run") == run]
 
 
-def without_series(layers: Sequence[Image], kind: Kind) -> list[Image]:
+def without_series(layers: Sequence[Image], kind: FileKind) -> list[Image]:
     """Layers that this kind of file has no place for: samples, in DICOM."""
     return [layer for layer in layers if kind == "dicom" and _role(layer) in _NOT_DICOM]
 
@@ -62,7 +62,7 @@ def without_series(layers: Sequence[Image], kind: Kind) -> list[Image]:
 def save_run(
     layers: Sequence[Image],
     folder: str | Path,
-    kind: Kind,
+    kind: FileKind,
     overwrite: bool = False,
     tell: Callable[[str, int, int | None], None] | None = None,
 ) -> list[Path]:
@@ -158,7 +158,7 @@ def _sources(layer: Image) -> list[str]:
     return [] if source is None else [source.name]
 
 
-def _free_names(layers: Sequence[Image], folder: Path, kind: Kind, overwrite: bool) -> list[str]:
+def _free_names(layers: Sequence[Image], folder: Path, kind: FileKind, overwrite: bool) -> list[str]:
     """A name for each layer, with the first number that no file has."""
     number = 1
     while True:
@@ -171,7 +171,7 @@ def _free_names(layers: Sequence[Image], folder: Path, kind: Kind, overwrite: bo
         number += 1
 
 
-def _name(layer: Image, number: str, kind: Kind) -> str:
+def _name(layer: Image, number: str, kind: FileKind) -> str:
     record, role = _record(layer), _role(layer)
     task = _TASKS.get(str(record.get("task")), "brgm")
     part = "" if role in _MAIN or (role[:1] == "x" and role[1:2].isdigit()) else _camel(role)

@@ -125,11 +125,13 @@ class RestorationPanel(ChoicesPanel):
         self.slice_progress.setValue(int(step.done * step.slices + 1e-6))
         self.progress.setRange(0, step.total)
         self.progress.setValue(step.iteration)
-        left = (now - run.began) * (1 / max(step.done, 1e-6) - 1)
-        rest = "drawing samples ..." if step.done >= 1 else f"{in_words(left)} left"
-        loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
         where = "" if step.slices == 1 else f"slice {step.slice + 1} of {step.slices}, "
-        self._say(f"{where}{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}")
+        loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
+        rest = "drawing samples ..."
+        if 0 < step.done < 1:
+            rest = f"{in_words((now - run.began) * (1 / step.done - 1))} left"
+        what = f"{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}"
+        self._say(where + (what if step.iteration else "fitting the slice to the prior ..."))
         before, run.seen = run.seen, run.pictured
         if run.preview is not None and run.seen is not None and run.seen is not before:
             assert run.seen.preview is not None
@@ -196,6 +198,7 @@ class RestorationPanel(ChoicesPanel):
 
     def _show_running(self, running: bool) -> None:
         super()._show_running(running)
+        self.progress.setRange(0, 1)  # its text counts steps
         self.cancel_button.show()
         self.run_button.setEnabled(not running)
         self.run_all_button.setEnabled(not running)

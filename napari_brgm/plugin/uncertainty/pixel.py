@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.uncertainty.runs import InspectedRun
 
-__all__ = ["PixelPanel", "decimals", "words"]
+__all__ = ["PixelPanel", "decimals_for", "words"]
 
 _REDRAW_MS = 100  # between redraws of the plot
 _NONE = "nothing restored yet", "Run In-paint, Super-resolve or Clean up,", "or open saved results."
@@ -181,12 +181,12 @@ def words(pixel: Restoration | None, level: float, units: str, digits: int) -> t
     )
 
 
-def decimals(span: float) -> int:
+def decimals_for(span: float) -> int:
     """Digits after the point for values that span so much: a thousandth of it.
 
     Examples
     --------
-    >>> decimals(1000.0), decimals(1.0)
+    >>> decimals_for(1000.0), decimals_for(1.0)
     (0, 3)
     """
     return min(max(3 - round(math.log10(span)), 0), 6) if math.isfinite(span) and span > 0 else 3

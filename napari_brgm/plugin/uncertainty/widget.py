@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QSignalBlocker
 
 from napari_brgm.plugin.uncertainty.maps import UncertaintyMaps
-from napari_brgm.plugin.uncertainty.pixel import PixelPanel, decimals
+from napari_brgm.plugin.uncertainty.pixel import PixelPanel, decimals_for
 from napari_brgm.plugin.uncertainty.runs import key_of, runs_in
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class UncertaintyWidget(PixelPanel):
         if run is not None:
             plane = run.nearest_first(self.viewer.dims)[0]
             span = float(np.ptp(plane.result.estimate))
-            self._digits = decimals(span)
+            self._digits = decimals_for(span)
             blocked = [QSignalBlocker(widget) for widget in (self.threshold, self.limit, self.sample_slider)]
             self.set_span(span, self._digits, run.outcome.units)
             self.threshold.setValue(usual_threshold(plane))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["CardView", "described"]
+__all__ = ["CardView", "entry_text"]
 
 _LONGEST = 200_000  # characters of a card
 _LINK = "#5b9bd5"  # readable on dark and light
@@ -44,7 +44,9 @@ class CardView(QTextBrowser):
         document, features = self.document(), QTextDocument.MarkdownFeature
         assert document is not None  # for type checkers: a browser has one
         document.clear()
-        document.setMarkdown(text or described(entry, status), features.MarkdownDialectGitHub | features.MarkdownNoHTML)
+        document.setMarkdown(
+            text or entry_text(entry, status), features.MarkdownDialectGitHub | features.MarkdownNoHTML
+        )
         self._colour_links()
         self.moveCursor(self.textCursor().MoveOperation.Start)
 
@@ -71,7 +73,7 @@ class CardView(QTextBrowser):
         return image.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
 
 
-def described(entry: PriorEntry, status: str) -> str:
+def entry_text(entry: PriorEntry, status: str) -> str:
     """Markdown of what the registry knows, and of how to get the weights."""
     hash_known = f"`{entry.sha256}`" if entry.hashed else "not published; recorded when you first fetch or import it"
     rows = {

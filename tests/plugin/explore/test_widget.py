@@ -11,15 +11,15 @@ from napari.components import ViewerModel
 from napari_brgm.errors import InputError
 from napari_brgm.plugin import prior_panel
 from napari_brgm.plugin.explore import drawn as drawing
-from napari_brgm.plugin.explore.drawn import Drawn, add_interpolation, add_samples
+from napari_brgm.plugin.explore.drawn import DrawnImages, add_interpolation, add_samples
 from napari_brgm.plugin.layers.shown import shown_slice
 from napari_brgm.zoo.entry import Kind, PriorEntry
 
-RECORD = {"notice": "Drawn by a generative model: synthetic throughout. Not for diagnosis.", "seed": 3}
+RECORD = {"notice": "DrawnImages by a generative model: synthetic throughout. Not for diagnosis.", "seed": 3}
 
 
-def drawn(shape=(5, 8, 8), spacing=1.5) -> Drawn:
-    return Drawn(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32), spacing, RECORD)
+def drawn(shape=(5, 8, 8), spacing=1.5) -> DrawnImages:
+    return DrawnImages(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32), spacing, RECORD)
 
 
 @pytest.mark.parametrize(("spacing", "unit"), [(1.5, "millimeter"), (0.0, "pixel")])
@@ -68,7 +68,7 @@ def test_an_interpolation_lies_over_its_first_slice() -> None:
     viewer.dims.set_current_step(0, 3)
     shown = [shown_slice(layer, viewer.dims) for layer in (one, two)]
     images = np.stack([shown[0].image, shown[1].image])
-    layer = add_interpolation(viewer, one, two, shown, Drawn(images, 1.0, RECORD))
+    layer = add_interpolation(viewer, one, two, shown, DrawnImages(images, 1.0, RECORD))
     assert layer.name == "one to two [interpolation, synthetic]"
     np.testing.assert_allclose(layer.data[0, 0], one.data[3], rtol=1e-6)
     np.testing.assert_allclose(layer.data_to_world((0, 0, 2, 4))[1:], one.data_to_world((3, 2, 4)))
@@ -161,7 +161,7 @@ def test_cancel_and_taking_the_widget_away_change_nothing(explore, qtbot, click,
     viewer, widget = explore
     go_on = threading.Event()
 
-    def slow(prior, count, seed, device, tell) -> Drawn:
+    def slow(prior, count, seed, device, tell) -> DrawnImages:
         tell("drawing", 1, 2)
         go_on.wait(10)
         return drawn()  # what cannot be stopped ends in its own time, and is left out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_brgm.engine.restoration import Restoration
-from napari_brgm.plugin.uncertainty.pixel import decimals, words
+from napari_brgm.plugin.uncertainty.pixel import decimals_for, words
 
 DRAWS = np.arange(1, 40, dtype=np.float32)  # mean 20
 
@@ -35,4 +35,4 @@ def test_sentences() -> None:
 
 @pytest.mark.parametrize(("span", "digits"), [(1000, 0), (255, 1), (0.99, 3), (1e-9, 6), (0, 3), (np.nan, 3)])
 def test_decimals(span: float, digits: int) -> None:
-    assert decimals(span) == digits
+    assert decimals_for(span) == digits
