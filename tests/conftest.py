@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 
+collect_ignore = ["toy_family.py", "compare_checkouts.py"]  # no tests; importing the first registers its family
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real scans beside the project; the test is skipped where they are not."""

@@ -68,10 +68,10 @@ def residual_scale(
     residual, tissue = _residual(problem, shown)
     if not tissue.any():
         return 1.0
-    draws = field.sample(_DRAWS, generator) / 127.5  # about 0, in the units of images
-    blank = torch.zeros_like(draws)
-    seen = problem.likelihood.residual(blank) - problem.likelihood.residual(draws)
-    expected = seen.square().mean(dim=0, keepdim=True) + problem.placed.noise.measured**2
+    draws = field.sample(_DRAWS, generator)  # grey levels, about 0
+    expected = torch.full_like(residual, problem.placed.noise.measured**2)
+    for draw in draws.split(1):  # one at a time on the observed pixels
+        expected += problem.likelihood.observation.A(draw).square() / _DRAWS
     ratio = residual[tissue].square().mean() / expected[tissue].mean()
     return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Differentiated", "LinearMap", "LinearModel"]
 
-_CHUNK = 64 << 20  # bytes of the images that are observed at once,
+_CHUNK = 16 << 20  # bytes of the images that are observed at once,
 _MOST = 32  # and how many: an operator may have a finer grid inside than image and observation have
 _FINER = 2.5  # observed pixels for each pixel of a component, up to which bringing it back costs more than it saves
 

@@ -81,7 +81,7 @@ def test_evaluate_passes_its_options_on(shell, tmp_path, monkeypatch, random_sty
     data, out, prior, quick, methods, _ = seen["arguments"]
     assert (data, out, quick, methods) == (tmp_path, tmp_path / "out", True, ("telea", "map"))
     assert prior is random_stylegan2 and asked == ["brain-axial-128"]
-    assert seen["named"]["settings"] == preset(random_stylegan2.preset).but(steps=7, vi_steps=7)
+    assert seen["named"]["settings"] == preset(random_stylegan2.info.preset).but(steps=7, vi_steps=7)
 
 
 def test_evaluate_loads_no_prior_for_rivals_alone(shell, tmp_path, monkeypatch):

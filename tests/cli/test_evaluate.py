@@ -50,7 +50,7 @@ def test_priors_with_steps_of_ones_own(shell, tmp_path, seen):
     how = named["how"]
     assert how.settings is None and how.steps == 7  # the other settings are those that suit each prior
     for name in ("manifold", "untrained"):
-        assert how.settings_for(SimpleNamespace(preset=name)) == preset(name).but(steps=7)
+        assert how.settings_for(SimpleNamespace(info=SimpleNamespace(preset=name))) == preset(name).but(steps=7)
     assert shell("evaluate", "priors", "--out", tmp_path, "--data", tmp_path, "--preset", "paper").exit_code == 0
     assert seen["priors"][1]["how"].settings == preset("paper")
 
