@@ -43,8 +43,8 @@ def clean(
     intervals held 65 % of the pixels. Writes the slice and its variance (2-D NIfTI in the right place), a record of
     how each came about (JSON), its posterior (safetensors) and a picture (PNG).
     """
+    from napari_brgm.cli.inputs import choose_plane, open_scan
     from napari_brgm.cli.restoration import Treatment, restore_scan
-    from napari_brgm.cli.scan_input import choose_plane, open_scan
     from napari_brgm.corruptions import Identity, Jpeg
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)

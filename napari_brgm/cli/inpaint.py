@@ -53,9 +53,8 @@ def inpaint(
     Writes the restored volume and its variance (NIfTI), a record of how each came about (JSON), the posterior of each
     slice (safetensors) and a picture (PNG).
     """
-    from napari_brgm.cli.mask_input import read_mask
+    from napari_brgm.cli.inputs import choose_plane, open_scan, read_mask
     from napari_brgm.cli.restoration import Treatment, restore_scan
-    from napari_brgm.cli.scan_input import choose_plane, open_scan
     from napari_brgm.corruptions import Mask
 
     if (mask is None) == (missing_share is None):

@@ -51,9 +51,9 @@ def interpolate(
         raise InputError(f"--steps must be in 2 .. 512, got {steps}")
     if inversion_steps < 0:
         raise InputError(f"--inversion-steps must be 0 or above, got {inversion_steps}")
+    from napari_brgm.cli.inputs import open_scan
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.restoration import ShellOutputs
-    from napari_brgm.cli.scan_input import open_scan
     from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
     from napari_brgm.engine.explore import interpolate as between
     from napari_brgm.scan import Scan
@@ -101,7 +101,7 @@ def interpolate(
 
 
 def _slice(scan: Scan, plane: PlaneName | None, index: int | None, which: str, prior: PriorInfo) -> ScanSlice:
-    from napari_brgm.cli.scan_input import choose_plane
+    from napari_brgm.cli.inputs import choose_plane
 
     chosen = choose_plane(scan, plane, prior)
     count = scan.count(chosen)

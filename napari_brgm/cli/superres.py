@@ -35,8 +35,8 @@ def superres(
     The middle slice, or the one of --index. Writes the slice on its finer grid and its variance (2-D NIfTI in the right
     place), a record of how each came about (JSON), its posterior (safetensors) and a picture (PNG).
     """
+    from napari_brgm.cli.inputs import choose_plane, open_scan
     from napari_brgm.cli.restoration import Treatment, restore_scan
-    from napari_brgm.cli.scan_input import choose_plane, open_scan
     from napari_brgm.corruptions import Downsample
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine)

@@ -70,7 +70,7 @@ def residual_scale(
         return 1.0
     draws = field.sample(_DRAWS, generator)  # grey levels, about 0
     expected = torch.full_like(residual, problem.placed.noise.measured**2)
-    for draw in draws.split(1):  # one at a time on the observed pixels
+    for draw in torch.split(draws, 1):  # one at a time on the observed pixels
         expected += problem.likelihood.observation.A(draw).square() / _DRAWS
     ratio = residual[tissue].square().mean() / expected[tissue].mean()
     return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])

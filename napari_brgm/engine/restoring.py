@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job, ObservedSlice
-    from napari_brgm.engine.memory import Attempt
     from napari_brgm.inference import Maximum, Spread, Step
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings

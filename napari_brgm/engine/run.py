@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from napari_brgm.engine.devices import pick_device
-from napari_brgm.engine.memory import attempts
+from napari_brgm.engine.devices import attempts, pick_device
 from napari_brgm.engine.restoring import IMAGES, Restoring
 from napari_brgm.errors import InputError
 from napari_brgm.inference import maximise_together
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job
-    from napari_brgm.engine.memory import Attempt
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference import Maximum, Step
     from napari_brgm.priors.prior import Prior

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import from_grey
-from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.line import linearised
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.training.autoencoder import train_autoencoder
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_brgm.datasets import SliceSet
+    from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
     from napari_brgm.priors.prior import PriorInfo
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.training.autoencoder_settings import AutoencoderSettings
@@ -182,13 +182,15 @@ def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, ru
     """Add what is missing: encoder, what the network cannot draw of held-out slices (M, C, R, R), linearisation."""
     device = pick_device(run.device)
     steps, rate = _STEPS, _RATE
-    if isinstance(prior, ConvolutionalManifold):
+    manifold = prior.info.family == "manifold"
+    if manifold:
         steps, rate = _MANIFOLD_STEPS, _MANIFOLD_RATE
         targets = targets[:: max(len(targets) // _MANIFOLD_RESIDUALS, 1)][:_MANIFOLD_RESIDUALS]
     elif prior.parts.encoder is None and prior.channels == 1:
         run.report("training the encoder on drawn images")
         widths = _ENCODER_WIDTHS.get(prior.resolution, (12, 24, 48, 64))
-        prior.parts = replace(prior.parts, encoder=gan_encoder(prior, widths=widths, device=device))
+        encoder = gan_encoder(cast("StyleGAN2Prior", prior), widths=widths, device=device)
+        prior.parts = replace(prior.parts, encoder=encoder)
     run.report(f"looking for {len(targets)} held-out slices, to know what the network cannot draw")
     placed = prior.to(device)
     unexplained = []
@@ -198,7 +200,7 @@ def _complete(prior: StyleGAN2Prior | ConvolutionalManifold, targets: Tensor, ru
     residuals = torch.cat(unexplained)
     field = ResidualField.fit(residuals) if prior.channels == 1 else None
     sigma = _effective_sigma(residuals)
-    if isinstance(prior, ConvolutionalManifold) and field is not None:
+    if manifold and field is not None:
         sigma = min(sigma, _field_sigma(field))
     prior.info = replace(prior.info, representation_sigma=sigma)
     run.report("drawing images, for the straight line through them that restorations start from")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from napari_brgm.errors import WeightsError
-from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.zoo.files import read_prior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.training.gan_state import GanState
 
 __all__ = ["warm_start_from"]
@@ -41,8 +41,8 @@ def warm_start_from(state: GanState, source: Path | Mapping[str, Tensor]) -> str
         The file cannot be read, or nothing in it fits.
     """
     if isinstance(source, Path):
-        prior = read_prior(source)
-        if not isinstance(prior, StyleGAN2Prior):
+        prior = cast("StyleGAN2Prior", read_prior(source))
+        if prior.info.family != "stylegan2":
             raise WeightsError(f"{source.name} is no StyleGAN2; give weights of one, or train without a warm start")
         weights = {f"synthesis.{k}": v for k, v in prior.synthesis.state_dict().items()}
         if prior.mapping is not None:
