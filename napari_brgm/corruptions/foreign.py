@@ -46,6 +46,22 @@ class Foreign(LinearOperator):
     def iterative(self) -> bool:
         return True  # where it is regularised
 
+    def hidden(self, observed_hw: Shape) -> Tensor | None:
+        """As the operator tells it; else where a linear one makes 0 of whatever it is given."""
+        if callable(told := getattr(self.operator, "hidden", None)):
+            found: Tensor | None = told(observed_hw)
+            return found
+        if not self.linear:
+            return None
+        rows, columns = self.image_shape(observed_hw)
+        noise = torch.rand(1, 1, rows, columns, generator=torch.Generator().manual_seed(0)) + 1
+        try:
+            with torch.no_grad():
+                empty = (self.operator.A(noise) == 0).all(dim=1)[0]  # (h, w)
+        except Exception:  # one that takes other channels, or is fussy: nothing is known
+            return None
+        return empty if bool(empty.any()) and not bool(empty.all()) else None
+
     def A(self, x: Tensor) -> Tensor:
         found: Tensor = self.operator.A(x)
         return found
@@ -80,7 +96,7 @@ class Foreign(LinearOperator):
         try:
             with torch.no_grad():
                 rows, columns = action(torch.zeros(1, 1, *shape)).shape[-2:]
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # whatever another library raises
             size = f"{shape[0]} x {shape[1]}"
             raise InputError(f"{type(self.operator).__name__} cannot be applied to {size} pixels: {error}") from error
         return int(rows), int(columns)

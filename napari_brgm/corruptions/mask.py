@@ -57,6 +57,12 @@ class Mask(LinearOperator):
         size = " x ".join(map(str, self.missing.shape))
         return f"Mask({size} pixels, {int(self.missing.sum())} missing)"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mask) and torch.equal(self.missing, other.missing)
+
+    def __hash__(self) -> int:
+        return hash((Mask, tuple(self.missing.shape), int(self.missing.sum())))
+
     def __reduce__(self) -> tuple[type[Mask], tuple[Tensor]]:
         return Mask, (self.missing,)  # without the copies on other devices
 

@@ -20,6 +20,8 @@ from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.residual_field import ResidualField
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from napari_brgm.engine.observed import Problem
@@ -60,8 +62,9 @@ def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualF
 
 
 def residual_scale(
-    posterior: Posterior, problem: Problem, field: ResidualField | None, shown: Tensor, generator: torch.Generator
-) -> float:
+    posterior: Posterior, problem: Problem, field: ResidualField | None, shown: Tensor, generator: torch.Generator,
+    check: Callable[[], None] | None = None,
+) -> float:  # fmt: skip
     """Give s of the module's equation, between 0.5 and 2; 1 where there is no model to compare with, or no tissue."""
     if field is None or field is not posterior.prior.parts.residual or not posterior.settings.adapt_residual:
         return 1.0
@@ -70,7 +73,9 @@ def residual_scale(
         return 1.0
     draws = field.sample(_DRAWS, generator)  # grey levels, about 0
     expected = torch.full_like(residual, problem.placed.noise.measured**2)
-    for draw in torch.split(draws, 1):  # one at a time on the observed pixels
+    for draw in torch.split(draws, 1):
+        if check is not None:
+            check()  # one at a time on the observed pixels
         expected += problem.likelihood.observation.A(draw).square() / _DRAWS
     ratio = residual[tissue].square().mean() / expected[tissue].mean()
     return min(max(float(ratio.sqrt()), _LIMITS[0]), _LIMITS[1])

@@ -117,7 +117,12 @@ def restore_steps(
     told: SimpleQueue[Step | Restoration | BaseException] = SimpleQueue()
     go: SimpleQueue[bool] = SimpleQueue()
 
+    last = [0]  # number of the step that was given last: none is given twice
+
     def tell(step: Step) -> bool:
+        if step.iteration == last[0]:
+            return True
+        last[0] = step.iteration
         told.put(step)
         return go.get()
 

@@ -103,11 +103,16 @@ def _finish(
             found = maximise_together(
                 [one.posterior for one in each], [one.generator for one in each], [one.progress for one in each]
             )
-        for (i, one), maximum in zip(group.items(), found, strict=True):
-            result = one.finish(maximum)
-            results[i] = result if keep is None else keep(i, result)
     except InputError as error:  # the settings do not go with this prior, whatever the slice
-        results |= {i: error for i in group if i not in results}
+        results |= dict.fromkeys(group, error)
+        return
+    for (i, one), maximum in zip(group.items(), found, strict=True):
+        try:
+            result = one.finish(maximum)
+        except InputError as error:
+            results[i] = error
+        else:
+            results[i] = result if keep is None else keep(i, result)
 
 
 def _checked(job: Job) -> InferenceSettings:

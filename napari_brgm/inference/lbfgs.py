@@ -3,7 +3,7 @@
     d = -H g,   H from the last m pairs (s, y) by the two-loop recursion,   H_0 = (s'y / y'y) I
     v <- v + t d,   t = 1, or as far back as the loss falls enough (Armijo)
 
-A row is a candidate, or an observation's own (see together.py). All share each evaluation and nothing else: one that
+A row is a candidate, or an observation's own (see ``Together``). All share each evaluation and nothing else: one that
 still looks for its step goes back along its line while the next tries a new direction, so that a row takes the points
 that it would take alone, whatever the others do.
 

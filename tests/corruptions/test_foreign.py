@@ -80,3 +80,19 @@ def test_a_size_that_it_cannot_take() -> None:
 
     with pytest.raises(InputError, match="Fussy cannot be applied to 4 x 3 pixels: only 256 x 256"):
         as_corruption(Fussy()).image_shape((4, 3))
+
+
+def test_what_a_foreign_mask_hides_is_found():
+    """Zeros under it are no measured black: they would move window and pose."""
+    keep = torch.ones(12, 10)
+    keep[3:6, 2:7] = 0
+
+    class Holes:
+        def A(self, x):
+            return x * keep
+
+        A_adjoint = A_dagger = A
+
+    found = as_corruption(Holes()).hidden((12, 10))
+    assert found is not None and torch.equal(found, keep == 0)
+    assert as_corruption(Holes()).hidden((12, 10)).dtype == torch.bool

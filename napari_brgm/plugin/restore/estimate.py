@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Work", "estimated_seconds", "in_words", "learn"]
 
 _PRODUCTS = 24  # batches of products with the Jacobian, about as long as a step each
-_BATCH = 8  # samples drawn in one step; engine/run.py
+_BATCH = 8  # samples drawn in one step; engine/restoring.py
 # seconds of a step on two cores of a desktop machine, by side of the prior's frame
 _FIRST_GUESS = {128: 0.14, 256: 0.55, 512: 2.5, 1024: 10.0}
 _OWN_FRAME_SECONDS, _OWN_FRAME_PIXELS = 0.12, 128**2  # where the slice is the frame: a step of one of 128 px
