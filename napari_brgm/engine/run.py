@@ -63,9 +63,8 @@ def run(
     priors = _Priors(job.prior, settings)
     results: dict[int, Restoration | InputError] = {}
     together = IMAGES if chosen.type == "cuda" else 1
-    most = (
-        1 if settings.prior_density == "flat" or settings.optimiser == "gauss-newton" else together
-    )  # that share a synthesis
+    alone = settings.prior_density == "flat" or settings.optimiser == "gauss-newton"
+    most = 1 if alone else together  # slices that share a synthesis
     for first in range(0, len(job.slices), together):
         for attempt in attempts(chosen, IMAGES, cpu=job.device == "auto"):
             with attempt:
