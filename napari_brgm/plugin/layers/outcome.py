@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.shown import ShownSlice
 
 __all__ = [
-    "OUTCOME_KEY", "Outcome", "RestoredPlane", "as_stored", "kept_mean", "outcome_of", "probability_above",
+    "OUTCOME_KEY", "Outcome", "RestoredPlane", "as_stored", "in_gray", "kept_mean", "outcome_of", "probability_above",
 ]  # fmt: skip
 
 OUTCOME_KEY = "brgm_outcome"
 Float = npt.NDArray[np.float32]
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue: YBR_FULL, DICOM PS3.3 C.7.6.3.1.2
 _MORE_THAN_DRAWN = 1.5  # a std that is so much above that of the draws says more than they do
 
 
@@ -43,7 +44,8 @@ class RestoredPlane:
     index : tuple of int or slice
         Where it lies in the data of the run's layers (without the axis of samples); two entries are slices.
     load : callable
-        Gives its restoration, (h, w) as stored; called once, when it is first needed.
+        Gives its restoration, (h, w) or (h, w, 3) as stored; called once, when it is first needed. Colour is looked
+        at ``in_gray``: the one value a pixel that a threshold and an interval are about.
     """
 
     def __init__(self, index: tuple[int | slice, ...], load: Callable[[], Restoration]) -> None:
@@ -53,7 +55,7 @@ class RestoredPlane:
 
     @cached_property
     def result(self) -> Restoration:
-        return self._load()
+        return in_gray(self._load())
 
     @cached_property
     def free(self) -> npt.NDArray[np.bool_]:
@@ -144,7 +146,7 @@ def as_stored(result: Restoration, shown: ShownSlice) -> Restoration:
     Its record gets the widths turned alike and, of a hole, the mean, which lies beside a most probable image. Where
     every pixel is an estimate the mean would be as large as the image: samples or an interval keep it in files.
     """
-    turned = result.turned(shown.as_stored)
+    turned = in_gray(result).turned(shown.as_stored)
     record, calibration = dict(turned.provenance), turned.provenance.get("calibration")
     if turned.widths is not None and calibration:
         record["calibration"] = calibration | {"widths": pack_widths(turned.widths)}
@@ -152,6 +154,23 @@ def as_stored(result: Restoration, shown: ShownSlice) -> Restoration:
         mean = np.where(turned.variance > 0, turned.mean, np.nan).astype("<f4")
         record["mean"] = base64.b64encode(zlib.compress(mean.tobytes(), 9)).decode("ascii")
     return replace(turned, provenance=record)
+
+
+def in_gray(result: Restoration) -> Restoration:
+    """Give a restoration (H, W, 3) in colour by its luminance (H, W), in the same units; one of one channel as it is.
+
+    Its spread and widths are those of channels that move together: no luminance of such channels spreads more.
+    """
+    if result.estimate.ndim < 3:
+        return result
+    estimate, mean, samples, std = (
+        np.asarray(array @ _LUMINANCE, np.float32)
+        for array in (result.estimate, result.mean, result.samples, result.std)
+    )
+    widths = result.widths
+    if widths is not None:
+        widths = np.divide((widths * result.std) @ _LUMINANCE, std, out=widths @ _LUMINANCE, where=std > 0)
+    return replace(result, estimate=estimate, mean=mean, samples=samples, variance=np.square(std), widths=widths)
 
 
 def kept_mean(record: Mapping[str, Any], estimate: npt.NDArray[Any]) -> npt.NDArray[Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -14,6 +16,8 @@ from napari_brgm.plugin.layers.outcome import RestoredPlane, as_stored, outcome_
 from napari_brgm.plugin.layers.planes import all_planes
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
+from napari_brgm.plugin.uncertainty.pixel import words
+from napari_brgm.plugin.uncertainty.widget import usual_threshold
 
 PLACES = [{}, {"scale": (3, -0.5, 0.7)}, {"scale": (3, -0.5, -0.7), "translate": (0, 9, 9)}]
 
@@ -106,6 +110,36 @@ def test_probability_is_the_share_of_the_draws_where_they_tell_the_spread() -> N
     assert probability_above(certain, 89.9, False) == 1 and probability_above(certain, 90.0, False) == 0
 
 
+def coloured(*gains: float) -> Restoration:
+    """``calibrated`` in red, green and blue, whose values and spreads are so many times as large."""
+    gray, gain = calibrated(), np.array(gains, np.float32)
+    estimate, mean, samples = (array[..., None] * gain for array in (gray.estimate, gray.mean, gray.samples))
+    assert gray.widths is not None
+    widths = np.repeat(gray.widths[..., None], 3, axis=-1)
+    variance = gray.variance[..., None] * gain**2
+    return replace(gray, estimate=estimate, mean=mean, samples=samples, variance=variance, widths=widths)
+
+
+def test_a_colour_is_looked_at_by_its_luminance() -> None:
+    """Catches pixels of a slice (H, W, 3) that are taken along its columns and channels."""
+    gray, gain = calibrated(), 0.299 * 1 + 0.587 * 2 + 0.114 * 0.5
+    plane = RestoredPlane((slice(None), slice(None)), lambda: coloured(1, 2, 0.5))
+    for place in np.ndindex(4, 5):
+        pixel = plane.at(*place)
+        assert pixel is not None and pixel.estimate == pytest.approx(gain * gray.estimate[place], rel=1e-5)
+        assert pixel.measured == gray.measured[place] and pixel.samples.ndim == 1
+        expected = [gain * end[place] for end in gray.interval(0.8)]
+        assert list(map(float, pixel.interval(0.8))) == pytest.approx(expected, rel=1e-4)
+        assert words(pixel, 0.9, "a.u.", 0) and plane.find(place) == place
+    grays = RestoredPlane((slice(None), slice(None)), calibrated)
+    np.testing.assert_allclose(plane.above(97 * gain), grays.above(97), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(plane.width(0.9), gain * grays.width(0.9), rtol=1e-4)
+    np.testing.assert_allclose(plane.sample(3), gain * grays.sample(3), rtol=1e-5)
+    assert usual_threshold(plane) == pytest.approx(gain * usual_threshold(grays), rel=1e-4)
+    one = RestoredPlane((slice(None), slice(None)), lambda: replace(coloured(1, -1, 0), widths=None))
+    assert one.width(0.9)[1:].min() > 0  # channels against each other: spread that is not known to cancel out
+
+
 def test_the_record_turns_with_its_images() -> None:
     """What files keep of the calibration lies as their pixels do, not as the slice was shown."""
     viewer = ViewerModel()
@@ -117,6 +151,7 @@ def test_the_record_turns_with_its_images() -> None:
     assert stored.widths is not None and stored.estimate.shape == (5, 4)
     np.testing.assert_array_equal(unpack_widths(stored.provenance["calibration"]["widths"], (5, 4)), stored.widths)
     np.testing.assert_array_equal(stored.widths, shown.as_stored(calibrated().widths))
+    assert as_stored(coloured(1, 1, 1), shown).estimate.shape == (5, 4)
     assert stored.provenance["calibration"]["label"] == "x"
 
 
