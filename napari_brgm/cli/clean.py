@@ -31,9 +31,9 @@ def clean(
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
     plane: options.PlaneOption = None,
-    index: options.Index = None,
+    index: options.SliceIndex = None,
     volume: options.Volume = None,
-    series: options.Series = None,
+    series: options.SeriesNumber = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a slice that lossy JPEG compression or noise spoilt.

@@ -39,9 +39,9 @@ def inpaint(
     preset: options.PresetName = options.AUTO,
     refine: options.Refine = 0,
     plane: options.PlaneOption = None,
-    index: options.Index = None,
+    index: options.SliceIndex = None,
     volume: options.Volume = None,
-    series: options.Series = None,
+    series: options.SeriesNumber = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fill in the masked part of a scan, slice by slice.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "Index", "InferenceOptions", "MethodName", "MethodOption",
+    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "InferenceOptions", "MethodName", "MethodOption",
     "Out", "Overwrite", "PlaneName", "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "Samples",
-    "ScanPath", "Seed", "Series", "Steps", "Volume", "data_folder", "names",
+    "ScanPath", "Seed", "SeriesNumber", "SliceIndex", "Steps", "Volume", "data_folder", "names",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -74,11 +74,11 @@ PlaneOption = Annotated[
     PlaneName | None,
     typer.Option("--plane", help="Plane of the slice; default: the prior's.", show_default=False),
 ]
-Index = Annotated[
+SliceIndex = Annotated[
     int | None, typer.Option("--index", help="Slice, from 0, in the order of the file.", show_default=False)
 ]
 Volume = Annotated[int | None, typer.Option("--volume", help="Volume of a 4-D scan, from 0.", show_default=False)]
-Series = Annotated[
+SeriesNumber = Annotated[
     int | None, typer.Option("--series", help="Which scan of a DICOM folder, from 1.", show_default=False)
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

@@ -25,9 +25,9 @@ def superres(
     preset: options.PresetName = options.AUTO,
     refine: options.Refine = 0,
     plane: options.PlaneOption = None,
-    index: options.Index = None,
+    index: options.SliceIndex = None,
     volume: options.Volume = None,
-    series: options.Series = None,
+    series: options.SeriesNumber = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Give one slice of a scan finer pixels.

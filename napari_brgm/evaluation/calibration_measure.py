@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.held_out import HeldOutSet
     from napari_brgm.priors.prior import Prior
 
-    Curves = dict[tuple[str, str, str], Curve]
+    AllCurves = dict[tuple[str, str, str], Curve]
 
 __all__ = ["HowToCalibrate", "Log", "MeasuredPrior"]
 
@@ -118,7 +118,7 @@ class MeasuredPrior:
         ours = len(self.tasks) * len(self.truth) * len(self.how.methods)
         return ours + len(self.rival_slices) * (len(self.tasks) - 1)
 
-    def calibration(self, scales: dict[str, float], curves: Curves) -> Calibration:
+    def calibration(self, scales: dict[str, float], curves: AllCurves) -> Calibration:
         """Scales and factors of the first half."""
         first = self.subjects % 2 == 0
         settings = self.how.settings_for(self.prior)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_brgm.settings import InferenceSettings, Method
 
     Images = npt.NDArray[np.float32]
-    Tell = Callable[[str], None]
+    Say = Callable[[str], None]
 
 __all__ = ["FRECHET_SAMPLES", "SHEET_IMAGES", "HowToInfer", "PriorCells", "draw_samples", "shown"]
 
@@ -88,7 +88,7 @@ class PriorCells:
         self.prior = prior.to(pick_device(how.device))
         self.about = {**about, "prior": prior.info.name, "weights_sha256": prior.info.weights_sha256}
 
-    def reconstruction(self, space: Literal["w", "w+"], tell: Tell) -> Cell:
+    def reconstruction(self, space: Literal["w", "w+"], tell: Say) -> Cell:
         """Invert the complete images in W or W+."""
         task = Task(space, f"{space.upper()} reconstruction", size=self.truth.shape[-1])
         fingerprint = {**self.about, "steps": self.how.inversion_steps}
@@ -107,7 +107,7 @@ class PriorCells:
             self.cache.save_part(self.label, task.name, fingerprint, part)
         return self._kept(self.label, task, fingerprint, part.estimates, part.seconds)
 
-    def restoration(self, task: Task, tell: Tell) -> dict[str, Cell]:
+    def restoration(self, task: Task, tell: Say) -> dict[str, Cell]:
         """Restore every image; a cell for each kind of ``how.kinds``."""
         how = self.how
         settings = how.settings_for(self.prior)
@@ -144,7 +144,7 @@ class PriorCells:
         self.cache.drop_part(self.label, task.name)
         return cells
 
-    def samples_distance(self, real: Images, tell: Tell) -> float:
+    def samples_distance(self, real: Images, tell: Say) -> float:
         """Fréchet distance of samples to all validation images ``real``."""
         fingerprint = {**self.about, "samples": FRECHET_SAMPLES, "real": len(real), "seed": self.how.seed}
         name = f"{self.label}--samples"

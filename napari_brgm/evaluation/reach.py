@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-    Image = npt.NDArray[np.float32]
-
 __all__ = ["RATES", "SLACK", "Reached", "time_to_loss"]
 
 RATES = (0.01, 0.02, 0.05, 0.1)
@@ -70,7 +68,7 @@ class Reached:
 
 
 def time_to_loss(
-    prior: Prior, settings: InferenceSettings, image: Image, *, reference_steps: int = 500,
+    prior: Prior, settings: InferenceSettings, image: npt.NDArray[np.float32], *, reference_steps: int = 500,
     rates: tuple[float, ...] = RATES, seed: int = 0,
 ) -> list[Reached]:  # fmt: skip
     """In-painting of a tall box and super-resolution x4 of an image (R, R) in grey levels on the prior's own grid."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    Image = npt.NDArray[np.floating]
-
 __all__ = ["PanelRow", "contact_sheet"]
 
 _INCHES = 1.4  # a panel
@@ -25,7 +23,7 @@ class PanelRow:
     """One slice of one task: panels by column heading (missing ones stay empty), all (h, w) in grey levels 0..255."""
 
     title: str
-    panels: dict[str, Image]
+    panels: dict[str, npt.NDArray[np.floating]]
 
 
 def contact_sheet(path: Path, rows: Sequence[PanelRow], columns: Sequence[str], spread: Sequence[str] = ()) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from superqt.utils import FunctionWorker
 
+    Tell = Callable[[str, int, int | None], None]  # what is done, how much of it, and of how much, where that is known
+
 __all__ = ["BackgroundTask", "TaskWidget", "load_triton_apart"]
 
 _LOG = logging.getLogger(__name__)

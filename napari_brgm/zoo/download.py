@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-    Progress = Callable[[str, int, int | None], None]
+    BytesProgress = Callable[[str, int, int | None], None]
 
 __all__ = ["Download", "Limits", "Unreachable"]
 
@@ -71,7 +71,7 @@ class Download:
 
     part: Path
     size: int | None
-    progress: Progress
+    progress: BytesProgress
     limits: Limits
 
     def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:

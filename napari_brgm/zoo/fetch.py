@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from napari_brgm.zoo.download import Progress
+    from napari_brgm.zoo.download import BytesProgress
     from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["fetch", "fetchable", "terms"]
@@ -71,7 +71,7 @@ def fetch(
     *,
     agreed: bool,
     again: bool = False,
-    progress: Progress = lambda what, done, total: None,
+    progress: BytesProgress = lambda what, done, total: None,
     limits: Limits = Limits(),  # noqa: B008  # frozen
 ) -> PriorEntry:
     """Download published weights, check and install them.
@@ -129,7 +129,7 @@ def _alone(name: str) -> Iterator[None]:
         lock.release()
 
 
-def _download(entry: PriorEntry, folder: Path, progress: Progress, limits: Limits) -> Path:
+def _download(entry: PriorEntry, folder: Path, progress: BytesProgress, limits: Limits) -> Path:
     """Bring the file into ``folder`` by way of pooch, which compares the hash and moves the file to its name."""
     import pooch
 

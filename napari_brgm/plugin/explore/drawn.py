@@ -6,7 +6,6 @@ that it shows; their slider is an axis of its own in front of all others. An int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,16 @@ from napari_brgm.plugin.layers.geometry import plane_data, plane_geometry
 from napari_brgm.plugin.layers.tag import mark_synthetic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_brgm.plugin.background import Tell
     from napari_brgm.plugin.layers.shown import ShownSlice
 
-__all__ = ["DrawnImages", "Tell", "add_interpolation", "add_samples", "drawn_between", "drawn_samples"]
+__all__ = ["DrawnImages", "add_interpolation", "add_samples", "drawn_between", "drawn_samples"]
 
-Tell = Callable[[str, int, int | None], None]
 _STACKS = ("samples", "interpolation")  # roles of layers with an axis that is not one of the scan
 _INVERSION_STEPS = 200
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
+    from napari_brgm.plugin.background import Tell
+
 __all__ = ["ExploreWidget"]
 
 _HELP = "See what a prior knows: draw images from it, or what lies between two slices in its latent space."
@@ -99,7 +101,7 @@ class ExploreWidget(PriorPanel):
     # the task
 
     def _start(
-        self, work: Callable[[drawn.Tell], drawn.DrawnImages], add: Callable[[drawn.DrawnImages], Image], what: str
+        self, work: Callable[[Tell], drawn.DrawnImages], add: Callable[[drawn.DrawnImages], Image], what: str
     ) -> None:
         self._add = add
         self._say("loading the prior ...")

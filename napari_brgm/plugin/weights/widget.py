@@ -21,10 +21,9 @@ from napari_brgm.zoo.verify import verify
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_brgm.plugin.background import Tell
     from napari_brgm.zoo.entry import PriorEntry
     from napari_brgm.zoo.verify import Verdict
-
-    Tell = Callable[[str, int, int | None], None]
 
 __all__ = ["WeightsWidget"]
 
