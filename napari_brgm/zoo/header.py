@@ -1,4 +1,4 @@
-"""Entries without family and settings, as older versions wrote them: the file's header tells both."""
+"""Entries without family or settings, as older versions wrote them: the file's header tells both."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ __all__ = ["with_family"]
 
 
 def with_family(entry: PriorEntry, path: Path) -> PriorEntry:
-    """The entry with family, preset and rank of its file's header; with the usual preset where there is none."""
-    if entry.family:
+    """The entry, and what it leaves open of family, preset and rank as its file's header has it.
+
+    With the usual preset where there is no header.
+    """
+    if entry.family and entry.preset:
         return entry
     try:
         names, metadata = read_header(path)
     except (OSError, ValueError):  # verify and load tell what is wrong with it
         return replace(entry, preset=entry.preset or "default")
     family = family_of_format(metadata.get("format", ""))
-    return replace(entry, family=family.name, preset=family.preset(names), rank=family.rank)
+    rank = entry.rank if entry.family else family.rank
+    return replace(entry, family=family.name, preset=entry.preset or family.preset(names), rank=rank)

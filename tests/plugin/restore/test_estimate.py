@@ -13,8 +13,9 @@ from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_word
 from napari_brgm.settings import settings_for
 from napari_brgm.zoo.entry import Kind, PriorEntry
 from napari_brgm.zoo.files import write_prior
-from napari_brgm.zoo.folder import installed, unreadable, user_folder
+from napari_brgm.zoo.folder import ENTRY, installed, unreadable, user_folder
 from napari_brgm.zoo.install import import_file
+from napari_brgm.zoo.registry import load_entry
 
 BRAIN = PriorEntry("brain-axial-128", Kind.shipped, resolution=128, preset="default")
 WORK = Work(BRAIN, "map", "standard", samples=32, slices=1, pixels=256**2)
@@ -51,6 +52,21 @@ def test_an_imported_stylegan2_is_timed_by_its_own_settings(tmp_path, random_sty
     entry = offered_priors()["brain-look-alike"]
     unaided = settings_for("unaided", "standard").steps
     assert replace(WORK, prior=entry).steps == unaided + 4 >= 100
+
+
+@pytest.mark.parametrize(("family", "preset"), [("stylegan2", ""), ("", "paper"), ("stylegan2", "paper"), ("", "")])
+def test_what_an_entry_leaves_open_is_read_off_its_file(tmp_path, random_stylegan2, family: str, preset: str) -> None:
+    """Catches an entry of a known family without settings, timed as the default, and settings of its own passed over:
+    what is timed is what loading gives."""
+    write_prior(random_stylegan2, tmp_path / "net.safetensors")
+    import_file(tmp_path / "net.safetensors", "brain-look-alike")
+    path = user_folder() / "brain-look-alike" / ENTRY
+    record = json.loads(path.read_text()) | {"family": family, "preset": preset, "rank": 3}
+    path.write_text(json.dumps(record))
+    entry = offered_priors()["brain-look-alike"]
+    assert entry.preset == load_entry(entry).info.preset == (preset or "unaided") and entry.family == "stylegan2"
+    assert replace(WORK, prior=entry).steps == settings_for(preset or "unaided", "standard").steps + 4
+    assert entry.rank == (3 if family else 0)
 
 
 def test_first_guess() -> None:
