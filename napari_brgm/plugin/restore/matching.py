@@ -113,9 +113,8 @@ def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[s
 def turned_about(image: Image, shown: ShownSlice, records: Sequence[Mapping[str, Any]], entry: PriorEntry) -> list[str]:
     """What a finished run found of the way up: a sentence where its fits had to turn slices about.
 
-    It is a fact about the viewer where the layer's axes say so, or where they say nothing, all slices were turned and
-    none is unlike what the prior knows. Else the fit is in doubt: in a head below the slices that the prior knows,
-    pons and cerebellum can pass for frontal lobes.
+    It is a fact about the viewer where the layer's axes say so. Else the fit is in doubt, however small its misfit: in
+    a head below the slices that the prior knows, pons and cerebellum can pass for frontal lobes.
 
     Parameters
     ----------
@@ -128,24 +127,17 @@ def turned_about(image: Image, shown: ShownSlice, records: Sequence[Mapping[str,
     turned = [record for record in fitted if _half_turn(float(record["alignment"]["rotation"]) - entry.rotation)]
     if not turned:
         return []
-    known = plane_of(image, shown.rows, shown.columns) is not None
-    faulty = "upside down" in orientation_fault(image, shown.rows, shown.columns, shown.flips)
-    if faulty or (not known and len(turned) == len(fitted) and all(map(_alike, turned))):
+    if "upside down" in orientation_fault(image, shown.rows, shown.columns, shown.flips):
         return ["the slice lies upside down in the viewer; it was turned about for the prior"]
     which = "the slice" if len(fitted) == 1 else f"{len(turned)} of {len(fitted)} slices"
-    if known:
-        return [f"the prior fits {which} better turned about, though shown the usual way up: the fit is doubtful"]
-    return [f"the prior fits {which} better turned about: shown upside down, or the fit is wrong"]
+    better = f"the prior fits {which} better turned about"
+    if plane_of(image, shown.rows, shown.columns) is not None:
+        return [f"{better}, though its axes say otherwise: the fit is doubtful"]
+    return [f"the layer does not say which way is up, and {better}: shown upside down, or the fit is wrong"]
 
 
 def _half_turn(degrees: float) -> bool:
     return abs((degrees + 180) % 360 - 180) > 90
-
-
-def _alike(record: Mapping[str, Any]) -> bool:
-    """Whether a slice was found to be like those that the prior knows."""
-    misfit = record.get("misfit") or {}
-    return misfit.get("value") is not None and misfit["value"] <= misfit.get("limit", 0)
 
 
 def _numbers(sentence: str) -> list[int]:
