@@ -83,8 +83,12 @@ def checked(
         )
     if array[seen].min() == array[seen].max():
         raise InputError("all measured pixels have the same value; there is nothing to restore from")
-    if noise_sigma is not None and not 0 <= noise_sigma < np.inf:
-        raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma}")
+    try:
+        usable = noise_sigma is None or 0 <= float(noise_sigma) < np.inf
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma!r}")
     grid = grid_of(plane, f.image_shape(plane), f.coarsens(plane), prior, spacing)
     kept = f.kept(grid.fine)
     return CheckedSlice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-__all__ = ["Attempt", "attempts", "pick_device", "why_cpu"]
+__all__ = ["Attempt", "attempts", "outward", "pick_device", "why_cpu"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -56,8 +56,27 @@ def why_cpu(name: str = "auto") -> str:
     return "no CUDA graphics card can be used (none there, or its driver is missing or too old)"
 
 
+class _Outward(BaseException):
+    """Carries what the caller's own function raised past all who would take it for an error of the work."""
+
+    def __init__(self, raised: BaseException) -> None:
+        self.raised = raised
+
+
+def outward(call: Any) -> Any:
+    """``call``, or None, so that whatever it raises leaves the attempt as it is."""
+
+    def called(*given: Any) -> Any:
+        try:
+            return call(*given)
+        except BaseException as error:
+            raise _Outward(error) from error
+
+    return None if call is None else called
+
+
 class Attempt:
-    """One try at a run; entered with ``with``, it takes up the error of a full GPU.
+    """One try at a run; entered with ``with``, it takes up the error of a full GPU, if the work itself raised it.
 
     Attributes
     ----------
@@ -79,8 +98,11 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        if isinstance(error, _Outward):
+            raise error.raised from error.raised.__cause__
         self.full = isinstance(error, torch.cuda.OutOfMemoryError)
-        if isinstance(error, RuntimeError) and not self.full and "not enough memory" in str(error):
+        text = str(error) if isinstance(error, RuntimeError) and not self.full else ""
+        if isinstance(error, MemoryError) or "not enough memory" in text or "can't allocate memory" in text:
             raise DeviceError("there is not enough memory for this run; choose fewer samples or a smaller image")
         return self.full
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "grid_of"]
 
+_MOST = 1 << 25  # pixels of a finer grid: 4 GB of work, and as much for 32 samples
+_FIELDS = 10.0  # of the prior, across a slice; more is a wrong pixel size, and what is sampled grows with its square
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -58,19 +61,34 @@ def grid_of(
     Raises
     ------
     InputError
-        The spacing is not two sizes above 0.
+        The spacing is not two sizes above 0, or makes a slice that the prior cannot know; or ``fine`` is too large.
     """
     size = prior.resolution
+    if fine != plane and fine[0] * fine[1] > _MOST:
+        raise InputError(
+            f"the restored image would have {fine[0]} x {fine[1]} pixels, and {_MOST >> 20} million are the most; "
+            "choose a smaller factor or a part of the image"
+        )
     if not prior.info.anatomy:
         scale = min(1.0, size / max(fine))
         return Grid(plane, fine, factor, size, (scale * factor[0], scale * factor[1]))
     own, given = prior.info.spacing_mm, spacing is not None
     if spacing is None:
         spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
-    if len(spacing) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing}")
-    own = own or max(n * s / f for n, s, f in zip(fine, spacing, factor, strict=True)) / size
-    ratio = (float(spacing[0]) / own, float(spacing[1]) / own)
+    try:
+        mm = np.asarray(spacing, dtype=np.float64)
+    except (TypeError, ValueError):
+        mm = np.empty(0)
+    if mm.shape != (2,) or not (np.isfinite(mm).all() and (mm > 0).all()):
+        raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing!r}")
+    across = max(n * s / f for n, s, f in zip(fine, mm.tolist(), factor, strict=True))
+    own = own or across / size
+    if given and not own <= across <= _FIELDS * size * own:
+        raise InputError(
+            f"with pixels of {mm[0]:g} x {mm[1]:g} mm the slice is {across:g} mm across, and the prior knows "
+            f"{size * own:g} mm; give the pixel size in mm"
+        )
+    ratio = (float(mm[0] / own), float(mm[1] / own))
     if fine == (size, size) and np.allclose(ratio, factor, rtol=1e-3):
         ratio = factor
     return Grid(plane, fine, factor, size, ratio, given)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_brgm.engine.job import Job, ObservedSlice
 from napari_brgm.engine.run import run
@@ -89,7 +91,8 @@ def restore(
     job = Job((one,), prior, settings, method, samples, seed, device, alignment)
 
     def told(step: Step) -> None:
-        if callback is not None and callback(step) is False:
+        answer = None if callback is None else callback(step)
+        if isinstance(answer, bool | np.bool_) and not answer:
             raise Cancelled(f"stopped after step {step.iteration} of {step.total}")
 
     (result,) = run(job, told)
@@ -97,22 +100,11 @@ def restore(
 
 
 def restore_steps(
-    image: npt.ArrayLike,
-    corruption: Corruption,
-    prior: Prior,
-    *,
-    method: str = "map",
-    samples: int = 32,
-    seed: int = 0,
-    device: str = "auto",
-    spacing: tuple[float, float] | None = None,
-    noise_sigma: float | None = None,
-    settings: InferenceSettings | None = None,
-    alignment: Alignment | None = None,
+    image: npt.ArrayLike, corruption: Corruption, prior: Prior, **options: Any
 ) -> Generator[Step, None, Restoration]:
-    """``restore`` as a generator of its steps that returns the Restoration; closing it cancels.
+    """``restore``, with its options but ``callback``, as a generator of its steps; closing it cancels.
 
-    It works in a thread of its own, one step at a time, while the next one is asked for.
+    It returns the Restoration, and works in a thread of its own, one step at a time, while the next one is asked for.
     """
     told: SimpleQueue[Step | Restoration | BaseException] = SimpleQueue()
     go: SimpleQueue[bool] = SimpleQueue()
@@ -128,11 +120,7 @@ def restore_steps(
 
     def work() -> None:
         try:
-            found = restore(
-                image, corruption, prior, method=method, samples=samples, seed=seed, device=device, spacing=spacing,
-                noise_sigma=noise_sigma, settings=settings, alignment=alignment, callback=tell,
-            )  # fmt: skip
-            told.put(found)
+            told.put(restore(image, corruption, prior, callback=tell, **options))
         except BaseException as error:  # whatever it is, it belongs to the one who asked
             told.put(error)
 

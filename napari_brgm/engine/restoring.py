@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from napari_brgm.engine.observed import observe
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restoration import Restoration
+from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.inference import Progress, fit_ensemble, fit_gaussian, laplace_at, laplace_batches, tune
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
@@ -86,14 +87,14 @@ class Restoring:
         self.job, self.settings, self.attempt = job, settings, attempt
         self.generator = torch.Generator().manual_seed(int(job.seed))
         self.progress = Progress(tell, preview=self._preview)
-        corruption = as_corruption(given.corruption())
-        shape = np.shape(given.image)
-        if len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4):  # others are refused as they are
-            plane = shape[0], shape[1]
+        corruption = as_corruption(_made(given.corruption, "what happened to the slice cannot be told"))
+        image = _made(lambda: np.asarray(given.image), "the image cannot be read as an array of numbers")
+        if image.ndim == 2 or (image.ndim == 3 and image.shape[2] <= 4):  # others are refused as they are
+            plane = image.shape[0], image.shape[1]
             corruption.hidden(plane)  # refuses a mask of another slice
-            prior = prior.for_slice(corruption.image_shape(plane), 3 if len(shape) == 3 else prior.channels)
+            prior = prior.for_slice(corruption.image_shape(plane), 3 if image.ndim == 3 else prior.channels)
         self.problem = observe(
-            given.image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
+            image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
             pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
         )  # fmt: skip
         likelihood = self.problem.likelihood
@@ -194,3 +195,13 @@ class Restoring:
             return laplace, best
         progress.skip(self.gaussian)
         return fit_gaussian(self.posterior, laplace, generator, progress), None
+
+
+def _made(make: Callable[[], Any], trouble: str) -> Any:
+    """What a person's own code makes; whatever else it raises becomes one sentence."""
+    try:
+        return make()
+    except (BrgmError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"{trouble}: {(str(error) or type(error).__name__).splitlines()[0]}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from napari_brgm.engine.devices import attempts, pick_device
+from napari_brgm.engine.devices import attempts, outward, pick_device
 from napari_brgm.engine.restoring import IMAGES, Restoring
 from napari_brgm.errors import InputError
 from napari_brgm.inference import maximise_together
@@ -59,6 +59,7 @@ def run(
     """
     settings = _checked(job)
     chosen = pick_device(job.device)
+    tell, keep = outward(tell), outward(keep)
     progress = _JobProgress(len(job.slices), tell)
     priors = _Priors(job.prior, settings)
     results: dict[int, Restoration | InputError] = {}

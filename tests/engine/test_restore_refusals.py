@@ -106,6 +106,8 @@ def test_a_callback_that_returns_false_stops_at_once(linear_prior, scan, hole, q
     with pytest.raises(Cancelled, match="step 3"):
         restore(scan, Mask(hole), linear_prior, settings=quick.but(steps=50), callback=stop)
     assert len(seen) == 3
+    with pytest.raises(Cancelled):
+        restore(scan, Mask(hole), linear_prior, settings=quick, callback=lambda step: np.bool_(step.iteration < 1))
     done = restore(scan, Mask(hole), linear_prior, samples=2, settings=quick, callback=lambda step: None)
     assert done.shape == (24, 24)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine import restoring
 from napari_brgm.engine import run as module
 from napari_brgm.engine.job import Job, ObservedSlice
 from napari_brgm.engine.provenance import shared_record
@@ -233,6 +234,71 @@ def test_a_mask_that_cannot_be_made_costs_its_own_slice(linear_prior, scan, hole
     results = run(Job(slices, linear_prior, quick, samples=2, device="cpu"))
     assert "marks no pixel" in str(results[0]) and "one slice" in str(results[2])
     np.testing.assert_array_equal(results[1].measured, ~hole)
+
+
+def unreadable() -> Mask:
+    raise ValueError("the drawing is empty\nand more of it")
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"corruption": unreadable}, "what happened to the slice cannot be told: the drawing is empty"),
+        ({"corruption": lambda: Mask(int("x"))}, "what happened to the slice cannot be told: invalid literal"),
+        ({"corruption": lambda: Downsample(700)}, "choose a smaller factor"),
+        ({"image": [[1.0, 2.0], [3.0]]}, "the image cannot be read as an array of numbers"),
+        ({"image": torch.zeros(24, 24, requires_grad=True)}, "the image cannot be read as an array of numbers"),
+        ({"spacing": "ab"}, "spacing must be two pixel sizes in mm"),
+        ({"spacing": 1.5}, "spacing must be two pixel sizes in mm"),
+        ({"spacing": (1e9, 1e9)}, "give the pixel size in mm"),
+        ({"spacing": (1e-9, 1e-9)}, "give the pixel size in mm"),
+        ({"noise_sigma": "loud"}, "noise_sigma must be 0 or above"),
+        ({"noise_sigma": [1, 2]}, "noise_sigma must be 0 or above"),
+    ],
+)  # fmt: skip
+def test_whatever_is_wrong_with_a_slice_costs_itself_only(linear_prior, scan, hole, quick, bad, says) -> None:
+    """One sentence each: catches a volume that ends in a traceback, or in 18 GB, for one odd slice."""
+    good = ObservedSlice(scan, lambda: Mask(hole))
+    results = run(Job((replace(good, **bad), good), linear_prior, quick, samples=2, device="cpu"))
+    assert isinstance(results[0], InputError) and says in str(results[0]) and "\n" not in str(results[0])
+    np.testing.assert_array_equal(results[1].measured, ~hole)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("not of the slice"), RuntimeError("not enough memory for my list"), MemoryError("mine"),
+        torch.cuda.OutOfMemoryError("mine too"), Cancelled("enough"), KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["preparation", "steps", "keep"])
+def test_what_the_caller_raises_is_no_fault_of_a_slice(
+    linear_prior, scan, hole, quick, monkeypatch, where, error
+) -> None:
+    """Whenever it is called: nor of the device, so that nothing is tried again."""
+    asked = []
+
+    def fail(*given: Any) -> Any:
+        asked.append(given)
+        raise error
+
+    if where == "preparation":
+        monkeypatch.setattr(
+            restoring, "observe", lambda *given, check, **more: Progress.step(check.__self__, "placing")
+        )
+    slices = [ObservedSlice(scan, lambda: Mask(hole))] * 2
+    callers = (None, fail) if where == "keep" else (fail, None)
+    with pytest.raises(type(error)) as caught:
+        run(Job(tuple(slices), linear_prior, quick, samples=2, device="auto"), *callers)
+    assert caught.value is error and len(asked) == 1
+
+
+def test_work_that_needs_too_much_memory_is_said(scripted) -> None:
+    for error in (MemoryError("Unable to allocate 1 TiB"), RuntimeError("can't allocate memory: you tried")):
+        scripted(s0=error)
+        with pytest.raises(DeviceError, match="not enough memory for this run"):
+            run(job(2))
 
 
 def test_each_slice_is_what_it_would_be_alone(linear_prior, scan, hole, quick) -> None:
