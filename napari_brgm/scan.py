@@ -21,6 +21,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.lossless import as_type, exact_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = ["Plane", "Scan", "ScanSlice"]
@@ -135,12 +136,16 @@ class Scan:
         )
 
     def with_slice(self, piece: ScanSlice, image: npt.ArrayLike, measured: npt.NDArray[np.bool_] | None = None) -> Scan:
-        """Return a copy with ``piece`` replaced by ``image`` (H, W), all else bit for bit: the inverse of ``slice``.
+        """Return a copy with ``piece`` replaced by ``image``: ``with_slices`` of one, the inverse of ``slice``."""
+        return self.with_slices([(piece, image, measured)])
+
+    def with_slices(self, parts: Iterable[tuple[ScanSlice, npt.ArrayLike, npt.NDArray[np.bool_] | None]]) -> Scan:
+        """Return a copy, the only one made, with slices replaced, and all else bit for bit.
 
         Parameters
         ----------
-        measured : (H, W) bool array, optional
-            Pixels of the slice that stay the scan's own.
+        parts : iterable of (ScanSlice, (H, W) array, (H, W) bool array or None)
+            What is replaced, by what, and which pixels of the slice stay the scan's own; None: none.
 
         Returns
         -------
@@ -151,21 +156,22 @@ class Scan:
         Raises
         ------
         InputError
-            The image or ``measured`` has another shape than the slice, or the slice is not one of this scan.
+            An image or map of what is measured has another shape than the slice, or the slice is not one of this scan.
         """
-        axes = self._axes(piece.plane)
-        self._check_position(piece.plane, piece.index, piece.volume)
-        image = np.asarray(image)
-        new = np.ones(image.shape, dtype=bool) if measured is None else ~np.asarray(measured, dtype=bool)
-        shape = self.array.shape[axes[1]], self.array.shape[axes[2]]
-        for what, found in (("image", image.shape), ("map of what is measured", new.shape)):
-            if found != shape:
-                raise InputError(f"the {what} has the shape {found}, the slice it replaces {shape}")
-        array = self.array.astype(exact_type(self.array))  # a copy
-        view, _ = self._view(array, axes, piece.index, piece.volume)
-        view[new] = as_type(image[new], array.dtype)
-        rounded = array.dtype.kind != "f" and image.dtype.kind == "f" and _ROUNDED not in self.notes
-        return replace(self, array=array, notes=(*self.notes, _ROUNDED) if rounded else self.notes)
+        array, notes = self.array.astype(exact_type(self.array)), self.notes  # a copy
+        for piece, given, measured in parts:
+            axes = self._axes(piece.plane)
+            self._check_position(piece.plane, piece.index, piece.volume)
+            image = np.asarray(given)
+            new = np.ones(image.shape, dtype=bool) if measured is None else ~np.asarray(measured, dtype=bool)
+            view, _ = self._view(array, axes, piece.index, piece.volume)
+            for what, found in (("image", image.shape), ("map of what is measured", new.shape)):
+                if found != view.shape:
+                    raise InputError(f"the {what} has the shape {found}, the slice it replaces {view.shape}")
+            view[new] = as_type(image[new], array.dtype)
+            if array.dtype.kind != "f" and image.dtype.kind == "f" and _ROUNDED not in notes:
+                notes = (*notes, _ROUNDED)
+        return replace(self, array=array, notes=notes)
 
     def _axes(self, plane: str) -> tuple[int, int, int]:
         """Array axes (normal, rows, columns) of a plane."""

@@ -182,6 +182,28 @@ def test_bits_of_nan_and_minus_zero_are_kept():
     assert restored.array.tobytes() == expected.tobytes()
 
 
+def test_many_slices_are_put_into_one_copy(monkeypatch):
+    """Catches a copy of the volume for each slice: seconds for a head of 180 slices."""
+    copies = []
+
+    def copied(scan, **changes):
+        copies.append(changes["array"])
+        return replace(scan, **changes)
+
+    monkeypatch.setattr("napari_brgm.scan.replace", copied)
+    scan = Scan(np.full(SHAPE, 2**60, np.int64), np.diag([-1.0, -1, -1, 1]))
+    pieces = [scan.slice("axial", index) for index in (0, 2, 5)]
+    kept = np.eye(*pieces[0].image.shape, dtype=bool)
+    several = scan.with_slices((piece, np.full(kept.shape, piece.index + 0.2), kept) for piece in pieces)
+    (array,) = copies
+    assert several.array is array is not scan.array and (scan.array == 2**60).all()
+    one_by_one = scan
+    for piece in pieces:
+        one_by_one = one_by_one.with_slice(piece, np.full(kept.shape, piece.index + 0.2), kept)
+    assert several.array.tobytes() == one_by_one.array.tobytes() and several.notes == one_by_one.notes
+    assert scan.with_slices([]).array.tobytes() == scan.array.tobytes()
+
+
 def test_lists_and_replace_are_taken():
     scan = Scan([[[1, 2], [3, 4]]], np.eye(4).tolist())
     assert scan.shape == (1, 2, 2)

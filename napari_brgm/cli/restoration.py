@@ -186,11 +186,11 @@ def _images(scan: Scan, what: Treatment, done: Sequence[tuple[ScanSlice, Restora
         ((piece, result),) = done
         spread = piece.refined(result.variance, what.factor)
         return piece.refined(result.estimate, what.factor), replace(spread, units=square)
-    restored, spread = scan, replace(scan, array=np.zeros(scan.shape, np.float32), units=square)
-    for piece, result in done:
-        restored = restored.with_slice(piece, result.estimate, ~what.missing[piece.index])
-        spread = spread.with_slice(piece, result.variance)
-    return restored, spread
+    nothing = replace(scan, array=np.zeros(scan.shape, np.float32), units=square)
+    return (
+        scan.with_slices((piece, result.estimate, ~what.missing[piece.index]) for piece, result in done),
+        nothing.with_slices((piece, result.variance, None) for piece, result in done),
+    )
 
 
 def _sidecar(
