@@ -8,6 +8,9 @@ from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
 from napari_brgm.corruptions.corruption import LinearOperator, Shape, check_batch, check_ratio
 from napari_brgm.corruptions.foreign import as_corruption
@@ -15,7 +18,6 @@ from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
 __all__ = ["Compose", "Identity"]
 
@@ -55,8 +57,11 @@ class Compose(LinearOperator):
     """Apply the parts from left to right: ``Compose(f, g)(x) = g(f(x))``, as they happened to the image.
 
     A single part composed is that part, and parts that are compositions are taken apart: ``Compose(f, Compose(g, h))``
-    is ``Compose(f, g, h)``. The adjoint runs through the parts in reverse; ``A_dagger`` is iterative (see
-    `tikhonov_inverse`). Both need every part to be linear.
+    is ``Compose(f, g, h)``. `Identity` beside others is left out. Compositions of the same parts are equal.
+
+    The adjoint runs through the parts in reverse; ``A_dagger`` is iterative (see `tikhonov_inverse`). Both need every
+    part to be linear. Several parts may amplify noise together, so that their inverse is regularised in inference
+    (``well_posed`` is false), and they are never said to be plain means (``averages`` is false), even where they are.
 
     Parameters
     ----------
@@ -88,6 +93,7 @@ class Compose(LinearOperator):
         flat: list[LinearOperator] = []
         for part in map(as_corruption, parts):
             flat += part.parts if isinstance(part, Compose) else (part,)
+        flat = [part for part in flat if type(part) is not Identity] or flat[:1]
         if len(flat) == 1:
             return flat[0]
         made = super().__new__(cls)
@@ -96,6 +102,12 @@ class Compose(LinearOperator):
 
     def __getnewargs__(self) -> tuple[LinearOperator, ...]:
         return self.parts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Compose) and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        return hash((Compose, self.parts))
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, self.parts))})"
@@ -123,14 +135,13 @@ class Compose(LinearOperator):
         return prod(rows), prod(columns)
 
     def hidden(self, observed_hw: Shape) -> Tensor | None:
-        """Where any part hides a pixel of the observation's grid; masks of other grids are a part of A alone."""
-        found, size = None, observed_hw
-        for part in reversed(self.parts):
-            own = part.hidden(size)  # refuses a mask that does not fit
-            if own is not None and size == observed_hw:
-                found = own if found is None else found | own
-            size = part.image_shape(size)
-        return found
+        """Where nothing arrives: what a part hides, but for what later parts fill from around it."""
+        sizes = list(accumulate(reversed(self.parts), lambda size, part: part.image_shape(size), initial=observed_hw))
+        found: Tensor | None = None
+        for part, size in zip(self.parts, reversed(sizes[:-1]), strict=True):
+            each = [part.hidden(size), None if found is None else part.blinded(found)]  # refuses a mask of another size
+            found = reduce(torch.logical_or, known) if (known := [one for one in each if one is not None]) else None
+        return found if found is not None and bool(found.any()) else None
 
     def kept(self, image_hw: Shape) -> Tensor | None:
         """Where every part keeps the pixel; nowhere if one changes the size."""

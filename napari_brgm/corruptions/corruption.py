@@ -9,15 +9,18 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import torch
+from torch import Tensor
+
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
 __all__ = ["Corruption", "LinearCorruption", "LinearOperator", "Shape", "check_batch", "check_ratio"]
 
 Shape = tuple[int, int]  # (rows, columns) of an image
+_NOTHING = 1e-3
 
 
 @runtime_checkable
@@ -110,6 +113,16 @@ class LinearOperator(ABC):
             Observations of this size cannot be.
         """
         return None
+
+    def blinded(self, hidden: Tensor) -> Tensor:
+        """Where f leads nothing of an image whose pixels ``hidden`` ([C,] H, W) hold nothing: bool ([C',] h, w).
+
+        Nothing: less than a thousandth of what a pixel holds elsewhere.
+        """
+        seen = (~hidden).reshape(1, -1, *hidden.shape[-2:])
+        some = torch.rand(seen.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
+        found = self.A(some * seen).abs() <= _NOTHING * self.A(some).abs().max()
+        return found[0, 0] if hidden.ndim == 2 else found[0]
 
     def kept(self, image_hw: Shape) -> Tensor | None:
         """Pixels of an image (H, W) that the observation holds as they are, bool on the CPU; None: there are none."""

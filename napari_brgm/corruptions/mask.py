@@ -107,12 +107,7 @@ class Mask(LinearOperator):
         return True
 
     def hidden(self, observed_hw: Shape) -> Tensor:
-        if tuple(observed_hw) != self._shape:
-            rows, columns = self._shape
-            raise InputError(
-                f"the mask has {rows} x {columns} pixels but the image has {observed_hw[0]} x {observed_hw[1]}; "
-                "paint the mask on the same slice"
-            )
+        self.observed_shape(observed_hw)
         return self.missing
 
     def kept(self, image_hw: Shape) -> Tensor:
@@ -138,7 +133,10 @@ class Mask(LinearOperator):
     def observed_shape(self, shape_hw: Shape) -> Shape:
         if tuple(shape_hw) != self._shape:
             rows, columns = self._shape
-            raise InputError(f"the mask has {rows} x {columns} pixels, but the image {shape_hw[0]} x {shape_hw[1]}")
+            raise InputError(
+                f"the mask has {rows} x {columns} pixels but the image has {shape_hw[0]} x {shape_hw[1]}; "
+                "paint the mask on the same slice"
+            )
         return self._shape
 
     def image_shape(self, observed_hw: Shape) -> Shape:

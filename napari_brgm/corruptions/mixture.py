@@ -54,6 +54,16 @@ class Mixture(LinearOperator):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.matrix.tolist()})"
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and torch.equal(self.matrix, other.matrix)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(self.matrix.flatten().tolist())))
+
+    def blinded(self, hidden: Tensor) -> Tensor:
+        found = super().blinded(hidden.expand(self.matrix.shape[1], -1, -1))
+        return found[0] if hidden.ndim == 2 else found
+
     def observed_channels(self, channels: int) -> int:
         if channels != self.matrix.shape[1]:
             raise InputError(f"{type(self).__name__} expects {self.matrix.shape[1]} channel(s) here, got {channels}")
@@ -118,12 +128,6 @@ class Grayscale(Mixture):
 
     def __repr__(self) -> str:
         return f"Grayscale(weights={self.weights})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Grayscale) and self.weights == other.weights
-
-    def __hash__(self) -> int:
-        return hash((Grayscale, self.weights))
 
     def describe(self) -> dict[str, Any]:
         return {"name": "Grayscale", "weights": list(self.weights)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Jpeg, Mask, Motion
+from napari_brgm.corruptions import Blur, Compose, Downsample, Grayscale, Identity, Jpeg, Mask, Mixture, Motion
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,22 +65,62 @@ def test_masks_hide_together_and_keep_what_both_keep(some_mask) -> None:
     both = Compose(a, b)
     assert torch.equal(both.hidden((9, 8)), a.missing | b.missing)
     assert torch.equal(both.kept((9, 8)), a.observed & b.observed)
-    assert both.exact and not Compose(a, Identity()).exact
+    assert both.exact
 
 
-@pytest.mark.parametrize("other", [Blur(2), Jpeg(10), Identity()], ids=repr)
+def test_what_does_nothing_changes_nothing(some_mask) -> None:
+    """Catches a mask that keeps no pixel because nothing happened before or after it."""
+    mask = some_mask((9, 8))
+    for f in (Compose(Identity(), mask), Compose(mask, Identity())):
+        assert f is mask
+    assert Compose(Identity(), Identity()) == Identity() and not Compose(Identity(), Identity()).exact
+    assert Compose(Blur(1), Identity(), Jpeg(10)).parts == (Blur(1), Jpeg(10))  # whose A is the identity too
+
+
+@pytest.mark.parametrize("other", [Blur(2), Jpeg(10)], ids=repr)
 def test_pixels_that_were_changed_are_not_kept(some_mask, other) -> None:
     mask = some_mask((9, 8))
     for f in (Compose(mask, other), Compose(other, mask)):
-        assert f.kept((9, 8)) is None and torch.equal(f.hidden((9, 8)), mask.missing)
+        assert f.kept((9, 8)) is None
+    assert torch.equal(Compose(other, mask).hidden((9, 8)), mask.missing)
     assert Compose(Downsample(2), some_mask((9, 8))).kept((18, 16)) is None
 
 
-def test_a_mask_of_the_finer_grid_hides_no_observed_pixel(some_mask) -> None:
-    """It only darkens their means; one of the observation's grid hides them, and one of neither is refused."""
+def test_a_pixel_is_hidden_where_nothing_arrives(normal) -> None:
+    """What was masked and then blurred or coarsened holds something near the rim of the hole, and nothing inside."""
+    missing = torch.zeros(16, 16, dtype=torch.bool)
+    missing[1:14, 2:15] = True
+    mask = Mask(missing)
+    for f, size in (
+        (Compose(mask, Blur(1.5)), (16, 16)), (Compose(mask, Motion(3, 0)), (16, 16)),
+        (Compose(mask, Downsample(2)), (8, 8)), (Compose(mask, Downsample(2, "bicubic")), (8, 8)),
+    ):  # fmt: skip
+        hidden = f.hidden(size)
+        y = f(normal((1, 1, 16, 16)).abs() + 1)[0, 0]
+        assert 0 < int(hidden.sum()) < int(missing.sum()) and float(y[hidden].abs().max()) < 0.01
+        assert float(y[~hidden].abs().min()) > 1e-4
+    assert torch.equal(Compose(mask, Jpeg(10)).hidden((16, 16)), missing)
+    assert torch.equal(Compose(mask, Grayscale()).hidden((16, 16)), missing)
+    assert torch.equal(Compose(mask, Mixture([[1, -1], [0, 1]])).hidden((16, 16)), missing)
+    stack = Mask(torch.stack([missing, ~missing]))
+    assert torch.equal(Compose(stack, Mixture([[0, 3]])).hidden((16, 16)), ~missing[None])
+    assert Compose(stack, Mixture([[0.5, 0.5]])).hidden((16, 16)) is None
+
+
+def test_compositions_are_equal_by_their_parts(some_mask) -> None:
+    """And so are mixtures: catches a cache that knows none of them again."""
+    f, again = (Compose(Blur(1.5), some_mask((9, 8)), Mixture([[0.5, 0.5]])) for _ in range(2))
+    assert f == again and hash(f) == hash(again) and len({f, again}) == 1
+    others = (Compose(some_mask((9, 8)), Blur(1.5)), Blur(1.5), Compose(Blur(1.5), some_mask((9, 8), seed=1)))
+    assert all(f != other and other != f for other in others)
+
+
+def test_a_mask_of_the_finer_grid_darkens_means(some_mask) -> None:
+    """It hides those of which it leaves nothing; one of the observation's grid hides, and one of neither is refused."""
     fine, coarse = some_mask((8, 8)), some_mask((4, 4))
-    assert Compose(fine, Downsample(2)).hidden((4, 4)) is None
-    assert torch.equal(Compose(fine, Downsample(2), coarse).hidden((4, 4)), coarse.missing)
+    gone = fine.missing.reshape(4, 2, 4, 2).all(dim=3).all(dim=1)
+    assert torch.equal(Compose(fine, Downsample(2), coarse).hidden((4, 4)), coarse.missing | gone)
+    assert Compose(Mask(torch.eye(8)), Downsample(2)).hidden((4, 4)) is None
     with pytest.raises(InputError, match="paint the mask on the same slice"):
         Compose(Blur(1), coarse).hidden((8, 8))
 
@@ -92,9 +132,9 @@ def test_what_its_parts_add_up_to() -> None:
 
 
 def test_a_part_that_is_not_linear_still_runs_forward() -> None:
-    f = Compose(Identity(), Squared())
+    f = Compose(Mask(torch.eye(4)), Squared(), Identity())
     assert not f.linear
-    assert f(3 * X).unique().tolist() == [9]
+    assert f(3 * X).unique().tolist() == [0, 9]
     for wanted in (f.A_dagger, f.A_adjoint):
         with pytest.raises(InputError, match="not linear"):
             wanted(X)

@@ -218,7 +218,7 @@ X = torch.ones(1, 1, 4, 4)
         (lambda: Mask([[np.nan, 1.0]]), "true and false"),
         (lambda: Mask([["a", "b"]]), "true and false"),
         (lambda: Mask([[True, False]])(X), "1 x 2 pixels, got 4 x 4"),
-        (lambda: Mask([[True, False]]).observed_shape((4, 4)), "1 x 2 pixels, but the image 4 x 4"),
+        (lambda: Mask([[True, False]]).observed_shape((4, 4)), "1 x 2 pixels but the image has 4 x 4"),
         (lambda: Mask([[True, False]]).A_dagger(X[..., :1, :2], noise_to_signal=-1), "noise_to_signal"),
         (lambda: Identity()(X[0]), r"\(B, C, H, W\)"),
         (lambda: Downsample(2)(X.long()), "float tensor"),

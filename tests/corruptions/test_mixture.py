@@ -18,6 +18,9 @@ def test_gray_is_rec_601() -> None:
 def test_gray_is_equal_by_its_weights() -> None:
     assert Grayscale() == Grayscale((0.299, 0.587, 0.114)) != Grayscale((0.3, 0.6, 0.1))
     assert len({Grayscale(), Grayscale((0.299, 0.587, 0.114))}) == 1
+    again = Mixture([[0.299, 0.587, 0.114]])
+    assert again == Mixture(again.matrix.clone()) != Grayscale() and Grayscale() != again != Mixture([[1.0]])
+    assert hash(again) == hash(Mixture(again.matrix.clone()))
     assert Grayscale().describe() == {"name": "Grayscale", "weights": [0.299, 0.587, 0.114]}
 
 
