@@ -11,13 +11,15 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
+import napari_brgm
 from napari_brgm.errors import BrgmError, Cancelled, DeviceError
 from napari_brgm.plugin.forms import wrapped
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["BackgroundTask", "TaskWidget", "load_triton_apart"]
 
 _LOG = logging.getLogger(__name__)
+_PACKAGE = str(Path(napari_brgm.__file__).parent)
 _BAD = "color: #ff6b6b;"
 _LOOK_MS = 300  # between looks at a task; each may repaint the window
 _FINE = 1000  # parts of a progress bar
@@ -191,6 +194,8 @@ class TaskWidget(QWidget):
 
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
         message, category, file = warning[:3]
+        if issubclass(category, UserWarning) and str(file).startswith(_PACKAGE):
+            show_warning(str(message))
         _LOG.debug("%s: %s (%s)", category.__name__, message, file)
 
     def _on_error(self, error: Exception) -> None:

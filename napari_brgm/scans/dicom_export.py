@@ -79,20 +79,25 @@ def write_files(
 ) -> list[Path]:
     """Write the files of a series into a new folder, or its only one to a name in .dcm; errors as ``write_dicom``.
 
-    ``tell(what, done, total)`` hears of each file.
+    ``tell(what, done, total)`` hears of each file. A ``UserWarning`` says how many pixels are cut off.
     """
     check_source(scan)
     total, written = count_files(scan), []
     alone = path.suffix == ".dcm"
     with _sentence_on_failure(scan.name):
+        planes = planes_of(scan)
+        encoding = encoding_of(planes, own_scale=not is_intensity(scan.provenance or {}))
         if not alone:
             path.mkdir()
-        for index, dataset in enumerate(_datasets(scan, number)):
+        for index, dataset in enumerate(_datasets(scan, number, planes, encoding)):
             file = path if alone else path / f"{index + 1:0{max(4, len(str(total)))}d}.dcm"
             dataset.save_as(file, implicit_vr=False, little_endian=True, enforce_file_format=True)
             written.append(file)
             if tell is not None:
                 tell("writing DICOM", index + 1, total)
+    if lost := encoding.beyond(planes):  # out here, as warnings of pydicom are not told
+        what = f"{lost} restored pixels of '{scan.name}' lie beyond the values that its DICOM source has room for"
+        warnings.warn(f"{what} and are cut off; to keep them, {OTHERWISE}", UserWarning, stacklevel=1)
     return written
 
 
@@ -118,10 +123,8 @@ def check_source(scan: Scan) -> None:
         raise OutputError(f"the source of '{scan.name}' is a DICOM film whose frames have no positions; {OTHERWISE}")
 
 
-def _datasets(scan: Scan, number: int) -> Iterator[Dataset]:
-    planes = planes_of(scan)
+def _datasets(scan: Scan, number: int, planes: Sequence[DicomPlane], encoding: Encoding) -> Iterator[Dataset]:
     series = Series(scan, number)
-    encoding = encoding_of(planes, own_scale=not is_intensity(series.record))
     sources = [frame for volume in stack_of(scan).frames for frame in volume]
     window = _same_window(sources)
     if _is_enhanced(sources[0]):

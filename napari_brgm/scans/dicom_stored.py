@@ -6,7 +6,7 @@
     own scale         slope = (max - min) / (2^16 - 1), intercept = min, for uncertainties and everything else
 
 Synthetic values are rounded to the quantum, |slope|. Where even 16 bits, or a wider source's, do not reach, they are
-cut off: the measured ones stay.
+cut off, and whoever writes them says so: the measured ones stay.
 
 Source: DICOM PS3.3 C.11.1 (modality LUT), C.7.6.3.1.2 (photometric interpretation), C.7.6.24 and C.7.6.25 (float and
 double float pixels).
@@ -93,14 +93,11 @@ class Encoding:
         kind = np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
         return as_type(self.stored(plane), kind, self.limits).astype(kind.newbyteorder("<")).tobytes()
 
-    def holds(self, planes: Sequence[DicomPlane]) -> bool:
-        """Whether every value of every plane is within the limits."""
+    def beyond(self, planes: Iterable[DicomPlane]) -> int:
+        """How many values of these planes are not within the limits, and would be cut off."""
         low, high = self.limits
-        for plane in planes:
-            stored = self.stored(plane)
-            if stored.min() < low or stored.max() > high:
-                return False
-        return True
+        every = () if self.floats else map(self.stored, planes)
+        return sum(int(np.count_nonzero((stored < low) | (stored > high))) for stored in every)
 
 
 def encoding_of(planes: Sequence[DicomPlane], *, own_scale: bool) -> Encoding:
@@ -120,7 +117,7 @@ def encoding_of(planes: Sequence[DicomPlane], *, own_scale: bool) -> Encoding:
         source = _of_source(planes)
         wide = [Encoding(16, 16, signed) for signed in (False, True)]
         for encoding in ([source] if source else []) + wide:
-            if encoding.holds(planes):
+            if not encoding.beyond(planes):
                 return encoding
         if source:
             return next((encoding for encoding in reversed(wide) if _within(source, encoding)), source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -108,12 +109,17 @@ def test_what_is_restored_beyond_the_range_never_costs_the_measured(
     (scan,) = read_scan(write_dicom("a.dcm", pixels, **elements(bits, (0.1, -7))))
     low, high = limits(bits, signed)
     result, hole = in_painted(scan, np.where(np.arange(9) % 2, over, 0.1 * (low + high) / 2 - 7))
-    back, written = derived(result, tmp_path / "out.dcm")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        back, written = derived(result, tmp_path / "out.dcm")
     np.testing.assert_array_equal(written.pixel_array[~hole[..., 0].T], pixels[~hole[..., 0].T])
     assert back.array[~hole].tobytes() == scan.array[~hole].tobytes()
     low, high = limits(written.BitsStored, bool(written.PixelRepresentation))
-    wanted = np.rint((result.array[hole] + 7) / 0.1).clip(low, high)  # cut off, not wrapped round
+    exact = np.rint((result.array[hole] + 7) / 0.1)
+    wanted = exact.clip(low, high)  # cut off, not wrapped round
     np.testing.assert_array_equal(written.pixel_array.T[..., None][hole], wanted)
+    cut = int((exact != wanted).sum())  # and never in silence
+    assert [str(one.message).split(" of ")[0] for one in told] == ([f"{cut} restored pixels"] if cut else [])
 
 
 def special(kind: str) -> np.ndarray:

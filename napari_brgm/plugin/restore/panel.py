@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 
-import napari_brgm
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RestorationPanel"]
 
-_PACKAGE = str(Path(napari_brgm.__file__).parent)
 _TELL_SECONDS = 2.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
 
 
@@ -162,13 +158,6 @@ class RestorationPanel(ChoicesPanel):
             button.show()
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
-
-    def _on_warning(self, warning: tuple[Any, ...]) -> None:
-        message, category, file = warning[:3]
-        if issubclass(category, UserWarning) and str(file).startswith(_PACKAGE):
-            show_warning(str(message))
-        else:
-            super()._on_warning(warning)
 
     def _on_finish(self) -> None:
         self._clear_preview()

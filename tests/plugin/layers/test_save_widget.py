@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 
 from napari_brgm.plugin import background
 from napari_brgm.plugin.layers.scans import image_layer
@@ -68,6 +70,25 @@ def test_saves_a_run_in_the_background(window, click, qtbot, said, tmp_path: Pat
     click(widget.save_button)
     qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
     assert (tmp_path / "out" / "head_desc-brgmInpaint2_image.nii.gz").is_file()
+
+
+def test_what_dicom_cannot_hold_is_told(window, click, qtbot, said, tmp_path: Path, monkeypatch) -> None:
+    """Catches restored values that are cut off in silence: an implant of 10^6 HU that comes out as 31743."""
+    viewer, widget = window("Save with provenance")
+    warned: list[str] = []
+    monkeypatch.setattr(background, "show_warning", warned.append)
+    (scan,) = read_scan(get_testdata_file("CT_small.dcm", download=False))
+    array = scan.array.copy()
+    array[5, 5:8] = 1e6
+    record = RECORD | {"role": "restored", "run": "abc"}
+    data, settings, _ = image_layer(replace(scan, array=array, provenance=record, name="head [restored, synthetic]"))
+    widget.result.value = viewer.add_image(data, **settings)
+    widget.format.value, widget.folder.value = "dicom", tmp_path / "out"
+    click(widget.save_button)
+    qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
+    assert said == [] and "saved 1 layer" in widget.status.text().lower()
+    (sentence,) = warned
+    assert sentence.startswith("3 restored pixels of 'head [restored, synthetic]'") and "NIfTI" in sentence
 
 
 def test_refusals_are_sentences(window, click, qtbot, said, tmp_path: Path) -> None:
