@@ -80,11 +80,6 @@ class LinearOperator(ABC):
         return True
 
     @property
-    def well_posed(self) -> bool:
-        """Whether A^+ hardly amplifies what little noise there is; else it is regularised."""
-        return False
-
-    @property
     def iterative(self) -> bool:
         """Whether A^+ is `tikhonov_inverse` of A and A', so that whoever waits for it may run that by himself."""
         return False
@@ -97,6 +92,10 @@ class LinearOperator(ABC):
     @property
     def averages(self) -> bool:
         """Whether observed pixels are plain means of equal numbers of image pixels, and nothing else happened."""
+        return False
+
+    def well_posed(self, observed_hw: Shape) -> bool:
+        """Whether A^+ of an observation (h, w) hardly amplifies what little noise there is; else it is regularised."""
         return False
 
     def coarsens(self, observed_hw: Shape) -> tuple[float, float]:

@@ -96,8 +96,7 @@ class Downsample(Separable):
     def key(self) -> tuple[Any, ...]:
         return Downsample, self.factor, self.kernel, self.fwhm, self.width
 
-    @property
-    def well_posed(self) -> bool:
+    def well_posed(self, observed_hw: Shape) -> bool:
         return True
 
     @property

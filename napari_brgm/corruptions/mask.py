@@ -102,8 +102,7 @@ class Mask(LinearOperator):
     def observed(self) -> Tensor:
         return ~self.missing
 
-    @property
-    def well_posed(self) -> bool:
+    def well_posed(self, observed_hw: Shape) -> bool:
         return True
 
     def hidden(self, observed_hw: Shape) -> Tensor:

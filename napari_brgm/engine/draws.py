@@ -66,7 +66,8 @@ class Draws:
         taken off again.
         """
         f, shape = self._problem.corruption, self._problem.shape
-        moves = f.well_posed and f.coarsens(f.observed_shape(shape)) != (1.0, 1.0)
+        seen = f.observed_shape(shape)
+        moves = f.coarsens(seen) != (1.0, 1.0) and f.well_posed(seen)
         for draw in self.values:
             if self._check is not None:
                 self._check()

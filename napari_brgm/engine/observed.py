@@ -120,7 +120,7 @@ class Problem:
                 missed = ((y - f.A(found)) * seen).square().mean(dim=(1, 2, 3)) / seen.mean()
                 found = torch.where((missed > self.tolerance**2)[:, None, None, None], corrected(x, ratio), found)
             return found
-        least = 0.0 if f.well_posed else _UNSTABLE_RATIO
+        least = 0.0 if f.well_posed((int(y.shape[-2]), int(y.shape[-1]))) else _UNSTABLE_RATIO
         for last in [False] * (_ROUNDS - 1) + [True]:
             x = corrected(x, least)
             x = x if last else x.clamp(min=0)

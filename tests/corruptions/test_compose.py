@@ -128,7 +128,7 @@ def test_a_mask_of_the_finer_grid_darkens_means(some_mask) -> None:
 def test_what_its_parts_add_up_to() -> None:
     assert Compose(Downsample(2.5), Downsample((2, 1))).coarsens((4, 4)) == (5.0, 2.5)
     assert Compose(Blur(1), Jpeg(10)).adds_noise and not Compose(Blur(1), Downsample(2)).adds_noise
-    assert not Compose(Blur(1), Downsample(2)).averages and not Compose(Blur(1), Downsample(2)).well_posed
+    assert not Compose(Blur(1), Downsample(2)).averages and not Compose(Blur(1), Downsample(2)).well_posed((2, 2))
 
 
 def test_a_part_that_is_not_linear_still_runs_forward() -> None:
