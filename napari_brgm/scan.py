@@ -62,7 +62,7 @@ class Scan:
     Raises
     ------
     InputError
-        The array is not a real 3-D or 4-D one, or the affine is not an invertible (4, 4) matrix.
+        The array is not a real 3-D or 4-D one or has masked pixels, or the affine is no invertible (4, 4) matrix.
     """
 
     array: npt.NDArray[Any]
@@ -76,7 +76,7 @@ class Scan:
     provenance: dict[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.array, self.affine = np.asarray(self.array), _checked(self.affine)
+        self.array, self.affine = _unmasked(self.array), _checked(self.affine)
         array = self.array
         if array.ndim not in (3, 4):
             raise InputError(f"a scan has 3 or 4 axes, got {array.ndim}; give a 2-D image a last axis of length 1")
@@ -156,13 +156,14 @@ class Scan:
         Raises
         ------
         InputError
-            An image or map of what is measured has another shape than the slice, or the slice is not one of this scan.
+            An image or map of what is measured has another shape than the slice, the slice is not one of this scan, or
+            an image has masked pixels.
         """
         array, notes = self.array.astype(exact_type(self.array)), self.notes  # a copy
         for piece, given, measured in parts:
             axes = self._axes(piece.plane)
             self._check_position(piece.plane, piece.index, piece.volume)
-            image = np.asarray(given)
+            image = _unmasked(given)
             new = np.ones(image.shape, dtype=bool) if measured is None else ~np.asarray(measured, dtype=bool)
             view, _ = self._view(array, axes, piece.index, piece.volume)
             for what, found in (("image", image.shape), ("map of what is measured", new.shape)):
@@ -255,11 +256,11 @@ class ScanSlice:
         Raises
         ------
         InputError
-            The factor is not above 0, or the image has not the shape it asks for.
+            The factor is not above 0, or the image has not the shape it asks for or has masked pixels.
         """
         if not (min(factor) > 0 and np.isfinite(factor).all()):
             raise InputError(f"factor must be two numbers above 0, got {factor}")
-        array = np.array(image, dtype=np.float32)
+        array = np.array(_unmasked(image), dtype=np.float32)
         expected = tuple(round(n * f) for n, f in zip(self.image.shape, factor, strict=True))
         if array.shape != expected:
             raise InputError(f"a factor of {factor} asks for an image of the shape {expected}, got {array.shape}")
@@ -282,6 +283,12 @@ def nearest_axes(affine: Affine) -> tuple[tuple[int, int, int], tuple[int, int, 
         free[world] = False
         axes[world], signs[world] = int(voxel), 1 if cosines[world, voxel] >= 0 else -1
     return (axes[0], axes[1], axes[2]), (signs[0], signs[1], signs[2])
+
+
+def _unmasked(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    if np.ma.is_masked(values):
+        raise InputError("a scan holds no masked pixels (numpy.ma); give them values first, with numpy.ma.filled")
+    return np.asarray(values)
 
 
 def _checked(affine: npt.ArrayLike) -> Affine:

@@ -235,6 +235,9 @@ def test_lists_and_replace_are_taken():
         (lambda s: Scan(s.array, np.diag([1.0, np.nan, 1, 1])), "finite"),
         (lambda s: Scan(np.zeros((2, 2)), np.eye(4)), "3 or 4 axes, got 2"),
         (lambda s: Scan(np.zeros((2, 2, 2), complex), np.eye(4)), "real numbers"),
+        (lambda s: Scan(np.ma.array(s.array, mask=True), s.affine), "masked pixels"),
+        (lambda s: s.with_slice(s.slice("axial", 0), np.ma.masked_equal(np.zeros((5, 4)), 0)), "masked pixels"),
+        (lambda s: s.slice("axial", 0).refined(np.ma.masked_equal(np.zeros((10, 8)), 0), (2, 2)), "masked pixels"),
         (lambda s: Scan(np.zeros((2, 0, 2)), np.eye(4)), "at least one voxel"),
     ],
 )

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.errors import InputError
-from napari_brgm.plugin.layers.shown import conversion, linear, stored
+from napari_brgm.plugin.layers.shown import check_unmasked, conversion, linear, stored
 from napari_brgm.scan import Scan, nearest_axes
 from napari_brgm.scans.record import plain
 
@@ -162,10 +162,11 @@ def scan_of(layer: Image) -> Scan:
     Raises
     ------
     InputError
-        The layer is in colour or complex, or has more than one axis besides three of space.
+        The layer is in colour or complex, has masked pixels, or more than one axis besides three of space.
     """
     if layer.rgb:
         raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
+    check_unmasked(layer)
     array = _in_space(layer)  # (T, slices, rows, columns)
     record = scan_record(layer)
     notes: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ShownSlice",
     "check_mask",
+    "check_unmasked",
     "conversion",
     "linear",
     "mask_on",
@@ -95,7 +96,8 @@ def shown_slice(layer: Image, dims: Dims) -> ShownSlice:
     Raises
     ------
     InputError
-        The layer is in colour or complex, or no single plane of it with two axes of length is on the screen.
+        The layer is in colour or complex or has masked pixels, or no single plane of it with two axes of length is on
+        the screen.
     """
     rows, columns, flips = _plane(layer, dims)
     data = stored(layer)
@@ -110,6 +112,7 @@ def _plane(layer: Image, dims: Dims) -> tuple[int, int, tuple[bool, bool]]:
     """Data axes of rows and columns on the screen, and which run backwards there."""
     if layer.rgb:
         raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
+    check_unmasked(layer)
     kind = np.dtype(stored(layer).dtype)
     if kind.kind not in "fiub":
         raise InputError(f"'{layer.name}' holds {kind} values; choose a layer of real numbers")
@@ -144,8 +147,9 @@ def check_mask(image: Image, labels: Labels) -> None:
     Raises
     ------
     InputError
-        They are not on the image's grid.
+        They are not on the image's grid, or have masked pixels.
     """
+    check_unmasked(labels)
     data, wanted = stored(labels), stored(image).shape
     if tuple(data.shape) != tuple(wanted):
         raise InputError(
@@ -156,6 +160,22 @@ def check_mask(image: Image, labels: Labels) -> None:
         raise InputError(
             f"the mask '{labels.name}' lies elsewhere than '{image.name}'; "
             "press 'Paint artefact mask' for a mask that fits"
+        )
+
+
+def check_unmasked(layer: Layer) -> None:
+    """Make sure that a layer's data say all: no masked pixels of numpy.ma, in lazy data none that might be.
+
+    Raises
+    ------
+    InputError
+        Some are masked: napari shows what lies under a mask, and arithmetic here would take it for measured.
+    """
+    data = stored(layer)
+    if np.ma.is_masked(data) or isinstance(getattr(data, "_meta", None), np.ma.MaskedArray):
+        raise InputError(
+            f"'{layer.name}' has masked pixels (numpy.ma), which napari shows like others; "
+            "give them values with numpy.ma.filled, and paint over those that are missing"
         )
 
 

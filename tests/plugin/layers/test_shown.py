@@ -8,6 +8,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_brgm.errors import InputError
+from napari_brgm.plugin.layers.scans import scan_of
 from napari_brgm.plugin.layers.shown import mask_on, shown_slice
 
 VOLUME = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
@@ -107,6 +108,12 @@ def test_multiscale_takes_full_resolution(viewer: ViewerModel) -> None:
     ("add", "sentence"),
     [
         (lambda v: v.add_image(np.zeros((4, 5, 3), np.uint8), rgb=True), "colour image"),
+        (lambda v: v.add_image(np.ma.masked_greater(VOLUME, 3)), r"masked pixels \(numpy.ma\)"),
+        (lambda v: v.add_image(dask.array.ma.masked_greater(dask.array.from_array(VOLUME), 3)), "masked pixels"),
+        (
+            lambda v: v.add_image([np.ma.masked_less(VOLUME[0], 9), VOLUME[0, ::2, ::2]], multiscale=True),
+            "masked pixels",
+        ),
         (lambda v: v.add_image(VOLUME, rotate=(20, 0, 0)), "oblique"),
         (lambda v: v.add_image(np.zeros((2, 3, 4, 5)), units=("mm", "mm", "s", "mm")), "4-D layer"),
         (lambda v: v.add_image(np.zeros((2, 3, 4, 5)), axis_labels=("z", "y", "t", "x")), "4-D layer"),
@@ -133,6 +140,19 @@ def test_refused_views(viewer: ViewerModel) -> None:
     viewer.dims.order = (1, 0, 2)
     with pytest.raises(InputError, match="not one of"):
         shown_slice(flat, viewer.dims)
+
+
+def test_masked_pixels_are_never_taken_for_measured(viewer: ViewerModel) -> None:
+    """Catches a mask of numpy's that is lost on the way to a file or off labels; one that masks nothing is no bar."""
+    masked = viewer.add_image(np.ma.masked_greater(VOLUME, 3))
+    with pytest.raises(InputError, match="masked pixels"):
+        scan_of(masked)
+    image = viewer.add_image(np.ma.masked_greater(VOLUME, 1e9))
+    shown = shown_slice(image, viewer.dims)
+    np.testing.assert_array_equal(scan_of(image).array, VOLUME.T)
+    labels = viewer.add_labels(np.ma.masked_equal(np.ones(VOLUME.shape, np.uint8), 1))
+    with pytest.raises(InputError, match="masked pixels"):
+        mask_on(shown, image, labels)
 
 
 def test_mask_is_any_label_in_the_shown_pose(viewer: ViewerModel) -> None:
