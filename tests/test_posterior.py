@@ -174,10 +174,11 @@ def test_a_line_that_is_not_exact_is_a_start_and_no_answer(linear_prior):
 def test_the_linear_start_asks_whether_to_go_on(linear_prior, monkeypatch):
     """Thousands of components on native pixels take seconds; catches a start that cannot be cancelled."""
     monkeypatch.setattr(linear_model, "_MOST", 5)
+    monkeypatch.setattr(linear_model, "_ROWS", 4)
     p = linear(linear_prior, "linear")
     asked = []
     assert Posterior(linear_prior, p.likelihood, p.settings, check=lambda: asked.append(1)).linear is not None
-    assert len(asked) == 3  # twelve components
+    assert len(asked) == 3 + 3  # twelve components: observed, and multiplied with each other
 
     def cancel():
         raise Cancelled("enough")

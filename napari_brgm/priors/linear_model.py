@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Differentiated", "LinearMap", "LinearModel"]
 
 _CHUNK = 16 << 20  # bytes of the images that are observed at once,
-_MOST = 32  # and how many: an operator may have a finer grid inside than image and observation have
+_MOST = 8  # and how many: an operator may have a finer grid inside than image and observation have
+_ROWS = 128  # of B' A' N A B, that are multiplied at once
 _FINER = 2.5  # observed pixels for each pixel of a component, up to which bringing it back costs more than it saves
 
 
@@ -187,7 +188,12 @@ class LinearModel:
         """B' A' N A B (K, K) and B' A' N of what the mean misses (K,): from the observed components A B."""
         root = missed.new_ones(()) if weight is None else weight.sqrt()
         b = torch.cat([(operator.A(part) * root).flatten(1) for part in self._chunks(missed, check)])  # (K, M)
-        return b @ b.T, b @ (missed * root).flatten()
+        gram = []
+        for part in torch.split(b, _ROWS):
+            if check is not None:
+                check()
+            gram.append(part @ b.T)
+        return torch.cat(gram), b @ (missed * root).flatten()
 
     def _returned(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
