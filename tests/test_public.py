@@ -32,7 +32,9 @@ def test_import_and_engine_leave_the_heavy_packages_alone():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["napari_brgm", "napari_brgm.engine.job", "napari_brgm.settings"])
+@pytest.mark.parametrize(
+    "module", ["napari_brgm", "napari_brgm.engine.job", "napari_brgm.engine.restoration", "napari_brgm.settings"]
+)
 def test_a_job_is_described_without_torch(module):
     """A shell that only reads its options, or a window that opens, does not wait for torch."""
     code = f"import sys, {module}; sys.exit('torch is there' if 'torch' in sys.modules else 0)"

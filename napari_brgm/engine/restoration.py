@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from napari_brgm.calibration import interval
 from napari_brgm.errors import BrgmError, InputError, OutputError
-from napari_brgm.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +31,8 @@ class Restoration:
     estimate : (H, W) ndarray
         The image to show: the MAP image, or the posterior mean of variational inference.
     mean : (H, W) ndarray
-        Mean of the samples.
+        Mean of the samples, on which intervals are centred. Of results read back from files that hold neither it nor
+        samples it is the estimate.
     variance : (H, W) float32 ndarray
         Posterior variance of each pixel, in units squared; 0 where the pixel was measured (in-painting).
     samples : (S, H, W) float32 ndarray
@@ -102,6 +101,10 @@ class Restoration:
         OutputError
             The file cannot be written.
         """
+        import torch  # here and below: a result is read and shown without it
+
+        from napari_brgm.tensor_file import write_tensors
+
         path = Path(path)
         text = {"format": _FORMAT, "trace": json.dumps(self.trace), "provenance": json.dumps(self.provenance)}
         if self.estimate.dtype == np.longdouble and self.estimate.dtype.itemsize > 8:
@@ -125,6 +128,8 @@ class Restoration:
         InputError
             The file is missing, damaged or of another kind.
         """
+        from napari_brgm.tensor_file import read_tensors
+
         path = Path(path)
         try:
             tensors, text = read_tensors(path)
