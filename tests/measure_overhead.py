@@ -1,4 +1,4 @@
-"""What napari costs a restoration: ``python -m napari_brgm.plugin.restore.overhead`` opens a window and measures.
+"""What napari costs a restoration: a window opens, and ``python tests/measure_overhead.py`` tells.
 
 The sample slice is in-painted by the plain loop and by the widget, in turn; the ratio of their times is told, and the
 longest time for which the window did not answer while the widget ran. Needs a display (or ``xvfb-run``).
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_brgm.plugin.restore.inpaint import InpaintWidget
-
-__all__ = ["Watch", "measure"]
 
 _TICK_MS = 5
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from measure_overhead import Watch
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_brgm.plugin.layers.tag import TAG
-from napari_brgm.plugin.restore.overhead import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
