@@ -5,6 +5,7 @@ Where the prior has no pixel size (X-rays, whose field is the detector's), the l
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,10 +76,9 @@ def grid_of(
     own, given = prior.info.spacing_mm, spacing is not None
     if spacing is None:
         spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
-    try:
+    mm = np.empty(0)
+    with suppress(TypeError, ValueError):
         mm = np.asarray(spacing, dtype=np.float64)
-    except (TypeError, ValueError):
-        mm = np.empty(0)
     if mm.shape != (2,) or not (np.isfinite(mm).all() and (mm > 0).all()):
         raise InputError(f"spacing must be two pixel sizes in mm (row, column), got {spacing!r}")
     across = max(n * s / f for n, s, f in zip(fine, mm.tolist(), factor, strict=True))

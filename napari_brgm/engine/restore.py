@@ -29,20 +29,10 @@ Callback = Callable[[Step], bool | None]
 
 
 def restore(
-    image: npt.ArrayLike,
-    corruption: Corruption,
-    prior: Prior,
-    *,
-    method: str = "map",
-    samples: int = 32,
-    seed: int = 0,
-    device: str = "auto",
-    spacing: tuple[float, float] | None = None,
-    noise_sigma: float | None = None,
-    settings: InferenceSettings | None = None,
-    alignment: Alignment | None = None,
-    callback: Callback | None = None,
-) -> Restoration:
+    image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, method: str = "map", samples: int = 32,
+    seed: int = 0, device: str = "auto", spacing: tuple[float, float] | None = None, noise_sigma: float | None = None,
+    settings: InferenceSettings | None = None, alignment: Alignment | None = None, callback: Callback | None = None,
+) -> Restoration:  # fmt: skip
     """Restore one slice.
 
     Parameters
