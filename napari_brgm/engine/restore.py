@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -90,11 +90,13 @@ def restore(
 
 
 def restore_steps(
-    image: npt.ArrayLike, corruption: Corruption, prior: Prior, **options: Any
-) -> Generator[Step, None, Restoration]:
-    """``restore``, with its options but ``callback``, as a generator of its steps; closing it cancels.
+    image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, method: str = "map", samples: int = 32,
+    seed: int = 0, device: str = "auto", spacing: tuple[float, float] | None = None, noise_sigma: float | None = None,
+    settings: InferenceSettings | None = None, alignment: Alignment | None = None,
+) -> Generator[Step, None, Restoration]:  # fmt: skip
+    """``restore`` as a generator of its steps that returns the Restoration; closing it cancels.
 
-    It returns the Restoration, and works in a thread of its own, one step at a time, while the next one is asked for.
+    It works in a thread of its own, one step at a time, while the next one is asked for.
     """
     told: SimpleQueue[Step | Restoration | BaseException] = SimpleQueue()
     go: SimpleQueue[bool] = SimpleQueue()
@@ -110,7 +112,11 @@ def restore_steps(
 
     def work() -> None:
         try:
-            told.put(restore(image, corruption, prior, callback=tell, **options))
+            found = restore(
+                image, corruption, prior, method=method, samples=samples, seed=seed, device=device, spacing=spacing,
+                noise_sigma=noise_sigma, settings=settings, alignment=alignment, callback=tell,
+            )  # fmt: skip
+            told.put(found)
         except BaseException as error:  # whatever it is, it belongs to the one who asked
             told.put(error)
 

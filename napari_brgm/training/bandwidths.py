@@ -72,6 +72,6 @@ def fit_shrinkage(latents: Tensor, subjects: Tensor, mirrored: Tensor | None = N
 
     for step in range(_STEPS):
         optimiser.zero_grad()
-        (loss(step % _FOLDS) / 100).backward()
+        (loss(step % _FOLDS) / 100).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return torch.sigmoid(logits.detach())[band]

@@ -157,7 +157,8 @@ class FinishInputs:
         """Cholesky factor of the posterior precision of latents of which ``seen`` (K, M) is observed."""
         precision = seen @ seen.T / variance
         precision.diagonal().add_(1.0)
-        return torch.linalg.cholesky(precision)
+        found: Tensor = torch.linalg.cholesky(precision)
+        return found
 
     def _posterior(self, right: Tensor, factor: Tensor) -> Tensor:
         """A draw (n, K) for each right-hand side (n, K)."""
