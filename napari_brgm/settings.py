@@ -58,6 +58,7 @@ class InferenceSettings:
     learning_rate: float = 0.05
     schedule: Literal["constant", "cosine"] = "cosine"
     steps: int = 24  # of MAP
+    directions: int | None = None  # that the spread after MAP looks at, at most; None: as take no longer than MAP
     vi_steps: int | None = None  # of VI after MAP; None: as many again
     vi_samples_per_step: int = 6  # BRGM Sec. 2.4
     vi_rank: int = 0  # columns of F in the covariance diag s^2 + F F' of VI; 0: diagonal
@@ -97,6 +98,8 @@ class InferenceSettings:
             raise InputError("layer_spread must be above 0, and asks for latent_space 'w+'")
         if self.latent_space == "z" and self.prior_density != "gaussian":
             raise InputError("in latent_space 'z' the density is N(0, I); choose prior_density 'gaussian'")
+        if self.directions is not None and self.directions < 1:
+            raise InputError(f"directions must be at least 1, got {self.directions}")
         if self.starts < 1 or self.vi_rank < 0 or self.refine_steps < 0:
             raise InputError("starts must be at least 1, vi_rank and refine_steps at least 0")
         if self.compiled and self.refine_steps:
@@ -133,7 +136,7 @@ PRESETS: dict[str, InferenceSettings] = {
     # a latent convolutional model: principal coordinates of phi
     "manifold": InferenceSettings(
         name="manifold", optimiser="lbfgs", learning_rate=0.2, steps=50, tolerance=3e-4, vi_steps=60,
-        vi_rank=16,
+        vi_rank=16, directions=512,
     ),
     # the same as its paper restores (LCM Sec. 3): all of phi, in its box
     "box": InferenceSettings(
