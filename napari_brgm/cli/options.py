@@ -57,7 +57,9 @@ MethodOption = Annotated[
 Steps = Annotated[
     int | None, typer.Option("--steps", help="Steps of the optimisation; default: the preset's.", show_default=False)
 ]
-Samples = Annotated[int, typer.Option("--samples", help="Posterior samples behind the variance, at least 2.")]
+Samples = Annotated[
+    int, typer.Option("--samples", help="Posterior samples behind the variance, at least 2; 0: no variance.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result on the same device.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 PresetName = Annotated[
@@ -145,8 +147,10 @@ class InferenceOptions:
         if steps is not None:
             named.but(steps=steps)
         named.but(refine_steps=refine)
-        if samples < 2:
-            raise InputError(f"--samples must be at least 2 to give a variance, got {samples}")
+        if samples < 2 and (samples or method != "map"):
+            raise InputError(
+                f"--samples must be at least 2 to give a variance (0 for none, with --method map), got {samples}"
+            )
         if not -(2**63) <= seed < 2**63:
             raise InputError(f"--seed must fit 64 bits, got {seed}")
         return cls(prior, str(method), samples, seed, device, preset_name, steps, refine)

@@ -136,14 +136,13 @@ def restore_scan(
     pieces = [scan.slice(plane, index) for index in what.corruptions]
     titles = [f"{plane} slice {piece.index}" for piece in pieces]
     stem = stem_of(scan, sources[0])
-    image, variance = (derivative_name(stem, what.name + role, ".nii.gz") for role in ("", "Variance"))
+    roles = ("", "Variance") if options.samples else ("",)
+    volumes = [derivative_name(stem, what.name + role, ".nii.gz") for role in roles]
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
     posteriors = [
         derivative_name(stem, f"{what.name}{plane.capitalize()}{piece.index:03d}", ".safetensors") for piece in pieces
     ]
-    with ShellOutputs(
-        out, [image, variance, sheet, *posteriors, json_name(image), json_name(variance)], overwrite
-    ) as files:
+    with ShellOutputs(out, [*volumes, sheet, *posteriors, *(json_name(name) for name in volumes)], overwrite) as files:
 
         def keep(number: int, result: Restoration) -> Restoration:
             result.save(files.path(posteriors[number]))
@@ -168,14 +167,14 @@ def restore_scan(
         images = _images(scan, what, done)
         for note in images[0].notes[len(scan.notes) :]:
             typer.echo(f"note: {note}", err=True)
-        for name, text, written in zip((image, variance), what.texts, images, strict=True):
+        for name, text, written in zip(volumes, what.texts, images, strict=False):
             record = _sidecar(done, sources, volume, description=text, units=written.units)
             write_nifti(written, files.path(name), record)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
         more = f"; {len(done) - len(shown)} more slices in the volume" if len(shown) < len(done) else ""
         rows = [_row(piece, result, what) for piece, result in shown]
         draw_sheet(files.path(sheet), rows, f"{scan.name or stem}, {what.done}{more}", scan.units, what.notice)
-        kept = [name for name in (image, variance, sheet, *posteriors) if name in files.names]
+        kept = [name for name in (*volumes, sheet, *posteriors) if name in files.names]
     return Written([out / name for name in kept], done)
 
 
@@ -222,7 +221,8 @@ def _row(piece: ScanSlice, result: Restoration, what: Treatment) -> SheetRow:
     heading = what.given if truth is None and missing is None else "corrupted"
     panels.append(Panel(heading + sizes[0], piece.image, piece.spacing, missing=missing))
     panels.append(Panel("restored" + sizes[1], result.estimate, fine))
-    return SheetRow(f"{piece.plane} slice {piece.index}", panels, Panel("posterior std", result.std, fine))
+    spread = Panel("posterior std", result.std, fine) if result.has_spread else None
+    return SheetRow(f"{piece.plane} slice {piece.index}", panels, spread)
 
 
 def _pixel(spacing: tuple[float, float]) -> str:

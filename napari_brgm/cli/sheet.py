@@ -51,11 +51,11 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SheetRow:
-    """Pictures on one grey scale, and the standard deviation on its own."""
+    """Pictures on one grey scale, and the standard deviation on its own, or None for all rows."""
 
     title: str
     panels: list[Panel]
-    spread: Panel
+    spread: Panel | None
 
 
 def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, notice: str = _NOTICE) -> None:
@@ -69,9 +69,11 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = max(len(row.panels) for row in rows) + 1
-    height, width = rows[0].spread.image.shape
-    tall = min(2.0, max(0.6, height * rows[0].spread.spacing[0] / (width * rows[0].spread.spacing[1])))
+    shown = max(len(row.panels) for row in rows)
+    columns = shown + (rows[0].spread is not None)
+    last = rows[0].panels[-1]
+    height, width = last.image.shape
+    tall = min(2.0, max(0.6, height * last.spacing[0] / (width * last.spacing[1])))
     figure = Figure(figsize=(_INCHES * columns + 1.6, _INCHES * tall * len(rows) + 0.9), layout="compressed")
     FigureCanvasAgg(figure)  # no window, no pyplot state
     figure.suptitle(f"{title}\n{notice}", fontsize=11)
@@ -82,11 +84,12 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
         for axis, panel in zip(line, row.panels, strict=False):
             picture = _show(axis, panel, "gray", limits)
         figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7, label=f"intensity ({units})")
-        top = float(np.nanmax(row.spread.image)) or 1.0
-        spread = _show(line[-1], row.spread, "magma", (0.0, top))
-        figure.colorbar(spread, ax=line[-1], shrink=0.7, label=f"standard deviation ({units})")
+        if row.spread is not None:
+            top = float(np.nanmax(row.spread.image)) or 1.0
+            spread = _show(line[-1], row.spread, "magma", (0.0, top))
+            figure.colorbar(spread, ax=line[-1], shrink=0.7, label=f"standard deviation ({units})")
         line[0].set_ylabel(f"{row.title}\nmm", fontsize=9)
-        for axis in line[len(row.panels) : -1]:
+        for axis in line[len(row.panels) : shown]:
             axis.set_axis_off()
     _save(figure, path, notice)
 

@@ -68,8 +68,8 @@ def checked(
     """
     f = as_corruption(corruption)
     array = np.asarray(image)
-    wanted = f.observed_channels(prior.channels) if prior.channels == 3 else 1
-    _check_kind(array, wanted, prior)
+    f.observed_channels(prior.channels)  # refuses a mixture of others
+    _check_kind(array, prior)
     if array.dtype.kind == "b" or array.dtype == np.float16:
         array = array.astype(np.float32)
     plane = array.shape[0], array.shape[1]
@@ -96,15 +96,13 @@ def checked(
     )
 
 
-def _check_kind(array: npt.NDArray[Any], wanted: int, prior: Prior) -> None:
-    """Refuse what is no image, or not one of ``wanted`` channels."""
+def _check_kind(array: npt.NDArray[Any], prior: Prior) -> None:
+    """Refuse what is no image, or not one that the prior draws."""
     if array.dtype.kind not in "biuf":
         raise InputError(f"the image must hold real numbers, got {array.dtype}")
     if array.ndim == 3 and array.shape[2] in (3, 4) and prior.channels == 1:
         raise InputError("the image is in colour but the prior is gray; convert the image to one channel first")
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == prior.channels == 3):
         raise InputError(f"restore takes one slice (H, W), got an array of shape {array.shape}; choose one slice of it")
-    if array.ndim == 2 and wanted == 3:
-        raise InputError(f"{prior.info.name} draws colour and the image is gray; choose a prior that draws gray images")
     if min(array.shape[:2]) < 4:
         raise InputError(f"the image is {array.shape[0]} x {array.shape[1]} pixels; at least 4 x 4 are needed")

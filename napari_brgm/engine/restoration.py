@@ -34,7 +34,8 @@ class Restoration:
         Mean of the samples, on which intervals are centred. Of results read back from files that hold neither it nor
         samples it is the estimate.
     variance : (H, W) float32 ndarray
-        Posterior variance of each pixel, in units squared; 0 where the pixel was measured (in-painting).
+        Posterior variance of each pixel, in units squared; 0 where the pixel was measured (in-painting). Where no
+        samples were asked for it is nan: nothing is said of it.
     samples : (S, H, W) float32 ndarray
         Draws from the posterior; none (S = 0) where they are kept elsewhere, or were not read.
     latents : (num_ws, D) float32 ndarray
@@ -80,6 +81,11 @@ class Restoration:
             The level is not between 0 and 1.
         """
         return interval(self.mean, self.std, level, self.widths)
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether a variance was asked for."""
+        return bool(self.provenance.get("samples", 1))
 
     def without_samples(self) -> Restoration:
         """The same, when its samples are kept elsewhere."""

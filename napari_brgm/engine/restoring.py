@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from napari_brgm.corruptions import as_corruption
-from napari_brgm.engine.calibrate import calibrated, scale_tissue
+from napari_brgm.engine.calibrate import Calibrated, calibrated, scale_tissue
 from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn
 from napari_brgm.engine.misfit import misfit_of, unlike
 from napari_brgm.engine.observed import observe
@@ -31,6 +31,7 @@ from napari_brgm.inference import Progress, fit_ensemble, fit_gaussian, laplace_
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
+from napari_brgm.priors.gray import Gray
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +94,8 @@ class Restoring:
             plane = image.shape[0], image.shape[1]
             corruption.hidden(plane)  # refuses a mask of another slice
             prior = prior.for_slice(corruption.image_shape(plane), 3 if image.ndim == 3 else prior.channels)
+            if image.ndim == 2 and prior.channels == corruption.observed_channels(prior.channels) == 3:
+                prior = Gray.of(prior)
         self.problem = observe(
             image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
             pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
@@ -103,7 +106,9 @@ class Restoring:
             likelihood = Likelihood(likelihood.observation, likelihood.y, features)
         self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
         self.flat = settings.prior_density == "flat"
-        products = 0 if self.flat else laplace_batches(self.posterior, linearised=job.method != "laplace")
+        products = (
+            0 if self.flat or not job.samples else laplace_batches(self.posterior, linearised=job.method != "laplace")
+        )
         self.tuned = settings.steps + settings.refine_steps  # number of the last step before the Gaussian
         self.gaussian = self.tuned + products  # before those of VI
         vi = (settings.vi_steps or settings.steps) if job.method == "vi" else 0
@@ -122,39 +127,46 @@ class Restoring:
         job, settings, problem, generator, progress = (
             self.job, self.settings, self.problem, self.generator, self.progress,
         )  # fmt: skip
-        notes = list(self.attempt.notes)
+        notes = [*self.attempt.notes, *([self.posterior.prior.note] if isinstance(self.posterior.prior, Gray) else [])]
         spread, best = self._spread(maximum, notes)
         posterior = self.posterior
         prior = posterior.prior
+        at = spread.mean[None] if best is None and spread is not None else best
+        assert at is not None  # one of them is there
         with torch.no_grad():
-            shown = posterior.images(spread.mean[None] if best is None else best)
-            latents = posterior.latents(spread.mean[None] if best is None else best)[0].cpu().numpy()
+            shown = posterior.images(at)
+            latents = posterior.latents(at)[0].cpu().numpy()
             field = field_of(posterior, problem, shown)
             seeded = torch.Generator().manual_seed(int(job.seed))
             scale = residual_scale(posterior, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
         remark = unlike(misfit, prior.info.misfit_limit)
         progress.skip(progress.total - math.ceil(job.samples / self.attempt.batch))
-        draws = drawn(
-            problem, posterior, spread, field, job.samples, generator, progress, self.attempt.batch,
-            sparing=self.attempt.batch < IMAGES,
-        )  # fmt: skip
-        mean = draws.image(draws.mean)
-        scale_tissue(draws, scale)
-        spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark))
-        estimate = mean
+        if spread is not None:
+            draws = drawn(
+                problem, posterior, spread, field, job.samples, generator, progress, self.attempt.batch,
+                sparing=self.attempt.batch < IMAGES,
+            )  # fmt: skip
+            estimate = mean = draws.image(draws.mean)
+            scale_tissue(draws, scale)
+            spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark))
+            variance, samples = draws.image(draws.variance), draws.samples()
+            variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
                 estimate = problem.finish(image, settings.data_consistency, progress.check)[0]
-        variance = draws.image(draws.variance)
-        variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
+        if spread is None:
+            mean, samples = estimate, np.empty((0, *estimate.shape), np.float32)
+            variance = np.where(problem.measured[..., None] if estimate.ndim == 3 else problem.measured, 0.0, np.nan)
+            variance = np.broadcast_to(variance, estimate.shape)
+            spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were asked for"})
         alignment, noise = problem.placed.alignment, problem.placed.noise
         return Restoration(
             estimate=problem.keep_measured(estimate),
             mean=problem.keep_measured(mean),
             variance=variance.astype(np.float32),
-            samples=draws.samples(),
+            samples=samples,
             latents=latents,
             measured=problem.measured,
             trace=progress.trace,
@@ -176,8 +188,8 @@ class Restoring:
             ),
         )  # fmt: skip
 
-    def _spread(self, maximum: Maximum | None, notes: list[str]) -> tuple[Spread, torch.Tensor | None]:
-        """Distribution of the latents, and those whose image is shown; None: the mean of the draws is shown."""
+    def _spread(self, maximum: Maximum | None, notes: list[str]) -> tuple[Spread | None, torch.Tensor | None]:
+        """Distribution of the latents, None: it is not asked for; and those whose image is shown, None: the mean's."""
         settings, generator, progress = self.settings, self.generator, self.progress
         if maximum is None:
             return fit_ensemble(self.posterior, generator, progress), None
@@ -190,6 +202,8 @@ class Restoring:
                 f"the generator was tuned to this slice in {settings.refine_steps} steps: what it adds is less bound "
                 "to the anatomy that it was trained on"
             )
+        if not self.job.samples:
+            return None, best
         laplace = laplace_at(self.posterior, best, generator, progress, linearised=self.job.method != "laplace")
         if self.job.method != "vi":
             return laplace, best

@@ -126,8 +126,9 @@ def _checked(job: Job) -> InferenceSettings:
         raise InputError(
             f"{job.prior.info.name} has no density that method {job.method!r} could use; choose method 'map'"
         )
-    if job.samples < 2:
-        raise InputError(f"samples must be at least 2 to give a variance, got {job.samples}")
+    if job.samples < 2 and (job.samples or job.method != "map" or settings.prior_density == "flat"):
+        without = "; 0, the most probable image alone, goes with method 'map' and a prior that has a density"
+        raise InputError(f"samples must be at least 2 to give a variance, got {job.samples}{without}")
     return settings
 
 

@@ -41,6 +41,18 @@ def test_measured_voxels_affine_and_record(shell, scan, mask, head, tmp_path, sh
     assert "exists already" in again and "--overwrite" in again
 
 
+def test_without_samples_there_is_no_file_of_a_variance(shell, scan, mask, tmp_path, shipped_weights):
+    out = tmp_path / "out"
+    done = shell("inpaint", scan, "--mask", mask, "--out", out, "--steps", 3, "--samples", 0, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    assert (out / "sub-01_desc-brgmInpaint_T1w.nii.gz").is_file() and not list(out.glob("*Variance*"))
+    assert "no uncertainty: no samples were asked for" in done.stderr
+    with Image.open(out / "sub-01_desc-brgmInpaintSheet_T1w.png") as sheet:
+        assert sheet.width > 500
+    refused = shell.refused("inpaint", scan, "--mask", mask, "--out", tmp_path / "o", "--samples", 0, "--method", "vi")
+    assert "--method map" in refused
+
+
 def test_every_slice_the_mask_touches(shell, scan, save, shipped_weights, tmp_path):
     missing = np.zeros((60, 72, 3))
     missing[20:25, 30:40, ::2] = 255

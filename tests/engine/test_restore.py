@@ -78,6 +78,20 @@ def test_variance_is_the_exact_one_with_few_samples(linear_prior, scan, hole, qu
         assert found.sum() == pytest.approx(exact.sum(), rel=0.2)
 
 
+def test_the_most_probable_image_alone_where_no_samples_are_asked_for(linear_prior, scan, hole, quick):
+    """The image is that of a run with samples; of a variance nothing is said, and not that it is small."""
+    with_samples = restore(scan, Mask(hole), linear_prior, samples=4, settings=quick)
+    steps = []
+    found = restore(scan, Mask(hole), linear_prior, samples=0, settings=quick, callback=steps.append)
+    np.testing.assert_array_equal(found.estimate, with_samples.estimate)
+    assert np.isnan(found.variance[hole]).all() and (found.variance[~hole] == 0).all()
+    assert found.samples.shape == (0, *scan.shape) and not found.has_spread and with_samples.has_spread
+    assert {step.phase for step in steps} <= {"placing", "map"}
+    assert "no samples were asked for" in found.provenance["calibration"]["label"]
+    with pytest.raises(InputError, match="goes with method 'map'"):
+        restore(scan, Mask(hole), linear_prior, samples=0, method="vi", settings=quick)
+
+
 def exact_variance(prior, hole, scan, settings) -> np.ndarray:
     """Posterior variance in the hole, in units squared: sigma from the provenance, the rest by dense matrices."""
     record = restore(scan, Mask(hole), prior, samples=2, noise_sigma=4.0, settings=settings).provenance
@@ -254,9 +268,22 @@ def test_colour(colour_prior, quick):
 
 
 @pytest.mark.parametrize("corruption", [Mask(np.eye(64, dtype=bool)), Downsample(2), Identity()])
-def test_a_colour_prior_refuses_gray_images(colour_prior, quick, corruption):
-    with pytest.raises(InputError, match="random-rgb draws colour and the image is gray; choose a prior that draws"):
-        restore(np.random.default_rng(0).uniform(0, 255, (64, 64)), corruption, colour_prior, settings=quick)
+def test_a_colour_prior_sees_gray_images_through_its_luminance(colour_prior, quick, corruption):
+    """The result is gray and keeps what is measured; the record and a note say how."""
+    image = Grayscale().A(colour_prior.sample(1, seed=1))[0, 0].numpy()
+    image = ((image + 1) * 127.5).clip(0, 255).astype(np.float32)
+    seen = (
+        corruption.A(torch.from_numpy(image)[None, None])[0, 0].numpy() if isinstance(corruption, Downsample) else image
+    )
+    found = restore(seen, corruption, colour_prior, samples=3, settings=quick)
+    assert found.estimate.shape == found.variance.shape == image.shape and found.samples.shape == (3, *image.shape)
+    if isinstance(corruption, Mask):
+        hidden = np.eye(64, dtype=bool)
+        np.testing.assert_array_equal(found.estimate[~hidden], image[~hidden])
+    assert any(
+        "random-rgb draws colour and the scan is gray: it is seen through" in n for n in found.provenance["notes"]
+    )
+    assert "luminance" in str(found.provenance["notes"])
 
 
 def test_colourisation(colour_prior, quick):

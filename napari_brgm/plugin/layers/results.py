@@ -70,14 +70,16 @@ def add_results(
     """
     add = _Adder(viewer, source, planes, task, units)
     wanted: list[tuple[str, Callable[[Restoration], Any]]] = [(add.role, lambda result: result.estimate)]
-    if extras.samples:
+    spread = all(result.has_spread for _, result in planes)
+    if extras.samples and spread:
         wanted.append(("samples", lambda result: result.samples))
-    if extras.level:
+    if extras.level and spread:
         wanted.append(("low", lambda result: result.interval(extras.level)[0]))
         wanted.append(("high", lambda result: result.interval(extras.level)[1]))
-    if extras.std:
+    if extras.std and spread:
         wanted.append(("std", lambda result: result.std))
-    wanted.append(("variance", lambda result: result.variance))
+    if spread:
+        wanted.append(("variance", lambda result: result.variance))
     layers = [add(role, [of(plane.result) for plane in add.outcome.planes], extras) for role, of in wanted]
     viewer.layers.selection.active = layers[0]
     mark_synthetic(viewer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask.array
 import numpy as np
 import pytest
@@ -34,6 +36,16 @@ def test_geometry_of_a_part_on_a_finer_grid(place: dict, leading: int) -> None:
     np.testing.assert_allclose(there, source.data_to_world((index + 0.5) / factor - 0.5 + start), atol=1e-9)
     assert part.units[leading:] == source.units
     assert part.axis_labels[leading:] == source.axis_labels
+
+
+def test_a_run_without_samples_adds_the_image_alone(fake_restoration) -> None:
+    viewer = ViewerModel()
+    source = viewer.add_image(np.random.default_rng(1).normal(100, 10, (5, 6)).astype(np.float32), name="scan")
+    shown = shown_slice(source, viewer.dims)
+    result = fake_restoration(shown.image, np.eye(5, 6, dtype=bool))
+    result = replace(result.without_samples(), provenance={**result.provenance, "samples": 0})
+    layers = add_results(viewer, source, [(shown, result)], "in-paint", Extras(True, True, 0.9))
+    assert [layer.name for layer in layers] == ["scan [restored, synthetic]"]
 
 
 @pytest.mark.parametrize("place", PLACES[:3])
