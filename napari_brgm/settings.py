@@ -9,6 +9,7 @@ from napari_brgm.errors import InputError
 
 __all__ = ["PRESETS", "QUALITIES", "InferenceSettings", "Method", "Quality", "preset", "settings_for"]
 
+_LEAST, _SHARE = 16, 0.32  # directions beside MAP: at least, and for each of its steps; eight more are random
 Method = Literal["map", "laplace", "vi"]
 Quality = Literal["preview", "standard", "careful"]
 
@@ -116,6 +117,11 @@ class InferenceSettings:
             raise InputError("window must be at least 2 where patience is set: one image has no variance")
         if self.preview_every < 1:
             raise InputError(f"preview_every must be at least 1, got {self.preview_every}")
+
+    @property
+    def most_directions(self) -> int:
+        """How many directions the spread after MAP looks at, at most, of a generator without an exact line."""
+        return self.directions or max(int(_SHARE * self.steps), _LEAST)
 
     def but(self, **changes: Any) -> InferenceSettings:
         """A copy with these fields changed."""

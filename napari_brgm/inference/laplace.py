@@ -38,7 +38,6 @@ __all__ = ["laplace_at", "laplace_batches"]
 
 _FEW, _MANY = 64, 512  # latents; all directions of so many are looked at anyway, and of so many if asked for
 _BLOCK = 8  # directions at a time
-_LEAST, _SHARE = 16, 0.4  # directions beside MAP: at least, and for each of its steps, random ones included
 _SETTLED, _PATIENCE = 0.02, 2  # change of the predicted standard deviation over so many blocks that ends the search
 _STEP = 0.05  # of the differences, in standard deviations of the prior
 _PIXELS, _IMAGES = 1 << 20, 16  # of images that are drawn at a time
@@ -57,10 +56,8 @@ def laplace_batches(posterior: Posterior, *, linearised: bool = True) -> int:
 
 def _most(posterior: Posterior, linearised: bool) -> int:
     """Directions that are looked at, at most: as MAP's spread they take no longer than MAP itself."""
-    size, wanted = posterior.shape[0] * posterior.shape[1], posterior.settings.directions
-    if size <= _FEW or not linearised:
-        return size
-    return min(wanted or max(int(_SHARE * posterior.settings.steps) - _BLOCK, _LEAST), size)
+    size = posterior.shape[0] * posterior.shape[1]
+    return size if size <= _FEW or not linearised else min(posterior.settings.most_directions, size)
 
 
 def laplace_at(

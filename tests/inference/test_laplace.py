@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_brgm import settings
 from napari_brgm.corruptions import Identity
 from napari_brgm.inference import LowRankGaussian, Progress, laplace, laplace_at, laplace_batches
 from napari_brgm.likelihood import Likelihood
@@ -96,7 +97,7 @@ def test_it_takes_as_many_steps_as_it_says(linear_problem, collect, few, monkeyp
     """Else the steps after it are numbered wrongly; the line's own answer takes none."""
     if not few:
         monkeypatch.setattr(laplace, "_FEW", 1)
-        monkeypatch.setattr(laplace, "_LEAST", 11)
+        monkeypatch.setattr(settings, "_LEAST", 11)
     posterior = linear_problem("mask").posterior
     told, _ = collect(laplace_at, posterior, posterior.start(), torch.Generator().manual_seed(0))
     assert len(told) == laplace_batches(posterior) > 1 and {step.phase for step, _ in told} == {"laplace"}

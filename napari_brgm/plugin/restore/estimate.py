@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Work", "estimated_seconds", "in_words", "learn"]
 
 _PRODUCTS = 24  # batches of products with the Jacobian, about as long as a step each
+_SEARCHED = {"unaided": 2.0, "manifold": 0.2}  # steps that one of the directions takes which MAP's spread looks at
 _BATCH = 8  # samples drawn in one step; engine/restoring.py
 # seconds of a step on two cores of a desktop machine, by side of the prior's frame
 _FIRST_GUESS = {128: 0.14, 256: 0.55, 512: 2.5, 1024: 10.0}
@@ -61,7 +62,10 @@ class Work:
         """Of the whole run, all slices: those of the inference and those that draw samples."""
         settings = settings_for(self.prior.preset or InferenceSettings().name, self.quality)
         inference = settings.steps + ((settings.vi_steps or settings.steps) if self.method == "vi" else 0)
-        inference += _PRODUCTS if self.method == "laplace" else 0
+        if self.method == "laplace":
+            inference += _PRODUCTS
+        elif settings.name in _SEARCHED and self.samples:
+            inference += round(_SEARCHED[settings.name] * settings.most_directions)
         return self.slices * (inference + math.ceil(self.samples / _BATCH))
 
     @property

@@ -41,8 +41,11 @@ def test_steps_of_all_slices_and_methods() -> None:
 def test_steps_are_those_of_the_preset_not_of_the_name(name: str, preset: str) -> None:
     """Catches an imported StyleGAN2 timed at 12 steps where it takes 100, and a latent convolutional model at 12."""
     work = of_prior(name=name, preset=preset)
-    assert work.steps == settings_for(preset, "standard").steps + 4
-    assert replace(work, quality="careful").steps == settings_for(preset, "careful").steps + 4
+    standard, careful = (settings_for(preset, quality).steps + 4 for quality in ("standard", "careful"))
+    searched = {"unaided": (64, 256), "manifold": (102, 102)}.get(preset, (0, 0))  # the spread beside MAP
+    assert work.steps == standard + searched[0]
+    assert replace(work, quality="careful").steps == careful + searched[1]
+    assert replace(work, samples=0).steps == standard - 4
 
 
 def test_an_imported_stylegan2_is_timed_by_its_own_settings(tmp_path, random_stylegan2) -> None:
@@ -51,7 +54,7 @@ def test_an_imported_stylegan2_is_timed_by_its_own_settings(tmp_path, random_sty
     import_file(tmp_path / "net.safetensors", "brain-look-alike")
     entry = offered_priors()["brain-look-alike"]
     unaided = settings_for("unaided", "standard").steps
-    assert replace(WORK, prior=entry).steps == unaided + 4 >= 100
+    assert replace(WORK, prior=entry).steps == unaided + 64 + 4 >= 100
 
 
 @pytest.mark.parametrize(("family", "preset"), [("stylegan2", ""), ("", "paper"), ("stylegan2", "paper"), ("", "")])
@@ -65,7 +68,8 @@ def test_what_an_entry_leaves_open_is_read_off_its_file(tmp_path, random_stylega
     path.write_text(json.dumps(record))
     entry = offered_priors()["brain-look-alike"]
     assert entry.preset == load_entry(entry).info.preset == (preset or "unaided") and entry.family == "stylegan2"
-    assert replace(WORK, prior=entry).steps == settings_for(preset or "unaided", "standard").steps + 4
+    wanted = settings_for(preset or "unaided", "standard").steps
+    assert replace(WORK, prior=entry).steps == wanted + 4 + (0 if preset else 64)
     assert entry.rank == (3 if family else 0)
 
 
