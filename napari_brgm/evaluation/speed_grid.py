@@ -20,7 +20,7 @@ from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import Cancelled, DeviceError
 from napari_brgm.evaluation.flops import Config, network, synthesis_flops
 from napari_brgm.evaluation.machine import machine, median_seconds, peak_flops, seconds_of, stopwatch
-from napari_brgm.inference import Gaussian, Progress, fit_gaussian, laplace_at, maximise
+from napari_brgm.inference import Gaussian, Progress, fit_gaussian, laplace_at, laplace_batches, maximise
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.observation import Observation
 from napari_brgm.posterior import Posterior
@@ -129,13 +129,14 @@ def timed_cell(
         around = Gaussian(posterior.start()[0], posterior.start_std())
         taken, timed = _steps_timed(lambda told: fit_gaussian(posterior, around, generator, told), grid, device)
         note("vi", taken * grid.steps, both * grid.steps * grid.vi_samples, timed)
-        # products with J are pairs of draws: 512 latents, all of them looked at
-        directions = 2 * v[0].numel()
-        if jobs["forward"]["seconds"] / batch * directions <= 4 * grid.seconds:
+        # at most: eight directions in two batches, each a tangent (two images' work) and a gradient
+        directions = 4 * laplace_batches(posterior)
+        longest = directions * (jobs["forward"]["seconds"] + jobs["step"]["seconds"]) / batch
+        if longest <= 4 * grid.seconds:
             taken = seconds_of(lambda: laplace_at(posterior, v[:1], generator), device, busy=grid.busy)
-            note("laplace", taken, one * directions)
+            note("laplace", taken, (one + both) * directions)
         else:
-            note("laplace", jobs["forward"]["seconds"] / batch * directions, one * directions, 0)
+            note("laplace", longest, (one + both) * directions, 0)
     parts = -(-grid.samples // batch)
     note("draws", jobs["forward"]["seconds"] * parts, one * grid.samples, 1)
     return {"resolution": resolution, "config": config, "batch": batch, "jobs": jobs}
