@@ -23,6 +23,20 @@ __all__ = ["read_published"]
 LARGEST: Final = 4 << 30  # bytes; the file is held in memory
 _PICKLED: Final = PYTORCH_NAMES | TENSORFLOW_NAMES | NUMPY_NAMES
 _START_OF_ARCHIVE: Final = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little")  # the older torch.save
+_PAGE: Final = (
+    "the file is a web page and not the weights; download it again by its direct link (one of Dropbox ends in dl=1)"
+)
+_PACKED: Final = "the file is packed; unpack it and import what was in it"
+_STAND_INS: Final = {  # first bytes of what often lies where weights should
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+    b"version https://git-lfs": "the file is a git-lfs pointer and not the weights; fetch them with 'git lfs pull'",
+    b"\x1f\x8b": _PACKED,
+    b"bzh": _PACKED,
+    b"\xfd7zxz": _PACKED,
+    b"7z\xbc\xaf": _PACKED,
+}
+_BEGINNING: Final = 256  # bytes that are looked at
 
 
 def read_published(path: Path) -> PublishedNetwork:
@@ -61,6 +75,10 @@ def _recognised(path: Path, data: bytearray) -> PublishedNetwork:
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
         raise WeightsError("the file is in the safetensors format and needs no conversion; open it by its path")
     if data[:1] != b"\x80":
+        begins = bytes(data[:_BEGINNING]).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        for start, sentence in _STAND_INS.items():
+            if begins.startswith(start):
+                raise WeightsError(sentence)
         raise WeightsError(
             "the file is no StyleGAN2 network; give safetensors, a PyTorch or TensorFlow .pkl, or a rosinality .pt"
         )

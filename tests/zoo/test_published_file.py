@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -78,6 +79,11 @@ def test_files_of_other_kinds_are_refused(published, hostile, refused, tmp_path,
         file.writestr("readme.txt", "hello")
     for data, says in [
         (b"", "is no StyleGAN2 network; give"),
+        (b"\n<!DOCTYPE html>\n<html><body>404</body></html>", "is a web page and not the weights; download it again"),
+        (b"<HTML><head>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "is a git-lfs pointer"),
+        (gzip.compress(b"\x80\x04N."), "is packed; unpack it"),
+        (b"\xfd7zXZ\x00\x00", "is packed"),
         (b"PK", "zip"),
         (b"\x80", "cut short"),
         (b"weights of a brain\n" * 9, "is no StyleGAN2 network"),
