@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_brgm.evaluation.hmc import coloured, run_chains
 from napari_brgm.evaluation.toy import (
     TOY_VI_STEPS,
     corruptions_of,
@@ -23,8 +24,7 @@ from napari_brgm.evaluation.toy import (
     simulated,
     toy_settings,
 )
-from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplace_at, maximise, run_chains
-from napari_brgm.inference.hmc import coloured
+from napari_brgm.inference import FactorGaussian, Gaussian, fit_gaussian, laplace_at, maximise
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
 

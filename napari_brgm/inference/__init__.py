@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from napari_brgm.inference.ensemble import Ensemble, fit_ensemble
 from napari_brgm.inference.gaussians import FactorGaussian, Gaussian, LowRankGaussian, Spread
-from napari_brgm.inference.hmc import Chains, run_chains
 from napari_brgm.inference.laplace import laplace_at, laplace_batches
 from napari_brgm.inference.maximum import Maximum, maximise, maximise_together
 from napari_brgm.inference.pivotal import tune
@@ -13,7 +12,6 @@ from napari_brgm.inference.step import Progress, Step
 from napari_brgm.inference.variational import fit_gaussian
 
 __all__ = [
-    "Chains",
     "Ensemble",
     "FactorGaussian",
     "Gaussian",
@@ -29,6 +27,5 @@ __all__ = [
     "laplace_batches",
     "maximise",
     "maximise_together",
-    "run_chains",
     "tune",
 ]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from napari_brgm.inference import Gaussian, laplace_at, run_chains
-from napari_brgm.inference.convergence import effective_size
-from napari_brgm.inference.hmc import coloured
+from napari_brgm.evaluation.convergence import effective_size
+from napari_brgm.evaluation.hmc import coloured, run_chains
+from napari_brgm.inference import Gaussian, laplace_at
 
 SMALL = torch.zeros(1, 1, 1, 1)
 

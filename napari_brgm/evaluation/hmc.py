@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from napari_brgm.inference.convergence import effective_size, split_rhat
+from napari_brgm.evaluation.convergence import effective_size, split_rhat
 from napari_brgm.inference.gaussians import Gaussian
 from napari_brgm.inference.step import Progress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_brgm.inference.convergence import effective_size, split_rhat
+from napari_brgm.evaluation.convergence import effective_size, split_rhat
 
 
 def test_effective_size_of_an_autoregression():
