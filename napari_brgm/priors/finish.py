@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Finish", "high_pass", "place_maps"]
+__all__ = ["CONTRAST", "PLACE", "Finish", "high_pass", "place_maps"]
 
 Widths = tuple[int, int, int, int]
 WIDTHS: Widths = (16, 40, 96, 192)  # channels on 1, 1/2, 1/4, 1/8 of the grid
-_GAIN = 3.0  # contrast that the network sees
+CONTRAST = 3.0  # contrast that the network sees
 _DEEP = 3  # blocks on the coarsest grid
 PLACE = 3  # channels of ``place_maps``
 
@@ -110,7 +110,7 @@ class Finish(nn.Module):
         """
         fine, coarse, low, deep = noise
         mean = F.interpolate(place[:, :1], scale_factor=2, mode="bilinear")
-        views = torch.cat([_GAIN * (x - mean), _GAIN * high_pass(x)], dim=1)  # (B, 2, H, W)
+        views = torch.cat([CONTRAST * (x - mean), CONTRAST * high_pass(x)], dim=1)  # (B, 2, H, W)
         seen = [F.pixel_unshuffle(views, 2), F.avg_pool2d(hole, 2), place.expand(len(x), -1, -1, -1), coarse[:, :1]]
         a = self.on_half(_act(self.enter(torch.cat(seen, dim=1))), coarse[:, 1:2])
         b = self.on_quarter(_act(self.to_quarter(a)), low[:, :1])

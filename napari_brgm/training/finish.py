@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +25,6 @@ from napari_brgm.priors.finish import WIDTHS, Finish, Widths, place_maps
 from napari_brgm.training.adversarial import average_weights
 from napari_brgm.training.finish_critics import PatchCritic, WholeCritic
 from napari_brgm.training.finish_inputs import Batch, FinishInputs, Shares, back_projected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["FinishSettings", "FinishTraining"]
 
@@ -133,8 +129,6 @@ class FinishTraining:
         self.optimiser = torch.optim.Adam(self.network.parameters(), settings.rate, _BETAS, fused=fused)
         self.critic_optimiser = torch.optim.Adam(self.judges, settings.critic_rate, _BETAS, fused=fused)
         self.random = torch.Generator(device).manual_seed(settings.seed)
-        self.run_network: Callable[..., Tensor] = self.network
-        self.run_judges: list[Callable[..., Tensor]] = [*self.critics, self.whole]
         self.shown, self.steps = 0, 0
         self.figures: dict[str, Tensor] = {}
         low = torch.full((self.shares.total, 1, 1, 1), settings.low)
@@ -208,7 +202,7 @@ class FinishTraining:
         """Finished images, with what is measured put back."""
         noise = self.network.noise(len(batch.x), _shape(batch.x), self.random)
         with self._mixed():
-            y = self.run_network(batch.x, batch.hole, place, noise)
+            y = self.network(batch.x, batch.hole, place, noise)
         shares = self.shares
         free, inside, finer, projected = torch.split(y, [shares.draws, shares.holes, shares.coarse, shares.projections])
         at = slice(shares.draws, shares.draws + shares.holes)
@@ -217,21 +211,15 @@ class FinishTraining:
         finer = back_projected(finer, batch.known[end : end + shares.coarse], batch.factor)
         return torch.cat([free, inside, finer, projected])
 
-    def compile(self) -> None:
-        """Compile what runs without second derivatives."""
-        self.run_network = torch.compile(self.network, dynamic=False)
-        self.run_judges = [torch.compile(judge, dynamic=False) for judge in (*self.critics, self.whole)]
-
     def _mixed(self) -> torch.autocast:
         """Networks run in the precision of the settings."""
         precision = self.settings.precision
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
 
-    def _judged(self, images: Tensor, place: Tensor, *, twice: bool = False) -> list[Tensor]:
-        """Logits of each discriminator; ``twice``: to be differentiated twice."""
-        judges = [*self.critics, self.whole] if twice else self.run_judges
+    def _judged(self, images: Tensor, place: Tensor) -> list[Tensor]:
+        """Logits of each discriminator."""
         with self._mixed():
-            return [judge(images, place) for judge in judges]
+            return [judge(images, place) for judge in (*self.critics, self.whole)]
 
     def _weight(self, hole: Tensor) -> list[Tensor]:
         """How much each logit counts: patches that hold something drawn, alike; whole images alike."""
@@ -248,7 +236,7 @@ class FinishTraining:
         images = torch.cat([both[:b][pick], both[b:][pick]]).requires_grad_(True)
         gamma = self.settings.gamma if self.shown < 0.25 * self.settings.images else self.settings.later_gamma
         total = torch.zeros((), device=both.device)
-        for logits in self._judged(images, place, twice=True):
+        for logits in self._judged(images, place):
             (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
             squared = gradient.square().sum(dim=(1, 2, 3)) / logits[0].numel()
             total = total + 2 * squared.mean() * (1.0 if logits.ndim == 4 else 5.0)
@@ -289,23 +277,6 @@ class FinishTraining:
             with self._mixed():
                 found.append(self.average(part, where, self.place_whole, noise))
         return torch.cat(found)
-
-
-def rate_of(training: FinishTraining, seconds: float) -> float:
-    """Images a second, over about so many seconds of training after three steps."""
-    for _ in range(3):
-        training.step()
-    _wait(training.device)
-    began, shown = time.monotonic(), training.shown
-    while time.monotonic() - began < seconds:
-        training.step()
-        _wait(training.device)
-    return (training.shown - shown) / (time.monotonic() - began)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def _shape(x: Tensor) -> tuple[int, int]:

@@ -9,13 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_brgm.priors.finish import PLACE, high_pass
+from napari_brgm.priors.finish import CONTRAST, PLACE, high_pass
 
 __all__ = ["PatchCritic", "WholeCritic"]
 
-_GAIN = 3.0
 _GROUP = 4  # slices whose deviation is compared
-_SIDE = 32  # pixels to which a frame is averaged for the whole critic
 
 
 class PatchCritic(nn.Module):
@@ -47,8 +45,8 @@ class PatchCritic(nn.Module):
         if self.pool > 1:
             x, place = F.avg_pool2d(x, self.pool), F.avg_pool2d(place, self.pool)
         mean = F.interpolate(place[:, :1], scale_factor=2, mode="bilinear")
-        fine = _GAIN * high_pass(x)
-        views = torch.cat([_GAIN * (x - mean), fine, fine.abs()], dim=1)
+        fine = CONTRAST * high_pass(x)
+        views = torch.cat([CONTRAST * (x - mean), fine, fine.abs()], dim=1)
         z = torch.cat([F.pixel_unshuffle(views, 2), place.expand(len(x), -1, -1, -1)], dim=1)
         for layer in (self.enter, self.to_quarter, self.to_eighth, self.deep):
             z = F.leaky_relu(layer(z), 0.2)
@@ -79,7 +77,7 @@ class WholeCritic(nn.Module):
 
     def forward(self, images: Tensor, place: Tensor) -> Tensor:
         """Logits of images in groups of four, B a multiple of it."""
-        z = _GAIN * (F.avg_pool2d(images, self.pool) - F.avg_pool2d(place[:, :1], self.pool // 2))
+        z = CONTRAST * (F.avg_pool2d(images, self.pool) - F.avg_pool2d(place[:, :1], self.pool // 2))
         for layer in (self.enter, self.to_half, self.to_quarter):
             z = F.leaky_relu(layer(z), 0.2)
         z = z.float()
