@@ -197,6 +197,8 @@ class Foreign(LinearOperator):
                 refused = refused or error
             else:
                 self._like = like
+                if found is None:
+                    raise InputError(f"{action} of {type(self.operator).__name__} gives nothing back; let it return y")
                 return torch.as_tensor(found).to(x)
         assert refused is not None
         raise refused

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
+
 from napari_brgm.engine.devices import attempts, outward, pick_device
 from napari_brgm.engine.restoring import IMAGES, Restoring
 from napari_brgm.errors import InputError
@@ -126,6 +128,8 @@ def _checked(job: Job) -> InferenceSettings:
         raise InputError(
             f"{job.prior.info.name} has no density that method {job.method!r} could use; choose method 'map'"
         )
+    if not isinstance(job.samples, int | np.integer):
+        raise InputError(f"samples must be a whole number, got {job.samples!r}")
     if job.samples < 2 and (job.samples or job.method != "map" or settings.prior_density == "flat"):
         without = "; 0, the most probable image alone, goes with method 'map' and a prior that has a density"
         raise InputError(f"samples must be at least 2 to give a variance, got {job.samples}{without}")

@@ -146,3 +146,18 @@ def test_closing_the_generator_stops(linear_prior, scan, hole, quick):
     assert threading.active_count() == before - 1  # and nothing goes on behind it
     with pytest.raises(StopIteration):
         next(run)
+
+
+@pytest.mark.parametrize("samples", [2.5, "x", None])
+def test_samples_are_a_whole_number(linear_prior, scan, hole, quick, samples):
+    with pytest.raises(InputError, match="samples must be a whole number"):
+        restore(scan, Mask(hole), linear_prior, samples=samples, settings=quick)
+
+
+@pytest.mark.parametrize("forgotten", ["A", "A_adjoint"])
+def test_an_operator_that_returns_nothing(linear_prior, scan, quick, forgotten):
+    """A forgotten return."""
+    operator = type("Own", (), {name: staticmethod(lambda x: x) for name in ("A", "A_adjoint", "A_dagger")})()
+    setattr(operator, forgotten, lambda x: None)
+    with pytest.raises(InputError, match=f"{forgotten} of Own gives nothing back"):
+        restore(scan, operator, linear_prior, samples=2, settings=quick)
