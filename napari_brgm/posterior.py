@@ -4,7 +4,8 @@
     L_colin = - sum_ij cos(w_i, w_j)
     loss    = lambda_w L_w + lambda_c L_colin + lambda_pix L_pix + lambda_perc L_perc
 
-With sums and lambda_pix = 1 / sigma_pix^2, loss = -2 log p(w | I) + const.
+With lambda_pix = 1 / sigma_pix^2, loss = -2 log p(w | I) + const. The objective of the released code is another:
+released.py.
 
 Inference works in coordinates v in which the problem is well scaled, and which carry the density
 (priors/coordinates.py):
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_brgm.likelihood import GreyLevels, from_grey, to_grey
+from napari_brgm.released import released_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,17 +148,17 @@ class Posterior:
     def terms_of(self, v: Tensor, ws: Tensor, images: Tensor, temper: float = 1.0) -> dict[str, Tensor]:
         """The same where latents ws (B, num_ws, D) and images (B, C, R, R) of v are there already."""
         s = self.settings
-        terms = {"pixel": self.lambda_pixel * self.likelihood.pixel(images, s.reduction)}
+        if s.objective == "released":
+            return released_terms(s, self.likelihood, self.prior.latents, ws, images)
+        terms = {"pixel": self.lambda_pixel * self.likelihood.pixel(images)}
         if s.prior_density != "flat":
-            squared = self.whitened(v).square()
-            terms["w"] = s.lambda_w * (squared.sum(dim=(1, 2)) if s.reduction == "sum" else squared.mean(dim=(1, 2)))
+            terms["w"] = s.lambda_w * self.whitened(v).square().sum(dim=(1, 2))
         if s.lambda_colinear:
             directions = torch.nn.functional.normalize(ws, dim=2)  # (B, L, D)
             cosines = directions @ directions.transpose(1, 2)  # (B, L, L)
-            colinear = -(cosines.sum(dim=(1, 2)) if s.reduction == "sum" else cosines.mean(dim=(1, 2)))
-            terms["colinear"] = s.lambda_colinear * colinear
+            terms["colinear"] = -s.lambda_colinear * cosines.sum(dim=(1, 2))
         if s.lambda_perceptual * temper and self.likelihood.features is not None:
-            terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images, s.reduction)
+            terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images)
         return terms
 
 

@@ -17,13 +17,13 @@ Quality = Literal["preview", "standard", "careful"]
 _CHOICES = {
     "latent_space": ("w", "w+", "z"),
     "prior_density": ("gaussian", "gaussianised", "diagonal", "flat"),
-    "reduction": ("sum", "mean"),
+    "objective": ("posterior", "released"),
     "noise": ("none", "const"),
     "start": ("mean", "linear", "encoder", "draw"),
     "optimiser": ("adam", "gauss-newton", "lbfgs"),
     "precision": ("float32", "bfloat16"),
     "schedule": ("constant", "cosine"),
-    "features": ("auto", "lpips", "encoder"),
+    "features": ("auto", "lpips", "encoder", "efficientnet", "none"),
 }
 
 
@@ -31,7 +31,7 @@ _CHOICES = {
 class InferenceSettings:
     """Everything that decides a reconstruction besides the scan, the corruption and the prior.
 
-    Sums or means, grey levels or unit range: each field says its unit. "Grey levels" are the 0..255 of the generator
+    Grey levels or unit range: each field says its unit. "Grey levels" are the 0..255 of the generator
     frame, whatever the scan's own units are.
     """
 
@@ -40,7 +40,7 @@ class InferenceSettings:
     prior_density: Literal["gaussian", "gaussianised", "diagonal", "flat"] = (
         "gaussian"  # N(mu, C); the same of the leaky ReLU's inverse; the paper's N(mu, diag sigma^2); only the bounds
     )
-    reduction: Literal["sum", "mean"] = "sum"  # of every term; "mean" only repeats the released code
+    objective: Literal["posterior", "released"] = "posterior"  # BRGM Eq. 6, or the authors' code (released.py)
     lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
     lambda_colinear: float = 0.0  # BRGM Eq. 6; 2 kappa of the von Mises
     lambda_pixel: float | None = (
@@ -48,7 +48,9 @@ class InferenceSettings:
     )
     lambda_perceptual: float = 0.0  # BRGM Eq. 6
     perceptual_temper: float = 0.0  # share of it in uncertainties: it counts the same data twice
-    features: Literal["auto", "lpips", "encoder"] = "auto"  # phi: VGG16 if its backbone is on disk, else the encoder
+    features: Literal["auto", "lpips", "encoder", "efficientnet", "none"] = (
+        "auto"  # phi: VGG16 if its backbone is on disk, else the prior's encoder, else EfficientNet-Lite0 if installed
+    )
     feature_size: int | None = None  # side that phi's pictures are resized to; None: the measurement's own
     noise: Literal["none", "const"] = "none"  # the generator's noise maps
     start: Literal["mean", "linear", "encoder", "draw"] = (
@@ -103,6 +105,14 @@ class InferenceSettings:
             raise InputError(f"directions must be at least 1, got {self.directions}")
         if self.starts < 1 or self.vi_rank < 0 or self.refine_steps < 0:
             raise InputError("starts must be at least 1, vi_rank and refine_steps at least 0")
+        if self.objective == "released" and (
+            (self.latent_space, self.prior_density) != ("w+", "diagonal") or self.lambda_pixel is None
+            or self.optimiser == "gauss-newton" or self.refine_steps or self.coarse_to_fine
+        ):  # fmt: skip
+            raise InputError(
+                "the released objective is one of w itself with weights of its own; change no more than the weights, "
+                "the steps and the optimiser ('adam' or 'lbfgs') of preset 'reference'"
+            )
         if self.compiled and self.refine_steps:
             raise InputError("a compiled generator cannot be tuned; leave out compiled or refine_steps")
         if self.tolerance is not None and not self.tolerance > 0:
@@ -154,16 +164,16 @@ PRESETS: dict[str, InferenceSettings] = {
         members=2,
         window=16, patience=60, residual_field=False, fit_pose=False,
     ),
-    # BRGM, "settings printed in the paper"
+    # BRGM Eq. 6 with the settings printed in the paper
     "paper": InferenceSettings(
         name="paper", latent_space="w+", prior_density="diagonal", lambda_colinear=0.03, lambda_pixel=1e-5,
         lambda_perceptual=0.01, feature_size=256, noise="const", start="mean", learning_rate=0.001,
         schedule="constant", steps=500, perceptual_temper=1.0, inverse_gamma=(0.1, 0.95), residual_field=False,
         data_consistency=False,
     ),
-    # constants of the authors' released code: images on 0..255, every term a mean
+    # the authors' released code, term by term
     "reference": InferenceSettings(
-        name="reference", latent_space="w+", prior_density="diagonal", reduction="mean", lambda_w=100.0,
+        name="reference", latent_space="w+", prior_density="diagonal", objective="released", lambda_w=100.0,
         lambda_colinear=0.1, lambda_pixel=0.001, lambda_perceptual=1e7, feature_size=256, noise="const", start="mean",
         learning_rate=0.1, schedule="constant", steps=501, inverse_gamma=(0.1, 0.95), residual_field=False,
         perceptual_temper=1.0, data_consistency=False,

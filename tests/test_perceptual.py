@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from skimage import data
 
+from napari_brgm import efficientnet, perceptual
 from napari_brgm.corruptions import Identity
+from napari_brgm.efficientnet import EfficientNetFeatures
 from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.observation import all_measured
@@ -30,14 +34,52 @@ def test_without_a_backbone_the_encoder_of_the_prior_is_taken(no_backbone, linea
         assert isinstance(found, EncoderFeatures) and found.encoder is encoder
 
 
-def test_without_either_one_sentence_says_what_to_do(no_backbone, linear_prior):
+def test_without_any_one_sentence_says_what_to_do(no_backbone, linear_prior, monkeypatch):
     assert linear_prior.parts.encoder is None
-    with pytest.raises(WeightsError, match="lambda_perceptual to 0"):
-        pick_features(linear_prior)
-    with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth"):
+    with pytest.raises(WeightsError, match=r"--fetch-backbone.*vgg16-397923af\.pth"):
         pick_features(linear_prior, "lpips")
-    with pytest.raises(InputError, match="must be 'auto'"):
+    with pytest.raises(WeightsError, match="without an encoder"):
+        pick_features(linear_prior, "encoder")
+    with pytest.raises(InputError, match="must be one of auto"):
         pick_features(linear_prior, "alexnet")
+    monkeypatch.setattr(efficientnet, "find_spec", lambda _: None)
+    monkeypatch.setattr(perceptual, "has_efficientnet", lambda: False)
+    with pytest.raises(WeightsError, match=r"info --fetch-backbone.*\[efficientnet\].*--features none"):
+        pick_features(linear_prior)
+    with pytest.raises(WeightsError, match=r"pip install napari-brgm\[efficientnet\]"):
+        pick_features(linear_prior, "efficientnet")
+    assert pick_features(linear_prior, "none") is None
+
+
+def test_efficientnet_knows_a_cat(no_backbone, linear_prior):
+    """Its weights and the scale of its input: the head, which the features leave out, tells a tabby from a rocket."""
+    found = pick_features(linear_prior)
+    assert isinstance(found, EfficientNetFeatures) and found.size == 256
+    cat = torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1)[None].float()
+    cat = torch.nn.functional.interpolate(cat, size=(224, 224), mode="area")
+    net = found._net
+    seen = []
+    net._blocks[-1].register_forward_hook(lambda *parts: seen.append(parts[2]))
+    maps = found(cat / 127.5 - 1)
+    head = net._swish(net._bn1(net._conv_head(seen[0])))
+    assert int(net._fc(head.mean(dim=(2, 3))).argmax()) == 285  # Egyptian cat
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (16, 112, 112),
+        (24, 56, 56),
+        (40, 28, 28),
+        (112, 14, 14),
+        (320, 7, 7),
+    ]
+    assert sum(float(m.square().sum()) for m in maps) == pytest.approx(1, rel=1e-4)  # unit vectors at every place
+
+
+def test_other_weights_under_its_name_are_not_read(no_backbone, tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "efficientnet-lite0-57934424.pth").write_bytes(b"something else")
+    monkeypatch.setattr(efficientnet, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[tmp_path]))
+    with pytest.raises(WeightsError, match="install it again"):
+        EfficientNetFeatures("cpu")
 
 
 def test_nothing_is_fetched_without_consent(no_backbone, monkeypatch):

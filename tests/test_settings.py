@@ -15,8 +15,8 @@ def test_presets_hold_the_published_constants():
     paper, reference = preset("paper"), preset("reference")
     assert (paper.steps, paper.learning_rate, paper.inverse_gamma) == (500, 0.001, (0.1, 0.95))
     assert (paper.lambda_colinear, paper.lambda_pixel, paper.lambda_perceptual) == (0.03, 1e-5, 0.01)
-    assert paper.reduction == "sum"
-    assert (reference.steps, reference.learning_rate, reference.reduction) == (501, 0.1, "mean")
+    assert paper.objective == "posterior"
+    assert (reference.steps, reference.learning_rate, reference.objective) == (501, 0.1, "released")
     assert (reference.lambda_w, reference.lambda_colinear) == (100, 0.1)
     assert (reference.lambda_pixel, reference.lambda_perceptual) == (0.001, 1e7)
     for published in (paper, reference):

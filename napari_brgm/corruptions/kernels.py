@@ -6,7 +6,7 @@ centred at (j + 0.5) f, both in fine pixels. The rows of every matrix sum to 1.
 References
 ----------
 R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 29(6), 1981,
-doi:10.1109/TASSP.1981.1163711 (a = -1/2).
+doi:10.1109/TASSP.1981.1163711 (a = -1/2 unless said).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-__all__ = ["SIGMA_PER_FWHM", "bicubic", "reflected_gaussian", "reflected_index", "smoothed_box"]
+__all__ = ["SIGMA_PER_FWHM", "bicubic", "bicubic_points", "reflected_gaussian", "reflected_index", "smoothed_box"]
 
 Matrix = npt.NDArray[np.float64]
 
@@ -59,6 +59,23 @@ def bicubic(n: int, size: int, factor: float) -> Matrix:
     near = (1.5 * t - 2.5) * t * t + 1
     far = ((-0.5 * t + 2.5) * t - 4) * t + 2
     return _normalised(np.where(t < 1, near, np.where(t < 2, far, 0.0)))
+
+
+def bicubic_points(n: int, size: int, factor: float) -> Matrix:
+    """Interpolate at the coarse centres by Keys' cubic with a = -3/4, four fine pixels each, edges repeated.
+
+    No antialiasing: what lies between the four is not seen. It is ``torch.nn.functional.interpolate`` in mode
+    'bicubic' with align_corners False, by which the BRGM authors' code makes its low resolution.
+    """
+    at = (np.arange(n) + 0.5) * factor - 0.5
+    first = np.floor(at).astype(np.int64) - 1
+    matrix = np.zeros((n, size))
+    for tap in range(4):
+        t = np.abs(at - (first + tap))
+        near = (1.25 * t - 2.25) * t * t + 1
+        far = ((-0.75 * t + 3.75) * t - 6) * t + 3
+        np.add.at(matrix, (np.arange(n), np.clip(first + tap, 0, size - 1)), np.where(t < 1, near, far))
+    return _normalised(matrix)
 
 
 def reflected_index(size: int, margin: int) -> npt.NDArray[np.int64]:

@@ -27,11 +27,21 @@ from napari_brgm.engine.provenance import record
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import BrgmError, InputError
-from napari_brgm.inference import Progress, fit_ensemble, fit_gaussian, laplace_at, laplace_batches, tune
+from napari_brgm.inference import (
+    Progress,
+    fit_ensemble,
+    fit_gaussian,
+    fit_released_gaussian,
+    laplace_at,
+    laplace_batches,
+    tune,
+)
+from napari_brgm.inference.released_variational import FAULTS
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior
 from napari_brgm.priors.gray import Gray
+from napari_brgm.released import for_factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +81,10 @@ class Restoring:
     generator : torch.Generator
         Of everything random (CPU).
     progress : Progress
-    flat : bool
-        There is no density, and so no maximum.
+    samples : int
+        How many draws there will be.
+    seeks_maximum : bool
+        A maximum is found first; not where there is no density, nor by the released code's VI.
 
     Raises
     ------
@@ -85,7 +97,7 @@ class Restoring:
         tell: Callable[[Step], object],
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
-        self.job, self.settings, self.attempt = job, settings, attempt
+        self.job, self.attempt = job, attempt
         self.generator = torch.Generator().manual_seed(int(job.seed))
         self.progress = Progress(tell, preview=self._preview)
         corruption = as_corruption(_made(given.corruption, "what happened to the slice cannot be told"))
@@ -94,25 +106,36 @@ class Restoring:
             plane = image.shape[0], image.shape[1]
             corruption.hidden(plane)  # refuses a mask of another slice
             prior = prior.for_slice(corruption.image_shape(plane), 3 if image.ndim == 3 else prior.channels)
+            if settings.objective == "released":
+                settings = for_factor(settings, max(corruption.coarsens(plane)))
             if image.ndim == 2 and prior.channels == corruption.observed_channels(prior.channels) == 3:
                 prior = Gray.of(prior)
+        self.settings = settings
         self.problem = observe(
             image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
             pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
         )  # fmt: skip
         likelihood = self.problem.likelihood
+        self.notes: list[str] = [*attempt.notes, *([prior.note] if isinstance(prior, Gray) else [])]
         if settings.lambda_perceptual:
             features = pick_features(prior, settings.features, settings.feature_size)
             likelihood = Likelihood(likelihood.observation, likelihood.y, features)
+            self.notes.append(
+                f"the perceptual term compares features of {features.name}" if features
+                else f"preset '{settings.name}' ran without its perceptual term"
+            )  # fmt: skip
         self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
-        self.flat = settings.prior_density == "flat"
-        products = (
-            0 if self.flat or not job.samples else laplace_batches(self.posterior, linearised=job.method != "laplace")
-        )
-        self.tuned = settings.steps + settings.refine_steps  # number of the last step before the Gaussian
-        self.gaussian = self.tuned + products  # before those of VI
+        released = settings.objective == "released"
+        self.samples = 0 if released and job.method == "map" else job.samples
+        straight = released and job.method == "vi"
+        self.seeks_maximum = settings.prior_density != "flat" and not straight
+        products = 0
+        if self.seeks_maximum and self.samples:
+            products = laplace_batches(self.posterior, linearised=job.method != "laplace")
+        self.searched = 0 if straight else settings.steps + settings.refine_steps  # number of the last step so far
+        self.gaussian = self.searched + products  # before those of VI
         vi = (settings.vi_steps or settings.steps) if job.method == "vi" else 0
-        self.progress.total = self.gaussian + vi + math.ceil(job.samples / attempt.batch)
+        self.progress.total = self.gaussian + vi + math.ceil(self.samples / attempt.batch)
 
     def _preview(self, number: int, images: torch.Tensor) -> npt.NDArray[np.float32] | None:
         """What the generator's images (1, C, R, R) look like in the scan, now and then."""
@@ -127,8 +150,7 @@ class Restoring:
         job, settings, problem, generator, progress = (
             self.job, self.settings, self.problem, self.generator, self.progress,
         )  # fmt: skip
-        notes = [*self.attempt.notes, *([self.posterior.prior.note] if isinstance(self.posterior.prior, Gray) else [])]
-        spread, best = self._spread(maximum, notes)
+        spread, best = self._spread(maximum)
         posterior = self.posterior
         prior = posterior.prior
         at = spread.mean[None] if best is None and spread is not None else best
@@ -141,10 +163,10 @@ class Restoring:
             scale = residual_scale(posterior, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
         remark = unlike(misfit, prior.info.misfit_limit)
-        progress.skip(progress.total - math.ceil(job.samples / self.attempt.batch))
+        progress.skip(progress.total - math.ceil(self.samples / self.attempt.batch))
         if spread is not None:
             draws = drawn(
-                problem, posterior, spread, field, job.samples, generator, progress, self.attempt.batch,
+                problem, posterior, spread, field, self.samples, generator, progress, self.attempt.batch,
                 sparing=self.attempt.batch < IMAGES,
             )  # fmt: skip
             estimate = mean = draws.image(draws.mean)
@@ -160,7 +182,7 @@ class Restoring:
             mean, samples = estimate, np.empty((0, *estimate.shape), np.float32)
             variance = np.where(problem.measured[..., None] if estimate.ndim == 3 else problem.measured, 0.0, np.nan)
             variance = np.broadcast_to(variance, estimate.shape)
-            spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were asked for"})
+            spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
         alignment, noise = problem.placed.alignment, problem.placed.noise
         return Restoration(
             estimate=problem.keep_measured(estimate),
@@ -173,7 +195,7 @@ class Restoring:
             widths=spreading.widths,
             provenance=record(
                 prior, problem.corruption.describe(), settings, method=job.method, seed=int(job.seed),
-                samples=int(job.samples), device=self.attempt.device,
+                samples=int(self.samples), device=self.attempt.device,
                 noise={
                     "measured": noise.measured, "representation": noise.representation, "pixel": noise.pixel,
                     "residual_scale": round(scale, 4),
@@ -183,14 +205,17 @@ class Restoring:
                 alignment=alignment.as_dict() | {"fitted": problem.placed.fitted},
                 misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
                 calibration=spreading.record,
-                notes=([remark] if remark else []) + notes + problem.notes,
+                notes=([remark] if remark else []) + self.notes + problem.notes,
                 seconds=time.perf_counter() - self.began,
             ),
         )  # fmt: skip
 
-    def _spread(self, maximum: Maximum | None, notes: list[str]) -> tuple[Spread | None, torch.Tensor | None]:
+    def _spread(self, maximum: Maximum | None) -> tuple[Spread | None, torch.Tensor | None]:
         """Distribution of the latents, None: it is not asked for; and those whose image is shown, None: the mean's."""
-        settings, generator, progress = self.settings, self.generator, self.progress
+        settings, generator, progress, notes = self.settings, self.generator, self.progress, self.notes
+        if maximum is None and settings.objective == "released":
+            notes.append(FAULTS)
+            return fit_released_gaussian(self.posterior, generator, progress), None
         if maximum is None:
             return fit_ensemble(self.posterior, generator, progress), None
         best = maximum.v
@@ -202,7 +227,11 @@ class Restoring:
                 f"the generator was tuned to this slice in {settings.refine_steps} steps: what it adds is less bound "
                 "to the anatomy that it was trained on"
             )
-        if not self.job.samples:
+        if not self.samples:
+            if self.job.samples:
+                notes.append(
+                    "the released objective is no log density and gives no spread after MAP; method 'vi' has one"
+                )
             return None, best
         laplace = laplace_at(self.posterior, best, generator, progress, linearised=self.job.method != "laplace")
         if self.job.method != "vi":

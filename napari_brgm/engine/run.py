@@ -101,7 +101,7 @@ def _finish(
         return
     try:
         found: Sequence[Maximum | None] = [None] * len(each)
-        if not each[0].flat:
+        if each[0].seeks_maximum:
             found = maximise_together(
                 [one.posterior for one in each], [one.generator for one in each], [one.progress for one in each]
             )
@@ -128,6 +128,8 @@ def _checked(job: Job) -> InferenceSettings:
         raise InputError(
             f"{job.prior.info.name} has no density that method {job.method!r} could use; choose method 'map'"
         )
+    if job.method == "laplace" and settings.objective == "released":
+        raise InputError("the released objective is no log density; choose method 'map' or 'vi', or another preset")
     if not isinstance(job.samples, int | np.integer):
         raise InputError(f"samples must be a whole number, got {job.samples!r}")
     if job.samples < 2 and (job.samples or job.method != "map" or settings.prior_density == "flat"):

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["OURS", "Ours", "as_prior"]
 
-OURS = {"map": "ours, MAP", "vi": "ours, VI mean"}
+# name: title, method of inference, preset; None: the one that is asked for
+OURS: dict[str, tuple[str, Literal["map", "vi"], str | None]] = {
+    "map": ("ours, MAP", "map", None),
+    "vi": ("ours, VI mean", "vi", None),
+    "paper": ("BRGM Eq. 6 with the paper's weights, MAP", "map", "paper"),
+    "reference": ("BRGM as released, MAP", "map", "reference"),
+}
 
 
 def as_prior(prior: str | Path | Prior) -> Prior:
@@ -79,7 +85,8 @@ class Ours:
                 raise InputError(f"a slice before number {first + index} cannot be restored: {task.title}")
             now = time.perf_counter()
             image = result.estimate if self.method == "map" else result.mean
-            done, began = _joined(done, image[None], result.std[None], now - began), now
+            std = result.std[None] if result.has_spread else None
+            done, began = _joined(done, image[None], std, now - began), now
             keep(done)
             return result.without_samples()
 
@@ -88,10 +95,8 @@ class Ours:
         return done
 
 
-def _joined(done: Progressed | None, estimate: Images, std: Images, seconds: float) -> Progressed:
+def _joined(done: Progressed | None, estimate: Images, std: Images | None, seconds: float) -> Progressed:
     if done is None:
         return Progressed(estimate, std, seconds)
-    assert done.stds is not None  # ours always has them
-    return Progressed(
-        np.concatenate([done.estimates, estimate]), np.concatenate([done.stds, std]), done.seconds + seconds
-    )
+    stds = None if std is None or done.stds is None else np.concatenate([done.stds, std])
+    return Progressed(np.concatenate([done.estimates, estimate]), stds, done.seconds + seconds)

@@ -64,11 +64,9 @@ def residuals(posterior: Posterior, v: Tensor) -> tuple[dict[str, Tensor], Tenso
     pixel = likelihood.residual(images)
     if likelihood.observation.weight is not None:
         pixel = pixel * likelihood.observation.weight.sqrt()
-    pixel = pixel.flatten(1) * posterior.lambda_pixel**0.5
-    found = {"pixel": pixel if s.reduction == "sum" else pixel / pixel.shape[1] ** 0.5}
+    found = {"pixel": pixel.flatten(1) * posterior.lambda_pixel**0.5}
     if s.prior_density != "flat":
-        white = posterior.whitened(v).flatten(1) * s.lambda_w**0.5
-        found["w"] = white if s.reduction == "sum" else white / white.shape[1] ** 0.5
+        found["w"] = posterior.whitened(v).flatten(1) * s.lambda_w**0.5
     return found, images
 
 

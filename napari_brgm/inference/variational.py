@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_brgm.inference.gaussians import LowRankGaussian
     from napari_brgm.posterior import Posterior
 
-__all__ = ["fit_gaussian"]
+__all__ = ["fit_gaussian", "inverse_softplus"]
 
 _FIRST = 0.1  # of s, length of random first columns of F
 
@@ -71,7 +71,7 @@ def _sticking(v: Tensor, m: Tensor, s: Tensor, factor: Tensor) -> Tensor:
     return found
 
 
-def _inverse_softplus(value: Tensor) -> Tensor:
+def inverse_softplus(value: Tensor) -> Tensor:
     """Softplus backwards, elementwise."""
     inverse: Tensor = value + torch.log(-torch.expm1(-value))
     return inverse
@@ -108,7 +108,7 @@ def fit_gaussian(
     progress = progress or Progress(total=steps)
     unit = torch.ones_like(start.std) if settings.prior_density == "diagonal" else start.std  # of a step of Adam
     shift = torch.zeros_like(start.mean).requires_grad_(True)
-    rho = _inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
+    rho = inverse_softplus(start.std.clamp(1e-6, 1e6)).requires_grad_(True)
     columns = (_first_factor(start, settings.vi_rank, generator) / unit).requires_grad_(True)  # (r, L, D), r may be 0
     optimiser = Adam([shift, rho, columns] if settings.vi_rank else [shift, rho], betas=(0.9, 0.99))
     kept: list[tuple[Tensor, Tensor, Tensor]] = []

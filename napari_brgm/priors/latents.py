@@ -74,7 +74,7 @@ class LatentStatistics:
     @classmethod
     def of(cls, latents: Tensor) -> LatentStatistics:
         """Statistics of latents (N, D)."""
-        return cls(latents.mean(dim=0), torch.cov(latents.T))
+        return cls(latents.mean(dim=0), torch.cov(latents.T, correction=0))
 
     @classmethod
     def of_nearly_symmetric(cls, latents: Tensor, signs: Tensor, share: float) -> LatentStatistics:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["LATENT_SAMPLES", "StyleGAN2Prior", "mapped_statistics"]
 
 LATENT_SAMPLES = 10_000  # BRGM Sec. 2.2
+_Z_SEED = 123  # of numpy's old generator, as in the released code
 
 
 def mapped_statistics(mapping: Mapping, samples: int = LATENT_SAMPLES) -> LatentStatistics:
@@ -46,8 +48,8 @@ def mapped_statistics(mapping: Mapping, samples: int = LATENT_SAMPLES) -> Latent
 
 
 def mapped_latents(mapping: Mapping, samples: int = LATENT_SAMPLES) -> Tensor:
-    """Latents w (samples, D) = mapping(z), z ~ N(0, I)."""
-    z = torch.randn(samples, mapping.z_dim, generator=torch.Generator().manual_seed(0))
+    """Latents w (samples, D) = mapping(z), z ~ N(0, I), the same z as the authors' code draws."""
+    z = torch.from_numpy(np.random.RandomState(_Z_SEED).randn(samples, mapping.z_dim)).float()
     device = mapping.w_avg.device
     with torch.no_grad():
         return torch.cat([mapping(part.to(device))[:, 0] for part in torch.split(z, 1000)])

@@ -50,7 +50,7 @@ class Scripted:
     class Slice:
         """On its way."""
 
-        posterior, flat = None, True
+        posterior, seeks_maximum = None, False
 
         def __init__(self, script: Scripted, name: str, tell: Callable[[Step], object]) -> None:
             self.script, self.name, self.progress = script, name, Progress(tell, 2)
