@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 collect_ignore = ["toy_family.py", "compare_checkouts.py"]  # no tests; importing the first registers its family
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The person's folder of weights and timings: empty, and never that of whoever runs the tests."""
+    monkeypatch.setenv("NAPARI_BRGM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real scans beside the project; the test is skipped where they are not."""

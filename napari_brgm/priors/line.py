@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from napari_brgm.errors import WeightsError
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.priors.parts import Line
 
@@ -27,51 +28,114 @@ if TYPE_CHECKING:
 
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["linearised", "tangent"]
+__all__ = ["LineFit", "linearised", "tangent"]
 
 _SHARE = 0.7  # of the prior's spread
 _EACH = 8  # draws for each latent
+_RIDGE = 0.0  # of the latents' own second moments
 _TRIED = 128  # further draws, on which the error is measured
-_BATCH = 32
+_BATCH = 32  # draws between two looks at the clock
+_PIXELS = 1 << 20  # of images that are drawn at a time
 _STEP = 0.5  # of the differences, in standard deviations
 _BLOCKS = 16  # a side
 _GRID = 64  # largest side of the grid that the basis is kept on
 
 
-def linearised(prior: Prior) -> Line:
-    """Regress the generator's images on its whitened latents.
+class LineFit:
+    """Regression of a generator's images on its whitened latents, some draws at a time, to go on with later.
+
+    Draws come in pairs u and -u: what is even in u cancels and does not count as noise. The basis is regressed on the
+    grid that it is kept on, and the mean is that of the draws.
 
     Parameters
     ----------
     prior : Prior
         With a Gaussian density of its latents; on any device.
 
-    Returns
-    -------
-    Line
-        In whitened latents u; its model's ``noise_variance`` is that of white noise which weighs like e, measured on
-        further draws. On the CPU.
+    Attributes
+    ----------
+    done, total : int
+        Draws so far and in all; those on which the error is measured come last.
     """
-    generator = torch.Generator().manual_seed(0)
-    size = prior.latents.rank
-    pixels = prior.channels * prior.resolution**2
-    gram = torch.zeros(size + 1, size + 1, dtype=torch.float64)
-    right = torch.zeros(size + 1, pixels)
-    for count in _batches(_EACH * size):
-        u, images = _drawn(prior, count, generator)
-        design = torch.cat([torch.ones(count, 1), u], dim=1)
-        gram += (design.T @ design).double()
-        right += design.T @ images.flatten(1)
-    fitted = torch.linalg.solve(gram, right.double()).float()  # (1 + K, C R R)
-    side = (prior.channels, prior.resolution, prior.resolution)
-    coarse = F.avg_pool2d(fitted[1:].reshape(-1, *side), max(prior.resolution // _GRID, 1))
-    straight = LinearModel(fitted[0].reshape(side), coarse, 0.0)
-    missed, block = 0.0, max(prior.resolution // _BLOCKS, 1)
-    for count in _batches(_TRIED):
-        u, images = _drawn(prior, count, generator)
-        means = F.avg_pool2d(images - straight.synthesize(u[:, None]), block)
-        missed += float(means.square().mean()) * count
-    return Line(LinearModel(straight.mean, coarse, block**2 * missed / _TRIED), exact=False)
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior, self.done = prior, 0
+        rank, self._block = prior.latents.rank, max(prior.resolution // _GRID, 1)
+        self._fitted = _BATCH * -(-_EACH * rank // _BATCH)
+        self.total = self._fitted + _TRIED
+        side = prior.resolution // self._block
+        self._gram = torch.zeros(rank, rank, dtype=torch.float64)
+        self._right = torch.zeros(rank, prior.channels * side**2, dtype=torch.float64)
+        self._mean = torch.zeros(prior.channels, prior.resolution, prior.resolution, dtype=torch.float64)
+        self._missed = 0.0
+        self._line: LinearModel | None = None
+
+    def more(self) -> None:
+        """Draw the next batch."""
+        generator = torch.Generator().manual_seed(self.done)
+        u = _SHARE * torch.randn(_BATCH // 2, self.prior.latents.rank, generator=generator)
+        images = self._images(torch.cat([u, -u]))
+        if self.done < self._fitted:
+            odd = F.avg_pool2d((images[: len(u)] - images[len(u) :]) / 2, self._block)
+            self._gram += (u.T @ u).double()
+            self._right += (u.T @ odd.flatten(1)).double()
+            self._mean += images.sum(dim=0).double() / self._fitted
+        else:
+            block = max(self.prior.resolution // _BLOCKS, 1)
+            means = F.avg_pool2d(images - self._straight().synthesize(torch.cat([u, -u])[:, None]), block)
+            self._missed += float(means.square().mean()) * block**2 * _BATCH / _TRIED
+        self.done += _BATCH
+
+    def line(self) -> Line:
+        """The line, when all are done: in whitened latents u; its model's ``noise_variance`` is that of white noise
+        which weighs like e, measured on further draws. On the CPU.
+        """
+        straight = self._straight()
+        return Line(LinearModel(straight.mean, straight.coarse, self._missed), exact=False)
+
+    def state(self) -> dict[str, Tensor]:
+        """What to keep in order to go on later."""
+        counts = torch.tensor([self.done, self._missed], dtype=torch.float64)
+        return {"gram": self._gram, "right": self._right, "mean": self._mean, "counts": counts}
+
+    def go_on_from(self, state: dict[str, Tensor]) -> None:
+        """Take over what was kept.
+
+        Raises
+        ------
+        WeightsError
+            It is of another prior.
+        """
+        own = self.state()
+        if state.keys() != own.keys() or any(state[k].shape != own[k].shape for k in own):
+            raise WeightsError("what was kept of this preparation is of other weights; remove it and begin again")
+        self._gram, self._right, self._mean = (state[k].double() for k in ("gram", "right", "mean"))
+        self.done, self._missed = int(state["counts"][0]), float(state["counts"][1])
+
+    def _straight(self) -> LinearModel:
+        if self._line is None:
+            ridge = _RIDGE * self._fitted / 2 * _SHARE**2 * torch.eye(len(self._gram), dtype=torch.float64)
+            basis = torch.linalg.solve(self._gram + ridge, self._right).float()
+            side = self.prior.resolution // self._block
+            coarse = basis.reshape(-1, self.prior.channels, side, side)
+            self._line = LinearModel(self._mean.float(), coarse, 0.0)
+        return self._line
+
+    def _images(self, u: Tensor) -> Tensor:
+        """Images (B, C, R, R) of whitened latents u (B, K), on the CPU."""
+        with torch.no_grad():
+            w = self.prior.latents.colour(u.to(self.prior.latents.mean))
+            ws = w[:, None].expand(-1, self.prior.num_ws, -1)
+            few = max(_PIXELS // self.prior.resolution**2, 1)  # images of 1024 px fill the memory one by one
+            return torch.cat([self.prior.synthesize(part).float().cpu() for part in torch.split(ws, few)])
+
+
+def linearised(prior: Prior) -> Line:
+    """The line through a prior's draws: all of ``LineFit`` at once."""
+    fit = LineFit(prior)
+    while fit.done < fit.total:
+        fit.more()
+    return fit.line()
 
 
 def tangent(prior: Prior, leading: int = 48) -> Line:
@@ -102,15 +166,3 @@ def tangent(prior: Prior, leading: int = 48) -> Line:
     basis = (images(steps) - images(-steps)) / (2 * _STEP)
     mean = images(steps.new_zeros(1, rank))[0]
     return Line(LinearModel(mean, basis, 0.0), exact=False, complete=False)
-
-
-def _batches(total: int) -> list[int]:
-    return [min(_BATCH, total - done) for done in range(0, total, _BATCH)]
-
-
-def _drawn(prior: Prior, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Whitened latents (count, K) and their images (count, C, R, R), on the CPU."""
-    u = _SHARE * torch.randn(count, prior.latents.rank, generator=generator)
-    with torch.no_grad():
-        w = prior.latents.colour(u.to(prior.latents.mean))
-        return u, prior.synthesize(w[:, None].expand(-1, prior.num_ws, -1)).float().cpu()

@@ -101,12 +101,6 @@ class FakeEngine:
         return results
 
 
-@pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Timings and weights of a person's own stay out of the tests, and the tests out of theirs."""
-    monkeypatch.setenv("NAPARI_BRGM_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def fake_restoration() -> Callable[..., Restoration]:
     return restoration

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The person's folder: empty, and never that of whoever runs the tests."""
-    monkeypatch.setenv("NAPARI_BRGM_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory, random_stylegan2) -> Path:
     """A weights file of 32 px."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 from superqt import QCollapsible
 
 from napari_brgm.engine.devices import why_cpu
+from napari_brgm.engine.estimate import Work, estimated_seconds, in_words
 from napari_brgm.engine.job import Job
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import AMBER, form, wrapped
@@ -20,7 +21,6 @@ from napari_brgm.plugin.layers.shown import shown_axes
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import PriorPanel, has_density
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
-from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_words
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
 from napari_brgm.settings import QUALITIES, settings_for
 

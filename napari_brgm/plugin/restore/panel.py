@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 
+from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
-from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.plugin.restore.matching import advice_for, turned_about
 from napari_brgm.plugin.restore.preview import Preview
 

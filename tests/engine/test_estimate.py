@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from napari_brgm.engine import estimate
+from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.plugin.prior_panel import offered_priors
-from napari_brgm.plugin.restore import estimate
-from napari_brgm.plugin.restore.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.settings import settings_for
 from napari_brgm.zoo.entry import Kind, PriorEntry
 from napari_brgm.zoo.files import write_prior
