@@ -40,17 +40,48 @@ LARGEST = 4096  # pixels; published nets draw at most 1024
 
 
 class Mapping(nn.Module):
-    """z -> w, a multilayer perceptron with learning-rate multiplier 0.01 (1812.04948, Sec. 2)."""
+    """z -> w, a multilayer perceptron with learning-rate multiplier 0.01 (1812.04948, Sec. 2).
+
+    Its inner layers are ``features`` wide, as wide as w unless that is given.
+    """
 
     w_avg: Tensor
 
-    def __init__(self, z_dim: int, w_dim: int, num_ws: int, num_layers: int, activation: Activation = "lrelu") -> None:
+    def __init__(
+        self, z_dim: int, w_dim: int, num_ws: int, num_layers: int, activation: Activation = "lrelu",
+        features: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, num_layers
         self.activation = activation
+        self.features = w_dim if features is None else features
+        widths = [z_dim] + [self.features] * (num_layers - 1) + [w_dim]
         for i in range(num_layers):
-            self.add_module(f"fc{i}", Dense(z_dim if i == 0 else w_dim, w_dim, lr=0.01))
+            self.add_module(f"fc{i}", Dense(widths[i], widths[i + 1], lr=0.01))
         self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    @classmethod
+    def from_state_dict(
+        cls, weights: MappingType[str, Tensor], w_dim: int, num_ws: int, activation: Activation = "lrelu"
+    ) -> Mapping:
+        """Build the network that fits ``weights`` (names without 'mapping.'), read off the names and shapes.
+
+        Raises
+        ------
+        WeightsError
+            A name is missing or unknown, or a shape does not fit.
+        """
+        try:
+            features, z_dim = (int(n) for n in weights["fc0.weight"].shape)
+        except (KeyError, ValueError) as error:
+            raise WeightsError(
+                "these weights are not a StyleGAN2 generator: mapping.fc0.weight is malformed"
+            ) from error
+        layers = sum(k.startswith("fc") and k.endswith(".weight") for k in weights)
+        with torch.device("meta"):
+            net = cls(z_dim, w_dim, num_ws, layers, activation, features if layers > 1 else None)
+        load_exactly(net, dict(weights))
+        return net
 
     def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
         """Map z (B, z_dim), any scale, to ws (B, num_ws, w_dim); ``psi`` pulls the first ``cutoff`` ws to w_avg."""
@@ -271,20 +302,13 @@ class StyleGAN2(nn.Module):
             raise WeightsError("this is a StyleGAN3 network; only StyleGAN2 generators can be loaded")
         if any(k.startswith("mapping.embed.") for k in weights):
             raise WeightsError("this network is class-conditional; only unconditional generators can be loaded")
-        try:
-            z_dim = int(weights["mapping.fc0.weight"].shape[1])
-        except (KeyError, IndexError) as error:
-            raise WeightsError(
-                f"these weights are not a StyleGAN2 generator: {error} is missing or malformed"
-            ) from error
-        layers = sum(k.startswith("mapping.fc") and k.endswith(".weight") for k in weights)
+        if "mapping.fc0.weight" not in weights:
+            raise WeightsError("these weights are not a StyleGAN2 generator: 'mapping.fc0.weight' is missing")
         own = {k.removeprefix("synthesis."): v for k, v in weights.items() if k.startswith("synthesis.")}
         synthesis = Synthesis.from_state_dict(own, conv_clamp, activation)
         net = cls.__new__(cls)
         nn.Module.__init__(net)
         net.synthesis = synthesis
-        with torch.device("meta"):
-            net.mapping = Mapping(z_dim, synthesis.w_dim, synthesis.num_ws, layers, mapping_activation)
         mapping = {k.removeprefix("mapping."): v for k, v in weights.items() if k.startswith("mapping.")}
-        load_exactly(net.mapping, mapping)
+        net.mapping = Mapping.from_state_dict(mapping, synthesis.w_dim, synthesis.num_ws, mapping_activation)
         return net

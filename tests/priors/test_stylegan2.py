@@ -29,6 +29,25 @@ def test_mapping_and_truncation_match(net_and_case):
     torch.testing.assert_close(whole, net.mapping.w_avg.expand_as(whole))
 
 
+def test_a_mapping_of_another_width_is_read(parity):
+    """Inner layers of 48, z of 20, w of 32, drawn by hand; catches a reader that knows one width only."""
+    weights, _ = parity("32_gray")
+    generator = torch.Generator().manual_seed(0)
+    sizes = [20, 48, 48, weights["synthesis.b4.conv1.affine.weight"].shape[1]]
+    own = {k: v for k, v in weights.items() if not k.startswith("mapping.fc")}
+    for i in range(3):
+        own[f"mapping.fc{i}.weight"] = 100 * torch.randn(sizes[i + 1], sizes[i], generator=generator)
+        own[f"mapping.fc{i}.bias"] = torch.randn(sizes[i + 1], generator=generator)
+    net = StyleGAN2.from_state_dict(own)
+    assert (net.mapping.z_dim, net.mapping.features, net.mapping.w_dim) == (20, 48, 32)
+    z = torch.randn(3, 20, generator=generator)
+    x = z / z.square().mean(dim=1, keepdim=True).sqrt()
+    for i in range(3):
+        weight, bias = own[f"mapping.fc{i}.weight"], own[f"mapping.fc{i}.bias"]
+        x = torch.nn.functional.leaky_relu(x @ weight.T * 0.01 / sizes[i] ** 0.5 + bias * 0.01, 0.2) * 2**0.5
+    torch.testing.assert_close(net.mapping(z)[:, 0], x, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("noise", ["const", "none"])
 def test_images_match(net_and_case, noise):
     """Catches any wrong offset or flip of the filters, gain, noise or order of the w."""
