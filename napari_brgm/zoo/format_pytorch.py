@@ -1,8 +1,8 @@
-"""Layout (a): a pickled dict of modules, as StyleGAN2-ADA for PyTorch and its successors write it.
+"""Layout (a): the generator of StyleGAN2-ADA for PyTorch and its successors, as pickled modules or as a state dict.
 
-Every module is a call of ``torch_utils.persistence._reconstruct_persistent_obj(meta)``; ``meta`` holds source text,
-which the stock loader executes and which is not looked at here, and the module's attributes: its parameters, buffers
-and sub-modules, from which the state dict is walked together.
+Modules keep what the network was called with and what its layers do (clamp, activation). A state dict holds tensors
+only: what it leaves open is read from beside it (``conv_clamp``, ``init_kwargs``), or taken as the public code has it,
+and said.
 """
 
 from __future__ import annotations
@@ -10,111 +10,107 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_brgm.errors import WeightsError
-from napari_brgm.zoo.inert_pickle import Call, fields
+from napari_brgm.zoo.inert_pickle import fields
 from napari_brgm.zoo.numpy_values import plain
-from napari_brgm.zoo.published import PublishedNetwork, Stated, activation_of, clamp_of, refuse_stylegan3, size_of
+from napari_brgm.zoo.published import (
+    USUAL_CLAMP,
+    PublishedNetwork,
+    Stated,
+    activation_of,
+    clamp_of,
+    refuse_stylegan3,
+    size_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from torch import Tensor
 
-    from napari_brgm.zoo.torch_storage import TensorDecoder
+    from napari_brgm.zoo.module_tree import States
 
-__all__ = ["PYTORCH_NAMES", "read_pytorch"]
+__all__ = ["read_pytorch"]
 
-PYTORCH_NAMES: Final = frozenset({
-    "torch.storage._load_from_bytes", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter",
-    "torch_utils.persistence._reconstruct_persistent_obj", "dnnlib.util.EasyDict", "collections.OrderedDict",
-    "builtins.set",
-})  # fmt: skip
-_RECONSTRUCT: Final = "torch_utils.persistence._reconstruct_persistent_obj"
-_MOST_MODULES: Final = 500  # a 1024 px generator has about 70
-_DEEPEST: Final = 8
+_LR: Final = 0.01  # of the mapping
+_UNSAID: Final = object()
+_CLAMP_TAKEN: Final = (
+    f"The file does not say whether activations are clamped (conv_clamp); +-{USUAL_CLAMP:g} was taken, with which the "
+    "public code trains by default. To say it, put 'conv_clamp' (a number, or None) beside 'G_ema' in the saved dict."
+)
+_CONSTANTS_TAKEN: Final = (
+    "Tensors alone do not tell the activation and the learning-rate multiplier of the mapping network; leaky ReLU and "
+    "0.01 were taken, as in the public code."
+)
 
 
-def read_pytorch(value: Any, decoder: TensorDecoder) -> PublishedNetwork:
-    """Averaged generator (``G_ema``) of an unpickled file.
+def read_pytorch(
+    held: Mapping[str, Any], decode: Callable[[Any, str], Tensor], states: States | None, beside: Mapping[Any, Any]
+) -> PublishedNetwork:
+    """Generator of stand-ins of tensors, under their published names.
+
+    Parameters
+    ----------
+    held : mapping
+    decode : callable
+        Tensor of a stand-in and its name.
+    states : dict or None
+        Attributes of its modules by path, where they were pickled.
+    beside : mapping
+        What else the file holds.
 
     Raises
     ------
     WeightsError
-        There is none, or it is not a StyleGAN2 generator.
+        It is not a StyleGAN2 generator.
     """
-    generator = fields(value).get("G_ema")
-    if generator is None:
-        raise WeightsError("the file holds no averaged generator (G_ema); it is not a published StyleGAN2 network")
-    modules = _walk(generator)
-    refuse_stylegan3(f"{path}{name}" for path, state in modules for name in _tensors(state))  # before it is decoded
-    weights: dict[str, Tensor] = {}
-    for path, state in modules:
-        for name, tensor in _tensors(state).items():
-            weights[f"{path}{name}"] = decoder.decode(tensor, f"{path}{name}")
-    return PublishedNetwork("PyTorch pickle", weights, _stated(modules))
+    refuse_stylegan3(held)  # before it is decoded
+    weights = {name: decode(tensor, name) for name, tensor in held.items()}
+    if states is not None:
+        stated = _stated(states)
+        return PublishedNetwork("PyTorch pickle", weights, stated, (_CLAMP_TAKEN,) if stated.clamp_assumed else ())
+    called = fields(beside.get("init_kwargs"))
+    if "conv_clamp" in beside:
+        called = called | {"conv_clamp": beside["conv_clamp"]}
+    stated = _stated({"": {"_init_kwargs": called}})
+    taken = (_CLAMP_TAKEN,) if stated.clamp_assumed else ()
+    return PublishedNetwork(
+        "PyTorch state dict", weights, stated, (*taken, *((_CONSTANTS_TAKEN,) if not called else ()))
+    )
 
 
-def _state(module: Any) -> dict[Any, Any]:
-    if isinstance(module, Call) and module.name == _RECONSTRUCT and len(module.args) == 1:
-        state = fields(fields(module.args[0]).get("state"))
-        if state:
-            return state
-    raise WeightsError("the file holds a module of a layout that is not known")
-
-
-def _walk(generator: Any) -> list[tuple[str, dict[Any, Any]]]:
-    """Path ('synthesis.b4.') and attributes of every module; a module that holds itself ends in a refusal."""
-    found: list[tuple[str, dict[Any, Any]]] = []
-    waiting = [("", generator)]
-    while waiting:
-        path, module = waiting.pop()
-        state = _state(module)
-        found.append((path, state))
-        for name, inner in fields(state.get("_modules")).items():
-            if inner is not None:
-                waiting.append((f"{path}{_name(name)}.", inner))
-        if len(found) + len(waiting) > _MOST_MODULES or path.count(".") > _DEEPEST:
-            raise WeightsError("the file nests more modules than any published generator; it was refused")
-    return found
-
-
-def _tensors(state: dict[Any, Any]) -> dict[str, Any]:
-    both = {**fields(state.get("_parameters")), **fields(state.get("_buffers"))}
-    return {_name(k): v for k, v in both.items() if v is not None}
-
-
-def _name(key: Any) -> str:
-    if not isinstance(key, str) or (not key.isidentifier() and not key.isdecimal()) or len(key) > 40:
-        raise WeightsError("the file holds modules or parameters with names that no published generator has")
-    return key
-
-
-def _stated(modules: list[tuple[str, dict[Any, Any]]]) -> Stated:
+def _stated(states: States) -> Stated:
     """Settings: as the generator was called, nested or flat, and as its layers keep them."""
-    states = dict(modules)
     called = fields(states[""].get("_init_kwargs"))
     mapping = {**fields(called.get("mapping_kwargs")), **_called(states, "mapping.")}
     synthesis = {**called, **fields(called.get("synthesis_kwargs")), **_called(states, "synthesis.")}
-    blocks = [state for path, state in modules if path.startswith("synthesis.b") and path.count(".") == 2]
-    convolutions = [state for path, state in modules if path.endswith((".conv0.", ".conv1."))]
-    dense = [state for path, state in modules if path.startswith("mapping.fc")]
-    if plain(mapping.get("lr_multiplier", 0.01)) != 0.01:
+    blocks = [state for path, state in states.items() if path.startswith("synthesis.b") and path.count(".") == 2]
+    convolutions = [state for path, state in states.items() if path.endswith((".conv0.", ".conv1."))]
+    pictures = [state for path, state in states.items() if path.endswith(".torgb.")]
+    dense = [state for path, state in states.items() if path.startswith("mapping.fc")]
+    rates = {plain(state["bias_gain"]) for state in dense if isinstance(plain(state.get("bias_gain")), float)}
+    if plain(mapping.get("lr_multiplier", _LR)) != _LR or any(rate != _LR for rate in rates):
         raise WeightsError("the mapping of this network has another lr_multiplier than 0.01; it cannot be imported")
 
     def size(table: dict[Any, Any], name: str) -> int | None:
         return size_of(plain(table.get(name)), name)
 
     architecture = _kept("architecture", blocks, synthesis)
+    clamp = _kept("conv_clamp", [*convolutions, *pictures], synthesis)
     return Stated(
         resolution=size(called, "img_resolution"),
         channels=size(called, "img_channels"),
         z_dim=size(called, "z_dim"),
         w_dim=size(called, "w_dim"),
         mapping_layers=size(mapping, "num_layers"),
+        features=size(mapping, "layer_features"),
         channel_base=size(synthesis, "channel_base"),
         channel_max=size(synthesis, "channel_max"),
         classes=size(called, "c_dim") or 0,
         architecture=architecture if isinstance(architecture, str) else None,
-        conv_clamp=clamp_of(_kept("conv_clamp", convolutions, synthesis)),
-        activation=activation_of(_kept("activation", convolutions, synthesis)),
-        mapping_activation=activation_of(_kept("activation", dense, mapping)),
+        conv_clamp=USUAL_CLAMP if clamp is _UNSAID else clamp_of(clamp),
+        clamp_assumed=clamp is _UNSAID,
+        activation=activation_of(_said(_kept("activation", convolutions, synthesis))),
+        mapping_activation=activation_of(_said(_kept("activation", dense, mapping))),
     )
 
 
@@ -124,8 +120,12 @@ def _kept(name: str, layers: list[dict[Any, Any]], called: dict[Any, Any]) -> An
     held = {value for value in values if isinstance(value, str | int | float | None)}
     if len(held) > 1:
         raise WeightsError(f"the layers of this network differ in {name}; such networks cannot be imported")
-    return held.pop() if held else plain(called.get(name))
+    return held.pop() if held else plain(called.get(name, _UNSAID))
 
 
-def _called(states: dict[str, dict[Any, Any]], path: str) -> dict[Any, Any]:
+def _said(value: Any) -> Any:
+    return None if value is _UNSAID else value
+
+
+def _called(states: States, path: str) -> dict[Any, Any]:
     return fields(states.get(path, {}).get("_init_kwargs"))

@@ -1,7 +1,7 @@
-"""Layout (c): a training checkpoint of the widely used re-implementation by rosinality, a torch.save file (.pt).
+"""Layout (c): the generator of the widely used re-implementation by rosinality, mostly a training checkpoint (.pt).
 
-``g_ema`` is a state dict under other names, with a leading axis of one; ``latent_avg``, if there, is the mean w;
-``args`` holds what the training was called with.
+A state dict under other names, with a leading axis of one; ``latent_avg`` beside it, if there, is the mean w; ``args``
+holds what the training was called with. Nothing in this code base is clamped.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ from napari_brgm.zoo.inert_pickle import fields
 from napari_brgm.zoo.published import PublishedNetwork, Stated, noise_map_name, shown, size_of, without_axes
 
 if TYPE_CHECKING:
-    from napari_brgm.zoo.torch_storage import TensorDecoder
+    from collections.abc import Callable, Mapping
 
-__all__ = ["ROSINALITY_NAMES", "read_rosinality"]
+__all__ = ["read_rosinality"]
 
-ROSINALITY_NAMES: Final = frozenset({
-    "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "collections.OrderedDict",
-    "argparse.Namespace",
-})  # fmt: skip
 _MOST_TENSORS: Final = 1_000  # a 1024 px generator has about 250
 _STYLE = re.compile(r"style\.([1-9]\d?)\.(weight|bias)")
 _NOISE = re.compile(r"noises\.noise_(\d{1,2})")
@@ -37,27 +33,33 @@ _PARTS: Final = {
 }  # fmt: skip
 
 
-def read_rosinality(value: Any, decoder: TensorDecoder) -> PublishedNetwork:
-    """Averaged generator (``g_ema``) of a checkpoint.
+def read_rosinality(
+    held: Mapping[str, Any], decode: Callable[[Any, str], Tensor], beside: Mapping[Any, Any]
+) -> PublishedNetwork:
+    """Generator of stand-ins of tensors, under the names of this layout.
+
+    Parameters
+    ----------
+    held : mapping
+    decode : callable
+        Tensor of a stand-in and its name.
+    beside : mapping
+        What else the file holds.
 
     Raises
     ------
     WeightsError
-        There is none, or it is not a StyleGAN2 generator.
+        It is not a StyleGAN2 generator.
     """
-    top = fields(value)
-    stored = fields(top.get("g_ema"))
-    if not stored:
-        raise WeightsError("the file holds no averaged generator (g_ema); it is not a published StyleGAN2 network")
-    if len(stored) > _MOST_TENSORS:
+    if len(held) > _MOST_TENSORS:
         raise WeightsError("the file holds more tensors than any published generator; it was refused")
     weights: dict[str, Tensor] = {}
-    for name, held in stored.items():
-        told = shown(str(name), 60)
-        weights.update(_renamed(str(name), told, decoder.decode(held, told)))
-    if top.get("latent_avg") is not None:
-        weights["mapping.w_avg"] = decoder.decode(top["latent_avg"], "latent_avg").reshape(-1)
-    args = fields(top.get("args"))
+    for name, tensor in held.items():
+        told = shown(name, 60)
+        weights.update(_renamed(name, told, decode(tensor, told)))
+    if beside.get("latent_avg") is not None:
+        weights["mapping.w_avg"] = decode(beside["latent_avg"], "latent_avg").reshape(-1)
+    args = fields(beside.get("args"))
     latent = size_of(args.get("latent"), "latent")
     stated = Stated(
         resolution=size_of(args.get("size"), "size"),

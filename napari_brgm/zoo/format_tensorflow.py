@@ -1,4 +1,4 @@
-"""Layout (b): a pickled tuple (G, D, Gs) of networks, as StyleGAN2 for TensorFlow wrote it in 2020.
+"""Layout (b): a pickled tuple (G, D, Gs) of networks, or Gs alone, as StyleGAN2 for TensorFlow wrote it in 2020.
 
 A network's state holds source text, which the stock loader executes and which is not looked at here, and a list of
 (name, array). Against our names: dense and style weights are transposed, kernels are stored (H, W, in, out), those of
@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.zoo.inert_names import NETWORK
 from napari_brgm.zoo.inert_pickle import Call, fields
 from napari_brgm.zoo.numpy_values import array, plain
 from napari_brgm.zoo.published import (
@@ -27,10 +28,8 @@ from napari_brgm.zoo.published import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TENSORFLOW_NAMES", "read_tensorflow"]
+__all__ = ["read_tensorflow"]
 
-_NETWORK: Final = "dnnlib.tflib.network.Network"
-TENSORFLOW_NAMES: Final = frozenset({_NETWORK, "dnnlib.util.EasyDict", "collections.OrderedDict"})
 _MOST_VARIABLES: Final = 1_000  # a 1024 px generator has about 150
 _SCOPES: Final = ("Gs/", "G/", "G_mapping/", "G_synthesis/")
 _NOT_OURS: Final = ("lod",)  # blends resolutions while a net grows; constant in StyleGAN2
@@ -46,16 +45,18 @@ _PARTS: Final = {
 
 
 def read_tensorflow(value: Any, size: int) -> PublishedNetwork:
-    """Averaged generator (the third network) of an unpickled file of ``size`` bytes.
+    """Averaged generator (the third network, or the only one) of an unpickled file of ``size`` bytes.
 
     Raises
     ------
     WeightsError
         There is none, or it is not a StyleGAN2 generator.
     """
-    if not isinstance(value, tuple) or len(value) != 3:
-        raise WeightsError("the file does not hold the three networks (G, D, Gs) of a published StyleGAN2")
-    networks = [_state(value[2])]
+    if isinstance(value, tuple) and len(value) != 3:
+        raise WeightsError(
+            "the file does not hold the three networks (G, D, Gs) of a published StyleGAN2; pickle these, or Gs alone"
+        )
+    networks = [_state(value[2] if isinstance(value, tuple) else value)]
     networks += [_state(part) for part in list(fields(networks[0].get("components")).values())[:8]]
     variables = _variables(networks)
     if any(_STYLEGAN1.search(name) for name in [*variables, *map(_built_by, networks)]):
@@ -77,7 +78,7 @@ def read_tensorflow(value: Any, size: int) -> PublishedNetwork:
 
 
 def _state(network: Any) -> dict[Any, Any]:
-    if isinstance(network, Call) and network.name == _NETWORK and isinstance(network.state, dict):
+    if isinstance(network, Call) and network.name == NETWORK and isinstance(network.state, dict):
         return network.state
     raise WeightsError("the file holds a network of a layout that is not known")
 
@@ -156,6 +157,7 @@ def _stated(settings: dict[Any, Any]) -> Stated:
         z_dim=size_of(settings.get("latent_size"), "latent_size"),
         w_dim=size_of(settings.get("dlatent_size"), "dlatent_size"),
         mapping_layers=size_of(settings.get("mapping_layers"), "mapping_layers"),
+        features=size_of(settings.get("mapping_fmaps"), "mapping_fmaps"),
         channel_base=None if base is None else 2 * base,
         channel_max=size_of(settings.get("fmap_max"), "fmap_max"),
         classes=size_of(settings.get("label_size"), "label_size") or 0,

@@ -6,18 +6,21 @@ A pickle is a program. Python's own loader imports what it names and calls it; t
     a call of it      -> Call(name, args), a note of what was asked for
     state, items      -> kept beside the Call
     a persistent id   -> Persistent(id), where the caller expects such (torch.save)
+    a long text       -> LongText, decoded where it is wanted (protocol 2 writes bytes as texts)
 
 It never recurses and allocates nothing on a number's word: bytes are views of the file, the memo is a table of what was
 really stored, and the number of operations is bounded, so that memory stays within a small multiple of the file's size.
 Values may share parts or contain themselves: walk them with a bound.
 
 Source: the opcodes as documented in the standard library's ``pickletools``. Protocols 2 to 5, without the opcodes that
-no pickler of these protocols writes for data (INST, OBJ, PERSID, EXT*, out-of-band buffers, text numbers).
+no pickler of these protocols writes for data (INST, OBJ, PERSID, EXT*, out-of-band buffers, text numbers). Protocol 2
+names builtins as Python 2 did: ``__builtin__.set`` is ``builtins.set`` here.
 """
 
 from __future__ import annotations
 
 import struct
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_brgm.errors import WeightsError
@@ -25,13 +28,22 @@ from napari_brgm.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Call", "Global", "Persistent", "fields", "read_pickle"]
+__all__ = ["CONVERT", "Call", "Global", "LongText", "Persistent", "fields", "read_pickle"]
+
+CONVERT: Final = "torch.save({'G_ema': G_ema.state_dict()}, 'net.pt') where it runs, and import that"
 
 MOST_OPERATIONS: Final = 400_000  # a 1024 px file with discriminator and optimisers needs some 60,000
 LONGEST_INTEGER: Final = 16  # bytes; the longest published one, torch's magic number, has 10
-MOST_TEXT: Final = 64 << 20  # bytes of all texts; the source texts in published files make a few MB
+MOST_TEXT: Final = 64 << 20  # bytes of all texts but long ones; the source texts in published files make a few MB
+LONG: Final = 1 << 20  # bytes; no name or source text is as long
 _SHORT: Final = 1024  # bytes
-_MAPPINGS: Final = frozenset({"collections.OrderedDict", "dnnlib.util.EasyDict"})
+_MAPPINGS: Final = frozenset({
+    "collections.OrderedDict", "collections.defaultdict", "dnnlib.util.EasyDict", "dnnlib.EasyDict",
+    "easydict.EasyDict",
+})  # fmt: skip
+_NAMESPACES: Final = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
+_OLD_MODULES: Final = {"__builtin__": "builtins"}
+_OLD: Final = frozenset(b"STUIL")  # instructions that only Python 2 writes at protocols 1 and 2
 _MARK: Final = object()
 
 
@@ -64,13 +76,25 @@ class Persistent:
         self.id = reference
 
 
+class LongText:
+    """A text too long to be a name, as its UTF-8 bytes in the file."""
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+
+    @cached_property
+    def latin1(self) -> bytes:
+        """The bytes that protocol 2 has written as this text, one for each character; UnicodeError if it is none."""
+        return bytes(self.view).decode().encode("latin-1")
+
+
 def fields(value: Any) -> dict[Any, Any]:
-    """Entries of a dict, or of a stand-in of OrderedDict, EasyDict or Namespace; empty for anything else."""
+    """Entries of a dict, or of a stand-in of one or of a namespace; empty for anything else."""
     if isinstance(value, dict):
         return value
     if isinstance(value, Call) and value.name in _MAPPINGS:
         return value.items
-    if isinstance(value, Call) and value.name == "argparse.Namespace" and isinstance(value.state, dict):
+    if isinstance(value, Call) and value.name in _NAMESPACES and isinstance(value.state, dict):
         return value.state
     return {}
 
@@ -120,10 +144,10 @@ class _Machine:
                     raise WeightsError("the pickle is damaged: it leaves values behind")
                 return value
             if code not in _OPERATIONS:
-                raise WeightsError("the file holds pickle instructions that no published generator needs")
+                raise WeightsError(_unknown(code))
             operation, argument = _OPERATIONS[code]
             operation(self, argument)
-        raise WeightsError("the pickle has more instructions than any published generator")
+        raise WeightsError(f"the pickle has more than {MOST_OPERATIONS} instructions; save less: {CONVERT}")
 
     def take(self, size: int) -> memoryview:
         if size > len(self.data) - self.at:
@@ -183,7 +207,7 @@ class _Machine:
     def integer(self, width: int) -> None:
         size = self.number(width)
         if size > LONGEST_INTEGER:
-            raise WeightsError("the file holds a number longer than any published generator needs")
+            raise WeightsError(f"the file holds a number of {size} bytes, as no weights do; it was refused")
         self.signed(size)
 
     def real(self, _: None) -> None:
@@ -191,9 +215,12 @@ class _Machine:
 
     def text(self, width: int) -> None:
         size = self.number(width)
+        if size >= LONG:
+            self.stack.append(LongText(self.take(size)))
+            return
         self.text_left -= size
         if self.text_left < 0:
-            raise WeightsError("the file is cut short, or holds more text than any published generator")
+            raise WeightsError(f"the file holds more than {MOST_TEXT >> 20} MB of texts; save less: {CONVERT}")
         self.stack.append(bytes(self.take(size)).decode())
 
     def raw(self, width: int) -> None:
@@ -246,16 +273,17 @@ class _Machine:
             name, module = self.pop(), self.pop()
         else:
             module, name = self.line(), self.line()
+        module = _OLD_MODULES.get(module, module) if isinstance(module, str) else None
         full = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
         if full not in self.allowed or "." in name:
-            shown = "".join(c if c.isprintable() else "?" for c in full[:60]) or "something without a name"
-            raise WeightsError(
-                f"the file asks to run {shown}, which no published generator needs; it was refused and nothing was run"
-            )
+            shown = "".join(c if c.isprintable() else "?" for c in full[:50]) or "something without a name"
+            raise WeightsError(f"the file asks to run {shown}, and nothing was run; if you trust it, {CONVERT}")
         self.stack.append(Global(full))
 
     def call(self, _: None) -> None:
         args, target = self.pop(), self.pop()
+        if isinstance(target, Persistent) and isinstance(target.id, tuple) and target.id[:1] == ("module",):
+            target = target.id[1] if len(target.id) > 1 else None  # older torch.save: a class, with its source beside
         if not isinstance(target, Global) or not isinstance(args, tuple):
             raise WeightsError("the file asks to call a value; it was refused and nothing was run")
         self.stack.append(Call(target.name, args))
@@ -272,6 +300,13 @@ class _Machine:
             raise WeightsError("the file refers to something outside itself; it was refused")
         self.references.append(Persistent(self.pop()))
         self.stack.append(self.references[-1])
+
+
+def _unknown(code: int) -> str:
+    """What to say of an instruction that is not read."""
+    if code in _OLD:
+        return f"the file was pickled by Python 2, whose texts are not read here; {CONVERT}"
+    return f"the file holds the pickle instruction 0x{code:02x}, which is not read here; nothing was run; {CONVERT}"
 
 
 _STOP: Final = 0x2E

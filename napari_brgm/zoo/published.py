@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from napari_brgm.priors.stylegan2_layers import Activation
 
 __all__ = [
-    "PublishedNetwork", "Stated", "activation_of", "clamp_of", "noise_map_name", "refuse_stylegan3", "shown", "size_of",
-    "without_axes",
+    "USUAL_CLAMP", "PublishedNetwork", "Stated", "activation_of", "clamp_of", "noise_map_name", "refuse_stylegan3",
+    "shown", "size_of", "without_axes",
 ]  # fmt: skip
 
+USUAL_CLAMP: Final = 256.0  # what the public PyTorch code trains with by default, in mixed precision
+_CONVOLUTION = re.compile(r"(synthesis\.b(\d{1,3}|[1-3]\d{3})\.conv[01])\.weight")
 _ACTIVATIONS: Final[tuple[Activation, ...]] = ("lrelu", "lsoftplus")
 
 
@@ -36,8 +39,12 @@ class Stated:
         A block of resolution r has min(channel_base / r, channel_max) channels.
     classes : int
         Labels that the generator asks for; 0 for an unconditional one.
+    features : int or None
+        Width of the mapping network's inner layers.
     conv_clamp : float or None
         Bound of the activations; None for no bound.
+    clamp_assumed : bool
+        The file does not tell the bound, and ``conv_clamp`` is what such networks usually have.
     """
 
     resolution: int | None = None
@@ -45,25 +52,36 @@ class Stated:
     z_dim: int | None = None
     w_dim: int | None = None
     mapping_layers: int | None = None
+    features: int | None = None
     channel_base: int | None = None
     channel_max: int | None = None
     classes: int = 0
     architecture: str | None = None
     conv_clamp: float | None = None
+    clamp_assumed: bool = False
     activation: Activation = "lrelu"
     mapping_activation: Activation = "lrelu"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedNetwork:
-    """Weights named as ``StyleGAN2.from_state_dict`` takes them, float32.
+    """A generator as its file has it.
 
-    ``format`` is 'PyTorch pickle', 'TensorFlow pickle' or 'rosinality checkpoint'. ``mapping.w_avg`` may be missing.
+    Attributes
+    ----------
+    format : str
+        'PyTorch pickle', 'PyTorch state dict', 'TensorFlow pickle' or 'rosinality checkpoint'.
+    weights : dict
+        Named as ``StyleGAN2.from_state_dict`` takes them, float32. ``mapping.w_avg`` may be missing.
+    stated : Stated
+    taken : tuple of str
+        What the file does not tell and was taken for granted, a sentence each.
     """
 
     format: str
     weights: dict[str, Tensor]
     stated: Stated
+    taken: tuple[str, ...] = ()
 
     def network(self) -> StyleGAN2:
         """The generator, once weights and words agree.
@@ -75,11 +93,26 @@ class PublishedNetwork:
         """
         _refuse_other_kinds(self.weights, self.stated)
         width = self.weights.get("synthesis.b4.conv1.affine.weight", torch.zeros(1, 0)).shape[-1]
-        weights = {"mapping.w_avg": torch.zeros(width), **self.weights}
+        weights = {"mapping.w_avg": torch.zeros(width), **_without_noise(self.weights), **self.weights}
         stated = self.stated
         net = StyleGAN2.from_state_dict(weights, stated.conv_clamp, stated.activation, stated.mapping_activation)
         _compare(net, self.stated)
         return net
+
+
+def _without_noise(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Noise of no strength, for a network that was made without any."""
+    if any(".noise_" in k for k in weights):
+        return {}
+    found: dict[str, Tensor] = {}
+    for k in weights:
+        if match := _CONVOLUTION.fullmatch(k):
+            side = int(match[2])
+            found |= {
+                f"{match[1]}.noise_strength": torch.zeros(()),
+                f"{match[1]}.noise_const": torch.zeros(()).expand(side, side),
+            }
+    return found
 
 
 def _refuse_other_kinds(weights: dict[str, Tensor], stated: Stated) -> None:
@@ -140,11 +173,12 @@ def _compare(net: StyleGAN2, stated: Stated) -> None:
     synthesis, mapping = net.synthesis, net.mapping
     found = {
         "resolution": net.resolution, "channels": synthesis.channels, "z_dim": mapping.z_dim, "w_dim": synthesis.w_dim,
-        "mapping_layers": mapping.num_layers, "architecture": synthesis.architecture,
+        "mapping_layers": mapping.num_layers, "features": mapping.features if mapping.num_layers > 1 else None,
+        "architecture": synthesis.architecture,
     }  # fmt: skip
     for name, value in found.items():
         said = getattr(stated, name)
-        if said is not None and said != value:
+        if said is not None and value not in (None, said):
             raise WeightsError(f"the file says {name} {shown(str(said))}, but its weights have {value}; it is damaged")
     if synthesis.channels not in (1, 3):
         raise WeightsError(f"this network draws {synthesis.channels} channels; gray and RGB ones can be imported")

@@ -80,8 +80,9 @@ def stand_ins():
 
 
 def random_weights(
-    resolution: int = 8, width: int = 2, z: int = 2, w: int = 2, channels: int = 1, layers: int = 2
-) -> Weights:
+    resolution: int = 8, width: int = 2, z: int = 2, w: int = 2, channels: int = 1, layers: int = 2,
+    features: int | None = None,
+) -> Weights:  # fmt: skip
     """A generator small enough that most bytes of its file are structure."""
     draw = torch.Generator().manual_seed(0)
 
@@ -89,8 +90,12 @@ def random_weights(
         return torch.randn(shape, generator=draw)
 
     out: Weights = {"mapping.w_avg": normal(w)}
+    inner = w if features is None else features
+    sizes = [z] + [inner] * (layers - 1) + [w]
     for i in range(layers):
-        out |= {f"mapping.fc{i}.weight": 100 * normal(w, w if i else z), f"mapping.fc{i}.bias": normal(w)}
+        out |= {
+            f"mapping.fc{i}.weight": 100 * normal(sizes[i + 1], sizes[i]), f"mapping.fc{i}.bias": normal(sizes[i + 1])
+        }  # fmt: skip
     r = 4
     while r <= resolution:
         b = f"synthesis.b{r}"
@@ -115,7 +120,8 @@ def described(weights: Weights, **changes) -> dict:
     blocks = sorted({int(k.split(".")[1][1:]) for k in weights if k.startswith("synthesis.b")})
     wide = {r: len(weights[f"synthesis.b{r}.conv1.bias"]) for r in blocks}
     return {
-        "z_dim": weights["mapping.fc0.weight"].shape[1], "w_dim": weights["mapping.fc0.weight"].shape[0], "c_dim": 0,
+        "z_dim": weights["mapping.fc0.weight"].shape[1], "c_dim": 0,
+        "w_dim": weights["synthesis.b4.conv1.affine.weight"].shape[1],
         "img_resolution": blocks[-1], "img_channels": len(weights[f"synthesis.b{blocks[-1]}.torgb.bias"]),
         "num_layers": sum(k.startswith("mapping.fc") and k.endswith("weight") for k in weights),
         "channel_base": blocks[-1] * wide[blocks[-1]], "channel_max": wide[blocks[0]],
@@ -148,9 +154,13 @@ def _module(weights: Weights, prefix: str, attributes: dict[str, dict], name: st
 
 
 def pytorch_pickle(
-    weights: Weights, *, flat: bool = False, protocol: int = 4, layers: dict | None = None, top=None, **changes
-) -> bytes:
-    """Layout (a); ``flat`` as newer files hold their settings; ``layers`` are attributes of every convolution."""
+    weights: Weights, *, flat: bool = False, protocol: int = 4, layers: dict | None = None, top=None,
+    dumps=pickle.dumps, pictures: dict | None = None, dense: dict | None = None, **changes,
+) -> bytes:  # fmt: skip
+    """Layout (a); ``flat`` as newer files hold their settings; ``layers`` are attributes of every convolution.
+
+    ``pictures`` are those of every torgb, ``dense`` of the mapping's layers; ``dumps`` writes the object.
+    """
     said = described(weights, **changes)
     mapping = _EasyDict(num_layers=said.pop("num_layers"))
     synthesis = _EasyDict({k: said.pop(k) for k in ("channel_base", "channel_max", "architecture", "conv_clamp")})
@@ -163,6 +173,10 @@ def pytorch_pickle(
     for k in weights:
         if k.split(".")[-2].startswith("conv"):
             attributes[k.rsplit(".", 1)[0] + "."] = dict(layers or {})
+        if k.split(".")[-2] == "torgb":
+            attributes[k.rsplit(".", 1)[0] + "."] = dict(pictures or {})
+        if k.startswith("mapping.fc"):
+            attributes[k.rsplit(".", 1)[0] + "."] = dict(dense or {})
         if k.endswith("affine.weight"):
             attributes[k.removesuffix("weight")] = {"activation": "linear"}
     with stand_ins():
@@ -172,7 +186,52 @@ def pytorch_pickle(
             "G_ema": _module(weights, "", attributes), "augment_pipe": None,
             "training_set_kwargs": _EasyDict(class_name="training.dataset.ImageFolderDataset", max_size=10),
         }  # fmt: skip
-        return pickle.dumps(content if top is None else top(content), protocol)
+        return dumps(content if top is None else top(content), protocol)
+
+
+def saved(value, protocol: int = 2, *, zipped: bool = True) -> bytes:
+    """What torch.save writes of a value."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
+
+
+def saved_older(value, protocol: int = 2) -> bytes:
+    """What torch.save wrote before version 1.6."""
+    return saved(value, protocol, zipped=False)
+
+
+def rosinality_module(weights: Weights, dumps=saved, protocol: int = 2, *, wrapped: bool = False) -> bytes:
+    """Rosinality's generator pickled as a whole: classes by their names, no source."""
+    names = {"model": ("Generator", "StyledConv"), "op.fused_act": ("FusedLeakyReLU",)}
+    kinds = {n: type(n, (torch.nn.Module,), {"__module__": m}) for m, some in names.items() for n in some}
+    net = kinds["Generator"]()
+    for name, tensor in rosinality_state(weights).items():
+        place, parts = net, name.split(".")
+        for part in parts[:-1]:
+            if part not in place._modules:
+                kind = "FusedLeakyReLU" if part == "activate" else "StyledConv"
+                place.add_module(part, torch.nn.ModuleList() if part in ("convs", "style") else kinds[kind]())
+            place = place._modules[part]
+        if "noise_" in parts[-1] or parts[-1] == "kernel":
+            place.register_buffer(parts[-1], tensor)
+        else:
+            place.register_parameter(parts[-1], torch.nn.Parameter(tensor))
+    net.channels = {4: 512, 8: 512}
+    made = {m: types.ModuleType(m) for m in ("model", "op", "op.fused_act")}
+    for n, kind in kinds.items():
+        setattr(made[kind.__module__], n, kind)
+    assert not made.keys() & sys.modules.keys()
+    sys.modules.update(made)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dumps(torch.nn.DataParallel(net) if wrapped else net, protocol)
+    finally:
+        for name in made:
+            del sys.modules[name]
 
 
 def tensorflow_variables(weights: Weights) -> dict[str, list[tuple[str, np.ndarray]]]:

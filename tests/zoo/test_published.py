@@ -106,7 +106,7 @@ def other_kinds(published) -> dict[str, tuple[bytes, str]]:
         "TF inf": (tf(w | {"synthesis.b8.conv0.bias": one(2) * float("inf")}), "not finite"),
         "rosinality nan": (ros(w | {"synthesis.b8.conv0.bias": one(2) * float("nan")}), "not finite"),
         "integers": (pt(w | {"synthesis.b8.conv0.noise_const": one(8, 8, dtype=torch.int64)}), "real numbers"),
-        "no G_ema": (pt(w, top=lambda c: {"G": c["G"]}), "G_ema"),
+        "no G_ema": (pt(w, top=lambda c: {"D": c["D"]}), "G_ema"),
         "no g_ema": (ros(w, state={}), "g_ema"),
         "pair": (tf(w, top=lambda c: c[:2]), "three networks"),
         "numbers": (pickle.dumps((1, 2, 3)), "layout"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import subprocess
 import sys
@@ -82,17 +83,18 @@ def test_files_of_other_kinds_are_refused(published, hostile, refused, tmp_path,
         (b"\n<!DOCTYPE html>\n<html><body>404</body></html>", "is a web page and not the weights; download it again"),
         (b"<HTML><head>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "is a git-lfs pointer"),
-        (gzip.compress(b"\x80\x04N."), "is packed; unpack it"),
-        (b"\xfd7zXZ\x00\x00", "is packed"),
+        (gzip.compress(b"\x80\x04N."), "holds nothing"),
+        (b"\xfd7zXZ\x00\x00", "is damaged, cut short or"),
+        (b"7z\xbc\xaf\x27\x1c", "is packed; unpack it"),
         (b"PK", "zip"),
         (b"\x80", "cut short"),
         (b"weights of a brain\n" * 9, "is no StyleGAN2 network"),
-        (save(weights), "needs no conversion"),
-        ((tmp_path / "text.zip").read_bytes(), "torch archive"),
+        (save(weights, {"format": "napari-brgm prior 1"}), "needs no conversion"),
+        ((tmp_path / "text.zip").read_bytes(), "is no StyleGAN2 network"),
         (pt[:-500], "zip"),
         (pt[: len(pt) // 2], "zip"),
         (pt[50:], ""),
-        (hostile.recompressed(pt, method=zipfile.ZIP_DEFLATED), "compressed"),
+        (hostile.recompressed(pt, method=zipfile.ZIP_BZIP2), "packed by an unusual method; unpack it"),
         (published.pytorch_pickle(weights) + b"more", "goes on"),
         (published.rosinality_pt(weights, zipped=False) + b"more", "left over"),
         (published.rosinality_pt(weights, zipped=False)[:-9], "cut short"),
@@ -163,13 +165,14 @@ def test_values_that_hold_themselves(published, refused):
     many = {f"noise{i % 90}": weights["mapping.w_avg"] for i in range(90)}
     refused(published.pytorch_pickle({f"synthesis.b4.conv1.{k}": v for k, v in many.items()} | weights))
     one = torch.zeros(1000)
-    state = {f"style.{i}.bias": one for i in range(1, 100)}
+    state = {"input.input": one.reshape(1, 1000, 1, 1)} | {f"style.{i}.bias": one for i in range(1, 100)}
     assert "more numbers than the file" in refused(published.rosinality_pt(weights, state=state))
 
 
 BOMBS = """
     import resource, sys, time, warnings
     sys.path.insert(0, {folder!r})
+    import bz2, gzip, io, lzma
     import hostile, pathlib, zipfile, published
     from napari_brgm.errors import WeightsError
     from napari_brgm.zoo.published_file import read_published
@@ -182,6 +185,16 @@ BOMBS = """
     pt = path.read_bytes()
     bombs["zip bomb"] = hostile.recompressed(
         pt, lambda n, d: (n, bytes(1 << 26) if n.endswith("data/0") else d), zipfile.ZIP_DEFLATED)
+    named = io.BytesIO()
+    with zipfile.ZipFile(named, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("net.pkl", bytes(1 << 29))
+    bombs |= {{
+        "gzip": gzip.compress(bytes(1 << 25)) * 32, "bzip2": bz2.compress(bytes(1 << 25)) * 32,
+        "xz": lzma.compress(bytes(1 << 25)) * 32, "zip around one": named.getvalue(),
+        "xz of a large window": lzma.compress(path.read_bytes(), filters=[
+            {{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 400 << 20}}]),
+        "long text": b"\\x80\\x02X" + (1 << 26).to_bytes(4, "little") + b"a" * (1 << 26) + b".",
+    }}
     bombs["many entries"] = pt + b"PK\\x01\\x02" * 30_000
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + (500 << 20)
@@ -208,13 +221,20 @@ def test_bombs_do_not_go_off(tmp_path):
 
 
 def test_mutants_are_read_or_refused(published, mutations, tmp_path, nothing_runs):
-    """2,000 mutants: each a network or one sentence; catches any other error, any code that runs, any write."""
+    """3,000 mutants: each a network or one sentence; catches any other error, any code that runs, any write."""
     tiny, larger = published.random_weights(4, layers=1), published.random_weights(8, layers=1)
     valid = [make(tiny) for make in (published.pytorch_pickle, published.tensorflow_pickle, published.rosinality_pt)]
     valid += [published.rosinality_pt(tiny, zipped=False), published.pytorch_pickle(tiny, flat=True, protocol=3)]
     valid += [published.tensorflow_pickle(larger, scoped=True), published.rosinality_pt(larger)]
+    valid += [published.saved({"G_ema": tiny, "conv_clamp": 256}), published.pytorch_pickle(tiny, protocol=2)]
+    valid += [
+        published.saved_older(larger, 4),
+        published.rosinality_module(tiny),
+        published.tensorflow_pickle(tiny, protocol=5),
+    ]
+    valid += [published.pytorch_pickle(tiny, dumps=published.saved), gzip.compress(valid[0]), lzma.compress(valid[2])]
     path, random, read = tmp_path / "mutant", Random(0), 0
-    for case in range(2000):
+    for case in range(3000):
         path.write_bytes(mutations.mutate(random.choice(valid), valid, random))
         with nothing_runs(), warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -225,5 +245,5 @@ def test_mutants_are_read_or_refused(published, mutations, tmp_path, nothing_run
                 assert str(error).isprintable(), case
             except Exception as error:
                 raise AssertionError(f"mutant {case} ended in {error!r}") from error
-    assert 50 < read < 900
+    assert 50 < read < 1400
     assert [p.name for p in tmp_path.iterdir()] == ["mutant"]

@@ -35,7 +35,7 @@ def test_tensors_beyond_their_storage_are_refused(published, hostile, refused):
     ]:
         tensor = hostile.beyond(size, stride, offset)
         said = refused(published.pytorch_pickle(weights, layers={"_buffers": {"noise_const": tensor}}))
-        assert "claims" in said or "malformed" in said, (size, stride, offset, said)
+        assert any(word in said for word in ("claims", "malformed", "empty")), (size, stride, offset, said)
     for axes in ([1 << 40], [3], [-4], [2, 2, 2], ["4"]):
         array = published.tensorflow_pickle(weights)
         rigged = _reshaped(array, axes)
