@@ -17,6 +17,7 @@ import torch
 from napari_brgm.errors import InputError, OutputError, WeightsError
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.zoo.assumed_clamp import images_of, without_clamp
 from napari_brgm.zoo.files import read_prior, sha256_of, write_prior
 from napari_brgm.zoo.import_card import import_card
 from napari_brgm.zoo.published_file import read_published
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["ImportedWeights", "import_weights"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_COMPARED: Final = 4  # images
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class ImportedWeights:
         Largest difference between images of the stored and of the original weights; the image's range is [-1, 1].
     format : str
         Layout of the published file.
+    taken : tuple of str
+        What the file does not tell and was taken for granted, a sentence each; the card has them too.
     """
 
     path: Path
@@ -56,23 +58,26 @@ class ImportedWeights:
     channels: int
     fp16_error: float
     format: str
+    taken: tuple[str, ...] = ()
 
 
 def import_weights(
-    path: Path, name: str, folder: Path, *, licence: str = "", source: str = "", citation: str = ""
+    path: Path, name: str, folder: Path, *, licence: str = "", source: str = "", citation: str = "", identity: str = ""
 ) -> ImportedWeights:
     """Convert a published StyleGAN2 file to ``folder/name.safetensors`` and its card ``folder/name.md``.
 
     Parameters
     ----------
     path : Path
-        PyTorch or TensorFlow .pkl, or rosinality .pt.
+        As ``read_published`` takes it.
     name : str
         Letters, digits, dots, dashes and underscores.
     folder : Path
         Is made if it is not there.
     licence, source, citation : str
         For the card; empty if unknown.
+    identity : str
+        How it is known that the file is what its name says, for the card; empty where the name says nothing.
 
     Raises
     ------
@@ -95,10 +100,13 @@ def import_weights(
         if prior.mapping is not None and "mapping.w_avg" not in found.weights:
             prior.mapping.w_avg.copy_(prior.latents.mean)
         images = _images(prior)
+        taken = found.taken
+        if found.stated.clamp_assumed:
+            taken = (*taken, _at_stake(without_clamp(prior, images)))
     except WeightsError as error:
         raise WeightsError(f"{path.name}: {error}") from error
     notes = {"original_format": found.format, "original_sha256": sha256_of(path), "licence": licence, "source": source,
-             "citation": citation}  # fmt: skip
+             "citation": citation, "identity": identity, "taken_for_granted": " ".join(taken)}  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as place:  # seen whole or not at all
@@ -106,10 +114,10 @@ def import_weights(
             write_prior(prior, part, notes=notes)
             again = read_prior(part)
             assert isinstance(again, StyleGAN2Prior)
-            change = float((_images(again) - images).abs().max())
+            change = float((images_of(again) - images).abs().max())
             sha256 = write_prior(prior, part, notes=notes | {"half_precision_error": f"{change:.3g}"})
             written = Path(place) / card.name
-            written.write_text(import_card(prior, found, path.name, notes, change), encoding="utf-8")
+            written.write_text(import_card(prior, found, path.name, notes, change, taken), encoding="utf-8")
             written.replace(card)
             try:
                 part.replace(weights)
@@ -119,16 +127,28 @@ def import_weights(
     except (OSError, OutputError) as error:
         raise OutputError(f"the weights cannot be written to {folder}: choose a folder that can be written") from error
     return ImportedWeights(
-        weights, card, sha256, notes["original_sha256"], prior.resolution, prior.channels, change, found.format
+        weights,
+        card,
+        sha256,
+        notes["original_sha256"],
+        prior.resolution,
+        prior.channels,
+        change,
+        found.format,
+        taken,
     )
+
+
+def _at_stake(difference: float) -> str:
+    """What the clamp that was taken changes."""
+    if difference == 0:
+        return "Without any clamp, four images came out the same: it reaches none of their activations."
+    return f"It matters: without any clamp, four images differ by up to {difference:.2g} in their range of [-1, 1]."
 
 
 def _images(prior: StyleGAN2Prior) -> Tensor:
     """Images (N, C, R, R) of some z, with the stored noise maps; WeightsError where the net cannot be used."""
-    assert prior.mapping is not None
-    z = torch.randn(_COMPARED, prior.mapping.z_dim, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        images = torch.cat([prior.synthesize(w[None], "const") for w in prior.mapping(z)])
+    images = images_of(prior)
     usable = torch.isfinite(images).all() and torch.isfinite(prior.latents.covariance).all()
     try:
         prior.latents.factor  # noqa: B018

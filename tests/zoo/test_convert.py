@@ -71,6 +71,36 @@ def test_settings_survive(published, tmp_path):
     assert prior.synthesis.conv_clamp == 256.0 == prior.synthesis.b8.conv1.clamp
 
 
+def test_a_mapping_of_another_width_survives(published, tmp_path):
+    weights = published.random_weights(8, z=6, w=3, features=5, layers=3)
+    path = tmp_path / "net.pkl"
+    path.write_bytes(published.pytorch_pickle(weights, z_dim=6))
+    mapping = read_prior(import_weights(path, "net", tmp_path / "out").path).mapping
+    assert (mapping.z_dim, mapping.features, mapping.w_dim, mapping.num_layers) == (6, 5, 3, 3)
+
+
+def test_what_was_taken_for_granted_is_said(published, tmp_path):
+    """A state dict has no clamp: catches one that is left out, or put in, in silence."""
+    weights = published.random_weights()
+    path = tmp_path / "net.pt"
+    path.write_bytes(published.saved(weights))
+    done = import_weights(path, "net", tmp_path)
+    card = done.card.read_text()
+    assert len(done.taken) == 3 and all(f"- {sentence}" in card for sentence in done.taken)
+    assert "+-256 was taken" in card and "four images came out the same" in card and "leaky ReLU and 0.01" in card
+    notes = read_tensors(done.path)[1]["taken_for_granted"]
+    assert "+-256 was taken" in notes and read_prior(done.path).synthesis.conv_clamp == 256.0
+    weights["synthesis.b4.const"] = weights["synthesis.b4.const"] * 1e5
+    path.write_bytes(published.saved({"G_ema": weights}))
+    assert "It matters: without any clamp, four images differ by" in import_weights(path, "strong", tmp_path).taken[-1]
+    path.write_bytes(published.saved({"G_ema": weights, "conv_clamp": None}))
+    said = import_weights(path, "said", tmp_path)
+    assert read_prior(said.path).synthesis.conv_clamp is None and "conv_clamp" not in said.card.read_text()
+    path.write_bytes(published.pytorch_pickle(weights))
+    done = import_weights(path, "modules", tmp_path)
+    assert not done.taken and "Taken for granted" not in done.card.read_text()
+
+
 def test_noise_maps_only_where_they_are_used(published, tmp_path):
     weights = published.random_weights()
     weights["synthesis.b8.conv0.noise_strength"] = torch.tensor(0.0)

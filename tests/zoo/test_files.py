@@ -98,6 +98,26 @@ def test_a_bare_state_dict_is_a_prior(parity, tmp_path):
     assert StyleGAN2.from_state_dict(weights).num_ws == prior.num_ws
 
 
+def test_a_clamp_that_a_state_dict_does_not_say(parity, tmp_path):
+    """Read where nothing depends on it, refused where images do, and taken as the metadata say it."""
+    weights, case = parity("32_gray")
+    weights = dict(weights)
+    path = tmp_path / "bare.safetensors"
+    save_file(weights, path)
+    assert read_prior(path).synthesis.conv_clamp == 256.0
+    weights["synthesis.b4.const"] = weights["synthesis.b4.const"] * 1e5
+    save_file(weights, path)
+    with pytest.raises(WeightsError, match=r"does not say whether activations are clamped, .* put conv_clamp"):
+        read_prior(path)
+    save_file(weights, path, {"conv_clamp": "256"})
+    clamped = read_prior(path)
+    save_file(weights, path, {"conv_clamp": "none"})
+    free = read_prior(path)
+    assert (clamped.synthesis.conv_clamp, free.synthesis.conv_clamp) == (256.0, None)
+    with torch.no_grad():
+        assert (clamped.synthesize(case["wplus"]) - free.synthesize(case["wplus"])).abs().max() > 0.01
+
+
 def damage(path, how: str) -> None:
     match how:
         case "missing":

@@ -5,7 +5,8 @@ Tensors, float16 or float32: ``synthesis.*`` (names of docs/design.md), ``mappin
 with ``linear.scale`` (K,) in a file of halves; ``latents.mean`` (D,) and ``latents.covariance`` (D, D), float32 unless
 rounding does no harm; the parts of zoo/described.py.
 Metadata: ``format`` and ``info`` (JSON of PriorInfo, conv_clamp and activations among it); notes of an import. A file
-without ``format`` is a bare state dict, whose latent statistics are computed.
+without ``format`` is a bare state dict in a published layout, whose latent statistics are computed; its metadata may
+say ``conv_clamp``, and must where its images depend on it.
 Noise maps are left out where their strength is 0; what float16 cannot hold stays float32.
 """
 
@@ -20,10 +21,12 @@ from torch import Tensor
 from napari_brgm.priors.info import PriorInfo
 from napari_brgm.priors.latents import LatentStatistics
 from napari_brgm.priors.linear_model import LinearModel
-from napari_brgm.priors.stylegan2 import LARGEST, Mapping, StyleGAN2, Synthesis, load_exactly
+from napari_brgm.priors.stylegan2 import LARGEST, Mapping, Synthesis
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.zoo.assumed_clamp import clamp_matters
 from napari_brgm.zoo.described import info_fields, info_of, parts_of, parts_tensors, rounded
 from napari_brgm.zoo.family import Family
+from napari_brgm.zoo.state_table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -82,8 +85,11 @@ def _packed(base: LinearModel, dtype: torch.dtype) -> dict[str, Tensor]:
 
 def _read(file: WeightsFile) -> StyleGAN2Prior:
     if file.metadata.get("format") != _FORMAT:
-        net = StyleGAN2.from_state_dict(file.tensors)
-        return StyleGAN2Prior.of_network(net, PriorInfo(file.name, weights_sha256=file.digest))
+        found = read_table(file.tensors, file.metadata)
+        prior = StyleGAN2Prior.of_network(found.network(), PriorInfo(file.name, weights_sha256=file.digest))
+        if found.stated.clamp_assumed:
+            clamp_matters(prior)
+        return prior
     own = file.under("synthesis.")
     for k in [k for k in own if k.endswith("conv0.weight") or k.endswith("conv1.weight")]:
         block = k.rsplit(".", 1)[0]
@@ -116,11 +122,7 @@ def _base(tensors: dict[str, Tensor], noise: float) -> LinearModel | None:
 def _mapping(file: WeightsFile, synthesis: Synthesis, activation: Any) -> Mapping | None:
     if not (weights := file.under("mapping.")):
         return None
-    layers = sum(k.endswith(".weight") for k in weights)
-    with torch.device("meta"):
-        found = Mapping(int(weights["fc0.weight"].shape[1]), synthesis.w_dim, synthesis.num_ws, layers, activation)
-    load_exactly(found, weights)
-    return found
+    return Mapping.from_state_dict(weights, synthesis.w_dim, synthesis.num_ws, activation)
 
 
 def _preset(names: Collection[str]) -> str:
