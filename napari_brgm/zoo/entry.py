@@ -46,7 +46,8 @@ class PriorEntry:
     calibration : Calibration or None
         Conformal factors of the prior's intervals; None if they were not measured.
     format : str
-        'ours', 'pytorch', 'tensorflow' or 'rosinality': that of ``file``, or of what was imported.
+        Of ``file``: 'ours', 'pytorch', 'tensorflow' or 'rosinality'; of what was imported, in the reader's words
+        (``PublishedNetwork.format``).
     file : str
         Name of the weights file, without folder: as shipped, as installed, or as published.
     size : int or None

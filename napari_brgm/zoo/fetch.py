@@ -51,7 +51,7 @@ def fetchable(name: str, again: bool = False) -> PriorEntry:
 
 def terms(entry: PriorEntry) -> dict[str, str]:
     """What a person has to agree to before a download: its address, size, licence, and what is known of the hash."""
-    known = trusted_sha256(entry)
+    known = trusted_sha256(entry, str(entry.download))
     trust = "not published; recorded now, and every later download must be the same"
     if known is not None:
         trust = f"{known[:16]}..., {'published' if entry.hashed else 'recorded at the first use'}"
@@ -81,7 +81,7 @@ def fetch(
     agreed : bool
         A person has agreed to the ``terms``.
     again : bool
-        Even if they are installed; these are replaced only by a file of the same hash.
+        Even if they are installed; what was fetched is replaced only by a file of the same hash.
     progress : callable
         Told ('fetching', bytes that have come, bytes in all or None), then ('converting', 0, None). What it raises
         ends the work; a download that was begun is gone on with the next time.
@@ -102,7 +102,7 @@ def fetch(
         progress("converting", 0, None)
         try:
             check_trusted(entry, sha256_of(file), str(entry.download))
-            done = import_file(file, name, replace_installed=again)
+            done = import_file(file, name, replace_installed=again, fetched_from=str(entry.download))
         except WeightsError:
             shutil.rmtree(folder, ignore_errors=True)  # not what its name says: a new try must not begin from it
             raise
@@ -134,7 +134,8 @@ def _download(entry: PriorEntry, folder: Path, progress: BytesProgress, limits: 
     import pooch
 
     file = folder / entry.file
-    address, known = str(entry.download), trusted_sha256(entry)
+    address = str(entry.download)
+    known = trusted_sha256(entry, address)
     download = Download(file.with_name(entry.file + ".part"), entry.size, progress, limits)
     logger = pooch.get_logger()
     level = logger.level

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import OutputError, WeightsError
+from napari_brgm.tensor_file import read_header
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
 from napari_brgm.zoo.families import families
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import ENTRY, cannot_write, installed, staged, unreadable, user_folder, write_json
 from napari_brgm.zoo.header import with_family
+from napari_brgm.zoo.identity import as_far_as_known, identity_of
+from napari_brgm.zoo.published_file import is_bare_table
 from napari_brgm.zoo.registry import builtin, published, registered
 from napari_brgm.zoo.trust import check_trusted, remember
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["check_free", "check_removable", "import_file", "remove"]
 
 _UNSTATED = "not stated"
+_LAYOUTS = {"pytorch": "PyTorch pickle", "tensorflow": "TensorFlow pickle", "rosinality": "rosinality checkpoint"}
 _LONGEST_CARD = 100_000  # characters of another's card that are taken over
 
 
@@ -33,17 +37,21 @@ def import_file(
     source: str = "",
     citation: str = "",
     replace_installed: bool = False,
+    fetched_from: str = "",
 ) -> PriorEntry:
     """Install a weights file of any known format under ``name``; ``load_prior(name)`` finds it from then on.
 
     Parameters
     ----------
     path : Path
-        A safetensors prior, or published weights: PyTorch or TensorFlow .pkl, rosinality .pt. No code in them runs.
+        A safetensors prior, or published weights as ``read_published`` takes them. No code in them runs.
     name : str
-        That of a published entry fills in what is known of it, and the file must be the one trusted for it.
+        That of a published entry fills in what is known of it, and the file must be the one trusted for it. Where
+        nothing tells whether it is that file, entry and card say so (zoo/identity.py).
     licence, source, citation : str
         As the card will say them; those of the published entry, or 'not stated', where empty.
+    fetched_from : str
+        Address from which the file of a published entry was downloaded; empty for one that was brought by hand.
 
     Returns
     -------
@@ -68,8 +76,11 @@ def import_file(
         original = sha256_of(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    identity = ""
     if listed is not None:
-        check_trusted(listed, original, path.name)
+        check_trusted(listed, original, fetched_from or path.name)
+        found = identity_of(listed, original, fetched_from)
+        known, identity = as_far_as_known(listed, found, path.name), found.sentence
     described = replace(
         known,
         kind=Kind.installed,
@@ -83,17 +94,14 @@ def import_file(
         download=None,
     )
     with staged(name) as folder:
-        entry = _take_over(path, described, folder) if _is_safetensors(path) else _convert(path, described, folder)
+        entry = (_take_over if _is_own(path) else _convert)(path, described, folder, identity)
         if entry.original_sha256 != original:
             raise WeightsError(f"{path.name} was changed while it was read; import it again")
-        if known.resolution not in (0, entry.resolution):  # before its hash is trusted for good
-            raise WeightsError(
-                f"{path.name} draws {entry.resolution} pixels a side where {name} has {known.resolution}; "
-                "import it under another name"
-            )
+        if listed is not None:  # before its hash is trusted for good
+            _check_kind(listed, entry, path.name)
         write_json(folder / ENTRY, entry.to_json())
     if listed is not None:
-        remember(listed, original, path.name)
+        remember(listed, original, fetched_from or path.name)
     return entry
 
 
@@ -150,14 +158,37 @@ def check_free(name: str, replace_installed: bool = False) -> None:
         raise WeightsError(f"{name} is installed already; choose another name, or remove it first")
 
 
-def _is_safetensors(path: Path) -> bool:
-    """Whether the file begins as a tensor file does: the length of its header, and the header's brace."""
+def _check_kind(listed: PriorEntry, entry: PriorEntry, file: str) -> None:
+    """Refuse what cannot be the published file, whatever its name."""
+    elsewhere = "import it under another name"
+    if listed.resolution not in (0, entry.resolution):
+        raise WeightsError(
+            f"{file} draws {entry.resolution} pixels a side where {listed.name} has {listed.resolution}; {elsewhere}"
+        )
+    if listed.channels not in (0, entry.channels):
+        raise WeightsError(
+            f"{file} draws {entry.channels} channel(s) where {listed.name} has {listed.channels}; {elsewhere}"
+        )
+    published_as = _LAYOUTS.get(listed.format)
+    if published_as is not None and entry.format not in ("ours", published_as):
+        raise WeightsError(
+            f"{file} is a {entry.format} where {listed.name} was published as a {published_as}; {elsewhere}"
+        )
+
+
+def _is_own(path: Path) -> bool:
+    """Whether the file is a tensor file in a layout of this package, or one too damaged to tell."""
     with path.open("rb") as file:
         head = file.read(9)
-    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
+    if len(head) < 9 or head[8:] != b"{" or int.from_bytes(head[:8], "little") >= 1 << 32:
+        return False
+    try:
+        return not is_bare_table(read_header(path)[1])
+    except ValueError:
+        return True
 
 
-def _take_over(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
+def _take_over(path: Path, described: PriorEntry, folder: Path, identity: str) -> PriorEntry:
     """Copy a prior that is in our own format already."""
     file = folder / described.file
     try:
@@ -180,11 +211,11 @@ def _take_over(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
         preset=prior.info.preset,
         rank=families()[prior.info.family].rank,
     )
-    (folder / entry.card).write_text(_card(entry, path.name) + _given_card(path), "utf-8")
+    (folder / entry.card).write_text(_card(entry, path.name, identity) + _given_card(path), "utf-8")
     return entry
 
 
-def _convert(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
+def _convert(path: Path, described: PriorEntry, folder: Path, identity: str) -> PriorEntry:
     """Convert published weights."""
     from napari_brgm.zoo.convert import import_weights
 
@@ -195,6 +226,7 @@ def _convert(path: Path, described: PriorEntry, folder: Path) -> PriorEntry:
         licence=described.licence,
         source=described.source,
         citation=described.citation,
+        identity=identity,
     )
     entry = replace(
         described,
@@ -220,21 +252,23 @@ def _given_card(path: Path) -> str:
     return f"\n## The card that lay beside the file\n\n{given.strip()}\n"
 
 
-def _card(entry: PriorEntry, original: str) -> str:
+def _card(entry: PriorEntry, original: str, identity: str) -> str:
     """Model card of a prior that came without one."""
     anatomy = ", ".join(part for part in (entry.modality, entry.plane) if part) or "not stated"
     rows = {
         "Anatomy": anatomy,
         "Image": f"{entry.resolution} x {entry.resolution}, {entry.channels} channel(s)",
+        **({"Identity": identity} if identity else {}),
         "Licence": entry.licence,
         "Source": entry.source,
         "Citation": entry.citation or _UNSTATED,
         "Imported": f"{entry.when} from `{original}`",
         "SHA-256": f"`{entry.sha256}`",
     }
+    how = "Fetched" if identity.startswith("fetched") else "Imported by hand"
     known = "\n".join(f"- {key}: {value}" for key, value in rows.items())
     return (
-        f"# {entry.name}\n\n{entry.title}. Imported by hand.\n"
+        f"# {entry.name}\n\n{entry.title}. {how}.\n"
         "**Research only. What it draws is synthetic; it is not for diagnosis.**\n\n"
         f"{known}\n\n"
         "How well it restores nobody has measured here; `napari-brgm evaluate priors` does.\n"

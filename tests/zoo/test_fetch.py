@@ -17,6 +17,7 @@ from napari_brgm.errors import BrgmError, Cancelled, OutputError, WeightsError
 from napari_brgm.zoo.download import Limits
 from napari_brgm.zoo.fetch import fetch, fetchable, terms
 from napari_brgm.zoo.folder import downloads_folder, home, installed, user_folder
+from napari_brgm.zoo.install import import_file, remove
 from napari_brgm.zoo.registry import available_priors, load_prior
 
 QUICK = Limits(connect_seconds=20, read_seconds=20, attempts=4, pause_seconds=0)  # a busy machine is no failure
@@ -144,6 +145,27 @@ def test_a_changed_file_is_refused_loudly_and_the_old_one_stays(site, publish, w
     assert not installed()
     site.content = weights.read_bytes()
     get()
+
+
+def test_what_a_person_brought_binds_no_download(site, publish, weights, tmp_path):
+    """Catches a false file under a published name that makes the authors' own refused, and a licence taken as fact."""
+    other = tmp_path / "toy.safetensors"
+    other.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert "not verified" in import_file(other, "toy").title
+    remove("toy")
+    address = site_address()
+    entry = get()
+    assert entry.title == "Toy" and entry.licence == "none stated"
+    card = (user_folder() / "toy" / "toy.md").read_text()
+    assert f"fetched from {address}; no SHA-256 has been published" in card and "Fetched" in card
+    remove("toy")
+    with pytest.raises(WeightsError, match=r"REFUSED: toy\.safetensors is not the file that toy was before"):
+        import_file(other, "toy")
+    again = import_file(weights, "toy")  # by hand, but the hash is that of the download
+    assert (
+        again.title == "Toy"
+        and "the same file, by its SHA-256, as was fetched from" in (user_folder() / "toy" / "toy.md").read_text()
+    )
 
 
 def test_the_same_file_again_is_fine(site, publish):

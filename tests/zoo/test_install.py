@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from safetensors.torch import save_file
 
 from napari_brgm.errors import InputError, OutputError, WeightsError
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
@@ -117,17 +118,73 @@ def test_a_full_disk_leaves_nothing(weights, monkeypatch):
 
 
 def test_published_weights_brought_by_hand(weights, publish, tmp_path):
-    """The way of an offline machine: what is known of them is taken over, and their hash is recorded and compared."""
+    """The way of an offline machine: their hash is recorded and compared, and nothing is said that is not known.
+
+    Catches any file of the right size that becomes its authors' by its name.
+    """
     entry = import_file(weights, "toy")
-    assert (entry.licence, entry.citation, entry.plane) == ("none stated", "Somebody", "coronal")
+    card = card_of(entry).read_text()
+    assert entry.plane == "coronal" and entry.title == "Said to be: Toy; not verified"
+    assert entry.licence == "not known; that of the file it is said to be: none stated"
+    assert entry.source == "imported from toy.safetensors; said to be the file of a page; not verified"
+    assert entry.citation == "Somebody (if the file is theirs; not verified)"
+    assert "Identity: said by whoever imported it to be toy; not verified" in card and "Imported by hand" in card
+    assert "Licence: none stated" not in card
+    remove("toy")
+    own = import_file(weights, "toy", licence="CC0", source="a friend", citation="me")
+    assert (own.licence, own.source, own.citation) == ("CC0", "a friend", "me")
+    assert "not verified" in card_of(own).read_text()
     remove("toy")
     other = tmp_path / "other.safetensors"
     other.write_bytes(weights.read_bytes()[:-1] + b"!")
-    with pytest.raises(WeightsError, match="REFUSED"):
+    with pytest.raises(WeightsError, match=r"REFUSED.* brought by hand that nobody .* take 'toy' out of .*first-use"):
         import_file(other, "toy")
     assert not installed()
     import_file(other, "something-else")
     import_file(weights, "toy")
+
+
+def test_a_published_hash_is_the_identity(weights, publish):
+    publish(sha256=sha256_of(weights))
+    entry = import_file(weights, "toy")
+    assert (entry.title, entry.licence, entry.source, entry.citation) == ("Toy", "none stated", "a page", "Somebody")
+    assert "its SHA-256 is the one that was published" in card_of(entry).read_text()
+
+
+def test_what_cannot_be_the_published_file(published, registry, tmp_path):
+    """Another layout, size or number of colours than the authors'."""
+    listed = {"size": {"resolution": 256}, "colour": {"channels": 3}, "tf": {"format": "tensorflow"}, "any": {}}
+    (registry / "published.json").write_text(json.dumps({k: {"source": "a page"} | v for k, v in listed.items()}))
+    path = tmp_path / "net.pkl"
+    path.write_bytes(published.pytorch_pickle(published.random_weights()))
+    for name, says in (
+        ("size", "draws 8 pixels a side where size has 256"),
+        ("colour", "draws 1 channel"),
+        ("tf", "is a PyTorch pickle where tf was published as a TensorFlow pickle"),
+    ):
+        with pytest.raises(WeightsError, match=f"{says}.*; import it under another name"):
+            import_file(path, name)
+    assert not installed() and not (home() / "first-use.json").exists()
+    card = card_of(import_file(path, "any")).read_text()
+    assert "| identity | said by whoever imported it to be any; not verified, since no SHA-256" in card
+    assert "| identity |" not in card_of(import_file(path, "own")).read_text()
+
+
+def test_a_state_dict_as_safetensors_is_converted(published, tmp_path):
+    """Not copied: the card says what was taken for granted, and the file has the clamp."""
+    path = tmp_path / "net.safetensors"
+    strong = published.random_weights()
+    strong["synthesis.b4.const"] = strong["synthesis.b4.const"] * 1e5
+    for weights, at_stake in ((published.random_weights(), "came out the same"), (strong, "It matters")):
+        save_file(weights, path)
+        entry = import_file(path, "net", replace_installed=True)
+        prior, card = load_prior("net"), card_of(entry).read_text()
+        assert entry.format == "PyTorch state dict" and prior.synthesis.conv_clamp == 256.0
+        assert "## Taken for granted" in card and "+-256 was taken" in card and at_stake in card
+        assert "clamp +-256 (not stated in the file)" in card
+    save_file(strong, path, {"conv_clamp": "none"})
+    card = card_of(import_file(path, "said")).read_text()
+    assert load_prior("said").synthesis.conv_clamp is None and "conv_clamp" not in card
 
 
 @dataclass
@@ -137,7 +194,8 @@ class FakeConversion:
     weights: Path
     fails: bool = False
 
-    def import_weights(self, path, name, folder, *, licence, source, citation):
+    def import_weights(self, path, name, folder, *, licence, source, citation, identity):
+        assert identity == ""
         self.given = (licence, source, citation)
         (folder / "half").write_bytes(b"half")
         if self.fails:
