@@ -1,33 +1,32 @@
-"""One image file, png, jpg or tif, to grey levels or colours; nothing in it is trusted."""
+"""One image file, png, jpg or tif, to grey levels or colours of training; nothing in it is trusted."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from napari_brgm.errors import ScanError
+from napari_brgm.scans.picture_file import FORMATS, opened_picture, orientation_of, upright
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["SUFFIXES", "Pixels", "decode_image"]
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
-_FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": "TIFF"}
-SUFFIXES = tuple(_FORMATS)
+SUFFIXES = tuple(FORMATS)
 
-_MOST_PIXELS = 1 << 26  # 8192 x 8192: four times a chest X-ray detector
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag
 _GREY = ("L", "LA", "1")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # more than 8 bits of grey
 
 
 def decode_image(data: bytes, name: str) -> Pixels:
-    """Decode an image.
+    """Decode an image, upright as its EXIF orientation says.
 
     Parameters
     ----------
@@ -46,31 +45,10 @@ def decode_image(data: bytes, name: str) -> Pixels:
     ScanError
         It cannot be decoded, is larger than 2^26 pixels, holds several pages, or values that are no grey levels.
     """
-    kind = _FORMATS[name.rsplit(".", 1)[-1].lower()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata that Pillow mends, and its own milder warning about size
-        try:
-            with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise ScanError(f"{name} has {image.width} x {image.height} pixels; shrink it below 8192 x 8192")
-                if kind == "TIFF" and _has_pages(image):
-                    raise ScanError(f"{name} holds several pages; save each as an image of its own")
-                return _pixels(image, name)
-        except ScanError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise ScanError(f"{name} has too many pixels; shrink it below 8192 x 8192") from error
-        except Exception as error:  # Pillow raises almost anything on damaged bytes
-            raise ScanError(f"{name} is not a readable {kind} file; replace it or leave it out") from error
-
-
-def _has_pages(image: Image.Image) -> bool:
-    try:
-        image.seek(1)
-    except EOFError:
-        image.seek(0)
-        return False
-    return True
+    kind = FORMATS[name.rsplit(".", 1)[-1].lower()]
+    with opened_picture(data, name, (kind,), "replace it or leave it out") as image:
+        orientation = 1 if kind == "TIFF" else orientation_of(image)  # Pillow turns a TIFF by itself
+        return upright(_pixels(image, name), orientation)
 
 
 def _pixels(image: Image.Image, name: str) -> Pixels:

@@ -9,7 +9,6 @@ the affine is the same bit for bit, in the same space (scanner, aligned, MNI, ..
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -20,7 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from napari_brgm.errors import OutputError
 from napari_brgm.lossless import exact_type, holds
-from napari_brgm.scans.record import sidecar_of
+from napari_brgm.scans.record import json_text, sidecar_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +73,7 @@ def write_nifti(
         if output.exists() and not overwrite:
             raise OutputError(f"{output.name} exists already; choose another name or allow overwriting")
     image = _image(scan)
-    text = None if provenance is None else _json(provenance)
+    text = None if provenance is None else json_text(provenance)
     written: list[Path] = []
     try:
         for output, ending in outputs.items():
@@ -141,10 +140,3 @@ def _code(source: object) -> int:
         return _SCANNER
     header = cast("Any", source)
     return int(header["sform_code"]) or int(header["qform_code"]) or _ALIGNED
-
-
-def _json(provenance: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(dict(provenance), indent=2, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise OutputError(f"the provenance must hold plain finite values for JSON: {error}") from error

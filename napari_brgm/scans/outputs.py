@@ -9,15 +9,15 @@ import json
 import re
 import shutil
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 from uuid import uuid4
 
 from napari_brgm.errors import OutputError
-from napari_brgm.scans.record import version
+from napari_brgm.scans.record import sidecar_of, version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
     from types import TracebackType
 
     from napari_brgm.scan import Scan
@@ -52,8 +52,8 @@ def derivative_name(stem: str, description: str, extension: str) -> str:
 
 
 def json_name(name: str) -> str:
-    """Name of the record beside a NIfTI file."""
-    return name.removesuffix(".gz").removesuffix(".nii") + ".json"
+    """Name of the record beside a NIfTI file or a picture."""
+    return sidecar_of(Path(name)).name
 
 
 class Outputs:

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
 __all__ = [
-    "SOFTWARE", "described", "is_intensity", "is_record", "plain", "record_of", "sidecar", "sidecar_of", "version",
+    "SOFTWARE", "described", "is_intensity", "is_record", "json_text", "plain", "record_of", "sidecar", "sidecar_of",
+    "version",
 ]  # fmt: skip
 
 SOFTWARE = "napari-brgm"
+_IMAGE = re.compile(r"(\.nii)?(\.gz)?$|\.(png|tif)$")
 _LONGEST = 64 << 20  # bytes of a sidecar
 _DONE = {"in-paint": "in-painted", "super-resolve": "super-resolved", "clean": "cleaned"}
 _WHAT = {"variance": "posterior variance", "std": "posterior standard deviation", "samples": "posterior samples"}
@@ -44,8 +46,22 @@ def version() -> str:
 
 
 def sidecar_of(path: Path) -> Path:
-    """Name of the JSON file beside a NIfTI file."""
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    """Name of the JSON file beside a NIfTI file or a picture."""
+    return path.with_name(_IMAGE.sub("", path.name) + ".json")
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """Content of a JSON file.
+
+    Raises
+    ------
+    OutputError
+        The record is not plain, or a number in it is not finite.
+    """
+    try:
+        return json.dumps(dict(record), indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"the provenance must hold plain finite values for JSON: {error}") from error
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,16 @@ def test_what_is_no_grey_level_gets_a_sentence(encoded):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])
+def test_images_are_upright(kind):
+    """Catches training on pictures that lie on their sides."""
+    image = Image.fromarray(np.rot90(np.repeat(RAMP, 8, axis=0).repeat(8, axis=1)).copy())
+    exif = image.getexif()
+    exif[274] = 6  # to be turned by 90 degrees clockwise
+    pixels = decode_image(saved(image, kind, exif=exif), f"a.{kind}")
+    assert pixels.shape == (120, 128) and np.abs(pixels[4::8, 4::8].astype(int) - RAMP).max() < 12
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])
 def test_damaged_and_disguised_files_get_a_sentence(kind, encoded):
     whole = encoded(np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8), kind)
     for data in (b"", b"text", whole[: len(whole) // 2], whole[:20], saved(Image.fromarray(RAMP), "gif")):
