@@ -18,6 +18,7 @@ from napari_brgm.cli.measure import benchmark
 from napari_brgm.cli.sample import sample
 from napari_brgm.cli.superres import superres
 from napari_brgm.cli.train import train
+from napari_brgm.cli.trial import trial
 from napari_brgm.cli.weights import weights
 from napari_brgm.errors import BrgmError
 
@@ -97,12 +98,14 @@ app.command(
     epilog=_example(
         "napari-brgm inpaint brain.nii.gz --mask artefact.nii.gz --out restored",
         "napari-brgm inpaint series-folder --series 2 --mask strokes.png --index 80 --method vi --out restored",
+        "napari-brgm inpaint photo.png --mask strokes.png --pixel-mm 1.5 --out restored --save-video descent.gif",
         "napari-brgm inpaint brain.nii.gz --missing-share 0.95 --index 80 --out tried",
     )
 )(inpaint)
 app.command(
     epilog=_example(
         "napari-brgm superres brain.nii.gz --factor 4 --index 12 --out restored",
+        "napari-brgm superres low.png --factor 4 --pixel-mm 6 --out restored",
         "napari-brgm superres thick.nii.gz --factor 3,1 --plane coronal --out restored",
     )
 )(superres)
@@ -112,6 +115,13 @@ app.command(
         "napari-brgm clean brain.nii.gz --noise-sigma 25 --out cleaned",
     )
 )(clean)
+app.command(
+    name="try",
+    epilog=_example(
+        "napari-brgm try clean.png --corrupt mask.png --out tried",
+        "napari-brgm try brain.nii.gz --corrupt x8 --index 80 --out tried --save-video descent.gif",
+    ),
+)(trial)
 app.command(
     epilog=_example(
         "napari-brgm sample --prior brain-axial-128 --count 16 --out drawn",

@@ -34,32 +34,37 @@ def clean(
     index: options.SliceIndex = None,
     volume: options.Volume = None,
     series: options.SeriesNumber = None,
+    pixel_mm: options.PixelSize = None,
+    save_video: options.SaveVideo = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Restore a slice that lossy JPEG compression or noise spoilt.
+    """Restore a slice, or a picture, that lossy JPEG compression or noise spoilt.
 
     The middle slice, or the one of --index. Every pixel of the result is an estimate: none is kept as measured, and
     small findings may be gone or made up. After JPEG the variance is too small: on brain slices of quality 10 the 90 %
-    intervals held 65 % of the pixels. Writes the slice and its variance (2-D NIfTI in the right place), a record of
-    how each came about (JSON), its posterior (safetensors) and a picture (PNG).
+    intervals held 65 % of the pixels. Writes the slice and its variance (2-D NIfTI in the right place; of a picture PNG
+    or TIFF, and TIFF), a record of how each came about (JSON), its posterior (safetensors) and a sheet (PNG).
     """
-    from napari_brgm.cli.inputs import choose_plane, open_scan
-    from napari_brgm.cli.restoration import Treatment, restore_scan
+    from napari_brgm.cli.inputs import open_input, source_of
+    from napari_brgm.cli.restoration import Treatment, restore_source
+    from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.target import Target
     from napari_brgm.corruptions import Identity, Jpeg
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    target = Target.of(out, overwrite, save_video)
     if (jpeg_quality is None) == (noise_sigma is None):
         raise InputError("say what spoilt the slice: give either --jpeg-quality or --noise-sigma")
     if noise_sigma is not None and not 0 < noise_sigma < float("inf"):
         raise InputError(f"--noise-sigma must be above 0, in the scan's units; got {noise_sigma}")
     corruption = Identity() if jpeg_quality is None else Jpeg(jpeg_quality)
-    source = open_scan(scan, series, volume)
+    found = open_input(scan, choice)
     loaded = how.load_prior()
-    chosen = choose_plane(source, plane, loaded.info)
-    number = source.count(chosen) // 2 if index is None else index
+    source = source_of(found, scan, choice, loaded.info)
     what = Treatment(
         "brgmClean", "noise removed" if jpeg_quality is None else f"JPEG artefacts removed (quality {jpeg_quality})",
-        {number: lambda: corruption}, noise_sigma=noise_sigma, given="as given",
+        {one_of(source): lambda: corruption}, noise_sigma=noise_sigma, given="as given",
         notice="every pixel is an estimate, none is kept as measured; synthetic, not for diagnosis",
     )  # fmt: skip
-    restore_scan(source, chosen, what, how, loaded, out, (scan,), volume=volume, overwrite=overwrite).tell()
+    restore_source(source, what, how, loaded, target, (scan,)).tell()

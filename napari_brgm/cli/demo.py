@@ -40,7 +40,9 @@ def demo(
     """
     import numpy as np
 
-    from napari_brgm.cli.restoration import ShellOutputs, Treatment, restore_scan, tell_notes
+    from napari_brgm.cli.restoration import Treatment, restore_source, tell_notes
+    from napari_brgm.cli.scan_source import ScanSource
+    from napari_brgm.cli.target import ShellOutputs, Target
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
@@ -67,14 +69,15 @@ def demo(
     # the pixels under the mask are taken out first, so that nothing can leak
     holed = scan.with_slice(piece, np.where(missing, 0, piece.image))
     paint = Treatment("brgmInpaint", "in-painted", {0: lambda: Mask(missing)}, {0: missing}, truth={0: piece.image})
-    painted = restore_scan(holed, "axial", paint, how, loaded, out, (original, mask), overwrite=overwrite)
+    target = Target(out, overwrite)
+    painted = restore_source(ScanSource(holed, "axial", original), paint, how, loaded, target, (original, mask))
     found = painted.slices[0][1].estimate
     _report("in-painting", time.perf_counter() - began, found[missing], piece.image[missing])
 
     began = time.perf_counter()
     fine = Scan(scan.array[: 4 * coarse.shape[0], : 4 * coarse.shape[1]], scan.affine).slice("axial", 0).image
     refine = Treatment("brgmSuperres", "super-resolved", {0: lambda: Downsample(4)}, factor=(4.0, 4.0), truth={0: fine})
-    finer = restore_scan(coarse, "axial", refine, how, loaded, out, (low,), overwrite=overwrite)
+    finer = restore_source(ScanSource(coarse, "axial", low), refine, how, loaded, target, (low,))
     _report("super-resolution x4", time.perf_counter() - began, finer.slices[0][1].estimate, fine)
 
     tell_notes([*painted.slices, *finer.slices])

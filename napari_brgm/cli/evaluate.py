@@ -51,7 +51,7 @@ def _evaluate(
         raise InputError("Missing option '--out'; see --help")
     run = options.InferenceOptions.of(prior, "map", steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import ShellOutputs
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation import table
     from napari_brgm.evaluation.ours import OURS
 
@@ -94,7 +94,7 @@ def priors(
     """
     run = options.InferenceOptions.of(options.DEFAULT_PRIOR, method, steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import ShellOutputs
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation import priors as table
     from napari_brgm.evaluation.prior_cells import HowToInfer
     from napari_brgm.settings import preset as named_preset
@@ -138,7 +138,7 @@ def manifolds(
     """
     run = options.InferenceOptions.of(options.DEFAULT_PRIOR, "map", None, samples, seed, device, options.AUTO)
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import ShellOutputs
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation import manifolds as table
 
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:

@@ -20,7 +20,8 @@ def inpaint(
     mask: Annotated[
         Path | None,
         typer.Option(
-            help="What is missing: a NIfTI on the scan's grid, or a PNG / NPY of one slice.", show_default=False
+            help="What is missing: a NIfTI on the scan's grid, or a picture / NPY of one slice. 0: measured.",
+            show_default=False,
         ),
     ] = None,
     missing_share: Annotated[
@@ -30,6 +31,8 @@ def inpaint(
             show_default=False,
         ),
     ] = None,
+    invert_mask: options.InvertMask = False,
+    yes: options.Sure = False,
     prior: options.PriorName = options.DEFAULT_PRIOR,
     method: options.MethodOption = options.MethodName.map,
     steps: options.Steps = None,
@@ -42,38 +45,47 @@ def inpaint(
     index: options.SliceIndex = None,
     volume: options.Volume = None,
     series: options.SeriesNumber = None,
+    pixel_mm: options.PixelSize = None,
+    save_video: options.SaveVideo = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Fill in the masked part of a scan, slice by slice.
+    """Fill in the masked part of a scan, slice by slice, or of a picture.
 
     Every slice that the mask touches is restored, or the one of --index. With --missing-share there is no mask: good
     pixels of the middle slice, or of that of --index, are hidden at random (by --seed) and restored from the rest: this
     shows what a prior can do and mends nothing. Measured voxels stay as they are, bit for bit; a slice that cannot be
     restored is told and left as it is.
-    Writes the restored volume and its variance (NIfTI), a record of how each came about (JSON), the posterior of each
-    slice (safetensors) and a picture (PNG).
+    Writes the restored volume and its variance (NIfTI; of a picture PNG or TIFF, and TIFF), a record of how each came
+    about (JSON), the posterior of each slice (safetensors) and a sheet (PNG).
     """
-    from napari_brgm.cli.inputs import choose_plane, open_scan, read_mask
-    from napari_brgm.cli.restoration import Treatment, restore_scan
+    from napari_brgm.cli.inputs import open_input, source_of
+    from napari_brgm.cli.masks import MaskRules, SliceMasks, told_shares
+    from napari_brgm.cli.restoration import Treatment, restore_source
+    from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.target import Target
     from napari_brgm.corruptions import Mask
 
     if (mask is None) == (missing_share is None):
         raise InputError("say what is missing: give either --mask, or --missing-share to try a prior out")
+    if mask is None and (invert_mask or yes):
+        raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine)
-    source = open_scan(scan, series, volume)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    target = Target.of(out, overwrite, save_video)
+    found = open_input(scan, choice)
     loaded = how.load_prior()
-    chosen = choose_plane(source, plane, loaded.info)
-    remark = ""
+    source = source_of(found, scan, choice, loaded.info)
     if mask is not None:
-        missing = read_mask(mask, source, chosen, index)
+        masks, remark, truth = source.masks(mask, MaskRules(invert_mask, yes)), "", {}
     else:
         assert missing_share is not None
-        number = source.count(chosen) // 2 if index is None else index
-        shape = source.slice(chosen, number).image.shape
-        missing = {number: Mask.random((shape[0], shape[1]), missing_share, seed).missing.numpy()}
-        remark = "; a trial: the pixels were measured, and hidden at random"
+        piece = source.piece(one_of(source))
+        height, width = piece.image.shape[:2]
+        masks = SliceMasks({piece.index: Mask.random((height, width), missing_share, seed).missing.numpy()})
+        remark, truth = "; a trial: the pixels were measured, and hidden at random", {piece.index: piece.image}
+    told_shares(masks.missing, lambda number: source.piece(number).title)
     what = Treatment(
-        "brgmInpaint", "in-painted", {i: partial(Mask, flags) for i, flags in missing.items()}, missing, remark=remark
-    )
-    sources = (scan,) if mask is None else (scan, mask)
-    restore_scan(source, chosen, what, how, loaded, out, sources, volume=volume, overwrite=overwrite).tell()
+        "brgmInpaint", "in-painted", {i: partial(Mask, flags) for i, flags in masks.missing.items()}, masks.missing,
+        truth=truth, trial=bool(truth), mask=masks.read, remark=remark,
+    )  # fmt: skip
+    restore_source(source, what, how, loaded, target, (scan,) if mask is None else (scan, mask)).tell()

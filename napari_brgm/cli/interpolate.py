@@ -53,8 +53,8 @@ def interpolate(
         raise InputError(f"--inversion-steps must be 0 or above, got {inversion_steps}")
     from napari_brgm.cli.inputs import open_scan
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.engine.explore import interpolate as between
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti

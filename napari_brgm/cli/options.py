@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "InferenceOptions", "MethodName", "MethodOption",
-    "Out", "Overwrite", "PlaneName", "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "Samples",
-    "ScanPath", "Seed", "SeriesNumber", "SliceIndex", "Steps", "Volume", "data_folder", "names",
+    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "InferenceOptions", "InvertMask", "MethodName",
+    "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption", "PresetName", "PriorName", "Priors",
+    "Refine", "Samples", "SaveVideo", "ScanPath", "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Sure",
+    "Volume", "data_folder", "names", "pair",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -43,7 +44,32 @@ class PlaneName(StrEnum):
     sagittal = "sagittal"
 
 
-ScanPath = Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI file, DICOM file or folder of a DICOM series.")]
+ScanPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCAN", help="NIfTI file, DICOM file, folder of a DICOM series, or a picture (PNG, JPEG, TIFF)."
+    ),
+]
+PixelSize = Annotated[
+    str | None,
+    typer.Option(
+        "--pixel-mm",
+        help="Pixel size of a picture in mm: 1.5, or ROWS,COLUMNS; default: the prior's. Resolution tags are not read.",
+        show_default=False,
+    ),
+]
+InvertMask = Annotated[
+    bool, typer.Option("--invert-mask", help="The mask is black (zero) where pixels are missing, not where measured.")
+]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="The mask may hide more than 80 % of a slice.")]
+SaveVideo = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-video",
+        help="File of an animation (.gif, .webp or .apng) of the search, from the given slice to the restored one.",
+        show_default=False,
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)]
 PriorName = Annotated[str, typer.Option("--prior", help="Name of a prior (see info), or path of a weights file.")]
 MethodOption = Annotated[
@@ -116,6 +142,50 @@ def data_folder(given: Path | None) -> Path:
 def names(text: str) -> tuple[str, ...]:
     """Names that commas part."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def pair(text: str, option: str, such_as: str) -> tuple[float, float]:
+    """One number or two, for rows and columns, parted by a comma.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InputError(f"{option} is one number such as {such_as}; got {text!r}")
+    return numbers[0], numbers[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceChoice:
+    """Which slice of the input, as it was asked for; None: nothing was."""
+
+    plane: PlaneName | None = None
+    index: int | None = None
+    volume: int | None = None
+    series: int | None = None
+    pixel_mm: tuple[float, float] | None = None
+
+    @classmethod
+    def of(
+        cls, plane: PlaneName | None, index: int | None, volume: int | None, series: int | None, pixel_mm: str | None
+    ) -> SliceChoice:
+        """Check the pixel size.
+
+        Raises
+        ------
+        InputError
+            It is not one or two numbers of mm above 0.
+        """
+        size = None if pixel_mm is None else pair(pixel_mm, "--pixel-mm", "1.5, or two for rows and columns")
+        if size is not None and not (min(size) > 0 and max(size) < float("inf")):
+            raise InputError(f"--pixel-mm must be above 0 mm, got {pixel_mm}")
+        return cls(plane, index, volume, series, size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def calibration(
     plots. A run that was stopped goes on where it was; progress.log has a line for each restoration.
     """
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import ShellOutputs
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation import calibration as table
     from napari_brgm.evaluation.calibration_measure import HowToCalibrate
     from napari_brgm.evaluation.calibration_report import put_into_registry
@@ -119,7 +119,7 @@ def sbc(
     of quantities. Writes ranks.json and ranks.png.
     """
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.restoration import ShellOutputs
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation.rank_plot import plot_ranks
     from napari_brgm.evaluation.simulation import simulate
 

@@ -1,8 +1,8 @@
-"""Slices of a scan restored to files: what ``inpaint``, ``superres``, ``clean`` and ``demo`` share.
+"""Slices of a scan restored to files: what ``inpaint``, ``superres``, ``clean``, ``try`` and ``demo`` share.
 
 All slices are one job, so that the prior is loaded onto the device once and a slice that cannot be restored costs only
-itself. In-painting gives the volume with its restored pixels, the others a slice on a grid of its own; beside them lie
-the variance, a record of each (JSON), the posterior of each slice (safetensors) and a sheet (PNG).
+itself. The restored image and its variance become files of the source's kind; beside them lie a record of each (JSON),
+the posterior of each slice (safetensors), a sheet (PNG) and, on request, the descent as an animation.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import typer
 
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.sheet import Panel, SheetRow, draw_sheet
+from napari_brgm.cli.source import Result
+from napari_brgm.cli.trial_errors import errors_of, errors_text
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
-from napari_brgm.scans.export import write_nifti
-from napari_brgm.scans.outputs import Outputs, derivative_name, json_name, stem_of
+from napari_brgm.scans.outputs import derivative_name, json_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,28 +28,25 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_brgm.cli.descent import Descent
     from napari_brgm.cli.options import InferenceOptions
+    from napari_brgm.cli.source import Piece, Source
+    from napari_brgm.cli.target import Target
     from napari_brgm.corruptions import Corruption
+    from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.inference import Step
     from napari_brgm.priors.prior import Prior
-    from napari_brgm.scan import Plane, Scan, ScanSlice
 
-__all__ = ["ShellOutputs", "Treatment", "Written", "restore_scan"]
+__all__ = ["Treatment", "Written", "restore_source"]
 
 _SHEET_ROWS = 6
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
-class ShellOutputs(Outputs):
-    """Write files into ``--out``: all of them or none, refused in words of the shell."""
-
-    choose, allow = "choose another --out", "add --overwrite"
-    writable = "choose an --out folder that can be written"
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Treatment:
-    """What happened to slices of a scan, what is done about it, and how the files say it.
+    """What happened to slices, what is done about it, and how the files say it.
 
     Attributes
     ----------
@@ -63,9 +61,15 @@ class Treatment:
     factor : (float, float)
         Pixels of the result per pixel of the slice, rows and columns.
     noise_sigma : float or None
-        In the scan's units.
-    truth : mapping of int to (H', W') array
-        What slices should become, for the sheet alone.
+        In the source's units.
+    truth : mapping of int to (H', W'[, 3]) array
+        What slices should become, where that is known: for the sheet, and for the errors in the records.
+    observed : mapping of int to (h, w[, 3]) array
+        What is restored in place of the source's own slices, which are clean.
+    trial : bool
+        Whether pixels that are known were corrupted on purpose.
+    mask : mapping
+        How the mask was read, for the records.
     given : str
         What the slice was, over its picture.
     remark : str
@@ -81,6 +85,9 @@ class Treatment:
     factor: tuple[float, float] = (1.0, 1.0)
     noise_sigma: float | None = None
     truth: Mapping[int, npt.NDArray[Any]] = field(default_factory=dict)
+    observed: Mapping[int, npt.NDArray[Any]] = field(default_factory=dict)
+    trial: bool = False
+    mask: Mapping[str, Any] = field(default_factory=dict)
     given: str = "measured"
     remark: str = ""
     notice: str = "synthetic where restored, not for diagnosis"
@@ -89,42 +96,46 @@ class Treatment:
     def texts(self) -> tuple[str, str]:
         """Descriptions of the image and of its variance."""
         if self.missing:
-            return (
-                f"{self.done} by a generative model; voxels outside the mask are as measured{self.remark}",
-                f"posterior variance of the in-painted voxels; 0 where measured{self.remark}",
-            )
-        image, spread = f"{self.done} by a generative model", f"posterior variance of the slice, {self.done}"
-        return f"{image}; {self.notice}", f"{spread}; {self.notice}"
+            image = f"{self.done} by a generative model; pixels outside the mask are as measured"
+            spread = "posterior variance of the in-painted pixels; 0 where measured"
+        else:
+            image, spread = f"{self.done} by a generative model", f"posterior variance of the slice, {self.done}"
+        return f"{image}; {self.notice}{self.remark}", f"{spread}; {self.notice}{self.remark}"
+
+    def piece(self, source: Source, index: int) -> Piece:
+        """The slice that is restored."""
+        piece = source.piece(index)
+        return piece if index not in self.observed else piece.seen_as(self.observed[index], self.factor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
-    """Files of a finished job, the restored image first, and the slices in them with what is kept of each."""
+    """Files of a finished job, the restored image first; the slices in them, and how wrong those of a trial are."""
 
     files: list[Path]
-    slices: list[tuple[ScanSlice, Restoration]]
+    slices: list[tuple[Piece, Restoration]]
+    errors: list[str] = field(default_factory=list)
 
     def tell(self) -> None:
-        """Print the notes of the slices to stderr, each sentence once, and the files to stdout."""
+        """Print the notes of the slices to stderr, each sentence once, and errors; the files to stdout."""
         tell_notes(self.slices)
+        for line in self.errors[:_SHEET_ROWS]:
+            typer.echo(line, err=True)
+        if len(self.errors) > _SHEET_ROWS:
+            typer.echo(f"and {len(self.errors) - _SHEET_ROWS} slices more, in the record", err=True)
         for file in self.files:
             typer.echo(file)
 
 
-def restore_scan(
-    scan: Scan, plane: Plane, what: Treatment, options: InferenceOptions, prior: Prior, out: Path,
-    sources: Sequence[Path], *, volume: int | None = None, overwrite: bool = False,
-) -> Written:  # fmt: skip
-    """Restore slices of a 3-D scan, and write them.
+def restore_source(
+    source: Source, what: Treatment, options: InferenceOptions, prior: Prior, target: Target, read: Sequence[Path]
+) -> Written:
+    """Restore slices of a source, and write them.
 
     Parameters
     ----------
-    out : Path
-        Folder of the results.
-    sources : sequence of Path
-        The scan and what else was read, for names and records.
-    volume : int or None
-        Volume of a 4-D scan that this one was, for the records.
+    read : sequence of Path
+        The source's file and what else was read, for the records.
 
     Raises
     ------
@@ -133,16 +144,18 @@ def restore_scan(
     """
     from napari_brgm.engine.run import run
 
-    pieces = [scan.slice(plane, index) for index in what.corruptions]
-    titles = [f"{plane} slice {piece.index}" for piece in pieces]
-    stem = stem_of(scan, sources[0])
+    pieces = [what.piece(source, index) for index in what.corruptions]
+    if target.video is not None and len(pieces) > 1:
+        raise InputError(f"--save-video shows one slice and {len(pieces)} are to be restored; choose one with --index")
+    titles = [piece.title for piece in pieces]
+    stem = source.stem
     roles = ("", "Variance") if options.samples else ("",)
-    volumes = [derivative_name(stem, what.name + role, ".nii.gz") for role in roles]
-    sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
-    posteriors = [
-        derivative_name(stem, f"{what.name}{plane.capitalize()}{piece.index:03d}", ".safetensors") for piece in pieces
+    images = [
+        derivative_name(stem, what.name + role, ending) for role, ending in zip(roles, source.extensions, strict=False)
     ]
-    with ShellOutputs(out, [*volumes, sheet, *posteriors, *(json_name(name) for name in volumes)], overwrite) as files:
+    sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
+    posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
+    with target.opened([*images, sheet, *posteriors, *map(json_name, images)], read) as (files, video):
 
         def keep(number: int, result: Restoration) -> Restoration:
             result.save(files.path(posteriors[number]))
@@ -152,9 +165,11 @@ def restore_scan(
             ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
             for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
         )
+        descent = None if video is None else _descent(pieces[0], what)
+        job = options.job(observed, prior)
         try:
             with slice_bar(titles) as tell:
-                results = run(options.job(observed, prior), tell, keep)
+                results = run(_shown_often(job) if descent else job, _both(tell, descent), keep)
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
         done = []
@@ -163,75 +178,104 @@ def restore_scan(
                 files.leave_out(name)
                 typer.echo(f"note: {title} was left as it is: {result}", err=True)
             else:
-                done.append((piece, result))
-        images = _images(scan, what, done)
-        for note in images[0].notes[len(scan.notes) :]:
-            typer.echo(f"note: {note}", err=True)
-        for name, text, written in zip(volumes, what.texts, images, strict=False):
-            record = _sidecar(done, sources, volume, description=text, units=written.units)
-            write_nifti(written, files.path(name), record)
+                done.append(Result(piece, result, what.missing.get(piece.index), what.factor))
+        errors = {
+            one.piece.index: errors_of(one.restored.estimate, what.truth[one.piece.index], one.missing)
+            for one in done
+            if one.piece.index in what.truth
+        }
+        written = [
+            (files.path(name), _sidecar(source, done, errors, what, read, text, units))
+            for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
+        ]
+        source.write(done, written[0], written[1] if options.samples else None)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
         more = f"; {len(done) - len(shown)} more slices in the volume" if len(shown) < len(done) else ""
-        rows = [_row(piece, result, what) for piece, result in shown]
-        draw_sheet(files.path(sheet), rows, f"{scan.name or stem}, {what.done}{more}", scan.units, what.notice)
-        kept = [name for name in (*volumes, sheet, *posteriors) if name in files.names]
-    return Written([out / name for name in kept], done)
+        title = f"{source.name}, {what.done}{more}"
+        draw_sheet(files.path(sheet), [_row(one, what) for one in shown], title, source.units, what.notice)
+        if descent is not None and video is not None:
+            descent.save(video, done[0].restored.estimate)
+        kept = [target.folder / name for name in (*images, sheet, *posteriors) if name in files.names]
+    lines = [f"{one.piece.title}: {errors_text(errors[one.piece.index], source.units)}" for one in done if errors]
+    animation = [] if target.video is None else [target.video]
+    return Written([*kept, *animation], [(one.piece, one.restored) for one in done], lines)
 
 
-def _images(scan: Scan, what: Treatment, done: Sequence[tuple[ScanSlice, Restoration]]) -> tuple[Scan, Scan]:
-    """What is written: the volume with its restored pixels, or the one slice on its own grid; and the variance."""
-    square = f"{scan.units}^2"
-    if not what.missing:
-        ((piece, result),) = done
-        spread = piece.refined(result.variance, what.factor)
-        return piece.refined(result.estimate, what.factor), replace(spread, units=square)
-    nothing = replace(scan, array=np.zeros(scan.shape, np.float32), units=square)
-    return (
-        scan.with_slices((piece, result.estimate, ~what.missing[piece.index]) for piece, result in done),
-        nothing.with_slices((piece, result.variance, None) for piece, result in done),
-    )
+def _descent(piece: Piece, what: Treatment) -> Descent:
+    from napari_brgm.cli.descent import Descent
+
+    given, notice = ("corrupted", "a trial, not for diagnosis") if what.trial else (what.given, "not for diagnosis")
+    return Descent(piece, what.missing.get(piece.index), given, notice)
+
+
+def _shown_often(job: Job) -> Job:
+    """The same job with as many previews as an animation holds; they change nothing in its results."""
+    from napari_brgm.cli.descent import FRAMES
+
+    assert job.settings is not None
+    steps = job.settings.steps + ((job.settings.vi_steps or job.settings.steps) if job.method == "vi" else 0)
+    return replace(job, settings=job.settings.but(preview_every=max(1, steps // FRAMES)))
+
+
+def _both(tell: Callable[[Step], None], descent: Descent | None) -> Callable[[Step], None]:
+    def told(step: Step) -> None:
+        tell(step)
+        if descent is not None:
+            descent.tell(step)
+
+    return told
 
 
 def _sidecar(
-    done: Sequence[tuple[ScanSlice, Restoration]], sources: Sequence[Path], volume: int | None, *, description: str,
-    units: str,
+    source: Source, done: Sequence[Result], errors: Mapping[int, dict[str, float | None]], what: Treatment,
+    read: Sequence[Path], description: str, units: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Record of an image file: what all its slices share at the top, the rest under 'slices'."""
     from napari_brgm.engine.provenance import shared_record
 
-    shared, rest = shared_record([result.provenance for _, result in done])
+    shared, rest = shared_record([one.restored.provenance for one in done])
     return {
         "Description": description,
-        "Sources": [source.name for source in sources],
+        "Sources": [path.name for path in read],
         "Units": units,
-        "plane": done[0][0].plane,
-        "volume": volume,
+        **source.record,
+        **({"mask": dict(what.mask)} if what.mask else {}),
+        **({"trial": True} if what.trial else {}),
         **shared,
-        "slices": [{"index": piece.index} | own for (piece, _), own in zip(done, rest, strict=True)],
+        "slices": [
+            {"index": one.piece.index}
+            | own
+            | ({"errors": errors[one.piece.index]} if one.piece.index in errors else {})
+            for one, own in zip(done, rest, strict=True)
+        ],
     }
 
 
-def _row(piece: ScanSlice, result: Restoration, what: Treatment) -> SheetRow:
-    fine = (piece.spacing[0] / what.factor[0], piece.spacing[1] / what.factor[1])
-    truth, missing = what.truth.get(piece.index), what.missing.get(piece.index)
-    sizes = ("", "") if missing is not None else (f", {_pixel(piece.spacing)}", f", {_pixel(fine)}")
+def _row(one: Result, what: Treatment) -> SheetRow:
+    piece, result = one.piece, one.restored
+    spacing = piece.spacing or (1.0, 1.0)
+    fine = (spacing[0] / what.factor[0], spacing[1] / what.factor[1])
+    truth, missing = what.truth.get(piece.index), one.missing
+    sizes = ("", "")
+    if missing is None and piece.spacing is not None:
+        sizes = (f", {_pixel(spacing)}", f", {_pixel(fine)}")
     panels = (
         [] if truth is None and missing is None else [Panel("original", piece.image if truth is None else truth, fine)]
     )
     heading = what.given if truth is None and missing is None else "corrupted"
-    panels.append(Panel(heading + sizes[0], piece.image, piece.spacing, missing=missing))
+    panels.append(Panel(heading + sizes[0], piece.image, spacing, missing=missing))
     panels.append(Panel("restored" + sizes[1], result.estimate, fine))
     spread = Panel("posterior std", result.std, fine) if result.has_spread else None
-    return SheetRow(f"{piece.plane} slice {piece.index}", panels, spread)
+    return SheetRow(piece.title, panels, spread, "mm" if piece.spacing else "pixels")
 
 
 def _pixel(spacing: tuple[float, float]) -> str:
     return " x ".join(f"{side:.3g}" for side in spacing) + " mm"
 
 
-def tell_notes(done: Sequence[tuple[ScanSlice, Restoration]]) -> None:
+def tell_notes(done: Sequence[tuple[Piece, Restoration]]) -> None:
     """Print the notes of the slices' records, those that differ in their figures alone as one; last the intervals'."""
-    told: dict[str, list[tuple[ScanSlice, str]]] = {}
+    told: dict[str, list[tuple[Piece, str]]] = {}
     for piece, result in done:
         label = result.provenance.get("calibration", {}).get("label")
         for note in [*result.provenance["notes"], *([label] if label else [])]:
@@ -240,5 +284,4 @@ def tell_notes(done: Sequence[tuple[ScanSlice, Restoration]]) -> None:
         (first, note), others = alike[0], len(alike) - 1
         more = f", and alike for {others} more" if others else ""
         everywhere = len(alike) == len(done) and all(text == note for _, text in alike)
-        where = f"{first.plane} slice {first.index}"
-        typer.echo(f"note: {note}" if everywhere else f"note: {where}: {note}{more}", err=True)
+        typer.echo(f"note: {note}" if everywhere else f"note: {first.title}: {note}{more}", err=True)

@@ -42,8 +42,8 @@ def sample(
         raise InputError(f"--count must be in 1 .. 4096, got {count}")
     from pathlib import Path
 
-    from napari_brgm.cli.restoration import ShellOutputs
     from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
+    from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.engine.explore import draw, drawn_record
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti

@@ -6,7 +6,7 @@ Both in mm and the scan's units, under a notice that also stands in the file's d
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,10 +35,10 @@ class Panel:
 
     Attributes
     ----------
-    image : (H, W) ndarray
-        In the scan's units.
+    image : (H, W) or (H, W, 3) ndarray
+        In the scan's units. Of a spread in three colours, their root mean square is shown.
     spacing : (float, float)
-        Pixel size (row, column), mm.
+        Pixel size (row, column), mm, or the row's unit of length.
     missing : (H, W) bool ndarray or None
         Painted over in red.
     """
@@ -51,11 +51,12 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SheetRow:
-    """Pictures on one grey scale, and the standard deviation on its own, or None for all rows."""
+    """Pictures on one scale, and the standard deviation on its own, or None for all rows; lengths in ``length``."""
 
     title: str
     panels: list[Panel]
     spread: Panel | None
+    length: str = "mm"
 
 
 def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, notice: str = _NOTICE) -> None:
@@ -72,7 +73,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     shown = max(len(row.panels) for row in rows)
     columns = shown + (rows[0].spread is not None)
     last = rows[0].panels[-1]
-    height, width = last.image.shape
+    height, width = last.image.shape[:2]
     tall = min(2.0, max(0.6, height * last.spacing[0] / (width * last.spacing[1])))
     figure = Figure(figsize=(_INCHES * columns + 1.6, _INCHES * tall * len(rows) + 0.9), layout="compressed")
     FigureCanvasAgg(figure)  # no window, no pyplot state
@@ -85,10 +86,13 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
             picture = _show(axis, panel, "gray", limits)
         figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7, label=f"intensity ({units})")
         if row.spread is not None:
-            top = float(np.nanmax(row.spread.image)) or 1.0
-            spread = _show(line[-1], row.spread, "magma", (0.0, top))
+            spreads = row.spread.image
+            if spreads.ndim == 3:
+                spreads = np.sqrt(np.square(spreads).mean(axis=2))
+            top = float(np.nanmax(spreads)) or 1.0
+            spread = _show(line[-1], replace(row.spread, image=spreads), "magma", (0.0, top))
             figure.colorbar(spread, ax=line[-1], shrink=0.7, label=f"standard deviation ({units})")
-        line[0].set_ylabel(f"{row.title}\nmm", fontsize=9)
+        line[0].set_ylabel(f"{row.title}\n{row.length}", fontsize=9)
         for axis in line[len(row.panels) : shown]:
             axis.set_axis_off()
     _save(figure, path, notice)
@@ -121,11 +125,12 @@ def draw_gallery(path: Path, panels: Sequence[Panel], title: str, notice: str = 
 
 
 def _show(axis: Any, panel: Panel, colours: str, limits: tuple[float, float]) -> Any:
-    height, width = panel.image.shape
+    height, width = panel.image.shape[:2]
     extent = (0, width * panel.spacing[1], height * panel.spacing[0], 0)  # mm; the edges of the pixels
-    picture = axis.imshow(
-        np.asarray(panel.image, np.float32), cmap=colours, vmin=limits[0], vmax=limits[1], extent=extent
-    )
+    image = np.asarray(panel.image, np.float32)
+    if image.ndim == 3:  # matplotlib scales no colours
+        image = np.clip((image - limits[0]) / max(limits[1] - limits[0], 1e-30), 0, 1)
+    picture = axis.imshow(image, cmap=colours, vmin=limits[0], vmax=limits[1], extent=extent)
     if panel.missing is not None:
         paint = np.zeros((height, width, 4))
         paint[panel.missing] = _MISSING

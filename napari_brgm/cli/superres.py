@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from napari_brgm.cli import options
-from napari_brgm.errors import InputError
 
 __all__ = ["superres"]
 
@@ -28,33 +27,29 @@ def superres(
     index: options.SliceIndex = None,
     volume: options.Volume = None,
     series: options.SeriesNumber = None,
+    pixel_mm: options.PixelSize = None,
+    save_video: options.SaveVideo = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Give one slice of a scan finer pixels.
+    """Give one slice of a scan, or a picture, finer pixels.
 
     The middle slice, or the one of --index. Writes the slice on its finer grid and its variance (2-D NIfTI in the right
-    place), a record of how each came about (JSON), its posterior (safetensors) and a picture (PNG).
+    place; of a picture PNG or TIFF, and TIFF), a record of how each came about (JSON), its posterior (safetensors) and
+    a sheet (PNG).
     """
-    from napari_brgm.cli.inputs import choose_plane, open_scan
-    from napari_brgm.cli.restoration import Treatment, restore_scan
+    from napari_brgm.cli.inputs import open_input, source_of
+    from napari_brgm.cli.restoration import Treatment, restore_source
+    from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.target import Target
     from napari_brgm.corruptions import Downsample
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine)
-    corruption = Downsample(_factor(factor))
-    source = open_scan(scan, series, volume)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    target = Target.of(out, overwrite, save_video)
+    corruption = Downsample(options.pair(factor, "--factor", "4, or two for rows and columns such as 3,1"))
+    found = open_input(scan, choice)
     loaded = how.load_prior()
-    chosen = choose_plane(source, plane, loaded.info)
-    number = source.count(chosen) // 2 if index is None else index
+    source = source_of(found, scan, choice, loaded.info)
     finer = float(corruption.factor[0]), float(corruption.factor[1])
-    what = Treatment("brgmSuperres", "super-resolved", {number: lambda: corruption}, factor=finer)
-    restore_scan(source, chosen, what, how, loaded, out, (scan,), volume=volume, overwrite=overwrite).tell()
-
-
-def _factor(text: str) -> tuple[float, float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise InputError(f"--factor is one number such as 4, or two for rows and columns such as 3,1; got {text!r}")
-    return numbers[0], numbers[-1]
+    what = Treatment("brgmSuperres", "super-resolved", {one_of(source): lambda: corruption}, factor=finer)
+    restore_source(source, what, how, loaded, target, (scan,)).tell()

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from napari_brgm.cli import app
+from napari_brgm.zoo.files import write_prior
 from napari_brgm.zoo.registry import registered, weights_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import ModuleType
 
 AFFINE = np.array([[-3.0, 0.2, 0, 90], [0.1, 3.1, 0, -120], [0, 0, 5, 10], [0, 0, 0, 1]])
 SHAPE = (60, 72, 3)
@@ -79,3 +82,26 @@ def shipped_weights() -> None:
     file = weights_folder() / registered()["brain-axial-128"].file
     if not file.is_file():
         pytest.skip(f"needs {file.name} in weights")
+
+
+@pytest.fixture
+def quick(toy_family: ModuleType, tmp_path: Path) -> tuple[object, ...]:
+    """Options of a run with a toy prior of 32 px, a second long."""
+    path = tmp_path / "bumps.safetensors"
+    write_prior(toy_family.bumps(), path, torch.float32)
+    return "--prior", path, "--steps", 6, "--samples", 2, "--device", "cpu"
+
+
+@pytest.fixture(scope="session")
+def clean(toy_family: ModuleType) -> np.ndarray:
+    """A draw (32, 32) of that prior, uint8."""
+    image = toy_family.bumps().sample(1, seed=4)[0, 0].numpy()
+    return ((image + 1) * 127.5).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def hole() -> np.ndarray:
+    """11 % of such a draw, bool."""
+    missing = np.zeros((32, 32), bool)
+    missing[10:20, 12:23] = True
+    return missing

@@ -16,7 +16,7 @@ from napari_brgm.zoo import registry
 
 
 @pytest.mark.parametrize(
-    "command", ["inpaint", "superres", "clean", "sample", "interpolate", "demo", "info", "evaluate", "benchmark"]
+    "command", ["inpaint", "superres", "clean", "try", "sample", "interpolate", "demo", "info", "evaluate", "benchmark"]
 )
 def test_help(shell, command):
     done = shell(command, "--help")
@@ -60,7 +60,7 @@ def test_several_series_are_listed(shell, tmp_path, monkeypatch, mask):
     from napari_brgm import Scan
 
     scans = [Scan(np.zeros((4, 4, 2)), np.eye(4), name=name) for name in ("1 T1", "2 FLAIR")]
-    monkeypatch.setattr("napari_brgm.scans.read_scan", lambda path: scans)
+    monkeypatch.setattr("napari_brgm.cli.inputs.read_scan", lambda path: scans)
     sentence = shell.refused("inpaint", tmp_path, "--mask", mask, "--out", tmp_path / "out")
     assert "1 = 1 T1, 2 = 2 FLAIR" in sentence and "--series" in sentence
 

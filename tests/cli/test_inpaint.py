@@ -119,7 +119,7 @@ def test_a_mask_elsewhere_in_space(shell, scan, save, tmp_path, shipped_weights)
     ("array", "index", "words"),
     [
         (np.ones((72, 60), bool), None, "choose one with --index"),
-        (np.ones((60, 72), bool), 1, "60 x 72 pixels but the axial slice has 72 x 60"),
+        (np.ones((60, 72), bool), 1, "but axial slice 1 has 72 x 60"),
         (np.zeros((72, 60), bool), 1, "is empty on axial slice 1"),
         (np.zeros((72, 60, 3), bool), 1, "must be one slice"),
         (np.ones((72, 60), bool), 7, "there is no axial slice 7"),

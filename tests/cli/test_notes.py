@@ -20,7 +20,7 @@ UNLIKE = "this scan is unlike what the prior knows: its misfit is {:.2f}, that o
 
 
 def restored(index, *notes):
-    return SimpleNamespace(plane="axial", index=index), SimpleNamespace(provenance={"notes": list(notes)})
+    return SimpleNamespace(title=f"axial slice {index}"), SimpleNamespace(provenance={"notes": list(notes)})
 
 
 @pytest.mark.parametrize(

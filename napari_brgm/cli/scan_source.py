@@ -1,0 +1,122 @@
+"""Slices of a 3-D scan; in-painted ones go back into their volume, others become a slice on a grid of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from napari_brgm.cli.masks import masks_on_grid, one_mask
+from napari_brgm.cli.source import Piece
+from napari_brgm.errors import InputError
+from napari_brgm.scans.export import write_nifti
+from napari_brgm.scans.outputs import stem_of
+from napari_brgm.scans.picture_file import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_brgm.cli.masks import MaskRules, SliceMasks
+    from napari_brgm.cli.source import Result
+    from napari_brgm.scan import Plane, Scan
+
+__all__ = ["ScanSource"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanSource:
+    """A ``Source`` of NIfTI files.
+
+    Attributes
+    ----------
+    scan : Scan
+        3-D.
+    plane : {'axial', 'coronal', 'sagittal'}
+    path : Path
+        It was read from.
+    index : int or None
+        Slice that was asked for.
+    volume : int or None
+        Volume of a 4-D scan that this one was.
+    """
+
+    scan: Scan
+    plane: Plane
+    path: Path
+    index: int | None = None
+    volume: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.scan.name or self.stem
+
+    @property
+    def stem(self) -> str:
+        return stem_of(self.scan, self.path)
+
+    @property
+    def units(self) -> str:
+        return self.scan.units
+
+    @property
+    def extensions(self) -> tuple[str, str]:
+        return ".nii.gz", ".nii.gz"
+
+    @property
+    def count(self) -> int:
+        return self.scan.count(self.plane)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"plane": self.plane, "volume": self.volume}
+
+    def piece(self, index: int) -> Piece:
+        place = self.scan.slice(self.plane, index)
+        tag = f"{self.plane.capitalize()}{index:03d}"
+        return Piece(place.image, place.spacing, self._title(index), tag, index, place)
+
+    def masks(self, path: Path, rules: MaskRules) -> SliceMasks:
+        if not path.is_file():
+            raise InputError(f"there is no mask file {path.name}; check the path")
+        if self.index is not None and not 0 <= self.index < self.count:
+            raise InputError(f"there is no {self.plane} slice {self.index}; choose --index 0 .. {self.count - 1}")
+        if path.suffix.lower().removeprefix(".") not in ("npy", *FORMATS):
+            return masks_on_grid(path, self.scan, self.plane, self.index, rules)
+        if self.index is None and self.count > 1:
+            raise InputError(
+                f"{path.name} is the mask of one slice but the scan has {self.count} {self.plane} slices; choose one "
+                "with --index"
+            )
+        index = self.index or 0
+        height, width = self.piece(index).image.shape
+        return one_mask(path, (height, width), index, self._title(index), rules)
+
+    def write(
+        self, done: Sequence[Result], image: tuple[Path, dict[str, Any]], spread: tuple[Path, dict[str, Any]] | None
+    ) -> None:
+        if done[0].missing is not None:
+            written = self.scan.with_slices(
+                (one.piece.place, one.restored.estimate, ~one.missing)
+                for one in done
+                if one.piece.place is not None and one.missing is not None
+            )
+            nothing = replace(self.scan, array=np.zeros(self.scan.shape, np.float32))
+            varied = nothing.with_slices(
+                (one.piece.place, one.restored.variance, None) for one in done if one.piece.place is not None
+            )
+        else:
+            (one,) = done
+            assert one.piece.place is not None
+            written = one.piece.place.refined(one.restored.estimate, one.factor)
+            varied = one.piece.place.refined(one.restored.variance, one.factor)
+        for note in written.notes[len(self.scan.notes) :]:
+            typer.echo(f"note: {note}", err=True)
+        write_nifti(written, *image)
+        if spread is not None:
+            write_nifti(replace(varied, units=f"{self.units}^2"), *spread)
+
+    def _title(self, index: int) -> str:
+        return f"{self.plane} slice {index}"
