@@ -107,10 +107,11 @@ def _without_prefix(held: dict[str, Any]) -> dict[str, Any]:
     every = [k.removesuffix(first) for first in (*_FIRST, _STYLEGAN3) for k in held if _ends(k, first)]
     prefixes = list(dict.fromkeys(every))
     if not prefixes:
-        told = f"{len(held)} entries, such as {shown(next(iter(held)), 40)!r}" if held else "nothing"
-        part = "the synthesis network alone" if "b4.const" in held else told
+        told = f"hold other things, such as {shown(next(iter(held)), 40)!r}" if held else "hold no tensors by name"
+        part = "are the synthesis network alone" if "b4.const" in held else told
         raise WeightsError(
-            f"the file holds {part}, not a StyleGAN2 generator (G_ema or g_ema) in a layout known here; {CONVERT}"
+            f"these weights are not a StyleGAN2 generator (G_ema or g_ema) in a layout known here: they {part}; "
+            f"{CONVERT}"
         )
     averaged = [prefix for prefix in prefixes if "ema" in prefix.lower()]
     found = averaged or prefixes

@@ -52,7 +52,7 @@ class MemoryFile(io.RawIOBase):
         """Go to a place, as files do."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: len(self.data)}[whence]
         if start + offset < 0:
-            raise ValueError("a place before the beginning")
+            raise OSError("a place before the beginning")
         self.at = start + offset
         return self.at
 

@@ -183,12 +183,16 @@ def mutations() -> ModuleType:
 @pytest.fixture(scope="session")
 def nothing_runs(published: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], object]:
     """``with nothing_runs():`` fails if anything in it imports, executes, starts or writes."""
+    from safetensors.torch import save
+
     from napari_brgm.zoo.published_file import read_published
 
     file = tmp_path_factory.mktemp("warm") / "file"  # what torch imports on first use is no concern of the trap
     for make in (published.pytorch_pickle, published.tensorflow_pickle, published.rosinality_pt):
         file.write_bytes(make(published.random_weights(4)))
         read_published(file).network()
+    file.write_bytes(save(published.random_weights(4)))  # safetensors
+    read_published(file).network()
     b"name".decode("cp437")  # of zip entries
     return _beside("trap").watched
 

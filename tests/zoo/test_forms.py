@@ -235,10 +235,10 @@ def test_what_cannot_be_read_is_told_with_what_to_do(published, hostile, weights
     many = {f"A.{k}": v for k, v in weights.items()} | {f"B.{k}": v for k, v in weights.items()}
     for data, says in [
         (save(many), "more than one generator ('A.' and 'B.'); save the one you mean alone"),
-        (save({k.removeprefix("synthesis."): v for k, v in weights.items()}), "the synthesis network alone"),
+        (save({k.removeprefix("synthesis."): v for k, v in weights.items()}), "they are the synthesis network alone"),
         (save({"state_dict": {"generator.style_mapping.0.weight": torch.ones(2)}}), "state_dict()}"),
         (save({"g_ema": {}}), "(g_ema) is empty"),
-        (save([weights]), "holds nothing, not a StyleGAN2"),
+        (save([weights]), "they hold no tensors by name"),
         (save({k: v.to(torch.int8) for k, v in weights.items()}), "stored as int8, which are not real numbers"),
         (save({k: v.to(torch.uint16) for k, v in weights.items()}), "stored as uint16"),
         (save({**weights, "mapping.w_avg": torch.zeros(0)}), "is empty"),
