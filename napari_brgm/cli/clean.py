@@ -46,9 +46,10 @@ def clean(
     or TIFF, and TIFF), a record of how each came about (JSON), its posterior (safetensors) and a sheet (PNG).
     """
     from napari_brgm.cli.inputs import open_input, source_of
-    from napari_brgm.cli.restoration import Treatment, restore_source
+    from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
     from napari_brgm.cli.target import Target
+    from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Identity, Jpeg
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)

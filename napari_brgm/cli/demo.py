@@ -40,9 +40,10 @@ def demo(
     """
     import numpy as np
 
-    from napari_brgm.cli.restoration import Treatment, restore_source, tell_notes
+    from napari_brgm.cli.restoration import restore_source, tell_notes
     from napari_brgm.cli.scan_source import ScanSource
     from napari_brgm.cli.target import ShellOutputs, Target
+    from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti

@@ -60,9 +60,10 @@ def inpaint(
     """
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.masks import MaskRules, SliceMasks, told_shares
-    from napari_brgm.cli.restoration import Treatment, restore_source
+    from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
     from napari_brgm.cli.target import Target
+    from napari_brgm.cli.treatment import SYNTHETIC_WHERE_RESTORED, Treatment
     from napari_brgm.corruptions import Mask
 
     if (mask is None) == (missing_share is None):
@@ -76,16 +77,17 @@ def inpaint(
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)
     if mask is not None:
-        masks, remark, truth = source.masks(mask, MaskRules(invert_mask, yes)), "", {}
+        masks, notice, truth = source.masks(mask, MaskRules(invert_mask, yes)), SYNTHETIC_WHERE_RESTORED, {}
     else:
         assert missing_share is not None
         piece = source.piece(one_of(source))
         height, width = piece.image.shape[:2]
         masks = SliceMasks({piece.index: Mask.random((height, width), missing_share, seed).missing.numpy()})
-        remark, truth = "; a trial: the pixels were measured, and hidden at random", {piece.index: piece.image}
+        notice = f"a trial: the pixels were measured, and hidden at random; {SYNTHETIC_WHERE_RESTORED}"
+        truth = {piece.index: piece.image}
     told_shares(masks.missing, lambda number: source.piece(number).title)
     what = Treatment(
         "brgmInpaint", "in-painted", {i: partial(Mask, flags) for i, flags in masks.missing.items()}, masks.missing,
-        truth=truth, trial=bool(truth), mask=masks.read, remark=remark,
+        truth=truth, trial=bool(truth), mask=masks.read, notice=notice,
     )  # fmt: skip
     restore_source(source, what, how, loaded, target, (scan,) if mask is None else (scan, mask)).tell()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_brgm.cli.masks import MaskRules
-    from napari_brgm.cli.restoration import Treatment
     from napari_brgm.cli.source import Source
+    from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Downsample
 
 __all__ = ["trial"]
@@ -92,7 +92,7 @@ def _factor(text: str) -> Downsample:
 def _hidden(source: Source, path: Path, rules: MaskRules) -> Treatment:
     """In-painting of what a mask hides."""
     from napari_brgm.cli.masks import told_shares
-    from napari_brgm.cli.restoration import Treatment
+    from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Mask
 
     masks = source.masks(path, rules)
@@ -109,8 +109,8 @@ def _hidden(source: Source, path: Path, rules: MaskRules) -> Treatment:
 
 def _coarsened(source: Source, corruption: Downsample) -> Treatment:
     """Super-resolution of the slice in coarser pixels."""
-    from napari_brgm.cli.restoration import Treatment
     from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.treatment import Treatment
 
     piece = source.piece(one_of(source))
     height, width = piece.image.shape[:2]

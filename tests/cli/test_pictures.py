@@ -221,7 +221,7 @@ def test_transparent_pixels_are_told(shell, clean, mask, quick, tmp_path):
         ("a.tif", lambda path: tifffile.imwrite(path, np.eye(9, dtype=np.int8)), "signed values of 8 bits"),
         ("a.tif", lambda path: tifffile.imwrite(path, np.full((9, 9), 2**31, np.uint32)), "integers beyond 2^31"),
         ("a.tif", lambda path: tifffile.imwrite(path, np.ones((9, 9, 3), np.uint16)), "has 16 bits a channel"),
-        ("a.tif", lambda path: tifffile.imwrite(path, np.ones((3, 9, 9)), photometric="minisblack"), "pages"),
+        ("a.tif", lambda path: tifffile.imwrite(path, np.ones((3, 9, 9), "u1"), photometric="minisblack"), "pages"),
         ("a.tif", lambda path: tifffile.imwrite(path, np.eye(9, dtype="<u2"), photometric="miniswhite"), "white as 0"),
     ],
 )  # fmt: skip
