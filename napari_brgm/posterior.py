@@ -19,7 +19,7 @@ Inference works in coordinates v in which the problem is well scaled, and which 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Posterior", "encoded"]
 
+_PIXELS = 1 << 20  # of images whose gradients are in memory at a time: one of 1024 px, about 2.5 GB
 _ENCODER_ROUNDS = 8  # conjugate gradients of the image that an encoder looks at
 
 
@@ -130,7 +131,13 @@ class Posterior:
         return self.drawn(self.latents(v))
 
     def drawn(self, ws: Tensor) -> Tensor:
-        """G(w) (B, C, R, R) of latents ws (B, num_ws, D)."""
+        """G(w) (B, C, R, R) of latents ws (B, num_ws, D).
+
+        Of many large images with gradients few are in memory at a time: the others are drawn again for theirs.
+        """
+        few = max(_PIXELS // self.prior.resolution**2, 1)
+        if ws.requires_grad and len(ws) > few:
+            return torch.cat([_Redrawn.apply(part, self.drawn) for part in torch.split(ws, few)])
         if self.settings.precision == "float32":
             return self.prior.synthesize(ws, noise=self.settings.noise)
         with torch.autocast(ws.device.type, torch.bfloat16):
@@ -160,6 +167,26 @@ class Posterior:
         if s.lambda_perceptual * temper and self.likelihood.features is not None:
             terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images)
         return terms
+
+
+class _Redrawn(torch.autograd.Function):
+    """Images of latents, drawn again for their gradient.
+
+    Ours and not torch.utils.checkpoint, which imports the compiler stack (see inference/adam.py).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, ws: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.ws, ctx.draw = ws, draw
+        return draw(ws)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        ws = ctx.ws.detach().requires_grad_(True)
+        with torch.enable_grad():
+            images = ctx.draw(ws)
+        (found,) = torch.autograd.grad(images, ws, gradient)
+        return found, None
 
 
 @torch.no_grad()

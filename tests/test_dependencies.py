@@ -9,7 +9,10 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-IMPORTED_AS = {"pillow": "PIL", "scikit-image": "skimage", "opencv-python-headless": "cv2", "pyqt6": "PyQt6"}
+IMPORTED_AS = {
+    "pillow": "PIL", "scikit-image": "skimage", "opencv-python-headless": "cv2", "pyqt6": "PyQt6",
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+}  # fmt: skip
 # found by pydicom at run time, by napari's readers, or by torch where it has compiled something
 NOT_IMPORTED = {"pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"}
 COMES_WITH = {"triton": "torch"}
@@ -34,7 +37,7 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared():
-    known = {IMPORTED_AS.get(name, name) for name in declared("gui", "evaluation")} | set(COMES_WITH)
+    known = {IMPORTED_AS.get(name, name) for name in declared("gui", "evaluation", "efficientnet")} | set(COMES_WITH)
     assert imported() <= known
 
 

@@ -111,6 +111,25 @@ def test_gradients_are_those_of_the_loss(posterior):
     assert float(slope) == pytest.approx(float(gradient.norm()), rel=0.05)
 
 
+def test_many_large_images_have_the_same_gradients_a_few_at_a_time(posterior, monkeypatch):
+    p = posterior(latent_space="w+")
+    v = draw(p, 5)
+
+    def gradient() -> tuple[torch.Tensor, torch.Tensor]:
+        leaf = v.clone().requires_grad_(True)
+        terms, images = p.terms(leaf)
+        return torch.autograd.grad(torch.stack(list(terms.values())).sum(), leaf)[0], images
+
+    wanted, images = gradient()
+    drawn, synthesize = [], p.prior.synthesize
+    monkeypatch.setattr("napari_brgm.posterior._PIXELS", 2 * 32**2)
+    monkeypatch.setattr(p.prior, "synthesize", lambda ws, noise: drawn.append(len(ws)) or synthesize(ws, noise))
+    found, same = gradient()
+    assert drawn[:3] == [2, 2, 1] and sorted(drawn[3:]) == [1, 2, 2]  # once more for the gradient
+    torch.testing.assert_close(same, images)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
 def linear(prior: LinearGaussian, start: str) -> Posterior:
     missing = torch.zeros(24, 24, dtype=torch.bool)
     missing[4:16, 10:24] = True

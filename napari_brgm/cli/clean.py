@@ -30,6 +30,7 @@ def clean(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
+    features: options.FeaturesOption = options.FeaturesName.auto,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
     volume: options.Volume = None,
@@ -52,7 +53,7 @@ def clean(
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Identity, Jpeg
 
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, features=features)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
     target = Target.of(out, overwrite, save_video)
     if (jpeg_quality is None) == (noise_sigma is None):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_brgm.cli.source import Piece
     from napari_brgm.inference.step import Step
 
-__all__ = ["FRAMES", "Descent", "check_animation"]
+__all__ = ["FRAMES", "DescentVideo", "check_animation"]
 
 FRAMES = 48  # at most, with the first and the last
 _SIDE, _LEAST_SIDE = 512, 256  # pixels of the longer side of a frame: at most, and what smaller ones are enlarged to
@@ -44,7 +44,7 @@ def check_animation(path: Path) -> None:
         raise InputError("this machine's Pillow writes no WebP; choose --save-video with .gif or .apng")
 
 
-class Descent:
+class DescentVideo:
     """Collects frames of one slice.
 
     Parameters

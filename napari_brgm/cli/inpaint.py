@@ -40,6 +40,7 @@ def inpaint(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
+    features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
@@ -70,7 +71,7 @@ def inpaint(
         raise InputError("say what is missing: give either --mask, or --missing-share to try a prior out")
     if mask is None and (invert_mask or yes):
         raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
     target = Target.of(out, overwrite, save_video)
     found = open_input(scan, choice)

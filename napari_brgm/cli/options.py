@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "InferenceOptions", "InvertMask", "MethodName",
-    "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption", "PresetName", "PriorName", "Priors",
-    "Refine", "Samples", "SaveVideo", "ScanPath", "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Sure",
-    "Volume", "data_folder", "names", "pair",
+    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "InferenceOptions",
+    "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption",
+    "PresetName", "PriorName", "Priors", "Refine", "Samples", "SaveVideo", "ScanPath", "Seed", "SeriesNumber",
+    "SliceChoice", "SliceIndex", "Steps", "Sure", "Volume", "data_folder", "names", "pair",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -34,6 +34,16 @@ class MethodName(StrEnum):
     map = "map"
     laplace = "laplace"
     vi = "vi"
+
+
+class FeaturesName(StrEnum):
+    """Features of the perceptual term, as the shell spells them."""
+
+    auto = "auto"
+    lpips = "lpips"
+    encoder = "encoder"
+    efficientnet = "efficientnet"
+    none = "none"
 
 
 class PlaneName(StrEnum):
@@ -90,6 +100,14 @@ Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 PresetName = Annotated[
     str, typer.Option("--preset", help="Settings: auto (those that suit the prior), paper, reference, box ...")
+]
+FeaturesOption = Annotated[
+    FeaturesName,
+    typer.Option(
+        "--features",
+        help="Of the perceptual term, which presets paper and reference have: auto takes lpips (VGG16) if it is on "
+        "disk, else the prior's encoder, else efficientnet if it is installed; none leaves the term out.",
+    ),
 ]
 Refine = Annotated[
     int,
@@ -200,20 +218,23 @@ class InferenceOptions:
     preset: str = AUTO
     steps: int | None = None
     refine: int = 0
+    features: FeaturesName = FeaturesName.auto
 
     @classmethod
     def of(
         cls, prior: str, method: str, steps: int | None, samples: int, seed: int, device: str, preset_name: str,
-        refine: int = 0,
+        refine: int = 0, features: FeaturesName = FeaturesName.auto,
     ) -> InferenceOptions:  # fmt: skip
         """Check what can be checked without loading anything.
 
         Raises
         ------
         InputError
-            The preset is unknown, or a number is out of range.
+            The preset is unknown, a number is out of range, or an option would count for nothing.
         """
         named = preset("default" if preset_name == AUTO else preset_name)
+        if features != FeaturesName.auto and not named.lambda_perceptual:
+            raise InputError("--features is about the perceptual term of --preset paper or reference; leave it out")
         if steps is not None:
             named.but(steps=steps)
         named.but(refine_steps=refine)
@@ -223,12 +244,14 @@ class InferenceOptions:
             )
         if not -(2**63) <= seed < 2**63:
             raise InputError(f"--seed must fit 64 bits, got {seed}")
-        return cls(prior, str(method), samples, seed, device, preset_name, steps, refine)
+        return cls(prior, str(method), samples, seed, device, preset_name, steps, refine, features)
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """Settings of the chosen preset, or of the one that suits the prior, with the wanted steps."""
         found = preset(prior.info.preset if self.preset == AUTO else self.preset)
         found = found.but(refine_steps=self.refine)
+        if self.features != FeaturesName.auto:
+            found = found.but(features=self.features.value)
         return found if self.steps is None else found.but(steps=self.steps, vi_steps=self.steps)
 
     def load_prior(self) -> Prior:

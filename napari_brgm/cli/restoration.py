@@ -8,6 +8,7 @@ the posterior of each slice (safetensors), a sheet (PNG) and, on request, the de
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.sheet import Panel, SheetRow, draw_sheet
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.trial_errors import errors_of, errors_text
+from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
 from napari_brgm.scans.outputs import derivative_name, json_name
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from napari_brgm.cli.descent import Descent
+    from napari_brgm.cli.descent import DescentVideo
     from napari_brgm.cli.options import InferenceOptions
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.cli.target import Target
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Written", "restore_source", "tell_notes"]
 
 _SHEET_ROWS = 6
+_LONG = 60.0  # seconds from which on it is told how long a run takes
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -83,7 +86,8 @@ def restore_source(
         raise InputError(f"--save-video shows one slice and {len(pieces)} are to be restored; choose one with --index")
     titles = [piece.title for piece in pieces]
     stem = source.stem
-    roles = ("", "Variance") if options.samples else ("",)
+    spread = bool(options.job((), prior).draws)
+    roles = ("", "Variance") if spread else ("",)
     images = [
         derivative_name(stem, what.name + role, ending) for role, ending in zip(roles, source.extensions, strict=False)
     ]
@@ -101,11 +105,16 @@ def restore_source(
         )
         descent = None if video is None else _descent(pieces[0], what)
         job = options.job(observed, prior)
+        work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
+        if (expected := estimated_seconds(work)) > _LONG:
+            typer.echo(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
+        began = time.monotonic()
         try:
             with slice_bar(titles) as tell:
                 results = run(_shown_often(job) if descent else job, _both(tell, descent), keep)
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
+        learn(work, time.monotonic() - began)
         done = []
         for piece, title, name, result in zip(pieces, titles, posteriors, results, strict=True):
             if isinstance(result, InputError):
@@ -122,7 +131,7 @@ def restore_source(
             (files.path(name), _sidecar(source, done, errors, what, read, text, units))
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
-        source.write(done, written[0], written[1] if options.samples else None)
+        source.write(done, written[0], written[1] if spread else None)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
         more = f"; {len(done) - len(shown)} more slices in the volume" if len(shown) < len(done) else ""
         title = f"{source.name}, {what.done}{more}"
@@ -135,11 +144,11 @@ def restore_source(
     return Written([*kept, *animation], [(one.piece, one.restored) for one in done], lines)
 
 
-def _descent(piece: Piece, what: Treatment) -> Descent:
-    from napari_brgm.cli.descent import Descent
+def _descent(piece: Piece, what: Treatment) -> DescentVideo:
+    from napari_brgm.cli.descent import DescentVideo
 
     given, notice = ("corrupted", "a trial, not for diagnosis") if what.trial else (what.given, "not for diagnosis")
-    return Descent(piece, what.missing.get(piece.index), given, notice)
+    return DescentVideo(piece, what.missing.get(piece.index), given, notice)
 
 
 def _shown_often(job: Job) -> Job:
@@ -151,7 +160,7 @@ def _shown_often(job: Job) -> Job:
     return replace(job, settings=job.settings.but(preview_every=max(1, steps // FRAMES)))
 
 
-def _both(tell: Callable[[Step], None], descent: Descent | None) -> Callable[[Step], None]:
+def _both(tell: Callable[[Step], None], descent: DescentVideo | None) -> Callable[[Step], None]:
     def told(step: Step) -> None:
         tell(step)
         if descent is not None:

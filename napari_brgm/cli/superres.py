@@ -22,6 +22,7 @@ def superres(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
+    features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
@@ -44,7 +45,7 @@ def superres(
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Downsample
 
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
     target = Target.of(out, overwrite, save_video)
     corruption = Downsample(options.pair(factor, "--factor", "4, or two for rows and columns such as 3,1"))

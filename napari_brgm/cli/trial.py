@@ -46,6 +46,7 @@ def trial(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
+    features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
@@ -66,7 +67,7 @@ def trial(
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.target import Target
 
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
     target = Target.of(out, overwrite, save_video)
     mask = Path(corrupt)

@@ -1,4 +1,4 @@
-"""``napari-brgm weights``: list, fetch, import, verify and remove priors."""
+"""``napari-brgm weights``: list, fetch, import, prepare, verify and remove priors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brgm.cli.options import Device
 from napari_brgm.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
+
+    from napari_brgm.zoo.entry import PriorEntry
+    from napari_brgm.zoo.prepare import Preparation
 
 __all__ = ["weights"]
 
@@ -34,6 +38,10 @@ _COLOURS = {
 }  # fmt: skip
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the prior (see `weights list`).")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Leave out the straight line that restorations start from (weights prepare).")
+]
+_LONGEST = 900.0  # seconds that an import spends on the line unasked
 
 
 @weights.command("list")
@@ -73,6 +81,7 @@ def fetch(
     name: Name,
     yes: Yes = False,
     again: Annotated[bool, typer.Option("--again", help="Even if it is installed; the hash must be the same.")] = False,
+    quick: Quick = False,
 ) -> None:
     """Download published weights, after asking, and convert them to safetensors without running their code.
 
@@ -88,6 +97,8 @@ def fetch(
         raise typer.Exit(_DECLINED)
     with _byte_bar() as tell:
         done = fetching.fetch(name, agreed=True, again=again, progress=tell)
+    if not quick:
+        _prepare_shortly(done)
     typer.echo(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
 
 
@@ -107,6 +118,7 @@ def import_weights(
     licence: Annotated[str, typer.Option(help="Licence, for the model card.", show_default=False)] = "",
     source: Annotated[str, typer.Option(help="Where the file is from, for the card.", show_default=False)] = "",
     citation: Annotated[str, typer.Option(help="What to cite, for the card.", show_default=False)] = "",
+    quick: Quick = False,
 ) -> None:
     """Install a weights file of your own, or one that was fetched by hand; no code in it runs.
 
@@ -116,8 +128,65 @@ def import_weights(
     from napari_brgm.zoo.registry import card_of
 
     done = import_file(file, name, licence=licence, source=source, citation=citation)
+    if not quick:
+        _prepare_shortly(done)
     typer.echo(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
     typer.echo(card_of(done))
+
+
+@weights.command(epilog="Example:\n\nnapari-brgm weights prepare my-faces")
+def prepare(name: Name, device: Device = "auto") -> None:
+    """Fit the straight line from which restorations with an imported network start, once.
+
+    An import does it where it takes less than a quarter of an hour. Ctrl-C keeps what there is, and the same command
+    goes on.
+    """
+    from napari_brgm.engine.devices import pick_device
+    from napari_brgm.zoo.prepare import Preparation
+
+    with Preparation(name, pick_device(device)) as work:
+        _draw(work)
+    typer.echo(f"{name}: restorations start from its straight line now")
+
+
+def _prepare_shortly(entry: PriorEntry) -> None:
+    """Prepare what was just installed, unless that takes long: then only say how."""
+    from napari_brgm.engine.devices import pick_device
+    from napari_brgm.engine.estimate import in_words
+    from napari_brgm.zoo.prepare import Preparation, can_be_prepared
+
+    if not can_be_prepared(entry):
+        return
+    with Preparation(entry.name, pick_device("auto")) as work:
+        work.more()
+        if work.seconds_left > _LONGEST:
+            typer.echo(
+                f"{entry.name}: fitting the straight line that restorations start from takes "
+                f"{in_words(work.seconds_left)}; they work without it, more slowly; "
+                f"`napari-brgm weights prepare {entry.name}` does it",
+                err=True,
+            )
+            return
+        typer.echo(
+            f"{entry.name} is installed; fitting the straight line that restorations start from "
+            f"({in_words(work.seconds_left)}; --quick leaves it out, Ctrl-C puts it off)",
+            err=True,
+        )
+        try:
+            _draw(work)
+        except KeyboardInterrupt:
+            typer.echo(f"put off; `napari-brgm weights prepare {entry.name}` goes on", err=True)
+
+
+def _draw(work: Preparation) -> None:
+    """Draw all images that are left, and finish."""
+    from napari_brgm.cli.progress import count_bar
+
+    with count_bar() as tell:
+        while work.done < work.total:
+            tell(work.done, work.total, "images drawn")
+            work.more()
+    work.finish()
 
 
 @weights.command()

@@ -12,14 +12,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_brgm.settings import InferenceSettings, settings_for
+from napari_brgm.engine.devices import pick_device
+from napari_brgm.settings import preset
 from napari_brgm.zoo.folder import user_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_brgm.settings import Method, Quality
-    from napari_brgm.zoo.entry import PriorEntry
+    from napari_brgm.engine.job import Job
+    from napari_brgm.settings import InferenceSettings
 
 __all__ = ["Work", "estimated_seconds", "in_words", "learn"]
 
@@ -39,29 +41,46 @@ class Work:
 
     Attributes
     ----------
-    prior : PriorEntry
-        Its preset says how many steps are taken, its resolution how large one is; 0: the slice is the frame.
-    method, quality, samples
-        As a person chooses them.
+    prior : str
+        Its name, under which speeds are remembered.
+    side : int
+        Pixels a side of its frame; 0: the slice is the frame.
+    settings : InferenceSettings
+    method : str
+    samples : int
     slices : int
     pixels : int
         Of one restored slice.
     on_gpu : bool
     """
 
-    prior: PriorEntry
-    method: Method
-    quality: Quality
+    prior: str
+    side: int
+    settings: InferenceSettings
+    method: str
     samples: int
     slices: int
     pixels: int
     on_gpu: bool = False
 
+    @classmethod
+    def of(cls, job: Job, shapes: Sequence[tuple[int, int]]) -> Work:
+        """What a job of slices of these shapes takes; on the device that it will find."""
+        info = job.prior.info
+        pixels = max((height * width for height, width in shapes), default=0)
+        return cls(
+            info.name, 0 if info.preset == "untrained" else job.prior.resolution,
+            job.settings or preset(info.preset), job.method, job.draws, len(job.slices), pixels,
+            pick_device(job.device).type == "cuda",
+        )  # fmt: skip
+
     @property
     def steps(self) -> int:
         """Of the whole run, all slices: those of the inference and those that draw samples."""
-        settings = settings_for(self.prior.preset or InferenceSettings().name, self.quality)
-        inference = settings.steps + ((settings.vi_steps or settings.steps) if self.method == "vi" else 0)
+        settings = self.settings
+        inference = settings.steps + settings.refine_steps
+        if self.method == "vi":
+            inference += settings.vi_steps or settings.steps
         if self.method == "laplace":
             inference += _PRODUCTS
         elif settings.name in _SEARCHED and self.samples:
@@ -71,17 +90,17 @@ class Work:
     @property
     def size(self) -> float:
         """How large a step is, relative to the one that is remembered."""
-        return 1.0 if self.prior.resolution else self.pixels / _OWN_FRAME_PIXELS
+        return 1.0 if self.side else self.pixels / _OWN_FRAME_PIXELS
 
     @property
     def key(self) -> str:
         """Under which its speed is remembered."""
-        return f"{self.prior.name} {self.method} {'gpu' if self.on_gpu else 'cpu'}"
+        return f"{self.prior} {self.method} {'gpu' if self.on_gpu else 'cpu'}"
 
 
 def estimated_seconds(work: Work) -> float:
     """Seconds that the run will take, roughly."""
-    side = work.prior.resolution
+    side = work.side
     guess = _FIRST_GUESS[min(_FIRST_GUESS, key=lambda known: abs(known - side))] if side else _OWN_FRAME_SECONDS
     second = _read().get(work.key, guess / (_GPU_GAIN if work.on_gpu else 1))
     return work.steps * work.size * second

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_brgm.settings import preset
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -70,3 +72,9 @@ class Job:
     seed: int = 0
     device: str = "auto"
     alignment: Alignment | None = None
+
+    @property
+    def draws(self) -> int:
+        """Draws that there will be: none after MAP with the released objective, which is no log density."""
+        settings = self.settings or preset(self.prior.info.preset)
+        return 0 if settings.objective == "released" and self.method == "map" else self.samples

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["IMAGES", "Restoring"]
 
 IMAGES = 8  # synthesised at once
+_PIXELS = 1 << 21  # of them: two of 1024 px, about 2.5 GB
 
 
 class Restoring:
@@ -83,6 +84,8 @@ class Restoring:
     progress : Progress
     samples : int
         How many draws there will be.
+    batch : int
+        How many of them at once.
     seeks_maximum : bool
         A maximum is found first; not where there is no density, nor by the released code's VI.
 
@@ -125,8 +128,9 @@ class Restoring:
                 else f"preset '{settings.name}' ran without its perceptual term"
             )  # fmt: skip
         self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
+        self.batch = max(min(attempt.batch, _PIXELS // prior.resolution**2), 1)
         released = settings.objective == "released"
-        self.samples = 0 if released and job.method == "map" else job.samples
+        self.samples = job.draws
         straight = released and job.method == "vi"
         self.seeks_maximum = settings.prior_density != "flat" and not straight
         products = 0
@@ -135,7 +139,7 @@ class Restoring:
         self.searched = 0 if straight else settings.steps + settings.refine_steps  # number of the last step so far
         self.gaussian = self.searched + products  # before those of VI
         vi = (settings.vi_steps or settings.steps) if job.method == "vi" else 0
-        self.progress.total = self.gaussian + vi + math.ceil(self.samples / attempt.batch)
+        self.progress.total = self.gaussian + vi + math.ceil(self.samples / self.batch)
 
     def _preview(self, number: int, images: torch.Tensor) -> npt.NDArray[np.float32] | None:
         """What the generator's images (1, C, R, R) look like in the scan, now and then."""
@@ -163,10 +167,10 @@ class Restoring:
             scale = residual_scale(posterior, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
         remark = unlike(misfit, prior.info.misfit_limit)
-        progress.skip(progress.total - math.ceil(self.samples / self.attempt.batch))
+        progress.skip(progress.total - math.ceil(self.samples / self.batch))
         if spread is not None:
             draws = drawn(
-                problem, posterior, spread, field, self.samples, generator, progress, self.attempt.batch,
+                problem, posterior, spread, field, self.samples, generator, progress, self.batch,
                 sparing=self.attempt.batch < IMAGES,
             )  # fmt: skip
             estimate = mean = draws.image(draws.mean)

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["LineFit", "linearised", "tangent"]
 
 _SHARE = 0.7  # of the prior's spread
-_EACH = 8  # draws for each latent
-_RIDGE = 0.0  # of the latents' own second moments
+_EACH = 4  # draws for each latent
 _TRIED = 128  # further draws, on which the error is measured
 _BATCH = 32  # draws between two looks at the clock
 _PIXELS = 1 << 20  # of images that are drawn at a time
@@ -114,8 +113,7 @@ class LineFit:
 
     def _straight(self) -> LinearModel:
         if self._line is None:
-            ridge = _RIDGE * self._fitted / 2 * _SHARE**2 * torch.eye(len(self._gram), dtype=torch.float64)
-            basis = torch.linalg.solve(self._gram + ridge, self._right).float()
+            basis = torch.linalg.solve(self._gram, self._right).float()
             side = self.prior.resolution // self._block
             coarse = basis.reshape(-1, self.prior.channels, side, side)
             self._line = LinearModel(self._mean.float(), coarse, 0.0)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from napari_brgm import Restoration, Step
-from napari_brgm.cli.descent import FRAMES, Descent
+from napari_brgm.cli.descent import FRAMES, DescentVideo
 from napari_brgm.cli.source import Piece
 
 
@@ -89,7 +89,7 @@ def test_a_long_run_has_few_frames_of_its_whole_length(tmp_path):
     """Catches an animation that grows with the steps, or that shows their beginning alone."""
     image = np.zeros((600, 900), np.float32)
     image[:300] = 1
-    descent = Descent(Piece(image, (2.0, 1.0), "the picture", "Picture", 0), None, "measured")
+    descent = DescentVideo(Piece(image, (2.0, 1.0), "the picture", "Picture", 0), None, "measured")
     for number in range(1, 1001):
         descent.tell(Step("map", number, 1000, 1.0, preview=image * number / 1000))
         descent.tell(Step("map", number, 1000, 1.0))
@@ -104,6 +104,6 @@ def test_a_long_run_has_few_frames_of_its_whole_length(tmp_path):
 def test_a_missing_value_is_no_trouble(tmp_path):
     image = np.arange(64.0).reshape(8, 8)
     image[2, 2] = np.nan
-    descent = Descent(Piece(image, None, "the picture", "Picture", 0), np.isnan(image), "measured")
+    descent = DescentVideo(Piece(image, None, "the picture", "Picture", 0), np.isnan(image), "measured")
     descent.save(tmp_path / "way.gif", np.nan_to_num(image))
     assert len(frames(tmp_path / "way.gif")) == 2

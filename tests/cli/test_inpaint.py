@@ -46,7 +46,7 @@ def test_without_samples_there_is_no_file_of_a_variance(shell, scan, mask, tmp_p
     done = shell("inpaint", scan, "--mask", mask, "--out", out, "--steps", 3, "--samples", 0, "--device", "cpu")
     assert done.exit_code == 0, done.output
     assert (out / "sub-01_desc-brgmInpaint_T1w.nii.gz").is_file() and not list(out.glob("*Variance*"))
-    assert "no uncertainty: no samples were asked for" in done.stderr
+    assert "no uncertainty: no samples were drawn" in done.stderr
     with Image.open(out / "sub-01_desc-brgmInpaintSheet_T1w.png") as sheet:
         assert sheet.width > 500
     refused = shell.refused("inpaint", scan, "--mask", mask, "--out", tmp_path / "o", "--samples", 0, "--method", "vi")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from napari_brgm.corruptions import Identity
 from napari_brgm.engine import estimate
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
+from napari_brgm.engine.job import Job, ObservedSlice
 from napari_brgm.plugin.prior_panel import offered_priors
-from napari_brgm.settings import settings_for
+from napari_brgm.priors.deep_image import DeepImagePrior
+from napari_brgm.settings import preset, settings_for
 from napari_brgm.zoo.entry import Kind, PriorEntry
 from napari_brgm.zoo.files import write_prior
 from napari_brgm.zoo.folder import ENTRY, installed, unreadable, user_folder
@@ -18,11 +22,13 @@ from napari_brgm.zoo.install import import_file
 from napari_brgm.zoo.registry import load_entry
 
 BRAIN = PriorEntry("brain-axial-128", Kind.shipped, resolution=128, preset="default")
-WORK = Work(BRAIN, "map", "standard", samples=32, slices=1, pixels=256**2)
+WORK = Work(BRAIN.name, 128, settings_for("default"), "map", samples=32, slices=1, pixels=256**2)
 
 
-def of_prior(**changes) -> Work:
-    return replace(WORK, prior=replace(BRAIN, **changes))
+def of_prior(entry: PriorEntry = BRAIN, quality: str = "standard", **changes) -> Work:
+    """As the widgets and the shell ask."""
+    entry = replace(entry, **changes)
+    return replace(WORK, prior=entry.name, side=entry.resolution, settings=settings_for(entry.preset, quality))
 
 
 def test_steps_of_all_slices_and_methods() -> None:
@@ -44,7 +50,7 @@ def test_steps_are_those_of_the_preset_not_of_the_name(name: str, preset: str) -
     standard, careful = (settings_for(preset, quality).steps + 4 for quality in ("standard", "careful"))
     searched = {"unaided": (64, 256), "manifold": (102, 102)}.get(preset, (0, 0))  # the spread beside MAP
     assert work.steps == standard + searched[0]
-    assert replace(work, quality="careful").steps == careful + searched[1]
+    assert of_prior(quality="careful", name=name, preset=preset).steps == careful + searched[1]
     assert replace(work, samples=0).steps == standard - 4
 
 
@@ -54,7 +60,7 @@ def test_an_imported_stylegan2_is_timed_by_its_own_settings(tmp_path, random_sty
     import_file(tmp_path / "net.safetensors", "brain-look-alike")
     entry = offered_priors()["brain-look-alike"]
     unaided = settings_for("unaided", "standard").steps
-    assert replace(WORK, prior=entry).steps == unaided + 64 + 4 >= 100
+    assert of_prior(entry).steps == unaided + 64 + 4 >= 100
 
 
 @pytest.mark.parametrize(("family", "preset"), [("stylegan2", ""), ("", "paper"), ("stylegan2", "paper"), ("", "")])
@@ -69,8 +75,21 @@ def test_what_an_entry_leaves_open_is_read_off_its_file(tmp_path, random_stylega
     entry = offered_priors()["brain-look-alike"]
     assert entry.preset == load_entry(entry).info.preset == (preset or "unaided") and entry.family == "stylegan2"
     wanted = settings_for(preset or "unaided", "standard").steps
-    assert replace(WORK, prior=entry).steps == wanted + 4 + (0 if preset else 64)
+    assert of_prior(entry).steps == wanted + 4 + (0 if preset else 64)
     assert entry.rank == (3 if family else 0)
+
+
+def test_a_job_is_timed_as_it_will_run(random_stylegan2, linear_prior) -> None:
+    slices = (ObservedSlice(np.zeros((40, 30)), lambda: Identity()),) * 3
+    job = Job(slices, random_stylegan2, None, samples=16, device="cpu")
+    work = Work.of(job, [(40, 30)] * 3)
+    assert (work.side, work.slices, work.samples, work.pixels, work.on_gpu) == (32, 3, 16, 1200, False)
+    assert work.steps == 3 * (settings_for("unaided").steps + 64 + 2)
+    released = replace(job, settings=preset("reference"))
+    assert released.draws == 0 and Work.of(released, [(40, 30)]).steps == 3 * 501
+    assert replace(released, method="vi").draws == 16
+    own = replace(job, prior=DeepImagePrior())
+    assert Work.of(own, [(100, 90)]).side == 0
 
 
 def test_first_guess() -> None:

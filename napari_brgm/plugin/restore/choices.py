@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
     from napari_brgm.engine.job import ObservedSlice
+    from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["ChoicesPanel"]
 
@@ -133,16 +134,21 @@ class ChoicesPanel(PriorPanel):
             raise InputError("there is no image to restore; open a scan first")
         return self.image.value
 
+    def chosen_entry(self) -> PriorEntry | None:
+        """Give the entry of the chosen prior; None while none is chosen."""
+        return self._entries.get(self.prior.value or "")
+
     def work(self, slices: int = 1) -> Work | None:
         """What a run on this many slices would cost; None while nothing is chosen."""
-        image, entry = self.image.value, self._entries.get(self.prior.value or "")
+        image, entry = self.image.value, self.chosen_entry()
         if image is None or entry is None:
             return None
         pixels = int(image.data.shape[-1] * image.data.shape[-2]) if image.ndim >= 2 else 0
         return Work(
-            prior=entry,
+            prior=entry.name,
+            side=entry.resolution,
+            settings=settings_for(entry.preset or "default", self.quality.value),
             method=self.method.value,
-            quality=self.quality.value,
             samples=self.samples.value,
             slices=slices,
             pixels=pixels,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.background import BackgroundTask
     from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.plugin.restore.preview import Part
+    from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["RestorationPanel"]
 
@@ -43,6 +44,7 @@ class _Ongoing:
     image: Image
     parts: list[Part]
     extras: Extras
+    entry: PriorEntry  # of the prior
     work: Work
     preview: Preview | None
     began: float
@@ -89,10 +91,11 @@ class RestorationPanel(ChoicesPanel):
         image = self.chosen_image()
         parts = self.parts(image, shown_slice(image, self.viewer.dims), everywhere)
         order, work = self.order([part.observed for part in parts]), self.work(len(parts))
-        assert work is not None  # an image and a prior are chosen
+        entry = self.chosen_entry()
+        assert work is not None and entry is not None  # an image and a prior are chosen
         preview = Preview(self.viewer, image, parts) if preferences().preview else None
-        self._run = run = _Ongoing(image, parts, self.extras(), work, preview, time.monotonic())
-        self._show_advice(advice_for(image, parts, work.prior))
+        self._run = run = _Ongoing(image, parts, self.extras(), entry, work, preview, time.monotonic())
+        self._show_advice(advice_for(image, parts, entry))
         slices = "one slice" if len(parts) == 1 else f"{len(parts)} slices"
         self._say(f"{slices}, {in_words(estimated_seconds(work))}; loading the prior ...")
         # paint now: the tag's letters, drawn for the first time, would hold up the window in the run
@@ -150,7 +153,7 @@ class RestorationPanel(ChoicesPanel):
         records = [result.provenance for _, result in done]
         self.alignment.show_used(records[0].get("alignment"))
         notes = [note for record in records for note in record.get("notes", ())]
-        notes += turned_about(run.image, done[0][0], records, run.work.prior)
+        notes += turned_about(run.image, done[0][0], records, run.entry)
         if failed:
             notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
         self._show_advice(list(dict.fromkeys(notes)), after=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSplitter, QVBoxLayout
 
+from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import BrgmError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.prior_panel import PriorPanel
@@ -15,6 +16,7 @@ from napari_brgm.plugin.weights.card import CardView
 from napari_brgm.plugin.weights.table import PriorTable
 from napari_brgm.zoo import fetch as fetching
 from napari_brgm.zoo.install import check_removable, import_file, remove
+from napari_brgm.zoo.prepare import Preparation, can_be_prepared
 from napari_brgm.zoo.registry import catalogue, status_of
 from napari_brgm.zoo.verify import verify
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["WeightsWidget"]
 
 _WIDTH = 600  # pixels
+_LONGEST = 900.0  # seconds that the straight line of what was installed may take
 
 
 class WeightsWidget(TaskWidget):
@@ -43,7 +46,7 @@ class WeightsWidget(TaskWidget):
         What is on show, by name.
     """
 
-    _CANCELLED = "cancelled; a download goes on where it was when you fetch it again"
+    _CANCELLED = "cancelled; a download goes on where it was when you fetch it again, what is installed can be used"
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +77,9 @@ class WeightsWidget(TaskWidget):
         name = self._chosen()
         entry = fetching.fetchable(name)
         if dialogs.agrees_to_fetch(self, entry):
-            self._start(f"fetching {name} ...", lambda tell: fetching.fetch(name, agreed=True, progress=tell))
+            self._start(
+                f"fetching {name} ...", lambda tell: _prepared(fetching.fetch(name, agreed=True, progress=tell), tell)
+            )
 
     def import_file(self) -> None:
         """Install a file that the person chooses."""
@@ -91,7 +96,7 @@ class WeightsWidget(TaskWidget):
 
         def work(tell: Tell) -> PriorEntry:
             tell("converting", 0, None)
-            return import_file(path, name, licence=licence, source=source, citation=citation)
+            return _prepared(import_file(path, name, licence=licence, source=source, citation=citation), tell)
 
         self._start(f"importing {path.name} ...", work)
 
@@ -133,6 +138,8 @@ class WeightsWidget(TaskWidget):
             self._say(f"fetching, {done / 1e6:.1f}{of} MB")
         elif what == "converting":
             self._say("converting to safetensors; no code in the file runs ...")
+        elif what == "preparing":
+            self._say(f"installed; fitting the straight line where restorations start, {done:,} of {total:,} images")
 
     def _on_result(self, result: Any) -> None:
         self._done(result)
@@ -209,3 +216,17 @@ class WeightsWidget(TaskWidget):
         layout.addLayout(row)
         layout.addLayout(self._progress_row())
         layout.addWidget(self.status)
+
+
+def _prepared(entry: PriorEntry, tell: Tell) -> PriorEntry:
+    """What was installed with its straight line, if that is fitted within a quarter of an hour."""
+    if not can_be_prepared(entry):
+        return entry
+    with Preparation(entry.name, pick_device("auto")) as work:
+        work.more()
+        if work.seconds_left > _LONGEST:
+            return entry
+        while work.done < work.total:
+            tell("preparing", work.done, work.total)
+            work.more()
+        return work.finish()
