@@ -41,6 +41,8 @@ class Commands(TyperGroup):
             _say(str(error))
         except MemoryError:
             _say("there is not enough memory; choose fewer --samples or a smaller scan")
+        except BrokenPipeError:  # whoever read has seen enough, as head does: click ends it without a word
+            raise
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
             _say(f"cannot use{where}: {error.strerror or error}; check the path and its permissions")
