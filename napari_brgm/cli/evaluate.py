@@ -35,6 +35,9 @@ def _evaluate(
             show_default="all but those two, which take 500 steps a slice",
         ),
     ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Comma-separated: mask-0 .. mask-6, x2, x4, x8.", show_default="all")
+    ] = None,
     prior: options.PriorName = options.DEFAULT_PRIOR,
     steps: options.Steps = None,
     samples: options.Samples = 32,
@@ -64,6 +67,7 @@ def _evaluate(
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
         table.run(
             data_folder(data), out, loaded, quick, chosen, tell,
+            tasks=None if tasks is None else names(tasks),
             settings=None if loaded is None else run.settings_for(loaded), samples=run.samples, seed=run.seed,
             device=run.device,
         )  # fmt: skip

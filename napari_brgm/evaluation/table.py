@@ -60,6 +60,7 @@ def run(
     methods: Sequence[str] = USUAL,
     progress: Count | None = None,
     *,
+    tasks: Sequence[str] | None = None,
     settings: InferenceSettings | None = None,
     samples: int = 32,
     seed: int = 0,
@@ -81,13 +82,15 @@ def run(
         Of ``METHODS``.
     progress : callable, optional
         Called with (cells done, cells in all, what comes next).
+    tasks : sequence of str or None
+        Names of ``TASKS``; None: all.
     settings, samples, seed, device
         Of ``napari_brgm.restore``.
 
     Raises
     ------
     InputError
-        A method has no such name, or ours is asked for without a prior.
+        A method or task has no such name, or ours is asked for without a prior.
     ScanError
         The archives are missing or damaged.
     OutputError
@@ -97,6 +100,10 @@ def run(
 
     if unknown := [name for name in methods if name not in METHODS]:
         raise InputError(f"there is no method {unknown[0]!r}; choose from {', '.join(METHODS)}")
+    chosen = [task for task in TASKS if tasks is None or task.name in tasks]
+    if strange := set(tasks or ()) - {task.name for task in chosen}:
+        known = ", ".join(task.name for task in TASKS)
+        raise InputError(f"there is no task {min(strange)!r}; choose from {known}")
     data, out = archives(Path(data_dir)), Path(out_dir)
     slices = validation_slices(data / "brain_validation.zip", quick=quick)
     cache = Cache(out / "cache")
@@ -117,9 +124,9 @@ def run(
 
     # Ours task by task, so that a cut run has both where it has any.
     work: list[tuple[TableMethod, Task]] = [
-        (method, task) for method in others for task in TASKS if method.solves(task)
+        (method, task) for method in others for task in chosen if method.solves(task)
     ]
-    work += [(method, task) for task in TASKS for method in own]
+    work += [(method, task) for task in chosen for method in own]
     cells: dict[str, dict[str, Cell]] = {method.name: {} for method in (*others, *own)}
     for done, (method, task) in enumerate(work):
 
@@ -134,9 +141,10 @@ def run(
     ]
     report = Report(rows, about, notes)
     report.write(out)
-    rows_of_sheet = _sheet_rows(slices, cells)
+    rows_of_sheet = _sheet_rows(slices, [task for task in chosen if task.name in _SHEET_TASKS], cells)
     headings = [heading for heading in _SHEET_HEADINGS if any(heading in row.panels for row in rows_of_sheet)]
-    contact_sheet(out / "contact_sheet.png", rows_of_sheet, headings, spread=(_STD_COLUMN,))
+    if rows_of_sheet:
+        contact_sheet(out / "contact_sheet.png", rows_of_sheet, headings, spread=(_STD_COLUMN,))
     report.show(Console())
     return report
 
@@ -189,9 +197,9 @@ def shown(count: int) -> list[int]:
     return [(2 * i + 1) * count // (2 * _SHEET_SLICES) for i in range(_SHEET_SLICES)]
 
 
-def _sheet_rows(slices: Slices, cells: dict[str, dict[str, Cell]]) -> list[PanelRow]:
+def _sheet_rows(slices: Slices, tasks: Sequence[Task], cells: dict[str, dict[str, Cell]]) -> list[PanelRow]:
     rows = []
-    for task in (task for task in TASKS if task.name in _SHEET_TASKS):
+    for task in tasks:
         for place, number in enumerate(shown(len(slices))):
             truth = slices.images[number]
             panels = {"truth": truth, "observed": task.observe(truth[None])[0]}

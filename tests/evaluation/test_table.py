@@ -15,7 +15,7 @@ from napari_brgm.evaluation import ours
 from napari_brgm.evaluation.dataset import read_brain_slices
 from napari_brgm.evaluation.table import METHODS, run
 from napari_brgm.priors.linear_gaussian import LinearGaussian
-from napari_brgm.settings import InferenceSettings
+from napari_brgm.settings import PRESETS, InferenceSettings, preset
 
 FAST = InferenceSettings(steps=2)
 
@@ -90,6 +90,20 @@ def test_without_opencv_the_rest_is_measured(data, tmp_path, monkeypatch):
     report = run(data, tmp_path, None, methods=("telea", "mean-image"))
     assert [row.method for row in report.rows] == ["mean-image"]
     assert "pip install napari-brgm[evaluation]" in report.notes[0]
+
+
+def test_chosen_tasks_and_the_objectives_of_brgm(data, prior, tmp_path, monkeypatch):
+    """Their rows are the presets as they are, whatever settings the other rows have."""
+    for name in ("paper", "reference"):
+        monkeypatch.setitem(PRESETS, name, preset(name).but(steps=2, features="none"))
+    report = run(data, tmp_path, prior, methods=("map", "paper", "reference"), settings=FAST, samples=2, tasks=("x4",))
+    rows = {row.method: row for row in report.rows}
+    assert set(rows) == {"map", "paper", "reference"} and all(set(row.scores) == {"x4"} for row in rows.values())
+    assert len({row.scores["x4"].rmse for row in rows.values()}) == 3
+    run(data, tmp_path / "no-sheet", prior, methods=("map",), settings=FAST, samples=2, tasks=("x2",))
+    assert not (tmp_path / "no-sheet" / "contact_sheet.png").exists()
+    with pytest.raises(InputError, match="no task 'x3'"):
+        run(data, tmp_path, prior, methods=("map",), tasks=("x3",))
 
 
 def test_refusals(data, tmp_path):
