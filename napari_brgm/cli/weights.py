@@ -111,7 +111,8 @@ def import_weights(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Safetensors, StyleGAN2 .pkl (PyTorch or TensorFlow), or .pt (rosinality)."
+            metavar="FILE",
+            help="Safetensors, or a StyleGAN2 of PyTorch, TensorFlow or rosinality (.pkl, .pt, .gz ...).",
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="What to call the prior: small letters, digits, '-' and '_'.")],
@@ -122,7 +123,8 @@ def import_weights(
 ) -> None:
     """Install a weights file of your own, or one that was fetched by hand; no code in it runs.
 
-    With the name of published weights, their licence and citation are taken over and the hash must be the trusted one.
+    Under the name of published weights the file is theirs only if its hash was published or it came from their address;
+    else its card says that nobody has verified it. A file that differs from the first one of that name is refused.
     """
     from napari_brgm.zoo.install import import_file
     from napari_brgm.zoo.registry import card_of

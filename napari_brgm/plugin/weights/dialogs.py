@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImportDialog", "agrees_to_fetch", "agrees_to_remove", "chosen_file"]
 
-_KINDS = "Weights (*.safetensors *.pkl *.pt);;All files (*)"
+_KINDS = "Weights (*.safetensors *.pkl *.pt *.pth *.gz *.bz2 *.xz *.zip);;All files (*)"
 
 
 def agrees_to_fetch(parent: QWidget, entry: PriorEntry) -> bool:
@@ -104,7 +104,7 @@ class ImportDialog(QDialog):
         ):
             field.setPlaceholderText(said or "not stated")
         if known is not None and not problem:
-            hint = f"These are the published weights “{known.title}”: their hash is compared, or recorded at first use."
+            hint = f"The name of published weights, “{known.title}”: the card says whether the file could be verified."
         self._hint.setText(problem or hint)
         self._hint.setStyleSheet("color: #f23c3c; font-weight: bold;" if problem else "")
         if self.import_button is not None:
