@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -30,6 +29,8 @@ _DRAWS = 2176  # of a straight line in 512 latents
 
 def peak() -> float:
     """Largest resident memory of this process so far, GB."""
+    import resource  # not everywhere: the module is collected for doctests
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
