@@ -32,6 +32,7 @@ __all__ = ["field_of", "residual_scale"]
 _DRAWS = 16  # of the field, for its variance on the observed pixels
 _REACH = 2.0  # frame pixels, or an observed pixel if that is larger: correlation length of an unknown residual
 _LIMITS = (0.5, 2.0)  # of s; beyond them the scan is another kind of image, not a harder one
+_LEAST_SEEN = 0.05  # share of the variance of an unknown residual that is taken to be seen through f, at least
 _LARGEST = 255.0  # grey levels; what lies further off is no image
 
 
@@ -55,10 +56,16 @@ def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualF
         return None
     size = prior.resolution
     reach = max(_REACH, *problem.placed.pixel)
-    std = float((residual[tissue].square().mean() - problem.placed.noise.measured**2).clamp(min=1.0).sqrt())
     lag = torch.fft.fftfreq(2 * size, device=shown.device) * 2 * size
-    correlation = torch.exp(-(lag[:, None].square() + lag[None].square()) / (2 * reach**2))
-    return ResidualField(torch.full((size, size), std, device=shown.device), correlation)
+    # an exponential, rough as edges are: a Gaussian's is too smooth to solve for, and held 69 % of a hole for its 84 %
+    correlation = torch.exp(-(lag[:, None].square() + lag[None].square()).sqrt() / reach)
+    unit = ResidualField(torch.ones(size, size, device=shown.device), correlation)
+    draws = unit.sample(_DRAWS, torch.Generator().manual_seed(0))
+    seen = torch.stack(
+        [problem.likelihood.observation.A(draw)[tissue].square().mean() for draw in draws.split(1)]
+    ).mean()
+    missed = (residual[tissue].square().mean() - problem.placed.noise.measured**2).clamp(min=1.0)
+    return ResidualField(unit.std * (missed / seen.clamp(min=_LEAST_SEEN)).sqrt(), correlation)
 
 
 def residual_scale(

@@ -14,6 +14,7 @@ from napari_brgm.engine.draws import Draws
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.engine.restore import restore
+from napari_brgm.inference import complete
 from napari_brgm.likelihood import to_grey
 from napari_brgm.posterior import Posterior
 from napari_brgm.priors.parts import Parts
@@ -81,6 +82,42 @@ def test_without_a_model_the_slice_itself_gives_one(random_stylegan2, hole):
     spread = {adapt: float(np.sqrt(result.variance[hole].mean())) for adapt, result in found.items()}
     assert (spread[True] ** 2 - spread[False] ** 2) ** 0.5 > 10 and error < 3 * spread[True]
     assert (found[True].estimate[~hole] == image[~hole]).all()
+
+
+@pytest.mark.parametrize("std", [20.0, 160.0])
+def test_the_slice_s_own_field_is_solved_for(random_stylegan2, hole, std):
+    """Against a dense solution: with a field as smooth as a Gaussian the rounds ended up to 58 levels from it."""
+    clean = random_stylegan2.sample(1, 3)
+    posterior, problem = problem_of(random_stylegan2, to_grey(clean)[0, 0].numpy(), Mask(hole))
+    measured = problem.likelihood.observation.measured
+    truth = std * torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    likelihood = replace(problem.likelihood, y=(to_grey(clean) + truth) * measured)
+    field = field_of(posterior, replace(problem, likelihood=likelihood), clean)
+    assert field is not None and float(field.std[0, 0]) == pytest.approx(std, rel=0.15)
+    found = to_grey(complete(clean, field, likelihood, 2.0))[0, 0].double()
+    rows = torch.eye(32**2).reshape(-1, 1, 32, 32)
+    covariance = field.covariance(rows).reshape(32**2, 32**2).double()
+    seen = torch.from_numpy(~hole).flatten()
+    residual = likelihood.residual(clean).flatten().double()[seen]
+    inner = covariance[seen][:, seen] + 4.0 * torch.eye(int(seen.sum()), dtype=torch.float64)
+    exact = to_grey(clean).flatten().double() + covariance[:, seen] @ torch.linalg.solve(inner, residual)
+    assert float((found.flatten() - exact).abs().max()) < 0.01 * std
+
+
+def test_the_field_of_coarse_pixels_is_that_of_fine_ones(random_stylegan2):
+    """Means over four by four hide most of a rough residual: its std is not theirs."""
+    clean = random_stylegan2.sample(1, 3)
+    lag = torch.fft.fftfreq(64) * 64
+    own = ResidualField(torch.full((32, 32), 30.0), torch.exp(-(lag[:, None].square() + lag[None].square()).sqrt() / 4))
+    found = []
+    for seed in range(6):
+        image = to_grey(clean) + own.sample(1, torch.Generator().manual_seed(seed))
+        low = image.reshape(8, 4, 8, 4).mean(dim=(1, 3)).numpy()
+        posterior, problem = problem_of(random_stylegan2, low, Downsample(4))
+        likelihood = replace(problem.likelihood, y=torch.from_numpy(low)[None, None])
+        field = field_of(posterior, replace(problem, likelihood=likelihood), clean)
+        found.append(float(field.std[0, 0]))
+    assert np.mean(found) == pytest.approx(30.0, rel=0.2)
 
 
 def test_scaled_draws_keep_their_mean_and_the_data(random_stylegan2):
