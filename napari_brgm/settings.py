@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -97,6 +98,9 @@ class InferenceSettings:
             raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
         if self.lambda_pixel is not None and not self.lambda_pixel > 0:
             raise InputError(f"lambda_pixel must be above 0, got {self.lambda_pixel}")
+        for name in ("lambda_w", "lambda_colinear", "lambda_perceptual"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.layer_spread is not None and not (self.layer_spread > 0 and self.latent_space == "w+"):
             raise InputError("layer_spread must be above 0, and asks for latent_space 'w+'")
         if self.latent_space == "z" and self.prior_density != "gaussian":

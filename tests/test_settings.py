@@ -54,6 +54,7 @@ def test_plain_values_survive_json(name):
         {"steps": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"lambda_pixel": -1.0},
         {"lambda_pixel": float("nan")}, {"vi_samples_per_step": 0}, {"preview_every": 0}, {"members": 0},
         {"window": 0}, {"window": 1, "patience": 3}, {"prior_density": "none"}, {"start": "best"},
+        {"lambda_w": -1.0}, {"lambda_perceptual": float("nan")}, {"lambda_colinear": float("inf")},
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_used_are_refused(wrong):

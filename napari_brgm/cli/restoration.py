@@ -87,13 +87,17 @@ def restore_source(
     titles = [piece.title for piece in pieces]
     stem = source.stem
     spread = bool(options.job((), prior).draws)
-    roles = ("", "Variance") if spread else ("",)
-    images = [
-        derivative_name(stem, what.name + role, ending) for role, ending in zip(roles, source.extensions, strict=False)
+    both = [
+        derivative_name(stem, what.name + role, ending)
+        for role, ending in zip(("", "Variance"), source.extensions, strict=True)
     ]
+    images = both if spread else both[:1]
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
     posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
-    with target.opened([*images, sheet, *posteriors, *map(json_name, images)], read) as (files, video):
+    with target.opened([*both, sheet, *posteriors, *map(json_name, both)], read) as (files, video):
+        for name in both[len(images) :]:
+            files.do_without(name)
+            files.do_without(json_name(name))
 
         def keep(number: int, result: Restoration) -> Restoration:
             result.save(files.path(posteriors[number]))

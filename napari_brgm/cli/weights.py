@@ -147,7 +147,11 @@ def prepare(name: Name, device: Device = "auto") -> None:
     from napari_brgm.zoo.prepare import Preparation
 
     with Preparation(name, pick_device(device)) as work:
-        _draw(work)
+        try:
+            _draw(work)
+        except KeyboardInterrupt:
+            typer.echo(f"{work.done} of {work.total} images are kept; the same command goes on", err=True)
+            raise
     typer.echo(f"{name}: restorations start from its straight line now")
 
 

@@ -62,7 +62,7 @@ def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualF
     unit = ResidualField(torch.ones(size, size, device=shown.device), correlation)
     draws = unit.sample(_DRAWS, torch.Generator().manual_seed(0))
     seen = torch.stack(
-        [problem.likelihood.observation.A(draw)[tissue].square().mean() for draw in draws.split(1)]
+        [problem.likelihood.observation.A(draw)[tissue].square().mean() for draw in torch.split(draws, 1)]
     ).mean()
     missed = (residual[tissue].square().mean() - problem.placed.noise.measured**2).clamp(min=1.0)
     return ResidualField(unit.std * (missed / seen.clamp(min=_LEAST_SEEN)).sqrt(), correlation)

@@ -78,8 +78,10 @@ class Restoration:
         Raises
         ------
         InputError
-            The level is not between 0 and 1.
+            The level is not between 0 and 1, or no samples were drawn.
         """
+        if not self.has_spread:
+            raise InputError("no samples were drawn, so that there is no interval; restore with samples of 2 or more")
         return interval(self.mean, self.std, level, self.widths)
 
     @property

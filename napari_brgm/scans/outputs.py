@@ -83,6 +83,7 @@ class Outputs:
     def __init__(self, folder: Path, names: Iterable[str], overwrite: bool, *, describe: bool = True) -> None:
         self.folder, self.names, self.overwrite, self.describe = folder, tuple(names), overwrite, describe
         self._made: list[Path] = []
+        self._gone: list[str] = []
         self._staging = folder / f".brgm-{uuid4().hex[:12]}"
 
     def __enter__(self) -> Self:
@@ -110,6 +111,9 @@ class Outputs:
                     if place.is_dir():  # a folder cannot be replaced: the old one goes with the hidden one
                         place.replace(self._staging / uuid4().hex)
                     self.path(name).replace(place)
+                for name in self._gone:  # of an earlier run: it would pass for one of this
+                    with suppress(FileNotFoundError):
+                        (self.folder / name).replace(self._staging / uuid4().hex)
                 if self.names and self.describe:
                     self._describe()
             elif isinstance(error, OSError):
@@ -127,6 +131,11 @@ class Outputs:
     def leave_out(self, name: str) -> None:
         """Do without the file of this name."""
         self.names = tuple(other for other in self.names if other != name)
+
+    def do_without(self, name: str) -> None:
+        """Leave the file of this name out, and take away one that an earlier run wrote."""
+        self.leave_out(name)
+        self._gone.append(name)
 
     def _describe(self) -> None:
         """Add the dataset description that BIDS asks of a folder of derivatives, if there is none."""

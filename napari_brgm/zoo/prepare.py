@@ -23,6 +23,7 @@ from napari_brgm.zoo.described import parts_tensors
 from napari_brgm.zoo.entry import Kind
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import ENTRY, cannot_write, home, installed, staged, user_folder, write_json
+from napari_brgm.zoo.registry import builtin, registered
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -78,10 +79,13 @@ class Preparation:
 
     def __init__(self, name: str, device: torch.device | str = "cpu") -> None:
         entry = installed().get(name)
+        if entry is None and name in registered() | builtin():
+            raise WeightsError(f"{name} ships with napari-brgm and needs no preparation")
         if entry is None:
             raise WeightsError(f"{name!r} is not installed; `napari-brgm weights list` names what is")
         if not can_be_prepared(entry):
-            raise WeightsError(f"{name} needs no preparation: it has its straight line, or is of a kind without one")
+            has = "has its straight line" if entry.family == _FAMILY else "is of a kind that has no straight line"
+            raise WeightsError(f"{name} needs no preparation: it {has}")
         self.entry, self._file = entry, user_folder() / name / entry.file
         self._fit = LineFit(read_prior(self._file, name).to(device))
         self._kept = home() / "preparing" / f"{name}.safetensors"

@@ -47,6 +47,11 @@ def test_without_samples_there_is_no_file_of_a_variance(shell, scan, mask, tmp_p
     assert done.exit_code == 0, done.output
     assert (out / "sub-01_desc-brgmInpaint_T1w.nii.gz").is_file() and not list(out.glob("*Variance*"))
     assert "no uncertainty: no samples were drawn" in done.stderr
+    variance = out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz"
+    variance.write_bytes(b"of an earlier run")
+    again = ("inpaint", scan, "--mask", mask, "--out", out, "--steps", 3, "--samples", 0, "--device", "cpu")
+    assert "exists already" in shell.refused(*again) and variance.exists()
+    assert shell(*again, "--overwrite").exit_code == 0 and not variance.exists()
     with Image.open(out / "sub-01_desc-brgmInpaintSheet_T1w.png") as sheet:
         assert sheet.width > 500
     refused = shell.refused("inpaint", scan, "--mask", mask, "--out", tmp_path / "o", "--samples", 0, "--method", "vi")

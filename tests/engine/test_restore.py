@@ -88,6 +88,8 @@ def test_the_most_probable_image_alone_where_no_samples_are_asked_for(linear_pri
     assert found.samples.shape == (0, *scan.shape) and not found.has_spread and with_samples.has_spread
     assert {step.phase for step in steps} <= {"placing", "map"}
     assert "no samples were drawn" in found.provenance["calibration"]["label"]
+    with pytest.raises(InputError, match="no samples were drawn"):
+        found.interval(0.9)
     with pytest.raises(InputError, match="goes with method 'map'"):
         restore(scan, Mask(hole), linear_prior, samples=0, method="vi", settings=quick)
 

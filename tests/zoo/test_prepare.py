@@ -68,5 +68,7 @@ def test_what_was_kept_of_other_weights_is_begun_again(entry, tmp_path):
 
 
 def test_others_are_refused():
-    with pytest.raises(WeightsError, match="not installed"):
+    with pytest.raises(WeightsError, match="ships with"):
         Preparation("brain-axial-128")
+    with pytest.raises(WeightsError, match="not installed"):
+        Preparation("nobody")
