@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["field_of", "residual_scale"]
 
 _DRAWS = 16  # of the field, for its variance on the observed pixels
+_UNIT_DRAWS = 4  # of a field of std 1, for what of it is seen: all its pixels count, so that few will do
 _REACH = 2.0  # frame pixels, or an observed pixel if that is larger: correlation length of an unknown residual
 _LIMITS = (0.5, 2.0)  # of s; beyond them the scan is another kind of image, not a harder one
 _LEAST_SEEN = 0.05  # share of the variance of an unknown residual that is taken to be seen through f, at least
 _LARGEST = 255.0  # grey levels; what lies further off is no image
 
 
-def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualField | None:
+def field_of(
+    posterior: Posterior, problem: Problem, shown: Tensor, check: Callable[[], None] | None = None
+) -> ResidualField | None:  # fmt: skip
     """Model of what the generator cannot draw: the prior's, or one from the residual of its image ``shown``; or None.
 
     Parameters
@@ -45,6 +48,8 @@ def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualF
     problem : Problem
     shown : (1, C, R, R) Tensor
         G(w*), in [-1, 1].
+    check : callable, optional
+        Called before each draw of a field; what it raises ends the work.
     """
     settings, prior = posterior.settings, posterior.prior
     if not settings.residual_field or not problem.likelihood.linear or prior.channels != 1:
@@ -60,10 +65,12 @@ def field_of(posterior: Posterior, problem: Problem, shown: Tensor) -> ResidualF
     # an exponential, rough as edges are: a Gaussian's is too smooth to solve for, and held 69 % of a hole for its 84 %
     correlation = torch.exp(-(lag[:, None].square() + lag[None].square()).sqrt() / reach)
     unit = ResidualField(torch.ones(size, size, device=shown.device), correlation)
-    draws = unit.sample(_DRAWS, torch.Generator().manual_seed(0))
-    seen = torch.stack(
-        [problem.likelihood.observation.A(draw)[tissue].square().mean() for draw in torch.split(draws, 1)]
-    ).mean()
+    generator, seen = torch.Generator().manual_seed(0), torch.zeros((), device=shown.device)
+    for _ in range(_UNIT_DRAWS):
+        if check is not None:
+            check()
+        drawn = problem.likelihood.observation.A(unit.sample(1, generator))
+        seen = seen + drawn[tissue].square().mean() / _UNIT_DRAWS
     missed = (residual[tissue].square().mean() - problem.placed.noise.measured**2).clamp(min=1.0)
     return ResidualField(unit.std * (missed / seen.clamp(min=_LEAST_SEEN)).sqrt(), correlation)
 

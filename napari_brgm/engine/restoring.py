@@ -162,7 +162,7 @@ class Restoring:
         with torch.no_grad():
             shown = posterior.images(at)
             latents = posterior.latents(at)[0].cpu().numpy()
-            field = field_of(posterior, problem, shown)
+            field = field_of(posterior, problem, shown, progress.check)
             seeded = torch.Generator().manual_seed(int(job.seed))
             scale = residual_scale(posterior, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
