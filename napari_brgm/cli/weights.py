@@ -41,7 +41,6 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Leave out the straight line that restorations start from (weights prepare).")
 ]
-_LONGEST = 900.0  # seconds that an import spends on the line unasked
 
 
 @weights.command("list")
@@ -159,13 +158,13 @@ def _prepare_shortly(entry: PriorEntry) -> None:
     """Prepare what was just installed, unless that takes long: then only say how."""
     from napari_brgm.engine.devices import pick_device
     from napari_brgm.engine.estimate import in_words
-    from napari_brgm.zoo.prepare import Preparation, can_be_prepared
+    from napari_brgm.zoo.prepare import LONGEST, Preparation, can_be_prepared
 
     if not can_be_prepared(entry):
         return
     with Preparation(entry.name, pick_device("auto")) as work:
         work.more()
-        if work.seconds_left > _LONGEST:
+        if work.seconds_left > LONGEST:
             typer.echo(
                 f"{entry.name}: fitting the straight line that restorations start from takes "
                 f"{in_words(work.seconds_left)}; they work without it, more slowly; "

@@ -86,8 +86,9 @@ class LineFit:
         self.done += _BATCH
 
     def line(self) -> Line:
-        """The line, when all are done: in whitened latents u; its model's ``noise_variance`` is that of white noise
-        which weighs like e, measured on further draws. On the CPU.
+        """The line in whitened latents u, when all are done; on the CPU.
+
+        Its model's ``noise_variance`` is that of white noise which weighs like e, measured on further draws.
         """
         straight = self._straight()
         return Line(LinearModel(straight.mean, straight.coarse, self._missed), exact=False)

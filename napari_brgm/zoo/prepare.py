@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["Preparation", "can_be_prepared"]
+__all__ = ["LONGEST", "Preparation", "can_be_prepared"]
+
+LONGEST = 900.0  # seconds that an import spends on it unasked
 
 _FAMILY = "stylegan2"
 _LINES = ("linear.basis", "linearisation.basis")

@@ -16,7 +16,7 @@ from napari_brgm.plugin.weights.card import CardView
 from napari_brgm.plugin.weights.table import PriorTable
 from napari_brgm.zoo import fetch as fetching
 from napari_brgm.zoo.install import check_removable, import_file, remove
-from napari_brgm.zoo.prepare import Preparation, can_be_prepared
+from napari_brgm.zoo.prepare import LONGEST, Preparation, can_be_prepared
 from napari_brgm.zoo.registry import catalogue, status_of
 from napari_brgm.zoo.verify import verify
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["WeightsWidget"]
 
 _WIDTH = 600  # pixels
-_LONGEST = 900.0  # seconds that the straight line of what was installed may take
 
 
 class WeightsWidget(TaskWidget):
@@ -224,7 +223,7 @@ def _prepared(entry: PriorEntry, tell: Tell) -> PriorEntry:
         return entry
     with Preparation(entry.name, pick_device("auto")) as work:
         work.more()
-        if work.seconds_left > _LONGEST:
+        if work.seconds_left > LONGEST:
             return entry
         while work.done < work.total:
             tell("preparing", work.done, work.total)
