@@ -1,0 +1,45 @@
+"""Why a file could not be read or written: the system's own reason, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+
+from napari_brgm.text import shortened
+
+__all__ = ["advice_of", "reason_of"]
+
+_ADVICE = {
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.EDQUOT: "free some of your quota, or choose another disk",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "close other programs, or raise the limit of open files",
+    errno.ENFILE: "close other programs, or raise the limit of open files",
+}
+
+
+def reason_of(error: BaseException) -> str:
+    """The system's words, such as 'No space left on device'; of other errors their own, on one line.
+
+    Of paths it says nothing: they may be those of hidden folders.
+
+    Examples
+    --------
+    >>> reason_of(OSError(28, "No space left on device", "/tmp/.hidden/x"))
+    'No space left on device'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError) and error.args:
+        return f"it has no '{shortened(error.args[0], 60)}'"
+    return shortened(error, 200) or type(error).__name__
+
+
+def advice_of(error: OSError, otherwise: str) -> str:
+    """What a person can do about it, where the reason tells; else ``otherwise``.
+
+    Examples
+    --------
+    >>> advice_of(OSError(36, "File name too long"), "choose another folder")
+    'choose a shorter name'
+    """
+    return _ADVICE.get(error.errno or 0, otherwise)
