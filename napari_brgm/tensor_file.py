@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor
+
+from napari_brgm.text import shortened, well_formed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +32,9 @@ _DTYPES = {
     "BOOL": torch.bool,
 }  # fmt: skip
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-_LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+_LONGEST_HEADER = 16_000_000  # bytes; the format allows 100 MB, which as JSON can take gigabytes to read
+_MOST_AXES = 32
+_PRIVATE = 0o600
 
 
 class TensorFileError(ValueError):
@@ -48,6 +54,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     data = bytearray(path.read_bytes())
     header, metadata, start = _header(bytes(data[:8]), memoryview(data)[8:], len(data))
     size = len(data) - start
+    _check_apart(header)
     return {name: _tensor(data, start, size, name, entry) for name, entry in header.items()}, metadata
 
 
@@ -77,7 +84,9 @@ def _length(first: bytes) -> int:
 def _header(first: bytes, rest: bytes | memoryview, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
     """Entries of the tensors, metadata, and where the data begin, of a file of ``size`` bytes that begins so."""
     length = _length(first)
-    if length > min(_LONGEST_HEADER, size - 8):
+    if _LONGEST_HEADER < length <= size - 8:
+        raise TensorFileError(f"the header takes {length} bytes, and more than {_LONGEST_HEADER} are not read")
+    if length > size - 8:
         raise TensorFileError("the header is longer than the file")
     try:
         header: Any = json.loads(bytes(rest[:length]))
@@ -91,32 +100,51 @@ def _header(first: bytes, rest: bytes | memoryview, size: int) -> tuple[dict[str
     return header, metadata, 8 + length
 
 
+def _check_apart(header: dict[str, Any]) -> None:
+    """Refuse tensors that share bytes: a small file could stand for any number of copies of them."""
+    try:
+        ranges = sorted((*entry["data_offsets"], name) for name, entry in header.items() if 0 not in entry["shape"])
+        shared = next((one[2] for other, one in pairwise(ranges) if one[0] < other[1]), None)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise TensorFileError("the entry of a tensor is malformed") from error
+    if shared is not None:
+        raise TensorFileError(f"the bytes of '{shortened(shared, 60)}' are those of another tensor too")
+
+
 def _tensor(data: bytearray, start: int, size: int, name: str, entry: Any) -> Tensor:
+    said = f"'{shortened(name, 60)}'"
     try:
         dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:
-        raise TensorFileError(f"the entry of {name!r} is malformed") from error
+        raise TensorFileError(f"the entry of {said} is malformed") from error
     numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
     if not all(type(n) is int and n >= 0 for n in numbers):
-        raise TensorFileError(f"the entry of {name!r} is malformed")
+        raise TensorFileError(f"the entry of {said} is malformed")
+    if len(shape) > _MOST_AXES:
+        raise TensorFileError(f"{said} has {len(shape)} axes, and more than {_MOST_AXES} are not read")
     count = math.prod(shape)
     if not (begin <= end <= size and end - begin == count * dtype.itemsize):
-        raise TensorFileError(f"the bytes of {name!r} are not all there")
+        raise TensorFileError(f"the bytes of {said} are not all there")
     if count == 0:
-        return torch.empty(shape, dtype=dtype)
+        try:
+            return torch.empty(shape, dtype=dtype)
+        except (RuntimeError, TypeError, OverflowError) as error:  # an axis beyond 64 bits beside one of length 0
+            raise TensorFileError(f"the shape of {said} cannot be") from error
     raw = torch.frombuffer(data, dtype=torch.uint8, count=end - begin, offset=start + begin)
     return raw.clone().view(dtype).reshape(shape)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], *, private: bool = False) -> None:
     """Write tensors (any device) and metadata; the file appears only when it is complete.
+
+    ``private``: for its owner alone (0600), whatever the umask.
 
     Raises
     ------
     OSError
         It cannot be written; what was there before stays.
     """
-    header: dict[str, Any] = {"__metadata__": metadata}
+    header: dict[str, Any] = {"__metadata__": {well_formed(key): well_formed(text) for key, text in metadata.items()}}
     chunks, offset = [], 0
     for name in sorted(
         tensors, key=lambda k: (-tensors[k].dtype.itemsize, k)
@@ -130,11 +158,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         offset += len(chunk)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{uuid4().hex[:12]}.part")  # no longer than the name itself may be
     try:
+        if private:
+            part.touch(_PRIVATE)
+            part.chmod(_PRIVATE)
         part.write_bytes(b"".join([len(text).to_bytes(8, "little"), text, *chunks]))
         part.replace(path)
-    except OSError:
-        if part.exists():
-            part.unlink()
-        raise
+    finally:
+        part.unlink(missing_ok=True)
