@@ -1,8 +1,9 @@
-"""NIfTI files to scans, through nibabel; with the provenance of our own results from the JSON file beside.
+"""NIfTI files to scans; with the provenance of our own results from the JSON file beside.
 
-    value = scl_slope * stored + scl_inter          affine: sform if it has a code, else qform (nibabel's best affine)
+    value = scl_slope * stored + scl_inter          affine: sform if it has a code, else qform (nifti_place.py)
 
-Source: the NIfTI-1.1 and NIfTI-2 headers (https://nifti.nimh.nih.gov).
+No number in a file is believed before it is looked at: of what is packed no more is unpacked than the header needs, and
+not a thousand times of what lies on the disk.
 """
 
 from __future__ import annotations
@@ -10,35 +11,35 @@ from __future__ import annotations
 import gzip
 import math
 import warnings
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from nibabel import imageglobals
-from nibabel.openers import ImageOpener
-from nibabel.spatialimages import HeaderDataError
 
 from napari_brgm.errors import BrgmError, InputError, ScanError
+from napari_brgm.reason import reason_of
 from napari_brgm.scan import Scan
 from napari_brgm.scans.gather import gathered, narrowed
+from napari_brgm.scans.nifti_header import SIZES, Header, header_of, looks_like_nifti
+from napari_brgm.scans.nifti_pair import halves_of
+from napari_brgm.scans.nifti_place import place_of
 from napari_brgm.scans.record import record_of
+from napari_brgm.scans.scaling import usable_scale
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["looks_like_nifti", "read_nifti"]
 
-_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _PIECE = 1 << 20  # bytes, or voxels
-_QUAD = 1536  # type code of 128-bit floats, which nibabel reads only where longdouble is such a one
-
-
-def looks_like_nifti(head: bytes) -> bool:
-    """Tell whether these first bytes (348 or more) are a NIfTI-1 or -2 header, in one file or of a pair."""
-    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+_ANALYZE = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
+_MOST_PACKED = 1032  # times that deflate can shrink anything
+_LARGE, _USUAL_PACKED = 1 << 30, 200  # bytes in memory from which on so many times are taken for a trap
+_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def read_nifti(path: str | Path) -> Scan:
@@ -49,78 +50,131 @@ def read_nifti(path: str | Path) -> Scan:
     Scan
         (I, J, K) or (I, J, K, T) in real-world values, each voxel exactly: floats in the file's type; integers, and
         what slope and intercept make of any type in float64, as float32 where it holds them all, else as float64;
-        integers beyond 2^53 as they are.
+        integers beyond 2^53 as they are. Its notes say what the header left open or said oddly.
 
     Raises
     ------
     ScanError
-        The file is missing, damaged, cut short, no NIfTI, or not a grey-level image of 2 to 4 axes.
+        The file is missing, no NIfTI, not all there, not a grey-level image of 2 to 4 axes, or packed so that it
+        unpacks to very many times its size.
     """
     path = Path(path)
     if not path.is_file():
         raise ScanError(f"there is no file {path.name}; check the path")
     with _sentence_on_failure(path.name):
-        image, array = _load(path)
+        header, voxels = _header(path)
+        array, notes = _values(header, voxels)
         array = _as_volume(array, path.name)
-        unit = str(image.header.get_xyzt_units()[0])
-        affine = np.diag([_MM[unit]] * 3 + [1.0]) @ np.asarray(image.affine, dtype=np.float64)
-        placed = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
-        notes = () if placed else ("the file does not say how the patient lies: radiological axes are assumed",)
-        name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        affine, placed = place_of(header, path.name)
         record, units, doubts = record_of(path)
         try:
             return Scan(
-                array, affine, units or "a.u.", name=name, source=path, header=image.header, notes=notes + doubts,
-                provenance=record,
+                array, affine, units or "a.u.", name=plain_text(path.name.removesuffix(".gz").rsplit(".", 1)[0]),
+                source=path, header=header.fields, notes=(*header.notes, *placed, *notes, *doubts), provenance=record,
             )  # fmt: skip
         except InputError as error:
             raise ScanError(f"{path.name} cannot be placed in space: {error}") from error
 
 
-def _load(path: Path) -> tuple[Any, npt.NDArray[Any]]:
-    with path.open("rb") as stream:
-        zipped = stream.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if zipped else path.open("rb") as content:
-        head = content.read(352)
-        if not looks_like_nifti(head):
-            if head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
-                raise ScanError(f"{path.name} is in Analyze format, which has no left and right; convert it to NIfTI")
-            if not path.name.removesuffix(".gz").endswith(".img"):
-                raise ScanError(f"{path.name} is not a NIfTI file; choose a .nii, .nii.gz or DICOM file")
-        elif b"n+" in (head[344:346], head[4:6]):
-            content.seek(0)
-            kind = nib.Nifti1Image if head[344:346] == b"n+" else nib.Nifti2Image
-            image = kind.from_stream(content)
-            array = _values(image.dataobj, path.name)
-            while content.read(_PIECE):  # to the end, where gzip compares its checksum
-                pass
-            return image, array
-    pair = cast("Any", nib.load(path))
-    if not isinstance(pair, nib.Nifti1Pair):
+def _header(path: Path) -> tuple[Header, Path]:
+    """The header, and the file that holds the voxels."""
+    name = path.name.removesuffix(".gz").lower()
+    head = _head(path)
+    half = None if looks_like_nifti(head) else halves_of(path)[0] if name.endswith(".img") else None
+    if half is not None:
+        head = _head(half)
+    if not looks_like_nifti(head):
+        if head[:4] in _ANALYZE:
+            raise ScanError(f"{path.name} is in Analyze format, which has no left and right; convert it to NIfTI")
         raise ScanError(f"{path.name} is not a NIfTI file; choose a .nii, .nii.gz or DICOM file")
-    return pair, _values(pair.dataobj, path.name)
+    header = header_of(head, (half or path).name)
+    return header, (half or path) if header.single else halves_of(path)[1]
 
 
-def _values(proxy: Any, name: str) -> npt.NDArray[Any]:
-    """Real-world values of a nibabel array proxy."""
-    kind = np.dtype(proxy.dtype)
-    if kind.names or kind.kind not in "fiub":
-        what = "colours" if kind.names else "complex numbers"
-        raise ScanError(f"{name} holds {what}; only real grey-level images can be restored")
-    count = math.prod(proxy.shape)
+def _head(path: Path) -> bytes:
+    with _opened(path) as content:
+        return content.read(SIZES[2])
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if _is_packed(path) else path.open("rb")
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def _values(header: Header, path: Path) -> tuple[npt.NDArray[Any], list[str]]:
+    """Real-world values, and what slope and intercept did to them."""
+    count, kind = math.prod(header.shape), header.kind
+    _check_claim(header, path, count)
+    slope, inter = float(header.fields["scl_slope"]), float(header.fields["scl_inter"])
+    notes: tuple[str, ...] = ()
+    if slope == 0 or math.isnan(slope):  # as most files say that there is none
+        slope, inter = 1.0, 0.0
+    else:
+        slope, inter, notes = usable_scale(slope, inter)
+    spoilt, beyond, unread = 0, 0.0, False
 
     def blocks() -> Iterator[tuple[slice, npt.NDArray[Any]]]:
-        with ImageOpener(proxy.file_like) as stream:
-            stream.seek(proxy.offset)
+        nonlocal spoilt, beyond, unread
+        spoilt, beyond = 0, 0.0
+        with _opened(path) as stream:
+            _skip(stream, header.offset)
             for first in range(0, count, _PIECE):
                 number = min(_PIECE, count - first)
-                content = stream.read(number * kind.itemsize)
-                stored = np.frombuffer(content, kind)
+                stored = np.frombuffer(stream.read(number * kind.itemsize), kind)
                 if len(stored) < number:
-                    raise EOFError
-                yield slice(first, first + number), _scaled(stored, float(proxy.slope), float(proxy.inter))
+                    there = (first + len(stored)) * kind.itemsize
+                    raise _too_short(path, f"{there} of {count * kind.itemsize} bytes of its voxels are there")
+                values = _scaled(stored, slope, inter)
+                if values is not stored:
+                    finite = np.isfinite(values)
+                    spoilt += int((~finite).sum()) - int(
+                        (~np.isfinite(stored)).sum() if stored.dtype.kind == "f" else 0
+                    )
+                    beyond = max(beyond, float(np.abs(values[finite]).max(initial=0)))
+                yield slice(first, first + number), values
+            unread = len(stream.read(_PIECE)) == _PIECE  # to the end, where gzip compares its checksum
 
-    return gathered((count,), blocks, name).reshape(proxy.shape, order="F")
+    array = gathered((count,), blocks, path.name).reshape(header.shape, order="F")
+    told = list(notes)
+    if spoilt > 0:
+        told.append(
+            f"slope and intercept in the header ({slope:g} and {inter:g}) make {spoilt} values infinite or no number"
+        )
+    if beyond > _FLOAT32:
+        told.append(f"slope and intercept in the header ({slope:g} and {inter:g}) make values as large as {beyond:.3g}")
+    if unread:
+        told.append("the file goes on behind its voxels; what follows was not read, nor was a checksum compared")
+    return array, told
+
+
+def _check_claim(header: Header, path: Path, count: int) -> None:
+    """Refuse a header that claims what its file cannot hold, or that would unpack without measure."""
+    needed = header.offset + count * header.kind.itemsize
+    there = path.stat().st_size
+    if not _is_packed(path):
+        if there < needed:
+            raise _too_short(path, f"{there} bytes are there, and the header asks for {needed}")
+        return
+    if needed > _MOST_PACKED * there:
+        raise _too_short(path, f"its {there} bytes cannot hold the {needed} that the header asks for")
+    if count * max(header.kind.itemsize, 4) > _LARGE and needed > _USUAL_PACKED * there:
+        raise ScanError(
+            f"{path.name} unpacks to {needed / 1e9:.1f} GB, {needed // there} times its size, as no usual image does; "
+            "unpack it with gunzip first if that is meant"
+        )
+
+
+def _too_short(path: Path, found: str) -> ScanError:
+    return ScanError(f"{path.name} ends too early: {found}; copy it again")
+
+
+def _skip(stream: IO[bytes], count: int) -> None:
+    while count > 0 and (read := len(stream.read(min(count, _PIECE)))):
+        count -= read
 
 
 def _scaled(stored: npt.NDArray[Any], slope: float, inter: float) -> npt.NDArray[Any]:
@@ -142,21 +196,26 @@ def _as_volume(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 @contextmanager
 def _sentence_on_failure(name: str) -> Iterator[None]:
-    """Run nibabel quietly and turn whatever it raises on a damaged file into one ScanError."""
-    quiet = imageglobals.logger.disabled
-    imageglobals.logger.disabled = True  # it prints each odd header field
+    """Turn whatever reading raises into one ScanError, which says what is known and no more."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # odd header fields that nibabel understands and mends
-        warnings.simplefilter("ignore", RuntimeWarning)  # overflow of values or scale factors in damaged headers
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow of values or scale factors in odd headers
         try:
             yield
         except BrgmError:
             raise
         except MemoryError as error:
-            raise ScanError(f"{name} needs more memory than there is, or is damaged") from error
-        except Exception as error:  # nibabel, gzip and zlib raise almost anything on damaged bytes
-            if isinstance(error, HeaderDataError) and f"data code {_QUAD}" in str(error):
-                raise ScanError(f"{name} holds 128-bit floats, unknown to this machine; save it as float64") from error
-            raise ScanError(f"{name} is damaged or cut short; copy or export it again") from error
-        finally:
-            imageglobals.logger.disabled = quiet
+            raise ScanError(
+                f"{name} needs more memory than there is; cut out a part of it, or use another machine"
+            ) from error
+        except EOFError as error:
+            raise ScanError(f"{name} ends before its gzip stream does; copy it again") from error
+        except (zlib.error, gzip.BadGzipFile) as error:
+            raise ScanError(
+                f"{name} cannot be unpacked, its bytes are no longer those that gzip wrote ({reason_of(error)}); "
+                "copy it again"
+            ) from error
+        except OSError as error:
+            raise ScanError(f"{name} cannot be read: {reason_of(error)}; check the file and its permissions") from error
+        except Exception as error:  # nibabel and numpy raise almost anything on odd bytes
+            raise ScanError(f"{name} cannot be read as NIfTI: {reason_of(error)}; convert it again") from error

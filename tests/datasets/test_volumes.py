@@ -98,7 +98,7 @@ def test_time_series_give_their_first_volume(tmp_path, write_nifti):
 def test_a_damaged_volume_is_named(tmp_path, write_nifti):
     path = write_nifti(tmp_path / "a.nii", head(), RAS)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ScanError, match=r"a\.nii is damaged"):
+    with pytest.raises(ScanError, match=r"a\.nii ends too early"):
         read_slices(tmp_path, Framing(24))
 
 

@@ -126,7 +126,7 @@ def test_analyze_text_and_missing_files(tmp_path):
     nib.save(nib.AnalyzeImage(np.zeros((2, 2, 2), np.int16), np.eye(4)), tmp_path / "old.img")
     with pytest.raises(ScanError, match="Analyze"):
         read_nifti(tmp_path / "old.hdr")
-    with pytest.raises(ScanError, match=r"old\.img is not a NIfTI"):
+    with pytest.raises(ScanError, match=r"old\.img is in Analyze format"):
         read_nifti(tmp_path / "old.img")
     (tmp_path / "text.nii").write_text("hello" * 200)
     with pytest.raises(ScanError, match="not a NIfTI file"):
@@ -167,7 +167,7 @@ def test_flipped_bit_in_gzip_is_found(tmp_path):
     content = bytearray((DATA / "example4d.nii.gz").read_bytes())
     content[-6] ^= 1  # of the checksum
     (tmp_path / "scan.nii.gz").write_bytes(content)
-    with pytest.raises(ScanError, match="damaged"):
+    with pytest.raises(ScanError, match=r"no longer those that gzip wrote.*CRC"):
         read_nifti(tmp_path / "scan.nii.gz")
 
 
@@ -201,7 +201,7 @@ def test_quad_precision_is_refused_in_one_sentence(tmp_path):
     header = nib.Nifti1Header()
     header["datatype"], header["bitpix"], header["dim"][:4], header["vox_offset"] = 1536, 128, [3, 2, 2, 2], 352
     (tmp_path / "quad.nii").write_bytes(header.binaryblock + bytes(4 + 128))
-    with pytest.raises(ScanError, match=r"quad\.nii holds 128-bit floats.*save it as float64"):
+    with pytest.raises(ScanError, match=r"quad\.nii holds 128-bit floats \(datatype 1536\).*save it as float64"):
         read_nifti(tmp_path / "quad.nii")
 
 
