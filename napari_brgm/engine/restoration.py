@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from napari_brgm.calibration import interval
 from napari_brgm.errors import BrgmError, InputError, OutputError
+from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,10 +122,11 @@ class Restoration:
         names = _ARRAYS if self.widths is None else (*_ARRAYS, "widths")
         arrays = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in names}
         try:
-            write_tensors(path, arrays, text)
+            write_tensors(path, arrays, text, private=True)
         except OSError as error:
             raise OutputError(
-                f"the restoration cannot be written to {path}: choose a folder that can be written"
+                f"cannot write {plain_text(path.name)} into {plain_text(path.parent)}: {reason_of(error)}; "
+                f"{advice_of(error, 'choose a folder that can be written')}"
             ) from error
         return path
 
@@ -151,4 +154,4 @@ class Restoration:
         except BrgmError:
             raise
         except Exception as error:
-            raise InputError(f"{path.name} cannot be read as a restoration; it is missing or damaged") from error
+            raise InputError(f"{plain_text(path.name)} cannot be read as a restoration: {reason_of(error)}") from error

@@ -45,6 +45,6 @@ def read_scan(path: str | Path) -> list[Scan]:
     head = opening(path)
     if looks_like_dicom(head):
         return read_dicom(path)
-    if looks_like_nifti(head) or path.name.removesuffix(".gz").endswith((".nii", ".hdr", ".img")):
+    if looks_like_nifti(head) or path.name.lower().removesuffix(".gz").endswith((".nii", ".hdr", ".img")):
         return [read_nifti(path)]
     raise ScanError(f"{path.name} is neither a NIfTI nor a DICOM file; choose a .nii, .nii.gz or DICOM file")

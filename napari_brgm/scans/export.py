@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
@@ -19,7 +18,9 @@ from nibabel.spatialimages import HeaderDataError
 
 from napari_brgm.errors import OutputError
 from napari_brgm.lossless import exact_type, holds
+from napari_brgm.scans.outputs import Outputs
 from napari_brgm.scans.record import json_text, sidecar_of
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,33 +64,23 @@ def write_nifti(
         The name has another suffix, a file exists, the folder cannot be written to, or the scan does not fit NIfTI-1.
     """
     path = Path(path)
-    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), None)
-    if suffix is None:
-        raise OutputError(f"the name {path.name} must end in .nii or .nii.gz")
-    outputs = {path: suffix}
-    if provenance is not None:
-        outputs[sidecar_of(path)] = ".json"
-    for output in outputs:
-        if output.exists() and not overwrite:
-            raise OutputError(f"{output.name} exists already; choose another name or allow overwriting")
+    if not path.name.endswith(_SUFFIXES):
+        raise OutputError(f"the name {plain_text(path.name)} must end in .nii or .nii.gz")
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"cannot write {plain_text(path.name)}: there is no folder {plain_text(path.parent)}; make it"
+        )
     image = _image(scan)
     text = None if provenance is None else json_text(provenance)
-    written: list[Path] = []
-    try:
-        for output, ending in outputs.items():
-            temporary = output.with_name(f".{uuid4().hex}{ending}")  # same folder: a rename is atomic there
-            written.append(temporary)
-            if ending == ".json":
-                temporary.write_text(text or "", encoding="utf-8")
-            else:
-                nib.save(image, temporary)
-        for temporary, output in zip(written, outputs, strict=True):
-            temporary.replace(output)
-    except OSError as error:
-        raise OutputError(f"cannot write {path.name} into {path.parent}: {error.strerror or error}") from error
-    finally:
-        for temporary in written:
-            temporary.unlink(missing_ok=True)
+    names = [path.name] if text is None else [path.name, sidecar_of(path).name]
+    with Outputs(path.parent, names, overwrite, describe=False) as out:
+        try:
+            nib.save(image, out.path(path.name))
+        except OSError as error:
+            error.filename = error.filename or str(out.path(path.name))  # a full disk names none
+            raise
+        if text is not None:
+            out.path(names[1]).write_text(text, encoding="utf-8")
     return path
 
 

@@ -1,63 +1,39 @@
-"""Result files: BIDS-like names, nothing overwritten unasked, and all of them or none.
+"""Result files: nothing overwritten unasked, all of them or none, and for their owner alone.
 
-Files, or whole folders, are written into a hidden folder beside their places and moved when all are complete.
+Files, or whole folders, are written into a hidden folder beside their places and moved when all are complete. They can
+be read by who computed them alone (0600, in folders of 0700), whatever the umask: they show patients.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import re
-import shutil
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
-from uuid import uuid4
 
 from napari_brgm.errors import OutputError
-from napari_brgm.scans.record import sidecar_of, version
+from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.scans.claim import Claim, one_at_a_time
+from napari_brgm.scans.record import version
+from napari_brgm.scans.staging import PRIVATE_FILE, Staging, private_folder, remove_stale
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from napari_brgm.scan import Scan
+__all__ = ["Outputs"]
 
-__all__ = ["Outputs", "derivative_name", "json_name", "stem_of"]
-
-_BIDS = re.compile(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)")
 _DESCRIPTION = "dataset_description.json"
-
-
-def stem_of(scan: Scan, path: Path) -> str:
-    """Name of a scan's file without its suffix; a folder has that of its series."""
-    if path.is_file():
-        return re.sub(r"(\.nii)?(\.gz)?$|\.dcm$", "", path.name, flags=re.IGNORECASE) or "scan"
-    return re.sub(r"[^A-Za-z0-9-]+", "-", scan.name).strip("-") or "scan"
-
-
-def derivative_name(stem: str, description: str, extension: str) -> str:
-    """Name of a derivative, the BIDS suffix of the source last.
-
-    Examples
-    --------
-    >>> derivative_name("sub-01_T1w", "brgmInpaint", ".nii.gz")
-    'sub-01_desc-brgmInpaint_T1w.nii.gz'
-    >>> derivative_name("knee", "brgmInpaint", ".png")
-    'knee_desc-brgmInpaint_image.png'
-    """
-    bids = _BIDS.fullmatch(stem)
-    entities, suffix = bids.groups() if bids else (stem, "image")
-    entities = re.sub(r"_desc-[A-Za-z0-9]+", "", entities)
-    return f"{entities}_desc-{description}_{suffix}{extension}"
-
-
-def json_name(name: str) -> str:
-    """Name of the record beside a NIfTI file or a picture."""
-    return sidecar_of(Path(name)).name
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)  # named or not, a file was written
 
 
 class Outputs:
     """Write files into ``folder``: all appear when the ``with`` block ends well, and none when it does not.
+
+    What a run that was killed has left in the folder is removed.
 
     Parameters
     ----------
@@ -73,7 +49,8 @@ class Outputs:
     Raises
     ------
     OutputError
-        On entering: a file exists already, or the folder cannot be written to.
+        On entering: a file exists already, the folder cannot be written to, or does not take such a name. On leaving:
+        a file exists by now, or something could not be written; with the system's reason.
     """
 
     choose: ClassVar[str] = "choose another name or folder"  # what to do where a file exists ...
@@ -84,21 +61,26 @@ class Outputs:
         self.folder, self.names, self.overwrite, self.describe = folder, tuple(names), overwrite, describe
         self._made: list[Path] = []
         self._gone: list[str] = []
-        self._staging = folder / f".brgm-{uuid4().hex[:12]}"
+        self._staging: Staging | None = None
 
     def __enter__(self) -> Self:
-        existing = [name for name in self.names if (self.folder / name).exists()]
+        existing = [name for name in self.names if os.path.lexists(self.folder / name)]
         if existing and not self.overwrite:
-            raise OutputError(f"{existing[0]} exists already in {self.folder}; {self.choose} or {self.allow}")
-        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+            raise self._exists(existing[0])
+        remove_stale(self.folder)
         try:
-            for path in reversed(missing):
-                path.mkdir()
+            for path in reversed([path for path in (self.folder, *self.folder.parents) if not path.exists()]):
+                private_folder(path)
                 self._made.append(path)
-            self._staging.mkdir()
+            self._staging = Staging.made_in(self.folder)
+            for name in self.names:  # an hour before it would be too late
+                self._try(name)
         except OSError as error:
             self._clean()
             raise self._failed(error) from error
+        except BaseException:
+            self._clean()
+            raise
         return self
 
     def __exit__(
@@ -106,27 +88,18 @@ class Outputs:
     ) -> None:
         try:
             if kind is None:
-                for name in self.names:
-                    place = self.folder / name
-                    if place.is_dir():  # a folder cannot be replaced: the old one goes with the hidden one
-                        place.replace(self._staging / uuid4().hex)
-                    self.path(name).replace(place)
-                for name in self._gone:  # of an earlier run: it would pass for one of this
-                    with suppress(FileNotFoundError):
-                        (self.folder / name).replace(self._staging / uuid4().hex)
-                if self.names and self.describe:
-                    self._describe()
-            elif isinstance(error, OSError):
-                raise self._failed(error) from error
-        except OSError as failure:
-            raise self._failed(failure) from failure
+                self._place()
+            cause = error.__cause__ if isinstance(error, OutputError) else error
+            if isinstance(cause, OSError) and self._is_ours(cause):
+                raise self._failed(cause) from error
         finally:
             self._clean()
 
     def path(self, name: str) -> Path:
         """Where to write the file of this name."""
         assert name in self.names, name
-        return self._staging / name
+        assert self._staging is not None
+        return self._staging.path / name
 
     def leave_out(self, name: str) -> None:
         """Do without the file of this name."""
@@ -137,24 +110,73 @@ class Outputs:
         self.leave_out(name)
         self._gone.append(name)
 
+    def _place(self) -> None:
+        """Move all files to their places, or none."""
+        assert self._staging is not None
+        claim = Claim(self._staging.path, self.overwrite)
+        name = ""
+        try:
+            with one_at_a_time(self.folder):
+                for name in self.names:
+                    claim.put(self.path(name), self.folder / name)
+                if self.overwrite:
+                    for name in self._gone:  # of an earlier run: it would pass for one of this
+                        claim.take_away(self.folder / name)
+                if self.names and self.describe:
+                    self._describe()
+        except FileExistsError as error:
+            claim.take_back()
+            raise self._exists(name) from error
+        except OSError as error:
+            claim.take_back()
+            raise self._failed(error) from error
+        except BaseException:
+            claim.take_back()
+            raise
+
     def _describe(self) -> None:
         """Add the dataset description that BIDS asks of a folder of derivatives, if there is none."""
+        text = {
+            "Name": "napari-brgm restorations",
+            "BIDSVersion": "1.9.0",
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "napari-brgm", "Version": version()}],
+        }
         path = self.folder / _DESCRIPTION
-        if not path.exists():
-            text = {
-                "Name": "napari-brgm restorations",
-                "BIDSVersion": "1.9.0",
-                "DatasetType": "derivative",
-                "GeneratedBy": [{"Name": "napari-brgm", "Version": version()}],
-            }
-            path.write_text(json.dumps(text, indent=2) + "\n")
+        with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
+            path.chmod(PRIVATE_FILE)
+            file.write(json.dumps(text, indent=2) + "\n")
+
+    def _try(self, name: str) -> None:
+        """Look whether the folder takes a file of this name; OSError."""
+        place = self.path(name)
+        place.touch(PRIVATE_FILE)
+        place.unlink()
 
     def _clean(self) -> None:
-        shutil.rmtree(self._staging, ignore_errors=True)
+        if self._staging is not None:
+            self._staging.remove()
         for path in reversed(self._made):
             with suppress(OSError):  # not empty: it is wanted
                 path.rmdir()
 
+    def _is_ours(self, error: OSError) -> bool:
+        """Whether an error is about writing here, and not about whatever else was read meanwhile."""
+        if error.filename is None:
+            return error.errno in _OF_WRITING
+        return self._staging is not None and str(self._staging.path) in os.fsdecode(error.filename)
+
+    def _exists(self, name: str) -> OutputError:
+        return OutputError(
+            f"{plain_text(name)} exists already in {plain_text(self.folder)}; {self.choose} or {self.allow}"
+        )
+
     def _failed(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        return OutputError(f"cannot write into {self.folder}: {reason}; {self.writable}")
+        """The sentence of an error: the system's reason, and the file and folder that the person knows."""
+        what = Path(os.fsdecode(error.filename)).name if error.filename is not None else ""
+        if len(self.names) == 1:
+            what = self.names[0]
+        what = f"{plain_text(what)} " if what in self.names else ""
+        return OutputError(
+            f"cannot write {what}into {plain_text(self.folder)}: {reason_of(error)}; {advice_of(error, self.writable)}"
+        )

@@ -27,7 +27,7 @@ _OTHER = ("CMYK", "YCbCr", "LAB", "HSV")
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _WHITE_IS_ZERO = 0
 _UNSIGNED = 1
-_ADVICE = "it is damaged, or of a rare kind; save it with 8 or 16 bits, or as TIFF of 32-bit floats"
+_ADVICE = "save it with 8 or 16 bits, or as TIFF of 32-bit floats"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,8 @@ class Picture:
         Sentences about what was done to it, for the person at the screen.
     transparent : int
         How many pixels are not opaque; ``pixels`` has what is stored there.
+    file : str
+        Name of the file.
     """
 
     pixels: npt.NDArray[Any]
@@ -52,6 +54,7 @@ class Picture:
     kind: str
     notes: tuple[str, ...] = ()
     transparent: int = 0
+    file: str = ""
 
     @property
     def units(self) -> str:
@@ -77,7 +80,7 @@ def read_picture(path: str | Path) -> Picture:
     data = path.read_bytes()
     kind = picture_kind(data)
     if kind is None:
-        raise ScanError(f"{path.name} is no PNG, JPEG or TIFF file, or it is damaged; save the picture again")
+        raise ScanError(f"{path.name} does not begin as a PNG, JPEG or TIFF file does; save the picture again")
     with opened_picture(data, path.name, (kind,), _ADVICE) as image:
         orientation = orientation_of(image)
         _check_depth(image, data, path.name)
@@ -95,7 +98,7 @@ def read_picture(path: str | Path) -> Picture:
             f"{transparent} pixels of {path.name} are transparent: the levels stored there are taken as they are, and "
             "the result is opaque"
         )
-    return Picture(pixels, path.name.rsplit(".", 1)[0], kind, tuple(notes), transparent)
+    return Picture(pixels, path.name.rsplit(".", 1)[0], kind, tuple(notes), transparent, path.name)
 
 
 def _check_depth(image: Image.Image, data: bytes, name: str) -> None:

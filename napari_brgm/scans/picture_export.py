@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_brgm.errors import OutputError
 from napari_brgm.lossless import as_type
+from napari_brgm.reason import reason_of
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["write_levels", "write_picture"]
+__all__ = ["write_encoded", "write_levels", "write_picture"]
 
 _DESCRIPTION = 270  # TIFF tag
 
@@ -54,14 +57,28 @@ def write_levels(path: Path, values: npt.NDArray[Any], notice: str) -> None:
     _save(path, [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in planes], notice)
 
 
+def write_encoded(path: Path, content: bytes | memoryview) -> None:
+    """Write the bytes of a picture.
+
+    Raises
+    ------
+    OutputError
+        With the system's reason.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OutputError(f"cannot write {plain_text(path.name)}: {reason_of(error)}") from error
+
+
 def _save(path: Path, pages: list[Image.Image], notice: str) -> None:
     first, *others = pages
-    try:
-        if path.suffix == ".png":
-            text = PngInfo()
-            text.add_text("Description", notice)
-            first.save(path, "PNG", pnginfo=text)
-        else:
-            first.save(path, "TIFF", save_all=bool(others), append_images=others, tiffinfo={_DESCRIPTION: notice})
-    except OSError as error:
-        raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error
+    encoded = io.BytesIO()  # Pillow, writing to a full disk, says 'encoder error'
+    if path.suffix == ".png":
+        text = PngInfo()
+        text.add_text("Description", plain_text(notice))
+        first.save(encoded, "PNG", pnginfo=text)
+    else:
+        tags = {_DESCRIPTION: plain_text(notice)}
+        first.save(encoded, "TIFF", save_all=bool(others), append_images=others, tiffinfo=tags)
+    write_encoded(path, encoded.getbuffer())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_brgm.errors import ScanError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +70,8 @@ def opened_picture(data: bytes, name: str, formats: Sequence[str], advice: str) 
         except Image.DecompressionBombError as error:
             raise ScanError(f"{name} has too many pixels; shrink it below 8192 x 8192") from error
         except Exception as error:  # Pillow raises almost anything on damaged bytes
-            raise ScanError(f"{name} is not a readable {' or '.join(formats)} file; {advice}") from error
+            reason = "it ends too early" if isinstance(error, EOFError) else reason_of(error)
+            raise ScanError(f"{name} cannot be read as {' or '.join(formats)}: {reason}; {advice}") from error
 
 
 def orientation_of(image: Image.Image) -> int:

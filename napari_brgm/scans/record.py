@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.errors import OutputError
+from napari_brgm.text import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ _LONGEST = 64 << 20  # bytes of a sidecar
 _DONE = {"in-paint": "in-painted", "super-resolve": "super-resolved", "clean": "cleaned"}
 _WHAT = {"variance": "posterior variance", "std": "posterior standard deviation", "samples": "posterior samples"}
 _INTENSITIES = ("restored", "cleaned", "low", "high", "sample", "samples", "drawn", "interpolation")
+_LAYERS = ("source_layer", "source_layers")
 _NOTICE = "Synthetic: computed by a generative model, not measured. Not for diagnosis."
 
 
@@ -59,7 +61,7 @@ def json_text(record: Mapping[str, Any]) -> str:
         The record is not plain, or a number in it is not finite.
     """
     try:
-        return json.dumps(dict(record), indent=2, allow_nan=False) + "\n"
+        return well_formed(json.dumps(dict(record), indent=2, allow_nan=False, ensure_ascii=False)) + "\n"
     except (TypeError, ValueError) as error:
         raise OutputError(f"the provenance must hold plain finite values for JSON: {error}") from error
 
@@ -104,6 +106,8 @@ def sidecar(scan: Scan, *, sources: Sequence[str | Path] = (), same_grid: bool =
         A key of the record starts with a capital letter, or the record is not plain.
     """
     record = plain(scan.provenance or {})
+    if _of_dicom(scan.header):  # whose layers are called by the description of a series
+        record = {key: value for key, value in record.items() if key not in _LAYERS}
     if any(key[:1].isupper() for key in record):
         raise OutputError("the keys of a provenance record must start with a small letter")
     bids: dict[str, Any] = {
@@ -159,6 +163,12 @@ def is_intensity(record: Mapping[str, Any]) -> bool:
     """Whether the values are intensities on the source's scale: not an uncertainty, not a probability."""
     role = str(record.get("role") or "restored")
     return role in _INTENSITIES or re.fullmatch(r"x[\d.]+", role) is not None  # finer by that
+
+
+def _of_dicom(header: object) -> bool:
+    from napari_brgm.scans.dicom_header import DicomHeader
+
+    return isinstance(header, DicomHeader)
 
 
 def _plain(value: Any) -> Any:

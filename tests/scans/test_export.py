@@ -99,7 +99,7 @@ def test_read_only_folder_is_one_sentence(tmp_path, array):
     ("name", "provenance", "words"),
     [
         ("out.mgz", None, r"must end in \.nii or \.nii\.gz"),
-        ("gone/out.nii", None, "No such file or directory"),
+        ("gone/out.nii", None, "there is no folder"),
         ("out.nii", {"loss": float("nan")}, "plain finite values"),
         ("out.nii", {"x": object()}, "plain finite values"),
     ],
