@@ -1,4 +1,6 @@
-"""The typer application, and what becomes of errors: one sentence on stderr and exit code 2; 130 after Ctrl-C."""
+"""The typer application, and what becomes of errors: one sentence on stderr and exit code 2; 130 after Ctrl-C,
+143 after SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ from napari_brgm.cli.inpaint import inpaint
 from napari_brgm.cli.interpolate import interpolate
 from napari_brgm.cli.measure import benchmark
 from napari_brgm.cli.sample import sample
+from napari_brgm.cli.stopping import Stopped, stop_on_signals
 from napari_brgm.cli.superres import superres
+from napari_brgm.cli.terminal import say, survive_any_text
 from napari_brgm.cli.train import train
 from napari_brgm.cli.trial import trial
 from napari_brgm.cli.weights import weights
 from napari_brgm.errors import BrgmError
+from napari_brgm.reason import advice_of, reason_of
 
 __all__ = ["app", "main"]
 
@@ -34,9 +39,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             _say("stopped; no file was left half-written")
-            raise typer.Exit(_STOPPED) from None
+            raise typer.Exit(stop.code if isinstance(stop, Stopped) else _STOPPED) from None
         except BrgmError as error:
             _say(str(error))
         except MemoryError:
@@ -44,8 +49,9 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # whoever read has seen enough, as head does: click ends it without a word
             raise
         except OSError as error:
-            where = f" {error.filename}" if error.filename else ""
-            _say(f"cannot use{where}: {error.strerror or error}; check the path and its permissions")
+            where = "" if error.filename is None else f" {error.filename}"
+            advice = advice_of(error, "check the path and its permissions")
+            _say(f"cannot use{where}: {reason_of(error)}; {advice}")
         raise typer.Exit(_BAD_INPUT)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
@@ -77,7 +83,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -89,7 +95,7 @@ def _commands(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
 
 
 def _example(*lines: str) -> str:
@@ -151,8 +157,10 @@ app.add_typer(weights, name="weights")
 
 def main() -> None:
     """Run the command line of this process."""
+    stop_on_signals()
+    survive_any_text()
     app(prog_name="napari-brgm")
 
 
 def _say(sentence: str) -> None:
-    typer.echo("napari-brgm: " + " ".join(sentence.split()), err=True)
+    say(f"napari-brgm: {' '.join(sentence.split())}", err=True)

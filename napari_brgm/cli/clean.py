@@ -37,6 +37,7 @@ def clean(
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
     save_video: options.SaveVideo = None,
+    with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a slice, or a picture, that lossy JPEG compression or noise spoilt.
@@ -54,7 +55,7 @@ def clean(
     from napari_brgm.corruptions import Identity, Jpeg
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, features=features)
-    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     if (jpeg_quality is None) == (noise_sigma is None):
         raise InputError("say what spoilt the slice: give either --jpeg-quality or --noise-sigma")

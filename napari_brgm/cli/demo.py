@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.terminal import say, say_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def demo(
     from napari_brgm.corruptions import Downsample, Mask
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
-    from napari_brgm.scans.outputs import derivative_name, json_name
+    from napari_brgm.scans.names import derivative_name, json_name
     from napari_brgm.scans.samples import brain_slice, thick_brain_slice
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset)
@@ -83,16 +84,16 @@ def demo(
 
     tell_notes([*painted.slices, *finer.slices])
     for file in (*painted.files, *finer.files):
-        typer.echo(file)
+        say_path(file)
     if viewer and _has_display():
         _open_napari([painted.files[1], low, finer.files[0], original, mask, painted.files[0]])
     elif viewer:
-        typer.echo("there is no display, so napari was not opened; look at the two PNG sheets", err=True)
+        say("there is no display, so napari was not opened; look at the two PNG sheets", err=True)
 
 
 def _report(what: str, seconds: float, restored: npt.NDArray[Any], truth: npt.NDArray[Any]) -> None:
     error = float(((restored - truth) ** 2).mean() ** 0.5)
-    typer.echo(f"{what}: {seconds:.1f} s, root mean square error {error:.3f} (tissue reaches {float(truth.max()):.2f})")
+    say(f"{what}: {seconds:.1f} s, root mean square error {error:.3f} (tissue reaches {float(truth.max()):.2f})")
 
 
 def _has_display() -> bool:
@@ -105,4 +106,4 @@ def _open_napari(files: list[Path]) -> None:
     """Open a viewer in a process of its own: Qt aborts its process when it cannot reach the display."""
     command = [sys.executable, "-m", "napari", "--plugin", "napari-brgm", *map(str, files)]
     if subprocess.run(command, check=False).returncode:
-        typer.echo("napari could not open a window; is PyQt6 installed (pip install 'napari-brgm[gui]')?", err=True)
+        say("napari could not open a window; is PyQt6 installed (pip install 'napari-brgm[gui]')?", err=True)

@@ -6,13 +6,15 @@ names nor metadata go into the file.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
-from napari_brgm.errors import InputError, OutputError
+from napari_brgm.errors import InputError
+from napari_brgm.scans.picture_export import write_encoded
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -103,15 +105,9 @@ class DescentVideo:
         frames = [self._first, *self._between, self._frame(self._levels(restored), "restored: synthetic")]
         shown = [_FIRST_MS, *[_EACH_MS] * len(self._between), _LAST_MS]
         kind = _FORMATS[path.suffix.lower()]
-        try:
-            if kind == "WEBP":
-                frames[0].save(
-                    path, kind, save_all=True, append_images=frames[1:], duration=shown, loop=0, lossless=True
-                )
-            else:
-                frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=shown, loop=0)
-        except OSError as error:
-            raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error
+        encoded, exact = io.BytesIO(), {"lossless": True} if kind == "WEBP" else {}
+        frames[0].save(encoded, kind, save_all=True, append_images=frames[1:], duration=shown, loop=0, **exact)
+        write_encoded(path, encoded.getbuffer())
 
     def _levels(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         scaled = (np.nan_to_num(image.astype(np.float32), nan=self._low) - self._low) / max(

@@ -10,6 +10,7 @@ import typer
 from napari_brgm.cli import options
 from napari_brgm.cli.options import data_folder, names
 from napari_brgm.cli.posterior_checks import agreement, calibration, sbc
+from napari_brgm.cli.terminal import say, say_path
 from napari_brgm.errors import InputError
 
 __all__ = ["evaluate"]
@@ -71,7 +72,7 @@ def _evaluate(
             settings=None if loaded is None else run.settings_for(loaded), samples=run.samples, seed=run.seed,
             device=run.device,
         )  # fmt: skip
-    typer.echo(out / "results.md")
+    say_path(out / "results.md")
 
 
 @evaluate.command(
@@ -117,7 +118,7 @@ def priors(
     count = table.DEFAULT_SLICES if slices is None else slices
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         table.run(data_folder(data), out, chosen, count, tell, how=how)
-    typer.echo(out / "results.md")
+    say_path(out / "results.md")
 
 
 @evaluate.command(
@@ -154,7 +155,7 @@ def manifolds(
             data_folder(data), out, rivals, slices, names(tasks), tell,
             samples=run.samples, seed=run.seed, device=run.device,
         )  # fmt: skip
-    typer.echo(out / "results.md")
+    say_path(out / "results.md")
 
 
 @evaluate.command(epilog="Example:\n\nnapari-brgm evaluate misfit --priors brain-axial-128 --data data")
@@ -177,7 +178,7 @@ def misfit(
         with count_bar() as tell:
             found = held_out_misfits(prior, data_folder(data), slices, tell)
         low, middle, high = found.spread
-        typer.echo(
+        say(
             f"{name}: limit {found.limit:.3f}; {found.quiet:.0%} stay below that of the other half of the subjects; "
             f"from {low:.3f} to {high:.3f}, median {middle:.3f}"
         )

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from napari_brgm.cli.terminal import say
+from napari_brgm.text import sentence
+
 __all__ = ["info"]
 
 
@@ -23,13 +26,13 @@ def info(
     from napari_brgm.zoo.folder import installed
     from napari_brgm.zoo.registry import card_of, file_of, registered
 
-    typer.echo(f"napari-brgm {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+    say(f"napari-brgm {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     if torch.cuda.is_available():
         device = f"cuda ({torch.cuda.get_device_name()})"
     else:
         device = f"cpu ({torch.get_num_threads()} threads); no CUDA device can be used"
-    typer.echo(f"device: {device}")
-    typer.echo("priors:")
+    say(f"device: {device}")
+    say("priors:")
     for name, entry in (installed() | registered()).items():
         file = file_of(entry)
         if file is None or not file.is_file():
@@ -39,13 +42,13 @@ def info(
         else:
             state = f"{file.stat().st_size / 1e6:.1f} MB, intact"
         anatomy = ", ".join(part for part in (entry.modality, entry.plane) if part) or "anatomy not stated"
-        typer.echo(f"  {name}: {anatomy}, {entry.resolution} x {entry.resolution}; {state}")
-        typer.echo(f"    sha256 {entry.sha256}")
-        typer.echo(f"    licence: {entry.licence}; card: {card_of(entry) or 'none'}")
+        say(f"  {name}: {anatomy}, {entry.resolution} x {entry.resolution}; {state}")
+        say(f"    sha256 {entry.sha256}")
+        say(f"    licence: {sentence(entry.licence)}; card: {card_of(entry) or 'none'}")
     path = perceptual.backbone_path()
     if fetch_backbone and not path.is_file():
         perceptual.fetch_backbone(typer.confirm(f"Download the VGG16 backbone (528 MB) to {path.parent}?"))
-    typer.echo(
+    say(
         f"perceptual backbone: VGG16 at {path}"
         if path.is_file()
         else "perceptual backbone: none on disk; features that ship with the prior take its place"

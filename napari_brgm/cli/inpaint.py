@@ -48,6 +48,7 @@ def inpaint(
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
     save_video: options.SaveVideo = None,
+    with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fill in the masked part of a scan, slice by slice, or of a picture.
@@ -72,7 +73,7 @@ def inpaint(
     if mask is None and (invert_mask or yes):
         raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
-    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     found = open_input(scan, choice)
     loaded = how.load_prior()

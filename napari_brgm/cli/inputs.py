@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import typer
-
 from napari_brgm.cli.picture_source import PictureSource
 from napari_brgm.cli.scan_source import ScanSource
+from napari_brgm.cli.terminal import say_note
 from napari_brgm.errors import InputError
 from napari_brgm.scan import Scan
 from napari_brgm.scans import read_scan
@@ -66,7 +65,7 @@ def open_scan(path: Path, series: int | None, volume: int | None, which: str = "
     if not 0 <= (volume or 0) < scan.volumes:
         raise InputError(f"there is no volume {volume} in {path.name}; choose one of 0 .. {scan.volumes - 1}")
     for note in scan.notes:
-        typer.echo(f"note: {note}", err=True)
+        say_note(note)
     return replace(scan, array=scan.array[..., volume or 0]) if scan.array.ndim == 4 else scan
 
 
@@ -80,7 +79,7 @@ def choose_plane(scan: Scan, wanted: PlaneName | None, prior: PriorInfo) -> Plan
     else:
         plane = known.get(prior.plane, scan.plane)
     if prior.plane in known and plane != prior.plane:
-        typer.echo(f"note: the prior {prior.name} was made from {prior.plane} slices, this one is {plane}", err=True)
+        say_note(f"the prior {prior.name} was made from {prior.plane} slices, this one is {plane}")
     return plane
 
 
@@ -110,7 +109,9 @@ def open_input(path: Path, choice: SliceChoice) -> Scan | Picture:
 def source_of(found: Scan | Picture, path: Path, choice: SliceChoice, prior: PriorInfo) -> Source:
     """The slices of what a path holds, as this prior sees them; what it assumes goes to stderr."""
     if isinstance(found, Scan):
-        return ScanSource(found, choose_plane(found, choice.plane, prior), path, choice.index, choice.volume)
+        return ScanSource(
+            found, choose_plane(found, choice.plane, prior), path, choice.index, choice.volume, choice.described
+        )
     return PictureSource.for_prior(found, choice.pixel_mm, prior)
 
 
@@ -120,5 +121,5 @@ def _open_picture(path: Path, choice: SliceChoice) -> Picture:
             raise InputError(f"{path.name} is a picture, which is one slice; leave --{name} out")
     picture = read_picture(path)
     for note in picture.notes:
-        typer.echo(f"note: {note}", err=True)
+        say_note(note)
     return picture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.terminal import say_path
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def interpolate(
     from napari_brgm.engine.explore import interpolate as between
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
-    from napari_brgm.scans.outputs import derivative_name, json_name, stem_of
+    from napari_brgm.scans.names import derivative_name, json_name, series_label, source_label, stem_of
 
     one = open_scan(first, series_first, volume_first, "-first")
     other = open_scan(second, series_second, volume_second, "-second")
@@ -67,6 +68,7 @@ def interpolate(
         _slice(scan, plane, index, which, loaded.info)
         for scan, index, which in ((one, index_first, "first"), (other, index_second, "second"))
     )
+    ends = ((one, first), (other, second))
     stem = stem_of(one, first)
     stack, sheet = derivative_name(stem, _TASK, ".nii.gz"), derivative_name(stem, f"{_TASK}Sheet", ".png")
     with ShellOutputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
@@ -79,7 +81,7 @@ def interpolate(
         volumes = found.images.transpose(1, 2, 0)[:, :, None]  # (H, W, 1, steps)
         text = {
             "Description": f"{SYNTHETIC}; volumes run from the first slice to the second, both as the prior draws them",
-            "Sources": [first.name, second.name],
+            "Sources": [source_label(one, first), source_label(other, second)],
             "Units": start.units,
             "plane": [start.plane, end.plane],
             "index": [start.index, end.index],
@@ -93,11 +95,12 @@ def interpolate(
         ]
         panels += [Panel("second, measured", end.image, end.spacing)]
         draw_gallery(
-            files.path(sheet), panels, f"{one.name or stem} to {other.name or stem_of(other, second)}",
+            files.path(sheet), panels,
+            " to ".join(series_label(scan.header) or scan.name or stem_of(scan, path) for scan, path in ends),
             "synthetic but for the slices marked as measured; not for diagnosis",
         )  # fmt: skip
     for name in (stack, sheet):
-        typer.echo(out / name)
+        say_path(out / name)
 
 
 def _slice(scan: Scan, plane: PlaneName | None, index: int | None, which: str, prior: PriorInfo) -> ScanSlice:

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import typer
 
+from napari_brgm.cli.terminal import say_note
 from napari_brgm.errors import BrgmError, InputError
-from napari_brgm.scan import Scan
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from napari_brgm.scan import Plane
-
-__all__ = ["MaskRules", "SliceMasks", "masks_on_grid", "one_mask", "told_shares"]
+__all__ = [
+    "MaskRules", "SliceMasks", "check_shares", "mask_record", "missing_of", "one_mask", "percent", "told_shares",
+]  # fmt: skip
 
 Flags = npt.NDArray[np.bool_]
-_SAME_PLACE = 0.05  # voxels between the corners of two grids that count as one
 _MOST = 0.8  # of a slice that a mask may hide unasked
 _RIM, _RIM_OF_CORE = 0.25, 4  # of all pixels, and of those set, so many may lie between the values; more is no mask
 _SAVE = "save it with 0 (measured) and 1 (missing)"
@@ -81,49 +80,11 @@ def one_mask(path: Path, shape: tuple[int, int], index: int, title: str, rules: 
             f"the mask {path.name} has {_times(values.shape)} pixels (rows x columns) but {title} has {_times(shape)}; "
             "paint it on the same slice"
         )
-    flags, between = _flags(values, path.name, rules)
-    _check_some(path.name, {title: flags}, rules)
+    flags, between = missing_of(values, path.name, rules)
+    check_shares(path.name, {title: flags}, rules)
     if not flags.any():
         raise InputError(f"the mask {path.name} is empty on {title}; mark the region to restore")
-    return SliceMasks({index: flags}, _record(rules, between))
-
-
-def masks_on_grid(path: Path, scan: Scan, plane: Plane, index: int | None, rules: MaskRules) -> SliceMasks:
-    """Read a mask on the grid of a scan: of one slice; for None of every slice that it touches.
-
-    Raises
-    ------
-    InputError, ScanError
-        As ``one_mask``, or it lies on another grid.
-    """
-    from napari_brgm.scans import read_scan
-
-    masks = read_scan(path)
-    if len(masks) != 1 or masks[0].volumes != 1:
-        raise InputError(f"{path.name} must hold one 3-D mask; save it as one NIfTI volume")
-    mask = masks[0]
-    if mask.shape[:3] != scan.shape:
-        raise InputError(
-            f"the mask {path.name} has {_times(mask.shape[:3])} voxels but the scan {_times(scan.shape)}; "
-            "it must be painted on the same grid"
-        )
-    corners = np.array(np.meshgrid(*((0, n - 1) for n in scan.shape))).reshape(3, -1)
-    apart = (mask.affine - scan.affine) @ np.vstack([corners, np.ones(corners.shape[1])])
-    if np.linalg.norm(apart[:3], axis=0).max() > _SAME_PLACE * scan.spacing.min():
-        raise InputError(
-            f"the mask {path.name} lies elsewhere in space than the scan (their affines differ); "
-            "paint it on the same scan, or resample it to that grid"
-        )
-    flags, between = _flags(mask.array.reshape(scan.shape), path.name, rules)
-    numbered = Scan(flags, scan.affine)
-    chosen = range(scan.count(plane)) if index is None else (index,)
-    found = {i: numbered.slice(plane, i).image > 0 for i in chosen}
-    touched = {i: missing for i, missing in found.items() if missing.any()}
-    _check_some(path.name, {f"{plane} slice {i}": missing for i, missing in touched.items()}, rules)
-    if not touched:
-        where = "" if index is None else f" on {plane} slice {index}"
-        raise InputError(f"the mask {path.name} is empty{where}; mark the region to restore")
-    return SliceMasks(touched, _record(rules, between))
+    return SliceMasks({index: flags}, mask_record(rules, between))
 
 
 def told_shares(missing: Mapping[int, Flags], title: Callable[[int], str]) -> None:
@@ -135,7 +96,7 @@ def told_shares(missing: Mapping[int, Flags], title: Callable[[int], str]) -> No
     else:
         least, most = percent(min(shares.values())), percent(max(shares.values()))
         text = f"{least if least == most else f'{least} to {most}'} of each of {len(shares)} slices is hidden"
-    typer.echo(f"note: {text}", err=True)
+    say_note(text)
 
 
 def percent(share: float) -> str:
@@ -150,7 +111,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if whole else f"{100 * share:.2f} %"
 
 
-def _check_some(name: str, found: Mapping[str, Flags], rules: MaskRules) -> None:
+def check_shares(name: str, found: Mapping[str, Flags], rules: MaskRules) -> None:
     """Refuse a mask that hides all of a slice, or most of it and nobody has said that it shall."""
     other = (
         "drop --invert-mask if it is zero where pixels were measured"
@@ -169,7 +130,8 @@ def _check_some(name: str, found: Mapping[str, Flags], rules: MaskRules) -> None
             )
 
 
-def _record(rules: MaskRules, between: int) -> dict[str, Any]:
+def mask_record(rules: MaskRules, between: int) -> dict[str, Any]:
+    """What records say of how a mask was read."""
     return {"missing_where": "zero" if rules.inverted else "not zero", "between": between}
 
 
@@ -177,7 +139,7 @@ def _npy(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     except Exception as error:  # numpy raises almost anything on damaged bytes
-        raise InputError(f"the mask {path.name} cannot be read; it is damaged or of another kind") from error
+        raise InputError(f"the mask {path.name} cannot be read as NPY: {reason_of(error)}; save it again") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise InputError(f"the mask {path.name} must be one slice of (rows, columns), got the shape {array.shape}")
     return array
@@ -197,11 +159,11 @@ def _picture(path: Path) -> npt.NDArray[Any]:
     if picture.pixels.ndim == 3:
         raise InputError(f"the mask {path.name} is in colour; save it in black (measured) and white (missing)")
     for note in picture.notes:
-        typer.echo(f"note: {note.partition(';')[0]}", err=True)
+        say_note(note.partition(";")[0])
     return picture.pixels
 
 
-def _flags(array: npt.NDArray[Any], name: str, rules: MaskRules) -> tuple[Flags, int]:
+def missing_of(array: npt.NDArray[Any], name: str, rules: MaskRules) -> tuple[Flags, int]:
     """Where pixels are missing, and how many values lay between the two, which is told."""
     if not np.isfinite(array).all():
         raise InputError(f"the mask {name} holds NaN or infinite values; {_SAVE}")
@@ -218,10 +180,9 @@ def _flags(array: npt.NDArray[Any], name: str, rules: MaskRules) -> tuple[Flags,
     if not _graded(array, top) or between > min(_RIM * array.size, _RIM_OF_CORE * full):
         raise InputError(f"the mask {name} holds more than two values; {_SAVE}")
     level = array.astype(np.float64)
-    typer.echo(
-        f"note: {between} pixels of the mask {name} lie between its two values, 0 and {top:g}: those at {top / 2:g} "
-        f"or {'below' if rules.inverted else 'above'} count as missing",
-        err=True,
+    say_note(
+        f"{between} pixels of the mask {name} lie between its two values, 0 and {top:g}: those at {top / 2:g} "
+        f"or {'below' if rules.inverted else 'above'} count as missing"
     )
     return (level <= top / 2 if rules.inverted else level >= top / 2), between
 

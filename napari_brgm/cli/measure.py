@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.terminal import say
 from napari_brgm.errors import InputError
 
 __all__ = ["benchmark"]
@@ -106,7 +107,7 @@ def benchmark(
         reference_steps=reference_steps,
         rates=own_rates,
         out=out,
-        tell=typer.echo,
+        tell=say,
     )
 
 

@@ -21,7 +21,7 @@ __all__ = [
     "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "InferenceOptions",
     "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption",
     "PresetName", "PriorName", "Priors", "Refine", "Samples", "SaveVideo", "ScanPath", "Seed", "SeriesNumber",
-    "SliceChoice", "SliceIndex", "Steps", "Sure", "Volume", "data_folder", "names", "pair",
+    "SliceChoice", "SliceIndex", "Steps", "Sure", "Volume", "WithDescription", "data_folder", "names", "pair",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -127,6 +127,13 @@ Volume = Annotated[int | None, typer.Option("--volume", help="Volume of a 4-D sc
 SeriesNumber = Annotated[
     int | None, typer.Option("--series", help="Which scan of a DICOM folder, from 1.", show_default=False)
 ]
+WithDescription = Annotated[
+    bool,
+    typer.Option(
+        "--with-description",
+        help="Call results of a DICOM series by its description too, which may name the patient, not by number alone.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 BrainData = Annotated[
     Path | None,
@@ -181,18 +188,20 @@ def pair(text: str, option: str, such_as: str) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class SliceChoice:
-    """Which slice of the input, as it was asked for; None: nothing was."""
+    """Which slice of the input, as it was asked for (None: nothing was); whether its description names files."""
 
     plane: PlaneName | None = None
     index: int | None = None
     volume: int | None = None
     series: int | None = None
     pixel_mm: tuple[float, float] | None = None
+    described: bool = False
 
     @classmethod
     def of(
-        cls, plane: PlaneName | None, index: int | None, volume: int | None, series: int | None, pixel_mm: str | None
-    ) -> SliceChoice:
+        cls, plane: PlaneName | None, index: int | None, volume: int | None, series: int | None, pixel_mm: str | None,
+        described: bool = False,
+    ) -> SliceChoice:  # fmt: skip
         """Check the pixel size.
 
         Raises
@@ -203,7 +212,7 @@ class SliceChoice:
         size = None if pixel_mm is None else pair(pixel_mm, "--pixel-mm", "1.5, or two for rows and columns")
         if size is not None and not (min(size) > 0 and max(size) < float("inf")):
             raise InputError(f"--pixel-mm must be above 0 mm, got {pixel_mm}")
-        return cls(plane, index, volume, series, size)
+        return cls(plane, index, volume, series, size, described)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from napari_brgm.cli.masks import one_mask
 from napari_brgm.cli.source import Piece
+from napari_brgm.cli.terminal import say_note
 from napari_brgm.errors import InputError
 from napari_brgm.scans.picture_export import write_levels, write_picture
 from napari_brgm.scans.picture_file import FORMATS
 from napari_brgm.scans.record import json_text, sidecar_of
+from napari_brgm.text import file_stem, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +47,9 @@ class PictureSource:
     def for_prior(cls, picture: Picture, spacing: tuple[float, float] | None, prior: PriorInfo) -> Self:
         """The picture as this prior sees it: where nobody knows its pixels, they are as large as the prior's."""
         if spacing is None and prior.anatomy and prior.spacing_mm:
-            typer.echo(
-                f"note: {picture.name} does not say how large its pixels are, and the restored ones are taken to be as "
-                f"large as those of {prior.name}, {prior.spacing_mm:g} mm; give the picture's with --pixel-mm",
-                err=True,
+            say_note(
+                f"{picture.name} does not say how large its pixels are, and the restored ones are taken to be as "
+                f"large as those of {prior.name}, {prior.spacing_mm:g} mm; give the picture's with --pixel-mm"
             )
         return cls(picture, spacing)
 
@@ -60,7 +59,11 @@ class PictureSource:
 
     @property
     def stem(self) -> str:
-        return self.picture.name
+        return file_stem(self.picture.name, "picture")
+
+    @property
+    def label(self) -> str:
+        return plain_text(self.picture.file)
 
     @property
     def units(self) -> str:
@@ -100,10 +103,9 @@ class PictureSource:
         kind = self.picture.pixels.dtype
         path, record = image
         if kind.kind != "f":
-            typer.echo(
-                f"note: restored pixels are rounded to whole {self.units} in {path.name}; the .safetensors file holds "
-                "them as they are",
-                err=True,
+            say_note(
+                f"restored pixels are rounded to whole {self.units} in {path.name}; the .safetensors file holds "
+                "them as they are"
             )
         write_picture(path, one.restored.estimate, kind, record["Description"])
         sidecar_of(path).write_text(json_text(record), encoding="utf-8")

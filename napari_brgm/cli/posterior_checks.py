@@ -10,6 +10,7 @@ import typer
 
 from napari_brgm.cli import options
 from napari_brgm.cli.options import data_folder, names
+from napari_brgm.cli.terminal import say, say_path
 from napari_brgm.errors import InputError
 
 __all__ = ["agreement", "calibration", "sbc"]
@@ -58,8 +59,8 @@ def calibration(
         report = table.run(data_folder(data), out, chosen, tell, how=how)
     if write is not None:
         for name in put_into_registry(write, report):
-            typer.echo(f"{name}: factors put into {write}")
-    typer.echo((out / "results.md").read_text())
+            say(f"{name}: factors put into {write}")
+    say((out / "results.md").read_text())
 
 
 def agreement(
@@ -80,18 +81,18 @@ def agreement(
     from napari_brgm.evaluation.agreement import linear_agreement, network_agreement
 
     levels, bent = _numbers(sigmas), _numbers(bends)
-    typer.echo("| linear toy | noise | method | mean, error | covariance, error | agrees |\n|" + "---|" * 6)
+    say("| linear toy | noise | method | mean, error | covariance, error | agrees |\n|" + "---|" * 6)
     for line in linear_agreement(seed=seed):
-        typer.echo(
+        say(
             f"| {line.corruption} | {line.sigma:g} | {line.method} | {line.mean_error:.2%} "
             f"| {line.covariance_error:.2%} | {_yes(line.agrees)} |"
         )
-    typer.echo(
+    say(
         "\n| network | corruption | noise | method | correlation | ratio of std | shift of mean / std | std, HMC "
         "| MAP missed | R-hat | ESS | acceptance | agrees |\n|" + "---|" * 13
     )
     for row in network_agreement(levels, bent, mapped=mapped, seed=seed, chains=chains, draws=draws):
-        typer.echo(
+        say(
             f"| {row.net} | {row.corruption} | {row.sigma:g} | {row.method} | {row.correlation:.3f} | {row.ratio:.3f} "
             f"| {row.shift:.2f} | {row.std:.2f} | {max(row.missed, 0):.1f} | {row.rhat:.3f} | {row.effective:.0f} "
             f"| {row.acceptance:.2f} | {_yes(row.agrees)} |"
@@ -133,12 +134,12 @@ def sbc(
     (out / "ranks.json").write_text(json.dumps([report.as_dict() for report in reports], indent=1))
     plot_ranks(out / "ranks.png", reports)
     for report in reports:
-        typer.echo(f"{report.title}: {report.verdict}\n\n| quantity | p | variance of ranks / uniform |\n|---|---|---|")
+        say(f"{report.title}: {report.verdict}\n\n| quantity | p | variance of ranks / uniform |\n|---|---|---|")
         for name, p, ratio in zip(report.names, report.p_values, report.spread, strict=True):
-            typer.echo(f"| {name} | {p:.4f} | {ratio:.2f} |")
-        typer.echo()
-    typer.echo("variance above 1: the posterior is too narrow or off; below 1: too wide")
-    typer.echo(out / "ranks.png")
+            say(f"| {name} | {p:.4f} | {ratio:.2f} |")
+        say()
+    say("variance above 1: the posterior is too narrow or off; below 1: too wide")
+    say_path(out / "ranks.png")
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from napari_brgm.text import plain_text, sentence
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -21,14 +23,18 @@ def slice_bar(titles: Sequence[str]) -> Iterator[Callable[[Step], None]]:
     """Show a bar with the loss of the slice that is worked on, and how many are done; call what it gives with steps."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    loss = TextColumn("loss {task.fields[loss]}")
-    with _bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeElapsedColumn()) as bar:
+    loss = TextColumn("loss {task.fields[loss]}", markup=False)
+    with _bar(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), loss, TimeElapsedColumn()
+    ) as bar:
         task = bar.add_task(titles[0], total=None, loss="-")
 
         def tell(step: Step) -> None:
             bar.start()
             number = f" ({step.slice + 1} of {step.slices})" if step.slices > 1 else ""
-            bar.update(task, description=titles[step.slice] + number, completed=step.iteration, total=step.total)
+            bar.update(
+                task, description=sentence(titles[step.slice]) + number, completed=step.iteration, total=step.total
+            )
             if isfinite(step.loss):  # a step without an objective keeps the last one on show
                 bar.update(task, loss=f"{step.loss:.5g}")
 
@@ -40,12 +46,14 @@ def count_bar() -> Iterator[Callable[[int, int, str], None]]:
     """Show a bar; call what it gives with (done, in all, what comes next)."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    with _bar(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")) as bar:
+    with _bar(
+        BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False)
+    ) as bar:
         task = bar.add_task("", total=None)
 
         def tell(done: int, total: int, text: str) -> None:
             bar.start()
-            bar.update(task, completed=done, total=total, description=text)
+            bar.update(task, completed=done, total=total, description=sentence(text))
 
         yield tell
 
@@ -69,7 +77,7 @@ def training_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int],
             bar.start()
             bar.update(task, completed=done, total=total)
 
-        yield lambda line: bar.console.print(line, markup=False, highlight=False, soft_wrap=True), progress
+        yield lambda line: bar.console.print(plain_text(line), markup=False, highlight=False, soft_wrap=True), progress
 
 
 @contextmanager

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.sheet import Panel, SheetRow, draw_sheet
 from napari_brgm.cli.source import Result
+from napari_brgm.cli.terminal import say, say_note, say_path
 from napari_brgm.cli.trial_errors import errors_of, errors_text
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
-from napari_brgm.scans.outputs import derivative_name, json_name
+from napari_brgm.scans.names import derivative_name, json_name
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,11 +58,11 @@ class Written:
         """Print the notes of the slices to stderr, each sentence once, and errors; the files to stdout."""
         tell_notes(self.slices)
         for line in self.errors[:_SHEET_ROWS]:
-            typer.echo(line, err=True)
+            say(line, err=True)
         if len(self.errors) > _SHEET_ROWS:
-            typer.echo(f"and {len(self.errors) - _SHEET_ROWS} slices more, in the record", err=True)
+            say(f"and {len(self.errors) - _SHEET_ROWS} slices more, in the record", err=True)
         for file in self.files:
-            typer.echo(file)
+            say_path(file)
 
 
 def restore_source(
@@ -72,7 +73,7 @@ def restore_source(
     Parameters
     ----------
     read : sequence of Path
-        The source's file and what else was read, for the records.
+        The source's file, first, and what else was read, for the records.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def restore_source(
         job = options.job(observed, prior)
         work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
         if (expected := estimated_seconds(work)) > _LONG:
-            typer.echo(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
+            say(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
         began = time.monotonic()
         try:
             with slice_bar(titles) as tell:
@@ -123,7 +124,7 @@ def restore_source(
         for piece, title, name, result in zip(pieces, titles, posteriors, results, strict=True):
             if isinstance(result, InputError):
                 files.leave_out(name)
-                typer.echo(f"note: {title} was left as it is: {result}", err=True)
+                say_note(f"{title} was left as it is: {result}")
             else:
                 done.append(Result(piece, result, what.missing.get(piece.index), what.factor))
         errors = {
@@ -183,7 +184,7 @@ def _sidecar(
     shared, rest = shared_record([one.restored.provenance for one in done])
     return {
         "Description": description,
-        "Sources": [path.name for path in read],
+        "Sources": [source.label, *(plain_text(path.name) for path in read[1:])],
         "Units": units,
         **source.record,
         **({"mask": dict(what.mask)} if what.mask else {}),
@@ -231,4 +232,4 @@ def tell_notes(done: Sequence[tuple[Piece, Restoration]]) -> None:
         (first, note), others = alike[0], len(alike) - 1
         more = f", and alike for {others} more" if others else ""
         everywhere = len(alike) == len(done) and all(text == note for _, text in alike)
-        typer.echo(f"note: {note}" if everywhere else f"note: {first.title}: {note}{more}", err=True)
+        say(f"note: {note}" if everywhere else f"note: {first.title}: {note}{more}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.terminal import say_path
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def sample(
     from napari_brgm.engine.explore import draw, drawn_record
     from napari_brgm.scan import Scan
     from napari_brgm.scans.export import write_nifti
-    from napari_brgm.scans.outputs import derivative_name, json_name
+    from napari_brgm.scans.names import derivative_name, json_name
 
     loaded = how.load_prior()
     if loaded.channels != 1:
@@ -68,7 +69,7 @@ def sample(
         more = f", the first {_SHOWN} of {count}" if count > _SHOWN else ""
         draw_gallery(files.path(sheet), panels, f"{loaded.info.name}, seed {seed}{more}")
     for name in (stack, sheet):
-        typer.echo(out / name)
+        say_path(out / name)
 
 
 def _affine(plane: str, pixel: float) -> npt.NDArray[np.float64]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 
-from napari_brgm.cli.masks import masks_on_grid, one_mask
+from napari_brgm.cli.mask_input import read_mask
+from napari_brgm.cli.masks import one_mask
 from napari_brgm.cli.source import Piece
+from napari_brgm.cli.terminal import say_note
 from napari_brgm.errors import InputError
 from napari_brgm.scans.export import write_nifti
-from napari_brgm.scans.outputs import stem_of
+from napari_brgm.scans.names import series_label, source_label, stem_of
 from napari_brgm.scans.picture_file import FORMATS
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class ScanSource:
         Slice that was asked for.
     volume : int or None
         Volume of a 4-D scan that this one was.
+    described : bool
+        Whether files are called by the description of a DICOM series, and not by its number alone.
     """
 
     scan: Scan
@@ -48,14 +51,20 @@ class ScanSource:
     path: Path
     index: int | None = None
     volume: int | None = None
+    described: bool = False
 
     @property
     def name(self) -> str:
-        return self.scan.name or self.stem
+        neutral = None if self.described else series_label(self.scan.header)
+        return neutral or self.scan.name or self.stem
 
     @property
     def stem(self) -> str:
-        return stem_of(self.scan, self.path)
+        return stem_of(self.scan, self.path, described=self.described)
+
+    @property
+    def label(self) -> str:
+        return source_label(self.scan, self.path)
 
     @property
     def units(self) -> str:
@@ -84,7 +93,7 @@ class ScanSource:
         if self.index is not None and not 0 <= self.index < self.count:
             raise InputError(f"there is no {self.plane} slice {self.index}; choose --index 0 .. {self.count - 1}")
         if path.suffix.lower().removeprefix(".") not in ("npy", *FORMATS):
-            return masks_on_grid(path, self.scan, self.plane, self.index, rules)
+            return read_mask(path, self.scan, self.plane, self.index, rules)
         if self.index is None and self.count > 1:
             raise InputError(
                 f"{path.name} is the mask of one slice but the scan has {self.count} {self.plane} slices; choose one "
@@ -113,7 +122,7 @@ class ScanSource:
             written = one.piece.place.refined(one.restored.estimate, one.factor)
             varied = one.piece.place.refined(one.restored.variance, one.factor)
         for note in written.notes[len(self.scan.notes) :]:
-            typer.echo(f"note: {note}", err=True)
+            say_note(note)
         write_nifti(written, *image)
         if spread is not None:
             write_nifti(replace(varied, units=f"{self.units}^2"), *spread)

@@ -5,13 +5,16 @@ Both in mm and the scan's units, under a notice that also stands in the file's d
 
 from __future__ import annotations
 
+import io
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.errors import OutputError
+from napari_brgm.scans.picture_export import write_encoded
+from napari_brgm.text import plain_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +30,7 @@ _SMALL = 1.9  # a picture of a gallery
 _COLUMNS = 8  # of a gallery, at most
 _NOTICE = "synthetic where restored, not for diagnosis"
 _MISSING = (0.93, 0.35, 0.3, 1.0)
+_LITERAL: dict[str, Any] = {"parse_math": False}  # two $ in a name are no formula
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +74,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    units = shortened(units, 40)
     shown = max(len(row.panels) for row in rows)
     columns = shown + (rows[0].spread is not None)
     last = rows[0].panels[-1]
@@ -77,22 +82,24 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     tall = min(2.0, max(0.6, height * last.spacing[0] / (width * last.spacing[1])))
     figure = Figure(figsize=(_INCHES * columns + 1.6, _INCHES * tall * len(rows) + 0.9), layout="compressed")
     FigureCanvasAgg(figure)  # no window, no pyplot state
-    figure.suptitle(f"{title}\n{notice}", fontsize=11)
+    figure.suptitle(f"{shortened(title)}\n{notice}", fontsize=11, **_LITERAL)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, line in zip(rows, axes, strict=True):
         measured = row.panels[0].image[np.isfinite(row.panels[0].image)]
         limits = (float(measured.min()), float(np.percentile(measured, 99.8)))
         for axis, panel in zip(line, row.panels, strict=False):
             picture = _show(axis, panel, "gray", limits)
-        figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7, label=f"intensity ({units})")
+        bar = figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7)
+        bar.set_label(f"intensity ({units})", **_LITERAL)
         if row.spread is not None:
             spreads = row.spread.image
             if spreads.ndim == 3:
                 spreads = np.sqrt(np.square(spreads).mean(axis=2))
             top = float(np.nanmax(spreads)) or 1.0
             spread = _show(line[-1], replace(row.spread, image=spreads), "magma", (0.0, top))
-            figure.colorbar(spread, ax=line[-1], shrink=0.7, label=f"standard deviation ({units})")
-        line[0].set_ylabel(f"{row.title}\n{row.length}", fontsize=9)
+            bar = figure.colorbar(spread, ax=line[-1], shrink=0.7)
+            bar.set_label(f"standard deviation ({units})", **_LITERAL)
+        line[0].set_ylabel(f"{shortened(row.title)}\n{row.length}", fontsize=9, **_LITERAL)
         for axis in line[len(row.panels) : shown]:
             axis.set_axis_off()
     _save(figure, path, notice)
@@ -113,14 +120,14 @@ def draw_gallery(path: Path, panels: Sequence[Panel], title: str, notice: str = 
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(_SMALL * columns, (_SMALL + 0.25) * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)  # no window, no pyplot state
-    figure.suptitle(f"{title}\n{notice}", fontsize=10)
+    figure.suptitle(f"{shortened(title)}\n{notice}", fontsize=10, **_LITERAL)
     for axis in (axes := figure.subplots(rows, columns, squeeze=False).ravel()):
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
         seen = panel.image[np.isfinite(panel.image)]
         low, high = (float(seen.min()), float(np.percentile(seen, 99.8))) if seen.size else (0.0, 1.0)
         axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, aspect=panel.spacing[0] / panel.spacing[1])
-        axis.set_title(panel.heading, fontsize=8)
+        axis.set_title(shortened(panel.heading), fontsize=8, **_LITERAL)
     _save(figure, path, notice)
 
 
@@ -135,13 +142,14 @@ def _show(axis: Any, panel: Panel, colours: str, limits: tuple[float, float]) ->
         paint = np.zeros((height, width, 4))
         paint[panel.missing] = _MISSING
         axis.imshow(paint, extent=extent, interpolation="nearest")
-    axis.set_title(panel.heading, fontsize=10)
+    axis.set_title(shortened(panel.heading), fontsize=10, **_LITERAL)
     axis.tick_params(labelsize=7)
     return picture
 
 
 def _save(figure: Any, path: Path, notice: str) -> None:
-    try:
-        figure.savefig(path, dpi=110, metadata={"Description": notice})
-    except OSError as error:
-        raise OutputError(f"cannot write {path.name}: {error.strerror or error}") from error
+    encoded = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # shown as a box
+        figure.savefig(encoded, dpi=110, metadata={"Description": plain_text(notice)})
+    write_encoded(path, encoded.getbuffer())

@@ -77,6 +77,8 @@ class Source(Protocol):
     ----------
     name, stem : str
         On a sheet, and at the start of files' names.
+    label : str
+        What records call it: no folder, and no description that may name a patient.
     units : str
         Of its intensities.
     extensions : (str, str)
@@ -93,6 +95,8 @@ class Source(Protocol):
     def name(self) -> str: ...
     @property
     def stem(self) -> str: ...
+    @property
+    def label(self) -> str: ...
     @property
     def units(self) -> str: ...
     @property

@@ -30,6 +30,7 @@ def superres(
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
     save_video: options.SaveVideo = None,
+    with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Give one slice of a scan, or a picture, finer pixels.
@@ -46,7 +47,7 @@ def superres(
     from napari_brgm.corruptions import Downsample
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
-    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     corruption = Downsample(options.pair(factor, "--factor", "4, or two for rows and columns such as 3,1"))
     found = open_input(scan, choice)

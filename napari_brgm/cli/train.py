@@ -12,7 +12,9 @@ import typer
 
 from napari_brgm.cli.options import Device
 from napari_brgm.cli.progress import training_bar
+from napari_brgm.cli.terminal import say
 from napari_brgm.errors import InputError, OutputError
+from napari_brgm.reason import reason_of
 from napari_brgm.scan import Plane
 
 if TYPE_CHECKING:
@@ -139,19 +141,19 @@ def train(
         pixel_mm = model.pixel_mm
     found = cached(data, framing, work / "slices", pixel_mm=pixel_mm, plane=plane, slices=_range(slices))
     for note in found.notes[:_NOTES]:
-        typer.echo(note)
+        say(note)
     if len(found.notes) > _NOTES:
-        typer.echo(f"and {len(found.notes) - _NOTES} more notes like these, which {work / 'slices'} keeps")
+        say(f"and {len(found.notes) - _NOTES} more notes like these, which {work / 'slices'} keeps")
     seconds = float("inf") if minutes is None else max(60 * minutes - (time.monotonic() - began), 0.0)
-    with training_bar() as (say, progress):
+    with training_bar() as (tell, progress):
         if isinstance(settings, Recipe):
-            settings = fitted(settings, found, say)  # here too, so that the card says what was trained
+            settings = fitted(settings, found, tell)  # here too, so that the card says what was trained
         else:  # whose checkpoints know their settings themselves
             claim_folder(work, recipe, found, {})
-        run = TrainingRun(work, out, device, seconds, say, progress, warm_start, finish)
+        run = TrainingRun(work, out, device, seconds, tell, progress, warm_start, finish)
         digest = run_training(found, info, settings, run)
     if digest is None:
-        typer.echo(f"the time is up; the same command goes on from {work}")
+        say(f"the time is up; the same command goes on from {work}")
 
 
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
@@ -171,7 +173,7 @@ def _check_out(out: Path) -> None:
         with TemporaryFile(dir=out.parent):
             pass
     except OSError as error:
-        raise OutputError(f"cannot write into {out.parent}: {error.strerror}; choose another --out") from error
+        raise OutputError(f"cannot write into {out.parent}: {reason_of(error)}; choose another --out") from error
     if out.is_dir():
         raise OutputError(f"{out} is a folder; choose another --out")
 

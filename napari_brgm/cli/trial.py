@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.terminal import say_note
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def trial(
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
     save_video: options.SaveVideo = None,
+    with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Try a prior out: corrupt a clean slice or picture, restore it, and measure the error.
@@ -68,7 +70,7 @@ def trial(
     from napari_brgm.cli.target import Target
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
-    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm)
+    choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     mask = Path(corrupt)
     coarser = None if mask.exists() else _factor(corrupt)
@@ -121,10 +123,7 @@ def _coarsened(source: Source, corruption: Downsample) -> Treatment:
         raise InputError(f"{piece.title} has {height} x {width} pixels, too few to make them so much coarser")
     fine = corruption.image_shape(low)
     if fine != (height, width):
-        typer.echo(
-            f"note: {piece.title} is cut from {height} x {width} to {fine[0]} x {fine[1]} pixels, whole coarse ones",
-            err=True,
-        )
+        say_note(f"{piece.title} is cut from {height} x {width} to {fine[0]} x {fine[1]} pixels, whole coarse ones")
     truth = piece.image[: fine[0], : fine[1]]
     return Treatment(
         "brgmTrialSuperres", "super-resolved", {piece.index: lambda: corruption}, factor=(rows, columns),

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brgm.cli.options import Device
+from napari_brgm.cli.terminal import say, say_path
 from napari_brgm.errors import WeightsError
+from napari_brgm.text import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +58,7 @@ def list_priors(
     entries = catalogue()
     if as_json:
         records = [entry.to_json() | {"status": status_of(entry)} for entry in entries]
-        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        say(json.dumps(records, indent=2))
         return
     rows = [
         (
@@ -90,15 +92,15 @@ def fetch(
 
     entry = fetching.fetchable(name, again)
     for what, said in fetching.terms(entry).items():
-        typer.echo(f"  {what:8} {said}", err=True)
+        say(f"  {what:8} {said}", err=True)
     if not (yes or _agreed(f"Download {name}?")):
-        typer.echo("nothing was fetched", err=True)
+        say("nothing was fetched", err=True)
         raise typer.Exit(_DECLINED)
     with _byte_bar() as tell:
         done = fetching.fetch(name, agreed=True, again=again, progress=tell)
     if not quick:
         _prepare_shortly(done)
-    typer.echo(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
+    say(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
 
 
 @weights.command(
@@ -131,8 +133,9 @@ def import_weights(
     done = import_file(file, name, licence=licence, source=source, citation=citation)
     if not quick:
         _prepare_shortly(done)
-    typer.echo(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
-    typer.echo(card_of(done))
+    say(f"{done.name}: installed, {done.resolution} x {done.resolution}; use it with --prior {done.name}")
+    if (card := card_of(done)) is not None:
+        say_path(card)
 
 
 @weights.command(epilog="Example:\n\nnapari-brgm weights prepare my-faces")
@@ -149,9 +152,9 @@ def prepare(name: Name, device: Device = "auto") -> None:
         try:
             _draw(work)
         except KeyboardInterrupt:
-            typer.echo(f"{work.done} of {work.total} images are kept; the same command goes on", err=True)
+            say(f"{work.done} of {work.total} images are kept; the same command goes on", err=True)
             raise
-    typer.echo(f"{name}: restorations start from its straight line now")
+    say(f"{name}: restorations start from its straight line now")
 
 
 def _prepare_shortly(entry: PriorEntry) -> None:
@@ -165,14 +168,14 @@ def _prepare_shortly(entry: PriorEntry) -> None:
     with Preparation(entry.name, pick_device("auto")) as work:
         work.more()
         if work.seconds_left > LONGEST:
-            typer.echo(
+            say(
                 f"{entry.name}: fitting the straight line that restorations start from takes "
                 f"{in_words(work.seconds_left)}; they work without it, more slowly; "
                 f"`napari-brgm weights prepare {entry.name}` does it",
                 err=True,
             )
             return
-        typer.echo(
+        say(
             f"{entry.name} is installed; fitting the straight line that restorations start from "
             f"({in_words(work.seconds_left)}; --quick leaves it out, Ctrl-C puts it off)",
             err=True,
@@ -180,7 +183,7 @@ def _prepare_shortly(entry: PriorEntry) -> None:
         try:
             _draw(work)
         except KeyboardInterrupt:
-            typer.echo(f"put off; `napari-brgm weights prepare {entry.name}` goes on", err=True)
+            say(f"put off; `napari-brgm weights prepare {entry.name}` goes on", err=True)
 
 
 def _draw(work: Preparation) -> None:
@@ -207,7 +210,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="The verdicts as
             if sys.stderr.isatty():
                 tell(len(verdicts), len(verdicts), verdict.name)
     if as_json:
-        typer.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2, ensure_ascii=False))
+        say(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
     else:
         rows = [(v.name, str(v.kind), "intact" if v.intact else "FAILED", v.sentence) for v in verdicts]
         _table(("name", "kind", "verdict", "what was found"), rows)
@@ -222,17 +225,17 @@ def remove(name: Name, yes: Yes = False) -> None:
 
     install.check_removable(name)
     if not (yes or _agreed(f"Remove {name} and its model card from this machine?")):
-        typer.echo("nothing was removed", err=True)
+        say("nothing was removed", err=True)
         raise typer.Exit(_DECLINED)
     install.remove(name)
-    typer.echo(f"{name}: removed")
+    say(f"{name}: removed")
 
 
 def _agreed(text: str) -> bool:
     try:
         return typer.confirm(text, err=True)
     except typer.Abort:
-        typer.echo(err=True)  # the question's line has no end yet
+        say(err=True)  # the question's line has no end yet
         raise WeightsError("nobody answered, so nothing was done; add --yes where nobody can") from None
 
 
@@ -240,7 +243,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table for eyes, or where the output is a pipe, lines of tab-separated fields under their headings."""
     if not sys.stdout.isatty():
         for row in (headings, *rows):
-            typer.echo("\t".join(" ".join(field.split()) for field in row))
+            say("\t".join(sentence(field) for field in row))
         return
     from rich import box
     from rich.console import Console
@@ -252,7 +255,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         long = heading in ("licence", "what was found")
         table.add_column(heading, justify="right" if heading in ("pixels", "size") else "left", no_wrap=not long)
     for row in rows:
-        fields: list[RenderableType] = [Text(field, style=_COLOURS.get(field, "")) for field in row]
+        fields: list[RenderableType] = [Text(sentence(field), style=_COLOURS.get(field, "")) for field in row]
         table.add_row(*fields)
     Console().print(table)
 
@@ -263,14 +266,14 @@ def _byte_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("connecting", total=None)
 
         def tell(what: str, done: int, total: int | None) -> None:
             if what == "fetching":
-                bar.update(task, description=what, completed=done, total=total)
+                bar.update(task, description=sentence(what), completed=done, total=total)
             else:
-                bar.update(task, description=what)
+                bar.update(task, description=sentence(what))
 
         yield tell

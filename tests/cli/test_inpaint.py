@@ -143,7 +143,7 @@ def test_png_masks_that_cannot_be_read(shell, scan, tmp_path, shipped_weights):
     colours[:9, :, 0] = 255
     Image.fromarray(colours).save(tmp_path / "red.png")
     arguments = ("inpaint", scan, "--index", 1, "--out", tmp_path / "out", "--mask")
-    assert "damaged" in shell.refused(*arguments, tmp_path / "text.png")
+    assert "does not begin as a PNG" in shell.refused(*arguments, tmp_path / "text.png")
     assert "in colour" in shell.refused(*arguments, tmp_path / "red.png")
     assert "no mask file" in shell.refused(*arguments, tmp_path / "nothing.png")
 

@@ -214,7 +214,7 @@ def test_transparent_pixels_are_told(shell, clean, mask, quick, tmp_path):
 @pytest.mark.parametrize(
     ("name", "write", "words"),
     [
-        ("a.png", lambda path: path.write_bytes(b"not a picture"), "no PNG, JPEG or TIFF file, or it is damaged"),
+        ("a.png", lambda path: path.write_bytes(b"not a picture"), "does not begin as a PNG, JPEG or TIFF file"),
         ("a.gif", lambda path: Image.new("L", (9, 9)).save(path), "save the picture as PNG or TIFF"),
         ("a.jpg", lambda path: Image.new("CMYK", (9, 9)).save(path), "is a picture in CMYK"),
         ("a.tif", lambda path: tifffile.imwrite(path, np.eye(9)), "save it with 8 or 16 bits, or as TIFF of 32-bit"),
