@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 import napari_brgm
 from napari_brgm.errors import BrgmError, Cancelled, DeviceError
 from napari_brgm.plugin.forms import wrapped
+from napari_brgm.reason import reason_of
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +118,6 @@ class TaskWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.status = wrapped("")
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
         self.progress, self.cancel_button = QProgressBar(), QPushButton("Cancel")
         self.cancel_button.clicked.connect(lambda: self.cancel())
         self._timer = QTimer(self)
@@ -157,7 +158,7 @@ class TaskWidget(QWidget):
         except BrgmError as error:
             self._fail(error)
         except OSError as error:
-            self._fail(f"cannot use {error.filename or 'a file'}: {error.strerror or error}")
+            self._fail(f"cannot use {error.filename or 'a file'}: {reason_of(error)}")
 
     def _progress_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -171,7 +172,7 @@ class TaskWidget(QWidget):
         show_error(self.status.text())
 
     def _say(self, sentence: str, *, bad: bool = False) -> None:
-        self.status.setText(sentence[:1].upper() + sentence[1:])
+        self.status.setText(plain_text(sentence[:1].upper() + sentence[1:]))
         self.status.setStyleSheet(_BAD if bad else "")
 
     def _show_running(self, running: bool) -> None:
@@ -195,7 +196,7 @@ class TaskWidget(QWidget):
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
         message, category, file = warning[:3]
         if issubclass(category, UserWarning) and str(file).startswith(_PACKAGE):
-            show_warning(str(message))
+            show_warning(plain_text(message))
         _LOG.debug("%s: %s (%s)", category.__name__, message, file)
 
     def _on_error(self, error: Exception) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, PushButton
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QLayout, QVBoxLayout, QWidget
+
+from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -53,7 +56,9 @@ def show_row(widget: Widget, shown: bool) -> None:
 
 def wrapped(text: str, style: str = "") -> QLabel:
     """Make a label of several lines."""
-    label = QLabel(text)
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)  # a name in it may look like HTML
+    label.setText(plain_text(text))
     label.setWordWrap(True)
     label.setStyleSheet(style)
     return label

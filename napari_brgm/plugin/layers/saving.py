@@ -14,7 +14,8 @@ from napari.layers import Image
 
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.plugin.layers.scans import on_source_grid, scan_of, scan_record, source_of
-from napari_brgm.scans.outputs import Outputs, derivative_name, json_name
+from napari_brgm.scans.names import derivative_name, json_name, series_label
+from napari_brgm.scans.outputs import Outputs
 from napari_brgm.scans.record import sidecar
 
 if TYPE_CHECKING:
@@ -142,7 +143,10 @@ def refuse_source(layer: Image, path: Path) -> None:
 
 
 def source_name(layer: Image) -> str:
-    """Stem for the files of a layer: its source's file, or else the source layer's name."""
+    """Stem for the files of a layer: its source's file, its DICOM series' number, or else the source layer's name."""
+    label = series_label(scan_record(layer).get("header"))
+    if label is not None:
+        return label.replace(" ", "-")
     source, name = source_of(layer), str(_record(layer).get("source_layer") or re.sub(r" \[[^\]]*\]$", "", layer.name))
     if source is not None and source.suffix and not source.is_dir():
         name = re.sub(r"(\.nii)?(\.gz)?$|\.dcm$", "", source.name, flags=re.IGNORECASE) or name
@@ -151,9 +155,9 @@ def source_name(layer: Image) -> str:
 
 
 def _sources(layer: Image) -> list[str]:
-    """What a layer was computed from, by name; of DICOM that of the series, as folders have those of patients."""
+    """What a layer was computed from, by name; of DICOM the series' number, as the rest has names of patients often."""
     if _of_dicom(layer):
-        return [str(_record(layer).get("source_layer") or layer.name)]
+        return [series_label(scan_record(layer)["header"]) or "series"]
     source = source_of(layer)
     return [] if source is None else [source.name]
 

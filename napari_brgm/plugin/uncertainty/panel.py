@@ -89,6 +89,7 @@ class UncertaintyPanel(QWidget):
         layout.addWidget(form(self.run_choice))
         level = _row(QLabel("Credible level"), self.level_slider, self.level_label)
         key = _line("")
+        key.setTextFormat(Qt.TextFormat.RichText)  # ours, in colours
         key.setText(LEGEND)
         key.setAlignment(Qt.AlignmentFlag.AlignCenter)
         pixel = (self.value, self.trust, self.place, self.plot, key, self.pin_button)
@@ -126,6 +127,7 @@ def _slider(low: int, high: int, value: int) -> QSlider:
 def _line(style: str) -> QLabel:
     """A line that stays where it is whatever it says."""
     label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setStyleSheet(style)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label

@@ -15,6 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QSizePolicy
 
+from napari_brgm.text import shortened
+
 if TYPE_CHECKING:
     from napari_brgm.engine.restoration import Restoration
 
@@ -121,7 +123,7 @@ class UncertaintyPlot(FigureCanvasQTAgg):
         self.axes.spines["bottom"].set_visible(True)
         self.axes.set_xlim(*self._range(pixel, low, high))
         self.axes.set_ylim(0, 1.08 * top)
-        self.axes.set_xlabel(f"value ({units})" if units else "value", fontsize=8)
+        self.axes.set_xlabel(shortened(f"value ({units})" if units else "value", 60), fontsize=8, parse_math=False)
         self.draw_idle()
 
     def _range(self, pixel: Restoration, low: float, high: float) -> tuple[float, float]:

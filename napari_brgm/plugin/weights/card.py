@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QColor, QImage, QTextCharFormat, QTextDocument
 from qtpy.QtWidgets import QTextBrowser
 
+from napari_brgm.text import as_markdown
 from napari_brgm.zoo.registry import card_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class CardView(QTextBrowser):
         assert document is not None  # for type checkers: a browser has one
         document.clear()
         document.setMarkdown(
-            text or entry_text(entry, status), features.MarkdownDialectGitHub | features.MarkdownNoHTML
+            as_markdown(text or entry_text(entry, status)), features.MarkdownDialectGitHub | features.MarkdownNoHTML
         )
         self._colour_links()
         self.moveCursor(self.textCursor().MoveOperation.Start)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QMessageBox
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QMessageBox
 
 from napari_brgm.errors import BrgmError
+from napari_brgm.plugin.forms import wrapped
+from napari_brgm.text import plain_text
 from napari_brgm.zoo.entry import checked_name
 from napari_brgm.zoo.fetch import terms
 from napari_brgm.zoo.install import check_free
@@ -28,7 +30,7 @@ _KINDS = "Weights (*.safetensors *.pkl *.pt *.pth *.gz *.bz2 *.xz *.zip);;All fi
 def agrees_to_fetch(parent: QWidget, entry: PriorEntry) -> bool:
     """Ask whether to download, with address, size and licence; 'no' is the default."""
     rows = "".join(
-        f"<tr><td><b>{escape(what)}</b>&nbsp;&nbsp;</td><td>{escape(said)}</td></tr>"
+        f"<tr><td><b>{escape(what)}</b>&nbsp;&nbsp;</td><td>{escape(plain_text(said))}</td></tr>"
         for what, said in terms(entry).items()
     )
     return _agrees(parent, f"Download {escape(entry.name)}?", f"<table>{rows}</table>")
@@ -68,11 +70,10 @@ class ImportDialog(QDialog):
         self.setWindowTitle("Import weights")
         self.setMinimumWidth(460)
         self.name, self.licence, self.source, self.citation = (QLineEdit() for _ in range(4))
-        self._hint = QLabel()
-        self._hint.setWordWrap(True)
+        self._hint = wrapped("")
         self._hint.setMinimumHeight(48)
         layout = QFormLayout(self)
-        layout.addRow("File", QLabel(path.name))
+        layout.addRow("File", wrapped(path.name))
         for label, field in (
             ("Name", self.name), ("Licence", self.licence), ("Source", self.source), ("Citation", self.citation),
         ):  # fmt: skip
@@ -105,7 +106,7 @@ class ImportDialog(QDialog):
             field.setPlaceholderText(said or "not stated")
         if known is not None and not problem:
             hint = f"The name of published weights, “{known.title}”: the card says whether the file could be verified."
-        self._hint.setText(problem or hint)
+        self._hint.setText(plain_text(problem or hint))
         self._hint.setStyleSheet("color: #f23c3c; font-weight: bold;" if problem else "")
         if self.import_button is not None:
             self.import_button.setEnabled(not problem)

@@ -8,6 +8,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_brgm.text import as_rich_text, sentence
+
 if TYPE_CHECKING:
     from napari_brgm.zoo.entry import PriorEntry
 
@@ -67,8 +69,8 @@ class PriorTable(QTableWidget):
                 entry.name, status, entry.modality, entry.plane, str(entry.resolution or ""), size, entry.licence,
             )  # fmt: skip
             for column, text in enumerate(texts):
-                item = QTableWidgetItem(text or "–")
-                item.setToolTip(entry.title if column == 0 else text)
+                item = QTableWidgetItem(sentence(text) or "–")
+                item.setToolTip(as_rich_text(entry.title if column == 0 else text))
                 if _HEADINGS[column] in ("Pixels", "Size"):
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(row, column, item)

@@ -142,7 +142,7 @@ def test_names_of_folders_do_not_leak(dicom: Path, run, tmp_path: Path) -> None:
     for file in (tmp_path / "out").iterdir():
         assert "Doe" not in file.name
         assert file.suffix != ".json" or "Doe" not in file.read_text()
-    assert files[0].name == "1_desc-brgmInpaint_image.nii.gz"
+    assert files[0].name == "series-1_desc-brgmInpaint_image.nii.gz"
 
 
 def test_reopened_layers_are_saved_again(nifti: Path, run, tmp_path: Path) -> None:
