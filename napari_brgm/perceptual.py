@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_brgm.efficientnet import EfficientNetFeatures, has_efficientnet
 from napari_brgm.errors import InputError, WeightsError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from napari_brgm.likelihood import Features
@@ -63,7 +64,7 @@ def fetch_backbone(agreed: bool) -> Path:
         torch.hub.load_state_dict_from_url(VGG16_Weights.IMAGENET1K_V1.url, check_hash=True, progress=False)
     except Exception as error:
         raise WeightsError(
-            f"the VGG16 backbone could not be fetched; copy {BACKBONE} to {path.parent} by hand"
+            f"the VGG16 backbone could not be fetched ({reason_of(error)}); copy {BACKBONE} to {path.parent} by hand"
         ) from error
     return path
 
@@ -89,7 +90,7 @@ class VggFeatures:
             import lpips
         except Exception as error:
             raise WeightsError(
-                "the lpips package cannot be imported (it needs torchvision); use the encoder's features"
+                f"the lpips package cannot be imported ({reason_of(error)}); use the encoder's features"
             ) from error
         if not backbone_path().is_file():
             raise WeightsError(

@@ -20,6 +20,7 @@ from napari_brgm.datasets.image_archive import ImageArchive
 from napari_brgm.datasets.read import holds_images, read_slices
 from napari_brgm.datasets.slice_set import SliceSet
 from napari_brgm.errors import OutputError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,9 +69,7 @@ def cached(
         folder.mkdir(parents=True, exist_ok=True)
         _save(made, images, record)
     except OSError as error:
-        raise OutputError(
-            f"cannot keep the slices in {folder}: {error.strerror or error}; choose another folder"
-        ) from error
+        raise OutputError(f"cannot keep the slices in {folder}: {reason_of(error)}; choose another folder") from error
     return made
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_brgm.datasets.image_file import SUFFIXES, Pixels, decode_image
 from napari_brgm.errors import ScanError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -92,14 +93,17 @@ class ImageArchive:
             try:
                 return (self.path / name).read_bytes()
             except OSError as error:
-                raise ScanError(f"{name} cannot be read: {error.strerror or error}; check its permissions") from error
+                raise ScanError(f"{name} cannot be read: {reason_of(error)}; check its permissions") from error
         if info.flag_bits & _ENCRYPTED:
             raise ScanError(f"{name} in {self.path.name} is encrypted; unpack the archive with its password first")
         try:
             with self._zip.open(info) as stream:
                 return stream.read(size)  # no more than it declares, however much it would unpack to
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError) as error:
-            raise ScanError(f"{name} in {self.path.name} is damaged; copy the archive again") from error
+            reason = reason_of(error)
+            raise ScanError(
+                f"{name} in {self.path.name} cannot be unpacked: {reason}; copy the archive again"
+            ) from error
 
 
 def natural_order(name: str) -> tuple[Any, ...]:
@@ -149,7 +153,9 @@ def _files(folder: Path) -> list[Path]:
     try:
         return [file for file in folder.rglob("*") if file.is_file()]
     except OSError as error:
-        raise ScanError(f"the folder {folder.name} cannot be listed; check its permissions") from error
+        raise ScanError(
+            f"the folder {folder.name} cannot be listed: {reason_of(error)}; check its permissions"
+        ) from error
 
 
 def _is_image(name: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from napari_brgm.errors import OutputError
 from napari_brgm.evaluation.method import Progressed
 from napari_brgm.evaluation.scores import Scores
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,9 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}; choose another one with --out") from error
+            raise OutputError(
+                f"cannot make the folder {folder}: {reason_of(error)}; choose another one with --out"
+            ) from error
 
     def load(self, method: str, task: str, fingerprint: dict[str, Any]) -> Cell | None:
         """Give the finished cell, or None."""

@@ -20,6 +20,7 @@ from napari_brgm.evaluation.calibration_measure import HowToCalibrate, MeasuredP
 from napari_brgm.evaluation.calibration_report import CalibrationReport
 from napari_brgm.evaluation.held_out import SETS, HeldOutSet, set_of
 from napari_brgm.evaluation.ours import as_prior
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def run(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {out}; choose another one with --out") from error
+        raise OutputError(f"cannot make the folder {out}: {reason_of(error)}; choose another one with --out") from error
     log = _Log(out / "progress.log", progress)
     loaded = [(_label(given), as_prior(given)) for given in priors]
     every = [MeasuredPrior(label, prior, data, out, how, set_of(prior, sets), log) for label, prior in loaded]

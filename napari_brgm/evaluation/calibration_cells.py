@@ -19,6 +19,7 @@ from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import OutputError
 from napari_brgm.evaluation.seam import SeamSums, seam_sums
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +128,9 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}; choose another one with --out") from error
+            raise OutputError(
+                f"cannot make the folder {folder}: {reason_of(error)}; choose another one with --out"
+            ) from error
 
     def load(self, task: str, name: str) -> KeptDraws | None:
         """Give a finished slice, or None."""

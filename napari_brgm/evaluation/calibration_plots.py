@@ -56,7 +56,7 @@ def _panels(
     panels = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, task) in zip(panels, tasks.items(), strict=False):
         draw(axes, task)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name, fontsize=9, parse_math=False)
     for axes in panels[len(tasks) :]:
         axes.set_axis_off()
     figure.supxlabel(labels[0])

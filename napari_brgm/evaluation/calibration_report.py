@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_brgm.calibration import LEVELS
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.calibration_plots import plot_reliability, plot_sparsification
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,7 +219,7 @@ def put_into_registry(path: Path, report: CalibrationReport) -> list[str]:
         draft.write_text(_json(registry, indent=2), "utf-8")
         draft.replace(path)
     except OSError as error:
-        raise OutputError(f"{path} cannot be read and written") from error
+        raise OutputError(f"{path} cannot be read and written: {reason_of(error)}") from error
     return list(report.calibrations)
 
 

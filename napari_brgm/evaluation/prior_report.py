@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_brgm.text import as_markup, plain_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -143,13 +145,13 @@ class PriorReport:
         table = Table(box=box.SIMPLE, padding=(0, 1), show_header=True)
         table.add_column(heads[0])
         for line in body:
-            table.add_column(line[0], justify="right")
+            table.add_column(as_markup(line[0]), justify="right")
         for i, head in enumerate(heads[1:], 1):
-            table.add_row(head, *(line[i] for line in body))
+            table.add_row(as_markup(head), *(as_markup(line[i]) for line in body))
         console.print(table)
         for row in self.rows:
             for sentence in _sentences(row):
-                console.print(f"{row.label}: {sentence}")
+                console.print(plain_text(f"{row.label}: {sentence}"), markup=False)
 
     def _summary(self) -> tuple[list[str], list[list[str]]]:
         heads = [

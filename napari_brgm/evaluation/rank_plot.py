@@ -34,7 +34,9 @@ def plot_ranks(path: Path, reports: list[RankReport]) -> None:
     FigureCanvasAgg(figure)  # no window, no pyplot state
     blocks = figure.subfigures(len(reports), 1, squeeze=False)[:, 0]
     for block, report in zip(blocks, reports, strict=True):
-        block.suptitle(f"{report.title}: {len(report.ranks)} simulations, {report.draws} draws", fontsize=9)
+        block.suptitle(
+            f"{report.title}: {len(report.ranks)} simulations, {report.draws} draws", fontsize=9, parse_math=False
+        )
         bins = report.bins
         low, high = binom.interval(1 - LEVEL, len(report.ranks), 1 / bins)
         grid = block.subplots(lines, columns, sharey=True, squeeze=False)
@@ -44,7 +46,7 @@ def plot_ranks(path: Path, reports: list[RankReport]) -> None:
             axes.axhline(len(report.ranks) / bins, color="0.6", linewidth=0.8)
             colour = "tab:red" if name in report.failing else "tab:blue"
             axes.bar((np.arange(bins) + 0.5) / bins, counts, 1 / bins, color=colour, edgecolor="white", linewidth=0.5)
-            axes.set_title(name, fontsize=7)
+            axes.set_title(name, fontsize=7, parse_math=False)
             axes.set_xticks([0, 1], ["0", "1"], fontsize=6)
             axes.tick_params(axis="y", labelsize=6)
         for axes in panels[len(report.names) :]:

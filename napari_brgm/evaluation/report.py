@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_brgm.evaluation.scores import MEASURES, Scores
 from napari_brgm.evaluation.tasks import TASKS
+from napari_brgm.text import as_markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,11 +87,13 @@ class Report:
                 table.add_column(task.title.split()[0], justify="right", no_wrap=True)
             for row in self.rows:
                 # without the leading 0, so that ten columns fit 80 characters
-                table.add_row(row.method, *(cell.removeprefix("0") for cell in _cells(row, measure, self.tasks)))
+                table.add_row(
+                    as_markup(row.method), *(cell.removeprefix("0") for cell in _cells(row, measure, self.tasks))
+                )
             console.print(table)
         console.print("Columns: " + ", ".join(task.title for task in self.tasks))
         for note in self.notes:
-            console.print(note)
+            console.print(note, markup=False)
 
     def _measures(self) -> list[str]:
         """Those that were measured at least once (LPIPS may not have been)."""

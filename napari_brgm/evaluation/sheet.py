@@ -39,9 +39,9 @@ def contact_sheet(path: Path, rows: Sequence[PanelRow], columns: Sequence[str], 
             panel.set_xticks([])
             panel.set_yticks([])
             if row is rows[0]:
-                panel.set_title(column, fontsize=8)
+                panel.set_title(column, fontsize=8, parse_math=False)
             if column == columns[0]:
-                panel.set_ylabel(row.title, fontsize=7)
+                panel.set_ylabel(row.title, fontsize=7, parse_math=False)
             image = row.panels.get(column)
             if image is None:
                 panel.set_frame_on(False)

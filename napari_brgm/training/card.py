@@ -10,6 +10,7 @@ import torch
 
 from napari_brgm import __version__
 from napari_brgm.errors import OutputError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +103,7 @@ def write_card(weights: Path, card: Card) -> None:
         if not path.exists() or _ASK in path.read_text(encoding="utf-8"):
             path.write_text(card.text().replace(f"({card.info.name}.png)", f"({weights.stem}.png)"), encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"the model card cannot be written to {path}: choose a folder that can be written") from error
+        raise OutputError(f"the model card cannot be written to {path}: {reason_of(error)}") from error
 
 
 def _cell(value: object) -> str:

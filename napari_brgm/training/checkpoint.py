@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from napari_brgm.errors import OutputError, WeightsError
+from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any], limit_bytes: int = LIMI
             if _PART.match(path.name) and path.name not in written:
                 path.unlink()
     except OSError as error:
-        raise OutputError(f"the checkpoint cannot be written to {folder}: make room there or choose another") from error
+        advice = advice_of(error, "choose another folder")
+        raise OutputError(f"the checkpoint cannot be written to {folder}: {reason_of(error)}; {advice}") from error
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
@@ -110,7 +112,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise WeightsError(f"{folder} holds no complete checkpoint: {error.filename} is missing") from error
     except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
-        raise WeightsError(f"the checkpoint in {folder} is damaged; start in a new folder") from error
+        raise WeightsError(
+            f"the checkpoint in {folder} cannot be read: {reason_of(error)}; start in a new folder"
+        ) from error
 
 
 def _parts(tensors: list[Tensor], room: int) -> list[list[tuple[int, Tensor]]]:

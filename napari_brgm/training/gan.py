@@ -15,6 +15,7 @@ import torch
 
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import DeviceError, InputError, OutputError
+from napari_brgm.reason import reason_of
 from napari_brgm.training.checkpoint import has_checkpoint, load_checkpoint
 from napari_brgm.training.gan_figures import GanEvaluation, Judge, spread_slices
 from napari_brgm.training.gan_loop import CHECKPOINT, GanLoop
@@ -131,7 +132,7 @@ def train_gan(
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder {work} cannot be made; choose another") from error
+        raise OutputError(f"the folder {work} cannot be made: {reason_of(error)}; choose another") from error
     try:
         with _fast_kernels(place):
             state = GanState(settings, bank.resolution, bank.channels, place)

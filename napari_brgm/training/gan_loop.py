@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import BrgmError, Cancelled, OutputError
+from napari_brgm.reason import reason_of
 from napari_brgm.training.checkpoint import has_checkpoint, save_checkpoint
 from napari_brgm.training.gan_figures import GanFigures
 
@@ -127,7 +128,9 @@ class GanLoop:
             with (self.work / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line | {name: float(f"{value:.6g}") for name, value in values.items()}) + "\n")
         except OSError as error:
-            raise OutputError(f"the log in {self.work} cannot be written; make room there") from error
+            raise OutputError(
+                f"the log in {self.work} cannot be written: {reason_of(error)}; make room there"
+            ) from error
         self.report(str(figures))
         if self.progress is not None:
             self.progress(figures)

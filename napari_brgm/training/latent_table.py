@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from napari_brgm.errors import InputError, OutputError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,9 +66,11 @@ class LatentTable:
                 f"{folder} holds no latents of the images; copy them too, or choose another folder"
             ) from error
         except ValueError as error:
-            raise InputError(f"the latents in {folder} are damaged; choose another folder") from error
+            raise InputError(
+                f"the latents in {folder} cannot be read: {reason_of(error)}; choose another folder"
+            ) from error
         except OSError as error:
-            raise OutputError(f"cannot write the latents into {folder}: {error.strerror}; choose another") from error
+            raise OutputError(f"cannot write the latents into {folder}: {reason_of(error)}; choose another") from error
         if any(m.shape != shape or m.dtype != np.float32 for m in self._maps):
             raise InputError(f"the latents in {folder} are of other slices; choose another folder, or the same slices")
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.errors import InputError, OutputError
+from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,4 +65,4 @@ def claim_folder(work: Path, recipe: str, slices: SliceSet, settings: dict[str, 
         part.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write into the work folder {work}: {error.strerror}; choose another") from error
+        raise OutputError(f"cannot write into the work folder {work}: {reason_of(error)}; choose another") from error

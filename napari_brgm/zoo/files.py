@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_brgm.errors import BrgmError, OutputError, WeightsError
+from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.tensor_file import read_tensors, write_tensors
 from napari_brgm.zoo.families import families, family_of_format
 from napari_brgm.zoo.family import WeightsFile
@@ -45,7 +46,8 @@ def write_prior(
     try:
         write_tensors(path, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata | (notes or {}))
     except OSError as error:
-        raise OutputError(f"the weights cannot be written to {path}: choose a folder that can be written") from error
+        advice = advice_of(error, "choose a folder that can be written")
+        raise OutputError(f"the weights cannot be written to {path}: {reason_of(error)}; {advice}") from error
     return sha256_of(path)
 
 
@@ -63,11 +65,12 @@ def read_prior(path: Path, name: str | None = None) -> Prior:
         tensors, metadata = read_tensors(path)
     except (OSError, ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
-            f"{path.name} cannot be read as safetensors weights; it is damaged, or needs `weights import`"
+            f"{path.name} cannot be read as safetensors weights: {reason_of(error)}; a published file of another kind "
+            "needs `weights import`"
         ) from error
     tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
-        raise WeightsError(f"{path.name} holds values that are not finite; it is damaged")
+        raise WeightsError(f"{path.name} holds values that are not finite; get it again")
     read = family_of_format(metadata.get("format", "")).read
     assert read is not None, "a family with formats reads them"
     try:
@@ -77,4 +80,4 @@ def read_prior(path: Path, name: str | None = None) -> Prior:
     except BrgmError:
         raise
     except Exception as error:
-        raise WeightsError(f"{path.name} does not hold a complete prior: {error}") from error
+        raise WeightsError(f"{path.name} does not hold a complete prior: {reason_of(error)}") from error

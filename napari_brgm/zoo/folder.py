@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_brgm.errors import OutputError, WeightsError
+from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
 from napari_brgm.zoo.header import with_family
 
@@ -80,26 +81,37 @@ def _scan() -> Iterator[tuple[str, PriorEntry | str]]:
 
 
 @contextmanager
-def staged(name: str) -> Iterator[Path]:
+def staged(name: str, *, replacing: bool = True) -> Iterator[Path]:
     """Give an empty folder, which takes the place of ``name`` when the ``with`` block ends well, and vanishes else.
+
+    Parameters
+    ----------
+    replacing : bool
+        Whether it may take the place of one that is there.
 
     Raises
     ------
     OutputError
         The files cannot be written; what was there before stays.
+    WeightsError
+        It may replace nothing, and another process has installed the name meanwhile.
     """
     place = user_folder() / checked_name(name)
     staging, old = (place.with_name(f".{name}-{uuid4().hex[:12]}") for _ in range(2))
     try:
         staging.mkdir(parents=True)
         yield staging
-        if place.exists():
+        if replacing and place.exists():
             place.rename(old)
         try:
-            staging.rename(place)
-        except OSError:
+            staging.rename(place)  # fails where a folder with files is: of two imports at once one installs
+        except OSError as error:
             if old.exists():
                 old.rename(place)
+            if not replacing and error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise WeightsError(
+                    f"{name} was installed meanwhile; choose another name, or remove it first"
+                ) from error
             raise
     except OSError as error:
         raise cannot_write(place.parent, error) from error
@@ -129,5 +141,5 @@ def cannot_write(folder: Path, error: OSError) -> OutputError:
     """Make the sentence for files that cannot be written into ``folder``."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"the disk of {folder} is full; free some space on it, then do the same again")
-    reason = error.strerror or str(error)
-    return OutputError(f"cannot write into {folder}: {reason}; set NAPARI_BRGM_HOME to a folder that can be written")
+    advice = advice_of(error, "set NAPARI_BRGM_HOME to a folder that can be written")
+    return OutputError(f"cannot write into {folder}: {reason_of(error)}; {advice}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_brgm.text import as_markdown
+
 if TYPE_CHECKING:
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.zoo.published import PublishedNetwork
@@ -82,4 +84,5 @@ for them, and variances are not calibrated.
 
 def _cell(text: str) -> str:
     """Text on one line, for a cell of a table."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).replace("|", "/").replace("`", "'").split())
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return as_markdown(" ".join(printable.replace("|", "/").replace("`", "'").split()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.tensor_file import read_header
+from napari_brgm.text import as_markdown, sentence
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
 from napari_brgm.zoo.families import families
 from napari_brgm.zoo.files import read_prior, sha256_of
@@ -93,7 +94,7 @@ def import_file(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         download=None,
     )
-    with staged(name) as folder:
+    with staged(name, replacing=replace_installed) as folder:
         entry = (_take_over if _is_own(path) else _convert)(path, described, folder, identity)
         if entry.original_sha256 != original:
             raise WeightsError(f"{path.name} was changed while it was read; import it again")
@@ -249,7 +250,7 @@ def _given_card(path: Path) -> str:
             given = file.read(_LONGEST_CARD)
     except OSError:
         return ""
-    return f"\n## The card that lay beside the file\n\n{given.strip()}\n"
+    return f"\n## The card that lay beside the file\n\n{as_markdown(given.strip())}\n"
 
 
 def _card(entry: PriorEntry, original: str, identity: str) -> str:
@@ -266,9 +267,9 @@ def _card(entry: PriorEntry, original: str, identity: str) -> str:
         "SHA-256": f"`{entry.sha256}`",
     }
     how = "Fetched" if identity.startswith("fetched") else "Imported by hand"
-    known = "\n".join(f"- {key}: {value}" for key, value in rows.items())
+    known = "\n".join(f"- {key}: {as_markdown(sentence(value))}" for key, value in rows.items())
     return (
-        f"# {entry.name}\n\n{entry.title}. {how}.\n"
+        f"# {entry.name}\n\n{as_markdown(sentence(entry.title))}. {how}.\n"
         "**Research only. What it draws is synthetic; it is not for diagnosis.**\n\n"
         f"{known}\n\n"
         "How well it restores nobody has measured here; `napari-brgm evaluate priors` does.\n"

@@ -12,6 +12,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.reason import reason_of
 from napari_brgm.zoo.zip_entries import MOST_EXPANSION, MemoryFile, ZipEntries, most_unpacked
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def unpacked(data: bytearray) -> bytearray:
                 return _through(make, data, most)
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise WeightsError(
-            "the packed file is damaged, cut short or packed in an unusual way; get it again, or unpack it by hand"
+            f"the packed file cannot be unpacked: {reason_of(error)}; get it again, or unpack it by hand"
         ) from error
     return data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.reason import reason_of
 from napari_brgm.tensor_file import read_tensors
 from napari_brgm.zoo.families import families
 from napari_brgm.zoo.format_tensorflow import read_tensorflow
@@ -91,7 +92,7 @@ def _table(path: Path) -> PublishedNetwork:
     try:
         tensors, metadata = read_tensors(path)
     except ValueError as error:
-        raise WeightsError("the safetensors file is damaged or cut short; get it again") from error
+        raise WeightsError(f"the safetensors file cannot be read: {reason_of(error)}; get it again") from error
     if not is_bare_table(metadata):
         raise WeightsError("the file is in this package's own format and needs no conversion; open it by its path")
     return read_table(tensors, metadata)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import BrgmError
+from napari_brgm.reason import reason_of
 from napari_brgm.zoo.entry import Kind, PriorEntry
 from napari_brgm.zoo.folder import installed, unreadable
 from napari_brgm.zoo.registry import load_entry, registered
@@ -54,7 +55,7 @@ def _verdict(entry: PriorEntry) -> Verdict:
     except BrgmError as error:
         return Verdict(entry.name, entry.kind, False, str(error))
     except OSError as error:
-        return Verdict(entry.name, entry.kind, False, f"{entry.file} cannot be read: {error.strerror or error}")
+        return Verdict(entry.name, entry.kind, False, f"{entry.file} cannot be read: {reason_of(error)}")
     if prior.resolution != entry.resolution:
         wrong = f"it draws {prior.resolution} pixels a side where the registry says {entry.resolution}"
         return Verdict(entry.name, entry.kind, False, f"{wrong}; install it again")

@@ -9,6 +9,7 @@ import zlib
 from typing import Any, Final
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.reason import reason_of
 
 __all__ = ["LARGEST", "MOST_EXPANSION", "MemoryFile", "ZipEntries", "most_unpacked"]
 
@@ -90,7 +91,7 @@ class ZipEntries:
             with zipfile.ZipFile(MemoryFile(self.data)) as file:  # type: ignore[arg-type]  # it reads and seeks
                 found = file.infolist()
         except _ZIP_ERRORS as error:
-            raise WeightsError("the file is a zip that is damaged or cut short; get it again") from error
+            raise WeightsError(f"the file is a zip that cannot be read: {reason_of(error)}; get it again") from error
         for entry in found:
             if ".." in entry.filename.split("/") or "\\" in entry.filename or ":" in entry.filename:
                 raise WeightsError("the zip has entries that point outside it; it was refused")
@@ -143,4 +144,4 @@ class ZipEntries:
         try:
             return zlib.decompressobj(-zlib.MAX_WBITS).decompress(part, size + 1)
         except zlib.error as error:
-            raise WeightsError("the zip is damaged: an entry cannot be unpacked") from error
+            raise WeightsError(f"an entry of the zip cannot be unpacked: {reason_of(error)}; get it again") from error

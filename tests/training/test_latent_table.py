@@ -73,7 +73,7 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path):
         LatentTable(tmp_path / "a", START, 5, new=False)
     for damage in (b"", b"\x93NUMPY\x01\x00", b"no array at all"):
         (tmp_path / "a" / "latents-first.npy").write_bytes(damage)
-        with pytest.raises(InputError, match="damaged"):
+        with pytest.raises(InputError, match="cannot be read"):
             LatentTable(tmp_path / "a", START, 5, new=False)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="choose another"):
