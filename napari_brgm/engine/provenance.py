@@ -6,6 +6,7 @@ import platform
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from napari_brgm.scans.record import version
@@ -25,10 +26,17 @@ DRAWN = "Drawn by a generative model: synthetic throughout. Not for diagnosis."
 
 
 def origin(prior: Prior, *, notice: str, method: str, device: torch.device) -> dict[str, Any]:
-    """What every record starts with: notice, software, date, method, prior and device; JSON-ready."""
+    """What every record starts with: notice, software, date, method, prior and device; JSON-ready.
+
+    Versions and number of threads are there because sums are taken in another order with others: 1 and 2 threads of
+    torch differ by some 3e-7 of the result, so that a replay is exact only with the same.
+    """
     return {
         "notice": notice,
-        "software": {"name": "napari-brgm", "version": version(), "torch": torch.__version__},
+        "software": {
+            "name": "napari-brgm", "version": version(), "torch": torch.__version__, "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": method,
         "prior": {
@@ -36,6 +44,7 @@ def origin(prior: Prior, *, notice: str, method: str, device: torch.device) -> d
             "plane": prior.info.plane, "spacing_mm": prior.info.spacing_mm,
         },
         "device": str(device),
+        "threads": torch.get_num_threads(),
         "machine": platform.machine(),
     }  # fmt: skip
 
