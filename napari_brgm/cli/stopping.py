@@ -1,4 +1,4 @@
-"""SIGTERM (scancel, docker stop, timeout, log-out) and SIGHUP (a closed terminal) stop a run as Ctrl-C does.
+"""SIGTERM (scancel, docker stop, timeout, log-out), SIGHUP (a closed terminal) and SIGXCPU stop a run as Ctrl-C does.
 
 What was begun is cleaned up: no hidden folder with images of a patient stays behind. A second signal no longer
 interrupts the cleaning.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stopped", "stop_on_signals"]
 
-_SIGNALS = ("SIGTERM", "SIGHUP", "SIGBREAK")  # the last is that of Windows
+_SIGNALS = ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGBREAK")  # the last is that of Windows
 
 
 class Stopped(KeyboardInterrupt):

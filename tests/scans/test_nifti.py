@@ -211,3 +211,71 @@ def test_shared_nifti_files_agree_with_nibabel(unpacked):
         scan, image = read_nifti(path), nib.load(path)
         np.testing.assert_array_equal(scan.affine, image.affine)
         np.testing.assert_array_equal(scan.array, np.asarray(image.dataobj))
+
+
+def zeros_packed(path, shape, behind=0):
+    """A gzip file of an image of zeros, and of zeros behind it."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    left = int(np.prod(shape)) + behind
+    with gzip.open(path, "wb", compresslevel=9) as stream:
+        stream.write(header.binaryblock + bytes(4))
+        while left:
+            left -= stream.write(bytes(min(left, 1 << 24)))
+    return path
+
+
+def test_what_lies_behind_an_image_is_not_unpacked(tmp_path, monkeypatch):
+    """Catches 10 GB of zeros behind a small image, read to the end for the sake of a checksum."""
+    path = zeros_packed(tmp_path / "scan.nii.gz", (4, 5, 6), behind=1 << 26)
+    seen = []
+    read = gzip.GzipFile.read
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda self, size=-1: seen.append(size) or read(self, size))
+    scan = read_nifti(path)
+    assert scan.shape == (4, 5, 6) and any("goes on behind its voxels" in note for note in scan.notes)
+    assert all(size >= 0 for size in seen) and sum(seen) < 1 << 22
+
+
+def test_a_trap_is_refused_before_anything_is_unpacked(tmp_path):
+    """Catches 1 MB that inflate to 1 GB, and to 4 GB as floats."""
+    path = zeros_packed(tmp_path / "scan.nii.gz", (1024, 1024, 400))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ScanError, match=r"unpacks to 0\.4 GB, .* times its size.*gunzip"):
+            read_nifti(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_empty_mask_is_no_trap(tmp_path):
+    assert read_nifti(zeros_packed(tmp_path / "mask.nii.gz", (256, 256, 200))).array.max() == 0
+
+
+def test_a_claim_that_no_packing_could_hold_is_refused(tmp_path):
+    path = zeros_packed(tmp_path / "scan.nii.gz", (4, 5, 6))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<3h", content, 42, 30000, 30000, 30000)
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(ScanError, match="bytes cannot hold the 27000000000352"):
+        read_nifti(path)
+
+
+@pytest.mark.parametrize(("dtype", "slope", "words"), [("float64", 1e300, "infinite"), ("int16", 3e38, "as large as")])
+def test_slopes_that_spoil_values_are_noted(tmp_path, dtype, slope, words):
+    path = tmp_path / "scan.nii"
+    image = nib.Nifti2Image(np.full((3, 3, 3), 1e10 if dtype == "float64" else 1000, dtype), np.eye(4), dtype=dtype)
+    nib.save(image, path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<dd", content, 176, slope, 0)
+    path.write_bytes(content)
+    notes = read_nifti(path).notes
+    assert sum(words in note and "slope" in note for note in notes) == 1
+
+
+def test_values_that_are_no_numbers_in_the_file_are_not_laid_on_the_slope(save):
+    array = np.ones((3, 3, 3), np.float32)
+    array[0] = np.nan
+    assert read_nifti(save(array)).notes == ()
