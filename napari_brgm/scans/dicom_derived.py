@@ -50,6 +50,7 @@ _ROLES = {
     "variance": ("VARIANCE", _PRIVATE, "Posterior variance"),
     "std": ("STD", _PRIVATE, "Posterior standard deviation"),
 }
+_TILED = ("MOSAIC", "VFRAME")  # words of image types; the result is no such one
 _SERIES = 1000  # derived series of series n: 1000 n + 1, ...
 
 
@@ -79,22 +80,22 @@ def public_copy(dataset: Dataset) -> Dataset:
 
 def source_items(frames: Iterable[DicomFrame], *, same_grid: bool) -> Sequence:
     """References to source images, each once, with the purpose and, of multi-frame files, the frame numbers."""
-    numbers: dict[str, list[int]] = {}
-    items: dict[str, Dataset] = {}
+    numbers: dict[int, list[int]] = {}
+    items: dict[int, Dataset] = {}  # by file: anonymisers write one instance UID into all of them
     for frame in frames:
-        uid = str(frame.dataset.get("SOPInstanceUID") or "")
+        uid, file = str(frame.dataset.get("SOPInstanceUID") or ""), id(frame.dataset)
         if not uid:
             continue
-        if uid not in items:
-            item = items[uid] = Dataset()
+        if file not in items:
+            item = items[file] = Dataset()
             item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = frame.dataset.get("SOPClassUID"), uid
             item.SpatialLocationsPreserved = "YES" if same_grid else "NO"
             purpose = code("121322", "DCM", "Source image for image processing operation")
             item.PurposeOfReferenceCodeSequence = [purpose]
         if "NumberOfFrames" in frame.dataset:
-            numbers.setdefault(uid, []).append(frame.number + 1)
-    for uid, found in numbers.items():
-        items[uid].ReferencedFrameNumber = found if len(found) > 1 else found[0]
+            numbers.setdefault(file, []).append(frame.number + 1)
+    for file, found in numbers.items():
+        items[file].ReferencedFrameNumber = found if len(found) > 1 else found[0]
     return Sequence(items.values())
 
 
@@ -150,7 +151,7 @@ class Series:
         dataset.SeriesNumber = self._series_number(source)
         dataset.SeriesDescription = self._description(source)
         own = [str(word) for word in source.get("ImageType") or ()][2:]
-        dataset.ImageType = ["DERIVED", "SECONDARY", *(word for word in own if word != "MOSAIC")]
+        dataset.ImageType = ["DERIVED", "SECONDARY", *(word for word in own if word not in _TILED)]
         dataset.DerivationDescription = described(self.record)
         dataset.DerivationCodeSequence = self.derivations
         dataset.ImageComments = self._comments()

@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
 from napari_brgm.scans.dicom_derived import public_copy, source_items
-from napari_brgm.scans.dicom_stored import decimals, set_pixels
+from napari_brgm.scans.dicom_stored import decimals, scale_of, set_pixels
 from napari_brgm.scans.record import described
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ def _groups(
     if encoding.slope is not None:
         units = {"RescaleSlope": encoding.slope, "RescaleIntercept": encoding.intercept, "RescaleType": "US"}
         _replace(groups, "PixelValueTransformationSequence", **units)
+    elif "PixelValueTransformationSequence" in groups:
+        changed = scale_of(frame, groups["PixelValueTransformationSequence"].value[0])
+        if changed:
+            _replace(groups, "PixelValueTransformationSequence", **changed)
     derivation = Dataset()
     derivation.DerivationDescription = described(series.record)
     derivation.DerivationCodeSequence = series.derivations
@@ -167,15 +171,17 @@ def _common(frames: list[dict[Any, Any]]) -> dict[Any, Any]:
 
 def _evidence(planes: Several[DicomPlane]) -> Sequence:
     """Study, series and instances of all sources."""
-    sources: dict[str, DicomFrame] = {}
+    sources: dict[int, DicomFrame] = {}  # by file: anonymisers write one instance UID into all of them
     for plane in planes:
         for frame in plane.sources:
-            sources.setdefault(str(frame.dataset.get("SOPInstanceUID") or ""), frame)
-    sources.pop("", None)
+            if frame.dataset.get("SOPInstanceUID"):
+                sources.setdefault(id(frame.dataset), frame)
     studies: dict[str, dict[str, list[Dataset]]] = {}
-    for uid, frame in sources.items():
+    for frame in sources.values():
         item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = frame.dataset.get("SOPClassUID"), uid
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
+            frame.dataset.get(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID")
+        )
         study, group = (str(frame.dataset.get(k) or "") for k in ("StudyInstanceUID", "SeriesInstanceUID"))
         studies.setdefault(study, {}).setdefault(group, []).append(item)
     return Sequence(_study(uid, groups) for uid, groups in studies.items())

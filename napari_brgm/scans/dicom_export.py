@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from pydicom.valuerep import format_number_as_ds
-
 from napari_brgm.errors import BrgmError, OutputError
 from napari_brgm.scans.dicom_derived import Series, source_items
 from napari_brgm.scans.dicom_enhanced import enhanced_file
 from napari_brgm.scans.dicom_planes import OTHERWISE, planes_of, stack_of
-from napari_brgm.scans.dicom_stored import decimals, encoding_of, set_pixels
+from napari_brgm.scans.dicom_replaced import place
+from napari_brgm.scans.dicom_stored import encoding_of, scale_of, set_pixels
 from napari_brgm.scans.outputs import Outputs
 from napari_brgm.scans.record import is_intensity
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from napari_brgm.scans.dicom_stored import Encoding
 
 __all__ = ["check_source", "count_files", "write_dicom", "write_files"]
-
-_PIXEL_SIZES = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 
 def write_dicom(scan: Scan, path: str | Path, *, number: int = 1, overwrite: bool = False) -> list[Path]:
@@ -120,7 +116,10 @@ def check_source(scan: Scan) -> None:
     if not first.dataset.get("SOPClassUID"):
         raise OutputError(f"the source of '{scan.name}' does not say what kind of DICOM image it is; {OTHERWISE}")
     if int(first.dataset.get("NumberOfFrames") or 1) > 1 and not _is_enhanced(first):
-        raise OutputError(f"the source of '{scan.name}' is a DICOM film whose frames have no positions; {OTHERWISE}")
+        raise OutputError(
+            f"the source of '{scan.name}' is a multi-frame DICOM file that does not place its frames one by one; "
+            f"{OTHERWISE}"
+        )
 
 
 def _datasets(scan: Scan, number: int, planes: Sequence[DicomPlane], encoding: Encoding) -> Iterator[Dataset]:
@@ -142,33 +141,16 @@ def _classic(series: Series, plane: DicomPlane, encoding: Encoding, number: int,
     sources = source_items(plane.sources, same_grid=plane.own_grid)
     if sources:
         dataset.SourceImageSequence = sources
-    if not plane.own_grid or plane.template.tile != (0, 0) or "MOSAIC" in (source.get("ImageType") or ()):
-        _place(dataset, plane)
+    if not plane.own_grid or plane.template.shape != (int(source.Rows), int(source.Columns)):  # finer, or a tile
+        place(dataset, plane)
     if encoding.slope is not None:
         dataset.RescaleSlope, dataset.RescaleIntercept = encoding.slope, encoding.intercept
         dataset.RescaleType = "US" if series.scan.units == "a.u." else series.scan.units[:64]
+    elif "RescaleSlope" in dataset:  # one of 0 was read as none: written again it would make zeros elsewhere
+        for keyword, value in scale_of(plane.template, dataset).items():
+            setattr(dataset, keyword, value)
     set_pixels(dataset, [plane], encoding)
     return dataset
-
-
-def _place(dataset: Dataset, plane: DicomPlane) -> None:
-    """Geometry of another grid than the template's. A projection has no place: only its pixel size changes."""
-    before = plane.template
-    if "ImagePositionPatient" in before.dataset:
-        dataset.ImagePositionPatient = decimals(plane.position)
-        dataset.ImageOrientationPatient = decimals(plane.axes.ravel())
-        dataset.PixelSpacing = decimals(plane.spacing)
-        dataset.SpacingBetweenSlices = format_number_as_ds(plane.step)
-        if dataset.get("SliceThickness"):
-            dataset.SliceThickness = format_number_as_ds(float(dataset.SliceThickness) * plane.thicker)
-        if dataset.get("SliceLocation") not in (None, ""):
-            shift = float((plane.position - before.position) @ np.cross(*before.axes))
-            dataset.SliceLocation = format_number_as_ds(float(dataset.SliceLocation) + shift)
-        return
-    for keyword in _PIXEL_SIZES:
-        if dataset.get(keyword):
-            sides = zip(dataset[keyword].value, plane.spacing, before.spacing, strict=True)
-            setattr(dataset, keyword, decimals([float(own) * new / old for own, new, old in sides]))
 
 
 def _same_window(frames: Sequence[DicomFrame]) -> bool:

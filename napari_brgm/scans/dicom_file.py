@@ -5,23 +5,31 @@ from __future__ import annotations
 import gzip
 import warnings
 from contextlib import contextmanager
-from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from napari_brgm.errors import BrgmError, ScanError
+from napari_brgm.scans.dicom_claims import PixelBytes
+from napari_brgm.scans.dicom_inflate import HEADER_LIMIT, RAW_DEFLATE, Inflated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["dataset_of", "looks_like_dicom", "opening", "sentence_on_failure"]
+__all__ = ["dataset_of", "header_of", "looks_like_dicom", "opening", "sentence_on_failure"]
 
 _HEAD = 132  # preamble and magic
 _GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # a dataset without preamble starts with one of these
+_GZIP = b"\x1f\x8b"
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integers; nothing that matters comes after
 
 
 def opening(path: Path) -> bytes:
@@ -30,7 +38,7 @@ def opening(path: Path) -> bytes:
         with path.open("rb") as stream:
             start = stream.read(2)
             stream.seek(0)
-            if start != b"\x1f\x8b":
+            if start != _GZIP:
                 return stream.read(4 * _HEAD)
             with gzip.open(stream) as content:
                 return content.read(4 * _HEAD)
@@ -49,28 +57,95 @@ def looks_like_dicom(head: bytes) -> bool:
     return len(head) >= 16 and head[:2] in _GROUPS and element <= 0x0018
 
 
-def dataset_of(path: Path, *, pixels: bool) -> Dataset:
-    """Read the dataset of a file, gzipped or not, with or without its file header.
+def header_of(path: Path) -> tuple[Dataset, PixelBytes | None]:
+    """Read the dataset of a file up to its pixels, gzipped or not, with or without its file header.
+
+    Returns
+    -------
+    dataset : Dataset
+    pixels : PixelBytes or None
+        None: there are none.
 
     Raises
     ------
     ScanError
         It is no DICOM dataset, or damaged.
     """
-    head = opening(path)
-    if not looks_like_dicom(head):
+    found: list[PixelBytes] = []
+    with _content(path, HEADER_LIMIT) as (stream, meta):
+        size, inflated = path.stat().st_size, isinstance(stream, Inflated)
+
+        def stop(tag: Any, _: object, length: int) -> bool:
+            if tag in _PIXELS:  # the stream is where their bytes begin
+                found.append(PixelBytes.of(length, stream.tell(), size, inflated=inflated))
+            return bool(found)
+
+        dataset = _dataset(stream, meta, stop)
+    if "DirectoryRecordSequence" in dataset:
+        raise ScanError(f"{path.name} is an index of DICOM files; open the folder instead")
+    if "SOPClassUID" not in dataset and "Rows" not in dataset:  # nothing that tells an image from chance bytes
+        raise ScanError(f"{path.name} holds no DICOM image; choose a file of an image series")
+    return dataset, found[0] if found else None
+
+
+def dataset_of(path: Path, limit: int) -> Dataset:
+    """Read the dataset of a file with its pixels and nothing after them.
+
+    Parameters
+    ----------
+    path : Path
+    limit : int
+        Bytes that a gzipped or deflated file may inflate to.
+
+    Raises
+    ------
+    ScanError
+        It is no DICOM dataset, or damaged.
+    """
+    with _content(path, limit) as (stream, meta):
+        dataset = _dataset(stream, meta, lambda tag, _, __: tag > _PIXELS[-1])
+        if isinstance(stream, Inflated):
+            stream.check_rest()
+    return dataset
+
+
+@contextmanager
+def _content(path: Path, limit: int) -> Iterator[tuple[BinaryIO | Inflated, FileMetaDataset | None]]:
+    """Open the plain bytes of a file; of a deflated one what follows its file header, and that header."""
+    if not looks_like_dicom(opening(path)):
         raise ScanError(f"{path.name} is not a DICOM file")
-    with sentence_on_failure(path.name):
-        with path.open("rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
-        source = BytesIO(gzip.decompress(path.read_bytes())) if zipped else path
-        dataset = pydicom.dcmread(source, stop_before_pixels=not pixels, force=True)
-        if "DirectoryRecordSequence" in dataset:
-            raise ScanError(f"{path.name} is an index of DICOM files; open the folder instead")
-        if "SOPClassUID" not in dataset and "Rows" not in dataset:  # nothing that tells an image from chance bytes
-            raise ScanError(f"{path.name} holds no DICOM image; choose a file of an image series")
-        _complete_meta(dataset)
+    with sentence_on_failure(path.name), path.open("rb") as file:
+        zipped = file.read(2) == _GZIP
+        file.seek(0)
+        stream: BinaryIO | Inflated = Inflated(path, file, limit) if zipped else file
+        meta = _deflated(stream)
+        yield (stream, None) if meta is None else (Inflated(path, stream, limit, RAW_DEFLATE), meta)
+
+
+def _deflated(stream: BinaryIO | Inflated) -> FileMetaDataset | None:
+    """File header of a deflated file, the stream behind it; None, and the stream at its start, for others."""
+    stream.read(128)
+    if stream.read(4) == b"DICM":
+        header = read_dataset(cast("BinaryIO", stream), False, True, stop_when=lambda tag, _, __: tag >> 16 != 2)
+        if header.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return FileMetaDataset(header)
+    stream.seek(0)
+    return None
+
+
+def _dataset(
+    stream: BinaryIO | Inflated, meta: FileMetaDataset | None, stop: Callable[[Any, str | None, int], bool]
+) -> Dataset:
+    content = cast("BinaryIO", stream)
+    if meta is not None:
+        dataset = read_dataset(content, False, True, stop_when=stop)
+        dataset.set_original_encoding(False, True, dataset._character_set)
+        dataset.file_meta = meta
         return dataset
+    read = read_partial(content, stop, force=True)
+    read.buffer = None  # what was inflated is not kept
+    _complete_meta(read)
+    return read
 
 
 def _complete_meta(dataset: Dataset) -> None:
@@ -97,5 +172,10 @@ def sentence_on_failure(name: str) -> Iterator[None]:
             raise
         except MemoryError as error:
             raise ScanError(f"{name} needs more memory than there is") from error
+        except PermissionError as error:
+            raise ScanError(f"{name} may not be read; check its permissions") from error
         except Exception as error:  # pydicom and the decoders raise almost anything on damaged bytes
-            raise ScanError(f"{name} is damaged or cut short as DICOM; copy or export it again") from error
+            raise ScanError(
+                f"{name} cannot be read as DICOM ({type(error).__name__}); it may be damaged or cut short: "
+                "copy or export it again"
+            ) from error

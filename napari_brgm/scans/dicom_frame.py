@@ -2,33 +2,58 @@
 
     LPS mm of pixel (r, c) = position + axes[0] * spacing[1] * c + axes[1] * spacing[0] * r
 
-Source: DICOM PS3.3 C.7.6.2.1.1 (plane equation), C.7.6.16 (functional groups), C.7.6.1.1.1 (patient orientation).
+Source: DICOM PS3.3 C.7.6.2.1.1 (plane equation), C.7.6.16 (functional groups), C.7.6.5 (cine).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom_claims import frame_count
+from napari_brgm.scans.dicom_elements import Elements, FileElements, number_of, printable
+from napari_brgm.scans.dicom_keys import keys_of
+from napari_brgm.scans.dicom_pixel_size import PIXEL_SIZE_NOTE, pixel_size
+from napari_brgm.scans.dicom_place import offset_along, place_of
+from napari_brgm.scans.dicom_projection import beam_of, upright_axes
+from napari_brgm.scans.scaling import usable_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pydicom.dataset import Dataset
 
-__all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "DicomFrame", "frames_of"]
+__all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "DicomFrame", "Kind", "check_grey", "frame_of", "frames_of"]
 
 _NO_IMAGE = {"RTDOSE": "a radiotherapy dose", "SEG": "a segmentation", "RTPLAN": "a radiotherapy plan"}
-_LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+_FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
+_SCALE = {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
 _CROOKED = 0.05  # of the two unit vectors' products; headers round to 1e-3 or better
 _FAR = 1e6  # mm
-PIXEL_SIZE_NOTE = "no pixel size is known: 1 mm is assumed"
 CINE_NOTE = "the file does not place its frames: they are taken as times"
+UPRIGHT_NOTE = "the file does not say how the patient lies: an upright frontal view is assumed"
+
+
+class Kind(NamedTuple):
+    """What must be equal within one scan; ``alone`` is '' but for images that are never stacked with others."""
+
+    series: str
+    patient: str
+    series_number: str
+    description: str
+    sop_class: str
+    image_type: str
+    component: str
+    stack: str
+    echo_number: str
+    energy_window: str
+    lacks: str
+    alone: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,10 +81,15 @@ class DicomFrame:
         mm; used only where a stack has a single position.
     slope, intercept : float
         Stored value to real value.
-    kind : tuple
-        What else must be equal within one scan: series, echo, image type, stack.
-    order : tuple of float
-        Order in time among frames at one position.
+    kind : Kind
+    echo : float
+        Echo time, ms; 0 where there is none.
+    keys : mapping
+        Claims about its volume (``dicom_keys``).
+    lacks : tuple of str
+        'position', 'orientation': what the file does not say of a cross-section, and others have to tell.
+    line : float or None
+        Number of its slice in the file, where it has one (in-stack position).
     notes : tuple of str
         What was assumed.
     """
@@ -75,8 +105,11 @@ class DicomFrame:
     thickness: float
     slope: float
     intercept: float
-    kind: tuple[Hashable, ...]
-    order: tuple[float, ...]
+    kind: Kind
+    echo: float = 0.0
+    keys: Mapping[str, tuple[float, ...] | str] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
+    line: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -88,18 +121,25 @@ def frames_of(dataset: Dataset, path: Path) -> list[DicomFrame]:
     ScanError
         It is not a grey-level image.
     """
-    _check_grey(dataset, path.name)
-    count = int(dataset.get("NumberOfFrames") or 1)
+    check_grey(dataset, path.name)
+    count = frame_count(dataset, path.name)
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    file = FileElements(dataset, path.name, list(dataset.get("SharedFunctionalGroupsSequence") or []))
     if groups is None:
-        return [_frame(dataset, path, number, []) for number in range(count)]
+        return [frame_of(Elements(file, number), path) for number in range(count)]
     if len(groups) != count:
         raise ScanError(f"{path.name} is damaged: it describes {len(groups)} of its {count} frames; export it again")
-    shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
-    return [_frame(dataset, path, number, [group, *shared]) for number, group in enumerate(groups)]
+    return [frame_of(Elements(file, number, group), path) for number, group in enumerate(groups)]
 
 
-def _check_grey(dataset: Dataset, name: str) -> None:
+def check_grey(dataset: Dataset, name: str) -> None:
+    """Refuse what is no grey-level image.
+
+    Raises
+    ------
+    ScanError
+        Says what it is.
+    """
     modality = str(dataset.get("Modality") or "")
     if modality in _NO_IMAGE:
         raise ScanError(f"{name} is {_NO_IMAGE[modality]}, not a scan; choose the images it belongs to")
@@ -111,81 +151,83 @@ def _check_grey(dataset: Dataset, name: str) -> None:
         raise ScanError(f"{name} is coloured through a palette; only grey-level scans can be restored")
 
 
-def _frame(dataset: Dataset, path: Path, number: int, groups: list[Dataset]) -> DicomFrame:
-    def find(sequence: str, keyword: str) -> Any:  # in the frame's group, the shared group, the file's top level
-        for group in groups:
-            items = group.get(sequence)
-            if items and items[0].get(keyword) not in (None, ""):
-                return items[0].get(keyword)
-        value = dataset.get(keyword)
-        return None if value in (None, "") else value
-
-    def real(sequence: str, keyword: str, otherwise: float) -> float:
-        value = find(sequence, keyword)
-        return otherwise if value is None else float(value)
-
-    spacing, notes = _spacing(find("PixelMeasuresSequence", "PixelSpacing"), dataset)
-    position = find("PlanePositionSequence", "ImagePositionPatient")
-    orientation = find("PlaneOrientationSequence", "ImageOrientationPatient")
-    kind = _kind(dataset, find)
-    if position is None or orientation is None:
-        if groups:
-            raise ScanError(f"{path.name} does not say where its frames lie; export it with positions")
-        position, axes = np.zeros(3), _projection_axes(dataset)
-        kind = (*kind, str(dataset.get("SOPInstanceUID") or path))  # never stacked with others
-    else:
-        axes, position = np.array(orientation, dtype=float).reshape(2, 3), np.array(position, dtype=float).reshape(3)
-    square = np.abs(axes @ axes.T - np.eye(2)).max()
-    if not (square < _CROOKED and np.abs(position).max() < _FAR and 0 < min(spacing) <= max(spacing) < _FAR):
-        raise ScanError(f"{path.name} has an impossible position, orientation or pixel size; export it again")
-    temporal = find("FrameContentSequence", "TemporalPositionIndex") or dataset.get("TemporalPositionIdentifier")
-    order = (temporal, dataset.get("AcquisitionNumber"), dataset.get("InstanceNumber"), number)
-    if not groups and int(dataset.get("NumberOfFrames") or 1) > 1:
-        notes += (CINE_NOTE,)
-    thickness = real("PixelMeasuresSequence", "SpacingBetweenSlices", 0.0) or real(
-        "PixelMeasuresSequence", "SliceThickness", 0.0
-    )
-    return DicomFrame(
-        dataset=dataset, path=path, number=number, tile=(0, 0), shape=(int(dataset.Rows), int(dataset.Columns)),
-        spacing=spacing, axes=axes, position=position,
-        thickness=abs(thickness) or max(spacing),
-        slope=real("PixelValueTransformationSequence", "RescaleSlope", 1.0),
-        intercept=real("PixelValueTransformationSequence", "RescaleIntercept", 0.0),
-        kind=kind, order=tuple(float(value or 0) for value in order), notes=notes,
-    )  # fmt: skip
+def _check_geometry(frame: DicomFrame) -> None:
+    """Refuse axes that are not perpendicular unit vectors, and a position or pixel size out of this world."""
+    square = np.abs(frame.axes @ frame.axes.T - np.eye(2)).max()
+    spacing = frame.spacing
+    if not (square < _CROOKED and np.abs(frame.position).max() < _FAR and 0 < min(spacing) <= max(spacing) < _FAR):
+        raise ScanError(f"{frame.path.name} has an impossible position, orientation or pixel size; export it again")
 
 
-def _spacing(value: Any, dataset: Dataset) -> tuple[tuple[float, float], tuple[str, ...]]:
-    if value is None:  # at the detector of a projection; magnification is not known
-        value = dataset.get("ImagerPixelSpacing") or dataset.get("NominalScannedPixelSpacing")
-    if not value:
-        return (1.0, 1.0), (PIXEL_SIZE_NOTE,)
-    return (float(value[0]), float(value[1])), ()
+def frame_of(elements: Elements, path: Path) -> DicomFrame:
+    """Make the frame that these elements speak of.
 
-
-def _kind(dataset: Dataset, find: Callable[[str, str], Any]) -> tuple[Hashable, ...]:
-    sequences = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
-    image_type = next((kind for name in sequences if (kind := find(name, "FrameType"))), dataset.get("ImageType") or ())
-    values = (
-        dataset.get("SeriesInstanceUID") or "",
-        dataset.get("SOPClassUID"),
-        image_type if isinstance(image_type, str) else " ".join(image_type),
-        find("MRImageFrameTypeSequence", "ComplexImageComponent") or "",
-        find("FrameContentSequence", "StackID") or "",
-        dataset.get("EchoNumbers") or "",
-        float(find("MREchoSequence", "EffectiveEchoTime") or dataset.get("EchoTime") or 0),
-    )
-    return tuple(str(value) for value in values)
-
-
-def _projection_axes(dataset: Dataset) -> npt.NDArray[np.float64]:
-    """Directions of an image without position: its PatientOrientation if usable, else an upright frontal view.
-
-    Frontal: columns grow to the patient's left, rows to the feet, so that a coronal slice shows the file's own pixels.
+    Raises
+    ------
+    ScanError
+        Its geometry or scale cannot be read, or cannot be.
     """
-    letters = dataset.get("PatientOrientation") or ()
-    if len(letters) == 2 and all(str(letter)[:1] in _LETTERS for letter in letters):
-        axes = np.array([_LETTERS[str(letter)[0]] for letter in letters], dtype=float)
-        if axes[0] @ axes[1] == 0:
-            return axes
-    return np.array([_LETTERS["L"], _LETTERS["F"]], dtype=float)
+    dataset = elements.dataset
+    several = int(dataset.get("NumberOfFrames") or 1) > 1
+    spacing, notes = pixel_size(elements)
+    position, axes, told = place_of(elements)
+    lacks = tuple(what for what, found in (("position", position), ("orientation", axes)) if found is None)
+    line = elements.number_at("FrameContentSequence", "InStackPositionNumber")
+    beam = elements.file.once(beam_of, lambda: beam_of(dataset))
+    alone = ""
+    if lacks and beam != "section":  # never stacked with others
+        axes, lacks, alone = upright_axes(dataset) if axes is None else axes, (), str(path)
+        notes += (UPRIGHT_NOTE,) if beam == "unknown" and not dataset.get("PatientOrientation") else ()
+    elif lacks and elements.groups and line is None:
+        raise ScanError(f"{path.name} does not say where its frames lie; export it with positions")
+    if several and (alone or (not elements.groups and offset_along(elements) is None)):
+        told += (CINE_NOTE,)
+    slope, intercept, scale_notes = usable_scale(*(_scale(elements, keyword) for keyword in _SCALE))
+    thickness = elements.number_at("PixelMeasuresSequence", "SpacingBetweenSlices") or elements.number_at(
+        "PixelMeasuresSequence", "SliceThickness"
+    )
+    frame = DicomFrame(
+        dataset=dataset, path=path, number=elements.number, tile=(0, 0),
+        shape=(int(dataset.Rows), int(dataset.Columns)), spacing=spacing,
+        axes=np.eye(3)[:2] if axes is None else axes, position=np.zeros(3) if position is None else position,
+        thickness=abs(thickness or 0.0) or max(spacing), slope=slope, intercept=intercept,
+        kind=_kind(elements, lacks, alone),
+        echo=abs(elements.number_at("MREchoSequence", "EffectiveEchoTime") or elements.number_at("", "EchoTime") or 0),
+        keys=keys_of(elements), lacks=lacks, line=line, notes=notes + told + scale_notes,
+    )  # fmt: skip
+    _check_geometry(frame)
+    return frame
+
+
+def _scale(elements: Elements, keyword: str) -> float:
+    """Slope or intercept, whatever number it is."""
+    value = elements.find("PixelValueTransformationSequence", keyword)
+    try:
+        return _SCALE[keyword] if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise ScanError(f"{elements.name} has a {keyword} that is no number; export it again") from error
+
+
+def _kind(elements: Elements, lacks: Sequence[str], alone: str) -> Kind:
+    image_type = next((kind for name in _FRAME_TYPES if (kind := elements.word(name, "FrameType"))), None)
+    series = elements.word("", "SeriesInstanceUID")
+    number = number_of(elements.word("", "SeriesNumber"))
+    return Kind(
+        series=series,
+        patient=elements.word("", "PatientID"),
+        series_number="" if number is None else f"{number:g}",
+        description="" if _is_uid(series) else printable(elements.word("", "SeriesDescription")),
+        sop_class=elements.word("", "SOPClassUID"),
+        image_type=image_type or elements.word("", "ImageType"),
+        component=elements.word("MRImageFrameTypeSequence", "ComplexImageComponent"),
+        stack=elements.word("FrameContentSequence", "StackID"),
+        echo_number=elements.word("", "EchoNumbers"),
+        energy_window=f"{elements.vector_at('EnergyWindowVector') or ''}",
+        lacks=" and ".join(lacks),
+        alone=alone,
+    )
+
+
+def _is_uid(text: str) -> bool:
+    """Whether it can be one of its kind, and not a word that an anonymiser put into every file."""
+    return text.count(".") > 2 and all(part.isdigit() for part in text.split("."))

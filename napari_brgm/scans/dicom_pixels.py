@@ -16,16 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
+from pydicom.uid import RLELossless
 
 from napari_brgm.errors import ScanError
-from napari_brgm.scans.dicom_file import dataset_of, sentence_on_failure
+from napari_brgm.scans.dicom_claims import PLAIN, bytes_needed
+from napari_brgm.scans.dicom_coded import coded_shape
+from napari_brgm.scans.dicom_elements import printable
+from napari_brgm.scans.dicom_file import dataset_of, header_of, sentence_on_failure
+from napari_brgm.scans.dicom_inflate import HEADER_LIMIT
 from napari_brgm.scans.gather import gathered, narrowed
 
 if TYPE_CHECKING:
@@ -34,9 +32,10 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
+    from napari_brgm.scans.dicom_frame import DicomFrame
     from napari_brgm.scans.dicom_series import Stack
 
-__all__ = ["stored_pixels", "units_of", "values_of"]
+__all__ = ["PixelFile", "stored_pixels", "units_of", "values_of"]
 
 # packages that decode, by the last parts of the transfer syntax UID 1.2.840.10008.1.2.*
 _DECODERS = {
@@ -45,11 +44,28 @@ _DECODERS = {
     "4.90": "pylibjpeg-openjpeg", "4.91": "pylibjpeg-openjpeg", "4.201": "pylibjpeg-openjpeg",
     "4.202": "pylibjpeg-openjpeg", "4.203": "pylibjpeg-openjpeg",
 }  # fmt: skip
-_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 _UNITLESS = ("", "US", "NORMALIZED", "UNSPECIFIED")
 
 
-def values_of(stack: Stack) -> npt.NDArray[Any]:
+class PixelFile:
+    """Stored pixels of the file that was asked for last: an enhanced one is read once for all of its stacks."""
+
+    __slots__ = ("_path", "_pixels")
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._pixels: npt.NDArray[Any] = np.empty((0, 0, 0))
+
+    def of(self, frame: DicomFrame) -> npt.NDArray[Any]:
+        """(frames, rows, columns) of a frame's file."""
+        if frame.path != self._path:
+            self._path, self._pixels = None, np.empty((0, 0, 0))  # before the next ones are there
+            self._pixels = stored_pixels(frame.path, frame.dataset)
+            self._path = frame.path
+        return self._pixels
+
+
+def values_of(stack: Stack, file: PixelFile | None = None) -> npt.NDArray[Any]:
     """Read the real-world values of a stack, (columns, rows, slices) or (columns, rows, slices, times).
 
     Each value exactly: floats in the file's type; integers, and what slope and intercept make of any type in float64,
@@ -62,16 +78,13 @@ def values_of(stack: Stack) -> npt.NDArray[Any]:
     """
     first = stack.frames[0][0]
     rows, columns = first.shape
-    read: dict[Path, npt.NDArray[Any]] = {}  # the file read last
+    file = file or PixelFile()
 
     def planes() -> Iterator[tuple[tuple[int, int], npt.NDArray[Any]]]:
         for t, volume in enumerate(stack.frames):
             for k, frame in enumerate(volume):
-                if frame.path not in read:
-                    read.clear()
-                    read[frame.path] = stored_pixels(frame.path)
                 row, column = frame.tile
-                plane = read[frame.path][frame.number, row : row + rows, column : column + columns]
+                plane = file.of(frame)[frame.number, row : row + rows, column : column + columns]
                 yield (t, k), _real(plane, frame.dataset, frame.slope, frame.intercept)
 
     out = gathered((len(stack.frames), len(stack.frames[0]), rows, columns), planes, first.path.name)
@@ -79,13 +92,27 @@ def values_of(stack: Stack) -> npt.NDArray[Any]:
     return array if len(stack.frames) > 1 else array[..., 0]
 
 
-def stored_pixels(path: Path) -> npt.NDArray[Any]:
-    """Read the stored values of a file, (frames, rows, columns), before rescale."""
-    dataset = dataset_of(path, pixels=True)
+def stored_pixels(path: Path, header: Dataset | None = None) -> npt.NDArray[Any]:
+    """Read the stored values of a file, (frames, rows, columns), before rescale.
+
+    Parameters
+    ----------
+    path : Path
+    header : Dataset, optional
+        Of the file, if it was read already.
+
+    Raises
+    ------
+    ScanError
+        As ``values_of``; or the compressed pixels have another size than the header says.
+    """
+    header = header_of(path)[0] if header is None else header
+    dataset = dataset_of(path, bytes_needed(header, path.name) + HEADER_LIMIT)
     _check_decoder(dataset, path.name)
     with sentence_on_failure(path.name):
         if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             raise ScanError(f"{path.name} has no pixels: it is cut short, or its pixels were removed; export it again")
+        _check_coded(dataset, path.name)
         if dataset.file_meta.TransferSyntaxUID == RLELossless:
             dataset.pixel_array_options(decoding_plugin="pydicom")  # pylibjpeg-rle panics on damaged bytes
         try:
@@ -93,7 +120,8 @@ def stored_pixels(path: Path) -> npt.NDArray[Any]:
         except RuntimeError as error:  # every decoder gave up
             syntax = dataset.file_meta.TransferSyntaxUID
             raise ScanError(
-                f"{path.name} is damaged, or a kind of {syntax.name} that nothing installed decodes; {_remedy(syntax)}"
+                f"{path.name} is damaged, or a kind of {printable(syntax.name)} that nothing installed decodes; "
+                f"{_remedy(syntax)}"
             ) from error
         return pixels.reshape(-1, int(dataset.Rows), int(dataset.Columns))
 
@@ -102,8 +130,8 @@ def units_of(dataset: Dataset) -> str:
     """Intensity units as the file names them: 'HU', 'BQML', ...; 'a.u.' when it names none."""
     modality = dataset.get("Modality")
     if modality == "PT":
-        return str(dataset.get("Units") or "a.u.")
-    kind = str(dataset.get("RescaleType") or "")
+        return printable(dataset.get("Units")) or "a.u."
+    kind = printable(dataset.get("RescaleType"))
     if kind.upper() not in _UNITLESS:
         return kind
     localizer = "LOCALIZER" in (dataset.get("ImageType") or ())
@@ -127,14 +155,24 @@ def _real(stored: npt.NDArray[Any], dataset: Dataset, slope: float, intercept: f
 
 def _check_decoder(dataset: Dataset, name: str) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax in _PLAIN:
+    if syntax in PLAIN:
         return
     try:
         available = get_decoder(syntax).is_available
     except NotImplementedError:
         available = False
     if not available:
-        raise ScanError(f"{name} is compressed as {syntax.name}, which nothing installed decodes; {_remedy(syntax)}")
+        told = printable(syntax.name)
+        raise ScanError(f"{name} is compressed as {told}, which nothing installed decodes; {_remedy(syntax)}")
+
+
+def _check_coded(dataset: Dataset, name: str) -> None:
+    """Refuse compressed frames of another size than the header says: decoders cut them, or fold them wrongly."""
+    found = coded_shape(dataset)
+    said = int(dataset.Rows), int(dataset.Columns)
+    if found is not None and found != said:
+        sizes = [f"{rows} x {columns}" if rows else f"{columns} in all" for rows, columns in (found, said)]
+        raise ScanError(f"{name} holds compressed pixels of {sizes[0]}, its header says {sizes[1]}; export it again")
 
 
 def _remedy(syntax: str) -> str:

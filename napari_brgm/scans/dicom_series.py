@@ -3,13 +3,13 @@
     affine (RAS) = diag(-1, -1, 1, 1) @ [axes[0] * column spacing | axes[1] * row spacing | step | first position] (LPS)
 
 The step between slices is the difference of their positions, so that a tilted gantry keeps its shear; SliceThickness
-and SpacingBetweenSlices are not read. Slices are sorted along the normal, times by temporal position, acquisition,
-instance.
+and SpacingBetweenSlices are not read. Slices are sorted along the normal; ``dicom_volumes`` sorts the images at each
+position, ``dicom_alike`` says what counts as equal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom_alike import DIRECTION, ECHO, IN_PLANE, MOVED, POSITION, labels_of, size_tolerance
+from napari_brgm.scans.dicom_even import even_runs, is_even
+from napari_brgm.scans.dicom_moved import moved_positions
+from napari_brgm.scans.dicom_volumes import parted, volumes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stack", "stacks_of"]
 
-_SAME_POSITION = 0.01  # mm along the normal
-_SAME_DIRECTION = 1e-3  # of unit vectors
-_UNEVEN = 0.1  # of the slice distance: rounded positions stay below, a missing slice is 1
+_TOLD = 1e-3  # of unit vectors: rounding stays below, and is not worth a note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,101 +61,80 @@ def stacks_of(frames: Sequence[DicomFrame]) -> tuple[list[Stack], list[str]]:
 
 
 def _groups(frames: Sequence[DicomFrame]) -> list[list[DicomFrame]]:
-    groups: dict[object, list[list[DicomFrame]]] = {}
+    """Frames of one kind, matrix, pixel size, direction and echo time."""
+    alike: dict[object, list[DicomFrame]] = {}
     for frame in frames:
-        alike = groups.setdefault((frame.kind, frame.shape, frame.spacing), [])
-        for group in alike:
-            if np.abs(group[0].axes - frame.axes).max() < _SAME_DIRECTION:
-                group.append(frame)
-                break
-        else:
-            alike.append([frame])
-    return [group for alike in groups.values() for group in alike]
+        alike.setdefault((frame.kind, frame.shape), []).append(frame)
+    groups: list[list[DicomFrame]] = []
+    for several in alike.values():
+        scale = size_tolerance(several[0].shape)
+        points = np.array(
+            [
+                [*(np.log(frame.spacing) / scale), *(frame.axes.ravel() / DIRECTION), np.log(frame.echo or 1e-9) / ECHO]
+                for frame in several
+            ]
+        )
+        groups += _by_label(several, labels_of(points))
+    return groups
+
+
+def _by_label(frames: Sequence[DicomFrame], labels: npt.NDArray[np.int64]) -> list[list[DicomFrame]]:
+    parts: list[list[DicomFrame]] = [[] for _ in range(int(labels.max()) + 1)]
+    for frame, label in zip(frames, labels, strict=True):
+        parts[label].append(frame)
+    return parts
 
 
 def _stacks(group: list[DicomFrame]) -> list[Stack]:
-    normal = np.cross(group[0].axes[0], group[0].axes[1])
+    normal = np.cross(*group[0].axes)
     heights = np.array([frame.position @ normal for frame in group])
     by_height = [group[i] for i in np.argsort(heights, kind="stable")]
     heights = np.sort(heights)
-    starts = [0, *(np.flatnonzero(np.diff(heights) > _SAME_POSITION) + 1), len(group)]
-    for a, b in pairwise(starts):
-        if len(_side_by_side(by_height[a:b])) > 1:
-            return [stack for part in _side_by_side(group) for stack in _stacks(part)]
-    slices = [sorted(by_height[a:b], key=lambda frame: frame.order) for a, b in pairwise(starts)]
-    count, notes = _complete_volumes(slices)
-    slices = [times[:count] for times in slices]
-    positions = np.array([times[0].position for times in slices])  # (K, 3)
-    runs = _even_runs(positions)
+    tight = _starts(heights, POSITION * min(group[0].spacing))
+    starts, notes = moved_positions(by_height, heights, tight)
+    distance = (heights[-1] - heights[0]) / (len(starts) - 2) if len(starts) > 2 else 0.0
+    reach = max(IN_PLANE * min(group[0].spacing), MOVED * distance if notes else 0.0)
+    plane = np.array([frame.axes @ frame.position for frame in by_height])  # (N, 2)
+    firsts = np.repeat(starts[:-1], np.diff(starts))
+    if np.abs(plane - plane[firsts]).max() >= reach:
+        parts = _by_label(by_height, labels_of(plane / reach))
+        if len(parts) > 1:
+            told = "images lie side by side in their plane: each place is a scan of its own"
+            return [replace(stack, notes=(*stack.notes, told)) for part in parts for stack in _stacks(part)]
+    volumes, doubts = volumes_of([by_height[a:b] for a, b in pairwise(starts)])
+    notes += doubts + _turned(group)
+    positions = np.array([frame.position for frame in volumes[0]])  # (K, 3)
+    runs = even_runs(positions)
     if len(runs) > 1:
+        for parts in parted(group):
+            if all(is_even(_sorted_positions(part, normal)) and len(part) > 2 for part in parts):
+                told = "its volumes lie too far apart for one grid: each is a scan of its own"
+                return [replace(stack, notes=(*stack.notes, told)) for part in parts for stack in _stacks(part)]
         gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         notes += (
             f"slices are missing or unevenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm apart): "
             f"the series was split into {len(runs)} evenly spaced parts",
         )
-    return [
-        Stack([[times[t] for times in slices[a:b]] for t in range(count)], _affine(group[0], positions[a:b]), notes)
-        for a, b in runs
-    ]
+    return [Stack([volume[a:b] for volume in volumes], _affine(volumes[0][0], positions[a:b]), notes) for a, b in runs]
 
 
-def _side_by_side(group: list[DicomFrame]) -> list[list[DicomFrame]]:
-    """Part frames that are shifted within their plane, as the stations of a spine are."""
-    parts: list[list[DicomFrame]] = []
-    for frame in group:
-        for part in parts:
-            shift = frame.axes @ (frame.position - part[0].position)
-            if np.abs(shift).max() < min(frame.spacing) / 2:
-                part.append(frame)
-                break
-        else:
-            parts.append([frame])
-    return parts
+def _starts(heights: npt.NDArray[np.float64], tolerance: float) -> list[int]:
+    """Where in sorted heights a new position begins, and their number."""
+    return [0, *(np.flatnonzero(np.diff(heights) > tolerance) + 1).tolist(), len(heights)]
 
 
-def _complete_volumes(slices: list[list[DicomFrame]]) -> tuple[int, tuple[str, ...]]:
-    """Count the volumes that have every slice."""
-    counts = [len(times) for times in slices]
-    count = min(counts)
-    if count == max(counts):
-        return count, ()
-    # the images of a run stopped early: volume after volume, the last one short
-    last = [max(times[t].order for times in slices if t < len(times)) for t in range(max(counts))]
-    first = [min(times[t].order for times in slices if t < len(times)) for t in range(max(counts))]
-    if max(counts) == count + 1 and all(a < b for a, b in zip(last[:-1], first[1:], strict=True)):
-        return count, ("the last volume is incomplete and was left out",)
-    total = sum(counts)
-    raise ScanError(
-        f"a series has {total} images at {len(slices)} slice positions, between {count} and {max(counts)} at each; "
-        "images are missing: copy or export the series again"
-    )
+def _sorted_positions(frames: Sequence[DicomFrame], normal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    positions = np.array([frame.position for frame in frames])
+    return np.asarray(positions[np.argsort(positions @ normal)])
 
 
-def _even_runs(positions: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Longest runs [start, stop) of evenly spaced positions (K, 3), the longest first choosing, in order."""
-    number = len(positions)
-    if _is_even(positions):
-        return [(0, number)]
-    gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    changes = np.flatnonzero(np.abs(np.diff(gaps)) > _UNEVEN * np.minimum(gaps[1:], gaps[:-1])) + 1
-    edges = [0, *changes.tolist(), number - 1]
-    free = np.ones(number, dtype=bool)
-    runs = []
-    for a, b in sorted(pairwise(edges), key=lambda run: run[0] - run[1]):
-        left = [k for k in range(a, b + 1) if free[k]]
-        if len(left) > 1 and _is_even(positions[left[0] : left[-1] + 1]):
-            free[left] = False
-            runs.append((left[0], left[-1] + 1))
-    runs += [(int(k), int(k) + 1) for k in np.flatnonzero(free)]
-    return sorted(runs)
-
-
-def _is_even(positions: npt.NDArray[np.float64]) -> bool:
-    if len(positions) < 3:
-        return True
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
-    line = positions[0] + np.arange(len(positions))[:, None] * step
-    return bool(np.abs(positions - line).max() <= _UNEVEN * np.linalg.norm(step))
+def _turned(group: Sequence[DicomFrame]) -> tuple[str, ...]:
+    """A note where the images of a stack are turned a little against each other."""
+    axes = np.array([frame.axes for frame in group])
+    most = float(np.abs(axes - axes[0]).max())
+    if most < _TOLD:
+        return ()
+    return (f"its images are turned against each other by up to {np.degrees(most):.2g} degrees: all lie as the first",)
 
 
 def _affine(frame: DicomFrame, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
+    from napari_brgm.scans.dicom_frame import DicomFrame
     from napari_brgm.scans.dicom_planes import DicomPlane
 
-__all__ = ["Encoding", "decimals", "encoding_of", "set_pixels"]
+__all__ = ["Encoding", "decimals", "encoding_of", "scale_of", "set_pixels"]
 
 _MOST = 2**16 - 1
 _OLD_VALUES = (  # what single stored values meant
@@ -149,6 +150,13 @@ def set_pixels(dataset: Dataset, planes: Sequence[DicomPlane], encoding: Encodin
 def decimals(numbers: Iterable[float]) -> list[str]:
     """Numbers as DICOM's decimal strings: 16 characters, about 14 digits."""
     return [format_number_as_ds(float(number)) for number in numbers]
+
+
+def scale_of(frame: DicomFrame, said: Dataset) -> dict[str, str]:
+    """Rescale elements of a frame that a header says otherwise than they were read, as decimal strings."""
+    own = {"RescaleSlope": frame.slope, "RescaleIntercept": frame.intercept}
+    odd = any(float(said.get(keyword) or 0) != value for keyword, value in own.items())
+    return {keyword: format_number_as_ds(value) for keyword, value in own.items()} if odd else {}
 
 
 def _scale(plane: DicomPlane) -> tuple[float, float]:

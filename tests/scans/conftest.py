@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import tarfile
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,14 +36,16 @@ def write_dicom(tmp_path: Path) -> Callable[..., Path]:
         dataset.PixelSpacing, dataset.ImageOrientationPatient = [2.0, 0.5], [1, 0, 0, 0, 1, 0]
         dataset.ImagePositionPatient = [-10.0, -20.0, 30.0]
         dataset.PixelData = pixels.tobytes()
-        for keyword, value in elements.items():
-            if value is None:
-                delattr(dataset, keyword)
-            else:
-                setattr(dataset, keyword, value)
         path = (folder or tmp_path) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(path, enforce_file_format=True)
+        with warnings.catch_warnings():  # some are meant to be odd
+            warnings.simplefilter("ignore", UserWarning)
+            for keyword, value in elements.items():
+                if value is None:
+                    delattr(dataset, keyword)
+                else:
+                    setattr(dataset, keyword, value)
+            dataset.save_as(path, enforce_file_format=True)
         return path
 
     return write

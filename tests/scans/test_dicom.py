@@ -130,8 +130,9 @@ def test_folder_skips_what_is_not_dicom_and_tells_what_is_damaged(write_dicom, t
     (scan,) = read_dicom(folder)
     assert scan.shape == (4, 3, 3)
     assert scan.name == "7 made up"
-    assert len(scan.notes) == 1
-    assert "left out: damaged is damaged" in scan.notes[0]
+    assert len(scan.notes) == 2
+    assert "left out: damaged is damaged or cut short: 3 x 4 pixels take 24 bytes and it holds 16" in scan.notes[0]
+    assert scan.notes[1].startswith("left out: 1 file holds the image of another file again")
 
 
 def test_no_patient_in_messages_or_names(write_dicom):

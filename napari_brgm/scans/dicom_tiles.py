@@ -1,0 +1,97 @@
+"""Tiled images: one 2-D file that holds all slices of a volume side by side, taken apart or refused.
+
+They are told by what makes them such, not by a word in ImageType that one maker uses and anonymisers take away: the
+private elements that count and place the tiles; else a field that is larger than any magnet.
+
+    Siemens            MOSAIC in ImageType, NumberOfImagesInMosaic in the CSA header or (0019,xx0A), (0051,xx16)
+    United Imaging     VFRAME in ImageType, (0065,xx50) the number of tiles, (0065,xx51) a sequence with their places
+
+Tiles run row by row in a square grid, ceil(sqrt(n)) wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pydicom.dataset import Dataset
+from pydicom.values import convert_SQ
+
+from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom_elements import Elements, FileElements, number_of
+from napari_brgm.scans.dicom_frame import frame_of, frames_of
+from napari_brgm.scans.dicom_grid import tile_grid
+from napari_brgm.scans.dicom_mosaic import is_mosaic, mosaic_tiles
+from napari_brgm.scans.dicom_pixel_size import pixel_size
+from napari_brgm.scans.dicom_vendors import private_value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_brgm.scans.dicom_frame import DicomFrame
+
+__all__ = ["tiles_of"]
+
+_UNITED = (0x0065, "Image Private Header")
+_COUNT, _PLACES = 0x50, 0x51
+_WIDEST = 600.0  # mm; fields of whole-body magnets end at 500 to 550
+
+
+def tiles_of(dataset: Dataset, path: Path) -> list[DicomFrame]:
+    """Frames of the tiles of a file; none if it is not tiled.
+
+    Raises
+    ------
+    ScanError
+        It is tiled, and what says how the tiles lie is missing or does not fit.
+    """
+    places = _places(dataset)
+    if places or "VFRAME" in (dataset.get("ImageType") or ()):
+        return _united(dataset, path, places)
+    if is_mosaic(dataset):
+        return mosaic_tiles(frames_of(dataset, path)[0])
+    _check_field(dataset, path.name)
+    return []
+
+
+def _places(dataset: Dataset) -> list[Dataset]:
+    """Items that place the tiles of United Imaging; in files that went through implicit VR they are bytes."""
+    value: Any = private_value(dataset, *_UNITED, _PLACES)
+    if isinstance(value, bytes):
+        try:
+            value = convert_SQ(value, True, True)
+        except Exception:  # no sequence
+            return []
+    return [item for item in value or () if isinstance(item, Dataset)]
+
+
+def _united(dataset: Dataset, path: Path, places: list[Dataset]) -> list[DicomFrame]:
+    count = number_of(private_value(dataset, *_UNITED, _COUNT)) or len(places)
+    if not places or count != len(places):
+        raise ScanError(
+            f"{path.name} is tiled without the private elements that place its {int(count) or ''} slices".rstrip()
+            + "; export the series again with private elements, or as NIfTI"
+        )
+    shape, corners = tile_grid((int(dataset.Rows), int(dataset.Columns)), len(places), path.name)
+    tiles = []
+    for item, corner in zip(places, corners, strict=True):
+        group = Dataset()
+        group.PlanePositionSequence = group.PlaneOrientationSequence = [item]
+        frame = frame_of(Elements(FileElements(dataset, path.name), 0, group), path)
+        tiles.append(replace(frame, tile=corner, shape=shape))
+    return tiles
+
+
+def _check_field(dataset: Dataset, name: str) -> None:
+    """Refuse an MR image that is wider and higher than a magnet: tiles whose marks were taken away."""
+    spacing = pixel_size(Elements(FileElements(dataset, name)))[0]
+    if dataset.get("Modality") != "MR":
+        return
+    height, width = dataset.Rows * spacing[0], dataset.Columns * spacing[1]
+    matrix = [number_of(size) or 0 for size in dataset.get("AcquisitionMatrix") or ()]
+    acquired = max(matrix, default=0)
+    if min(height, width) > _WIDEST and acquired and min(dataset.Rows, dataset.Columns) >= 2 * acquired:
+        raise ScanError(
+            f"{name} is {height:.0f} x {width:.0f} mm large, many times what was acquired: it looks like tiles without "
+            "the private header that places them; export the series again with private elements, or as NIfTI"
+        )

@@ -1,0 +1,108 @@
+"""Tiled images are told by what places their tiles, not by one maker's word."""
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
+
+from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom import read_dicom
+
+TILES = np.kron(np.array([[1, 2], [3, 4]], np.uint16), np.ones((8, 8), np.uint16))
+BARE = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "PixelSpacing": [3.5, 3.0]}
+
+
+@pytest.fixture
+def united(write_dicom):
+    """A United Imaging volume of four tiles, with another number of places or in another encoding."""
+
+    def write(places=4, count="4", word="VFRAME", edit=lambda dataset: None, **elements):
+        path = write_dicom("vframe", TILES, **{**BARE, "ImageType": ["ORIGINAL", "PRIMARY", "M", word], **elements})
+        dataset = pydicom.dcmread(path)
+        block = dataset.private_block(0x0065, "Image Private Header", create=True)
+        block.add_new(0x50, "DS", count)
+        items = []
+        for k in range(places):
+            item = Dataset()
+            item.ImagePositionPatient, item.ImageOrientationPatient = [-14, -14, -4.2 * k], [1, 0, 0, 0, 1, 0]
+            items.append(item)
+        if items:
+            block.add_new(0x51, "SQ", items)
+        edit(dataset)
+        dataset.save_as(path)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("word", ["VFRAME", "NORM"])
+def test_tiles_lie_where_their_places_say(united, word):
+    (scan,) = read_dicom(united(word=word))
+    assert (scan.shape, scan.notes) == ((8, 8, 4), ())
+    np.testing.assert_array_equal(scan.array[0, 0], [4, 3, 2, 1])  # the places run to the feet
+    np.testing.assert_allclose(scan.affine, [[-3, 0, 0, 14], [0, -3.5, 0, 14], [0, 0, 4.2, -12.6], [0, 0, 0, 1]])
+
+
+def test_places_are_found_in_a_file_that_went_through_implicit_vr(united, tmp_path):
+    def implicit(dataset):
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+    path = united(edit=implicit)
+    dataset = pydicom.dcmread(path)
+    dataset.save_as(path, implicit_vr=True)
+    assert read_dicom(path)[0].shape == (8, 8, 4)
+
+
+def test_series_of_tiled_volumes_has_times(united, tmp_path):
+    for t in range(2):
+        path = united(InstanceNumber=t + 1, SOPInstanceUID=f"1.2.3.{t}", SeriesInstanceUID="1.2.3.4.5")
+        (tmp_path / "s").mkdir(exist_ok=True)
+        path.rename(tmp_path / "s" / str(t))
+    assert read_dicom(tmp_path / "s")[0].shape == (8, 8, 4, 2)
+
+
+@pytest.mark.parametrize("changed", [{"places": 0}, {"places": 3}])
+def test_tiles_without_all_places_are_refused(united, changed):
+    with pytest.raises(ScanError, match="tiled without the private elements that place its 4 slices"):
+        read_dicom(united(**changed))
+
+
+def test_tiles_that_do_not_fit_are_refused(united):
+    with pytest.raises(ScanError, match="mosaic of 3 x 3 tiles but 16 x 16 pixels"):
+        read_dicom(united(places=5, count="5"))
+
+
+@pytest.mark.parametrize(
+    ("group", "element", "kind", "value"), [(0x0019, 0x0A, "US", 4), (0x0051, 0x16, "LO", "p2 M/ND/MOSAIC")]
+)
+def test_siemens_mosaic_is_known_by_private_elements_too(write_dicom, group, element, kind, value):
+    path = write_dicom("mosaic", TILES, ImageType=["ORIGINAL", "PRIMARY", "M"])
+    dataset = pydicom.dcmread(path)
+    dataset.private_block(group, "SIEMENS MR HEADER", create=True).add_new(element, kind, value)
+    dataset.save_as(path)
+    with pytest.raises(ScanError, match="Siemens mosaic without the private header"):
+        read_dicom(path)
+
+
+def test_image_larger_than_a_magnet_is_refused(write_dicom):
+    path = write_dicom("large", np.zeros((256, 256), np.uint16), PixelSpacing=[3, 3], AcquisitionMatrix=[64, 0, 0, 64])
+    with pytest.raises(ScanError, match="looks like tiles"):
+        read_dicom(path)
+
+
+def test_interpolated_image_of_usual_size_is_one_slice(write_dicom):
+    path = write_dicom("fine", np.zeros((256, 256), np.uint16), PixelSpacing=[1, 1], AcquisitionMatrix=[64, 0, 0, 64])
+    assert read_dicom(path)[0].shape == (256, 256, 1)
+
+
+@pytest.mark.shared
+def test_real_mosaic_whose_image_type_was_cleaned_is_taken_apart(unpacked, tmp_path):
+    source = next((unpacked("dcm_qa") / "In/Orientation/ax/axasc35").glob("MR.*"))
+    whole = read_dicom(source)[0]
+    dataset = pydicom.dcmread(source)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+    dataset.save_as(tmp_path / "cleaned.dcm")
+    (scan,) = read_dicom(tmp_path / "cleaned.dcm")
+    np.testing.assert_array_equal(scan.array, whole.array)
+    np.testing.assert_array_equal(scan.affine, whole.affine)
