@@ -110,3 +110,64 @@ def test_mutations_end_in_tensors_or_one_kind_of_error(tmp_path):
         except TensorFileError:
             refused += 1
     assert refused > 300
+
+
+def written(path, header, data=bytes(64)):
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def test_very_many_axes_are_one_sentence(tmp_path):
+    """Catches torch's own RuntimeError, which a worker of a window swallows."""
+    header = {"x": {"dtype": "F32", "shape": [1] * 100, "data_offsets": [0, 4]}}
+    with pytest.raises(TensorFileError, match="'x' has 100 axes, and more than 32 are not read"):
+        read_tensors(written(tmp_path / "x.safetensors", header))
+
+
+def test_entries_that_share_bytes_are_refused(tmp_path):
+    """Catches 400 entries of one range, each of which would be copied."""
+    header = {f"x{i}": {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]} for i in range(400)}
+    with pytest.raises(TensorFileError, match="are those of another tensor too"):
+        read_tensors(written(tmp_path / "x.safetensors", header))
+    overlapping = {"a": {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}} | {
+        "b": {"dtype": "U8", "shape": [8], "data_offsets": [7, 15]}
+    }
+    with pytest.raises(TensorFileError, match="'b' are those of another"):
+        read_tensors(written(tmp_path / "x.safetensors", overlapping))
+
+
+def test_empty_tensors_share_nothing(tmp_path):
+    header = {name: {"dtype": "U8", "shape": [0, 3], "data_offsets": [4, 4]} for name in "ab"}
+    header["c"] = {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}
+    assert read_tensors(written(tmp_path / "x.safetensors", header))[0].keys() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("shape", [[0, 2**70], [0, 2**62, 2**62], [2**64, 0]])
+def test_axes_beyond_any_count_are_refused(tmp_path, shape):
+    header = {"x": {"dtype": "U8", "shape": shape, "data_offsets": [0, 0]}}
+    try:
+        found = read_tensors(written(tmp_path / "x.safetensors", header))[0]
+        assert found["x"].numel() == 0
+    except TensorFileError as error:
+        assert "the shape of 'x'" in str(error)
+
+
+def test_names_are_quoted_as_text(tmp_path):
+    header = {"\x1b[31m" + "n" * 500: {"dtype": "U8", "shape": [9], "data_offsets": [0, 8]}}
+    with pytest.raises(TensorFileError) as told:
+        read_tensors(written(tmp_path / "x.safetensors", header))
+    assert "\x1b" not in str(told.value) and len(str(told.value)) < 120
+
+
+def test_text_that_is_no_utf8_can_be_read_by_the_library(tmp_path):
+    write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {"note": "Sch\udce4del"})
+    with safetensors.safe_open(tmp_path / "x.safetensors", "pt") as handle:
+        assert handle.metadata() == {"note": "Sch\ufffddel"}
+
+
+def test_a_name_as_long_as_a_name_may_be(tmp_path):
+    """Catches a temporary name that is longer than the name itself."""
+    path = tmp_path / ("x" * 243 + ".safetensors")
+    write_tensors(path, {"a": torch.zeros(1)}, {}, private=True)
+    assert list(tmp_path.iterdir()) == [path] and path.stat().st_mode & 0o777 == 0o600

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 
 def test_a_reader_that_leaves_gets_no_complaint():
     """Catches 'cannot use: Broken pipe; check the path and its permissions'."""
@@ -16,3 +18,14 @@ def test_a_reader_that_leaves_gets_no_complaint():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("info",), ("weights", "list"), ("inpaint", "--help"), ("weights", "verify")]
+)
+def test_head_ends_every_listing_quietly(arguments):
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -m napari_brgm "$@" | head -1', sys.executable, *arguments], capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.stderr == "" and len(done.stdout.splitlines()) <= 1

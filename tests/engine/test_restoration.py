@@ -93,6 +93,9 @@ def test_provenance_is_complete_plain_and_holds_no_pixels(result):
         "notice", "software", "created", "method", "prior", "corruption", "settings", "samples", "seed", "device",
         "noise", "window", "frame", "alignment", "notes", "seconds",
     } <= set(record)  # fmt: skip
+    # a replay is exact only with the same of these
+    assert record["threads"] == torch.get_num_threads()
+    assert {"version", "torch", "numpy", "python"} <= set(record["software"])
     assert record["prior"]["name"] == "toy-24" and "sha256" in record["prior"]
     assert record["corruption"]["missing_pixels"] == 56 and record["settings"]["steps"] == 2
     assert (record["method"], record["samples"], record["seed"]) == ("vi", 5, 0)

@@ -260,3 +260,32 @@ def test_verify_finds_what_is_damaged_or_gone(weights):
     with pytest.raises(WeightsError, match="hash differs"):
         load_prior("b")
     assert status_of(installed()["c"]) == "missing"
+
+
+def test_of_two_imports_of_one_name_one_installs(weights, monkeypatch):
+    """Catches the later of two that both found the name free, and both said 'installed'."""
+    from napari_brgm.zoo import install
+
+    taken_over = install._take_over
+
+    def slow(*given):
+        entry = taken_over(*given)
+        monkeypatch.setattr(install, "_take_over", taken_over)
+        import_file(weights, "knee", licence="of the first")  # by another process, meanwhile
+        return entry
+
+    monkeypatch.setattr(install, "_take_over", slow)
+    with pytest.raises(WeightsError, match="knee was installed meanwhile"):
+        import_file(weights, "knee", licence="of the second")
+    assert installed()["knee"].licence == "of the first"
+    assert [path.name for path in user_folder().iterdir()] == ["knee"]
+
+
+def test_a_card_shows_html_and_escape_sequences_as_text(weights, tmp_path):
+    file = tmp_path / "own.safetensors"
+    shutil.copy(weights, file)
+    file.with_suffix(".md").write_text("# own\n<script>alert(1)</script> \x1b[31m <https://example.org>\n")
+    entry = import_file(file, "knee", licence="CC0\x1b[2J\n<img src=x onerror=y>", source="<b>x</b>")
+    card = card_of(entry).read_text()
+    assert "\x1b" not in card and "<script" not in card and "<img" not in card and "<b>" not in card
+    assert "&lt;script>alert(1)&lt;/script>" in card and "<https://example.org>" in card

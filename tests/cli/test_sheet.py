@@ -1,0 +1,38 @@
+"""Sheets and galleries draw any name as the letters that it has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from napari_brgm.cli.sheet import Panel, SheetRow, draw_gallery, draw_sheet
+
+NAMES = ["T1_$a_^^$", "$$", r"\frac{", "Sch\udce4del", "\x1b[31m\x00", "[red]", "頭部", "x" * 400, "a\nb"]
+
+
+@pytest.fixture
+def titles(monkeypatch):
+    seen = []
+    drawn = Figure.suptitle
+    monkeypatch.setattr(
+        Figure, "suptitle", lambda self, text, **how: seen.append((text, how)) or drawn(self, text, **how)
+    )
+    return seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sheet_of_any_name(tmp_path, name, titles):
+    panel = Panel(name, np.random.default_rng(0).random((8, 8)), (1.0, 1.0))
+    draw_sheet(tmp_path / "sheet.png", [SheetRow(name, [panel], panel)], name, name, name)
+    with Image.open(tmp_path / "sheet.png") as image:
+        image.text["Description"].encode()
+    ((title, how),) = titles
+    assert how["parse_math"] is False and len(title) < 600
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gallery_of_any_name(tmp_path, name):
+    draw_gallery(tmp_path / "gallery.png", [Panel(name, np.eye(8), (1.0, 1.0))], name, name)
+    assert (tmp_path / "gallery.png").stat().st_size
