@@ -74,7 +74,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    units = shortened(units, 40)
+    units, notice = shortened(units, 40), plain_text(notice)
     shown = max(len(row.panels) for row in rows)
     columns = shown + (rows[0].spread is not None)
     last = rows[0].panels[-1]
@@ -116,6 +116,7 @@ def draw_gallery(path: Path, panels: Sequence[Panel], title: str, notice: str = 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    notice = plain_text(notice)
     columns = min(_COLUMNS, max(4, math.ceil(len(panels) ** 0.5)))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(_SMALL * columns, (_SMALL + 0.25) * rows + 0.7), layout="constrained")
@@ -151,5 +152,5 @@ def _save(figure: Any, path: Path, notice: str) -> None:
     encoded = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # shown as a box
-        figure.savefig(encoded, dpi=110, metadata={"Description": plain_text(notice)})
+        figure.savefig(encoded, dpi=110, metadata={"Description": notice})
     write_encoded(path, encoded.getbuffer())

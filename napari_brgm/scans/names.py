@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["derivative_name", "json_name", "series_label", "source_label", "stem_of"]
 
 _BIDS = re.compile(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)")
-_SUFFIX = re.compile(r"(\.nii)?(\.gz)?$|\.(hdr|img|dcm)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\.(nii|hdr|img))?(\.gz)?$|\.dcm$", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d{1,12}")
 
 
