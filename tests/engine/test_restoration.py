@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from napari_brgm.corruptions import Mask
 from napari_brgm.engine.restoration import Restoration
