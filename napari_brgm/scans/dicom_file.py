@@ -76,7 +76,7 @@ def header_of(path: Path) -> tuple[Dataset, PixelBytes | None]:
         size, inflated = path.stat().st_size, isinstance(stream, Inflated)
 
         def stop(tag: Any, _: object, length: int) -> bool:
-            if tag in _PIXELS:  # the stream is where their bytes begin
+            if int(tag) in _PIXELS:  # the stream is where their bytes begin
                 found.append(PixelBytes.of(length, stream.tell(), size, inflated=inflated))
             return bool(found)
 
@@ -103,7 +103,7 @@ def dataset_of(path: Path, limit: int) -> Dataset:
         It is no DICOM dataset, or damaged.
     """
     with _content(path, limit) as (stream, meta):
-        dataset = _dataset(stream, meta, lambda tag, _, __: tag > _PIXELS[-1])
+        dataset = _dataset(stream, meta, lambda tag, _, __: int(tag) > _PIXELS[-1])
         if isinstance(stream, Inflated):
             stream.check_rest()
     return dataset

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGLSTransferSyntaxes, RLELossless
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_claims import PLAIN, bytes_needed
@@ -44,6 +44,7 @@ _DECODERS = {
     "4.90": "pylibjpeg-openjpeg", "4.91": "pylibjpeg-openjpeg", "4.201": "pylibjpeg-openjpeg",
     "4.202": "pylibjpeg-openjpeg", "4.203": "pylibjpeg-openjpeg",
 }  # fmt: skip
+_NOT_GDCM = (6, 7)  # bits of JPEG-LS that only pyjpegls reads
 _UNITLESS = ("", "US", "NORMALIZED", "UNSPECIFIED")
 
 
@@ -113,8 +114,7 @@ def stored_pixels(path: Path, header: Dataset | None = None) -> npt.NDArray[Any]
         if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             raise ScanError(f"{path.name} has no pixels: it is cut short, or its pixels were removed; export it again")
         _check_coded(dataset, path.name)
-        if dataset.file_meta.TransferSyntaxUID == RLELossless:
-            dataset.pixel_array_options(decoding_plugin="pydicom")  # pylibjpeg-rle panics on damaged bytes
+        _choose_decoder(dataset)
         try:
             pixels = np.asarray(dataset.pixel_array)
         except RuntimeError as error:  # every decoder gave up
@@ -164,6 +164,15 @@ def _check_decoder(dataset: Dataset, name: str) -> None:
     if not available:
         told = printable(syntax.name)
         raise ScanError(f"{name} is compressed as {told}, which nothing installed decodes; {_remedy(syntax)}")
+
+
+def _choose_decoder(dataset: Dataset) -> None:
+    """Leave out decoders that do not end well on damaged bytes, where another one reads the same."""
+    syntax, bits = dataset.file_meta.TransferSyntaxUID, int(dataset.get("BitsStored") or 0)
+    if syntax == RLELossless:
+        dataset.pixel_array_options(decoding_plugin="pydicom")  # pylibjpeg-rle panics
+    elif syntax in JPEGLSTransferSyntaxes and bits not in _NOT_GDCM and "gdcm" in get_decoder(syntax).available_plugins:
+        dataset.pixel_array_options(decoding_plugin="gdcm")  # pyjpegls takes 10 s over 4 kB
 
 
 def _check_coded(dataset: Dataset, name: str) -> None:

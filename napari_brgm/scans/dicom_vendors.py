@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["private_b_value", "private_gradient", "private_label", "private_value"]
 
+_BLOCKS = 0xF0  # creators stand in (gggg,0010) to (gggg,00FF)
 _GE_FLAG = 10**8  # some GE software adds multiples of it to b
 
 # group, creator, elements
@@ -38,10 +39,15 @@ _LABEL = (0x2005, "Philips MR Imaging DD 005", 0x29)  # CONTROL or LABEL
 
 def private_value(dataset: Dataset, group: int, creator: str, element: int) -> Any:
     """Value of a private element; None where there is none, or one that cannot be read."""
-    try:
-        return dataset.private_block(group, creator)[element].value
-    except Exception:  # no such block or element, or odd values
-        return None
+    first = group << 16 | 0x10
+    try:  # pydicom's private_block sorts all tags for each question
+        for tag in [tag for tag in map(int, dataset.keys()) if 0 <= tag - first < _BLOCKS]:
+            if str(dataset[tag].value).strip() == creator:
+                wanted = group << 16 | (tag & 0xFF) << 8 | element
+                return dataset[wanted].value if wanted in dataset else None
+    except Exception:  # odd values
+        pass
+    return None
 
 
 def private_b_value(dataset: Dataset) -> float | None:
