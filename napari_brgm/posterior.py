@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Posterior", "encoded"]
+__all__ = ["Posterior", "encoded", "images_at_once"]
 
-_PIXELS = 1 << 20  # of images whose gradients are in memory at a time: one of 1024 px, about 2.5 GB
+_ROOM = 2500 << 20  # bytes of images that are drawn at a time; on a GPU a quarter of its memory
+_GRADIENT, _DRAWN = 2500, 1250  # bytes a pixel of an image with its gradient, and of one without
 _ENCODER_ROUNDS = 8  # conjugate gradients of the image that an encoder looks at
 
 
@@ -135,7 +136,7 @@ class Posterior:
 
         Of many large images with gradients few are in memory at a time: the others are drawn again for theirs.
         """
-        few = max(_PIXELS // self.prior.resolution**2, 1)
+        few = images_at_once(self.prior.resolution, ws.device, gradient=True)
         if ws.requires_grad and len(ws) > few:
             return torch.cat([_Redrawn.apply(part, self.drawn) for part in torch.split(ws, few)])
         if self.settings.precision == "float32":
@@ -167,6 +168,12 @@ class Posterior:
         if s.lambda_perceptual * temper and self.likelihood.features is not None:
             terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images)
         return terms
+
+
+def images_at_once(resolution: int, device: torch.device, *, gradient: bool = False) -> int:
+    """How many images of so many pixels a side a network draws in bounded memory: at least one."""
+    room = torch.cuda.get_device_properties(device).total_memory // 4 if device.type == "cuda" else _ROOM
+    return int(max(room // ((_GRADIENT if gradient else _DRAWN) * resolution**2), 1))
 
 
 class _Redrawn(torch.autograd.Function):

@@ -10,7 +10,7 @@ from napari_brgm.errors import InputError
 
 __all__ = ["PRESETS", "QUALITIES", "InferenceSettings", "Method", "Quality", "preset", "settings_for"]
 
-_LEAST, _SHARE = 16, 0.32  # directions beside MAP: at least, and for each of its steps; eight more are random
+_LEAST, _SHARE = 16, 0.28  # directions beside MAP: at least, and for each of its steps; eight more are random
 Method = Literal["map", "laplace", "vi"]
 Quality = Literal["preview", "standard", "careful"]
 
@@ -75,7 +75,7 @@ class InferenceSettings:
     adapt_residual: bool = True  # scale of the residual field from the measured pixels
     refine_steps: int = 0  # of fitting the generator itself to this one slice after MAP; marked in the result
     precision: Literal["float32", "bfloat16"] = "float32"  # of the generator's arithmetic
-    compiled: bool = False  # torch.compile the generator first, with CUDA graphs on a GPU: minutes, then faster steps
+    compiled: bool = False  # torch.compile the generator first: minutes, then faster steps
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
     calibrate: bool = True  # widen or narrow the spread by the prior's conformal factors, where it has some
     preview_every: int = 10  # steps between previews

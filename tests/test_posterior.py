@@ -122,7 +122,7 @@ def test_many_large_images_have_the_same_gradients_a_few_at_a_time(posterior, mo
 
     wanted, images = gradient()
     drawn, synthesize = [], p.prior.synthesize
-    monkeypatch.setattr("napari_brgm.posterior._PIXELS", 2 * 32**2)
+    monkeypatch.setattr("napari_brgm.posterior._ROOM", 2 * 2500 * 32**2)
     monkeypatch.setattr(p.prior, "synthesize", lambda ws, noise: drawn.append(len(ws)) or synthesize(ws, noise))
     found, same = gradient()
     assert drawn[:3] == [2, 2, 1] and sorted(drawn[3:]) == [1, 2, 2]  # once more for the gradient

@@ -44,7 +44,7 @@ def benchmark(
     ] = 20.0,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16, of the networks.")] = "float32",
     compiled: Annotated[
-        bool, typer.Option("--compiled", help="torch.compile networks, on a GPU with CUDA graphs (minutes at first).")
+        bool, typer.Option("--compiled", help="torch.compile networks (minutes at first).")
     ] = False,
     cpu_time: Annotated[
         bool,

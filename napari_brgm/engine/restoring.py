@@ -39,7 +39,7 @@ from napari_brgm.inference import (
 from napari_brgm.inference.released_variational import FAULTS
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
-from napari_brgm.posterior import Posterior
+from napari_brgm.posterior import Posterior, images_at_once
 from napari_brgm.priors.gray import Gray
 from napari_brgm.released import for_factor
 
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["IMAGES", "Restoring"]
 
 IMAGES = 8  # synthesised at once
-_PIXELS = 1 << 21  # of them: two of 1024 px, about 2.5 GB
 
 
 class Restoring:
@@ -128,7 +127,7 @@ class Restoring:
                 else f"preset '{settings.name}' ran without its perceptual term"
             )  # fmt: skip
         self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
-        self.batch = max(min(attempt.batch, _PIXELS // prior.resolution**2), 1)
+        self.batch = min(attempt.batch, images_at_once(prior.resolution, attempt.device))
         released = settings.objective == "released"
         self.samples = job.draws
         straight = released and job.method == "vi"

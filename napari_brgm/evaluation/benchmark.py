@@ -184,7 +184,7 @@ def time_targets(
     why = "needs a GPU (H200)"
     add("500 steps of MAP, 1024 px config-e", 3.0, gpu, why, lambda: _steps_of_map(big, slow.but(steps=500)))
     add("VI, 1024 px config-e, 100 + 100 steps", 10.0, gpu, why, job(big, "vi", 100, 2))
-    add("preview, 256 px config-e, 20 steps", 0.5, gpu, why, job(small, "map", 20, 2))
+    add("preview (MAP alone), 256 px config-e, 20 steps", 0.5, gpu, why, job(small, "map", 20, 0))
     return rows
 
 

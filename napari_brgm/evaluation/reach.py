@@ -86,7 +86,7 @@ def time_to_loss(
         device, runs = likelihood.y.device, []
         for rate in rates:
             trace = _Trace(device)
-            for visit in islice(adam(posterior, start, lambda _, rate=rate: rate), reference_steps):  # type: ignore[misc]
+            for visit in islice(adam(posterior.terms, start, lambda _, rate=rate: rate), reference_steps):  # type: ignore[misc]
                 trace.add(float(visit.loss))
             runs.append((min(trace.losses), rate, trace.times[-1]))
         best, own = min(runs), _Trace(device)

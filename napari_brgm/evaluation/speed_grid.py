@@ -59,7 +59,7 @@ class GridSettings:
     precision : str
         'float32' or 'bfloat16'.
     compiled : bool
-        Whether torch.compile makes the network faster first; on a GPU with CUDA graphs.
+        Whether torch.compile makes the network faster first.
     busy : bool
         Whether a CPU's seconds are those of the process over its threads (machine.py), for a machine that is shared.
     """

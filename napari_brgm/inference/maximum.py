@@ -14,12 +14,13 @@ from torch import Tensor
 from napari_brgm.inference.adam import adam
 from napari_brgm.inference.gauss_newton import gauss_newton
 from napari_brgm.inference.lbfgs import lbfgs
+from napari_brgm.inference.replayed import replayed
 from napari_brgm.inference.step import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_brgm.inference.visit import Descent
+    from napari_brgm.inference.visit import Descent, Visit
     from napari_brgm.posterior import Posterior
 
 __all__ = ["Maximum", "Plateau", "Together", "learning_rate", "maximise", "maximise_together"]
@@ -136,33 +137,42 @@ def maximise_together(
     settings, count = posteriors[0].settings, len(posteriors)
     starts = [_candidates(p, g) for p, g in zip(posteriors, generators, strict=True)]
     v, rows = torch.cat(starts), len(starts[0])  # (count * rows, L, D), those of one observation together
-    best_loss, done = torch.full((count,), math.inf), 0
+    best_loss, done = [math.inf] * count, 0
     for block, last in _phases(posteriors, rows):
         seen = [posterior.coarser(block) for posterior in posteriors]
         rows = len(v) // count
         plateaus = [Plateau(settings.tolerance if rows == 1 else None) for _ in posteriors]
-        lowest, level = None, [False] * count
-        for visit in islice(_descent(seen, v, rows, done), last - done):
-            lowest = visit if lowest is None else lowest.where(visit.loss < lowest.loss, visit)
-            least, done = _least(visit.loss, count), done + 1
-            for progress, row in zip(progresses, least, strict=True):
-                terms = {name: float(term[row]) for name, term in visit.terms.items()}
-                progress.step("map", float(visit.loss[row]), terms, visit.images[row : row + 1])
-            for i, row in enumerate(least):
+        lowest: Visit | None = None
+        level, least_loss = [False] * count, [math.inf] * len(v)  # of each row
+        for visit in islice(_descent(seen, v, rows, done, last), last - done):
+            losses, terms = visit.numbers()
+            lower = [loss < least for loss, least in zip(losses, least_loss, strict=True)]
+            if lowest is None or all(lower):
+                lowest = visit
+            elif any(lower):
+                lowest = lowest.where(torch.tensor(lower, device=v.device), visit)
+            least_loss = [new if one else old for one, new, old in zip(lower, losses, least_loss, strict=True)]
+            done += 1
+            for i, (progress, row) in enumerate(zip(progresses, _least(losses, count), strict=True)):
+                progress.step("map", losses[row], terms[row], visit.images[row : row + 1])
                 if visit.new is None or visit.new[row]:
-                    level[i] |= plateaus[i].reached(float(visit.loss[row]))
+                    level[i] |= plateaus[i].reached(losses[row])
             if all(level):
                 break
         if lowest is not None:
-            least = _least(lowest.loss, count)
-            v, best_loss = lowest.v[least].clone(), lowest.loss[least]
-    return [Maximum(v[i : i + 1], float(best_loss[i])) for i in range(count)]
+            best = _least(least_loss, count)
+            v, best_loss = lowest.v[best].clone(), [least_loss[row] for row in best]
+    return [Maximum(v[i : i + 1], best_loss[i]) for i in range(count)]
 
 
-def _least(loss: Tensor, count: int) -> list[int]:
+def _least(losses: list[float], count: int) -> list[int]:
     """Row of the lowest loss of each observation."""
-    found = loss.reshape(count, -1)
-    return [i * found.shape[1] + int(row) for i, row in enumerate(found.argmin(dim=1))]
+    rows = len(losses) // count
+    return [min(range(i * rows, (i + 1) * rows), key=lambda row: _nan_last(losses[row])) for i in range(count)]
+
+
+def _nan_last(loss: float) -> float:
+    return math.inf if math.isnan(loss) else loss
 
 
 def _candidates(posterior: Posterior, generator: torch.Generator | None) -> Tensor:
@@ -186,12 +196,14 @@ def _phases(posteriors: Sequence[Posterior], starts: int) -> list[tuple[int, int
     return list(zip(blocks, [*ends, steps], strict=True))
 
 
-def _descent(posteriors: Sequence[Posterior], v: Tensor, rows: int, done: int) -> Descent:
+def _descent(posteriors: Sequence[Posterior], v: Tensor, rows: int, done: int, last: int) -> Descent:
+    """Visits from ``v`` on, of steps ``done`` to ``last`` of all."""
     s = posteriors[0].settings
     if s.optimiser == "gauss-newton":
         (alone,) = posteriors
         return gauss_newton(alone, v)
-    objective = posteriors[0] if len(posteriors) == 1 else Together(tuple(posteriors), rows)
+    together = posteriors[0] if len(posteriors) == 1 else Together(tuple(posteriors), rows)
+    objective = replayed(together.terms, v, last - done)
     if s.optimiser == "lbfgs":
         return lbfgs(objective, v)
     return adam(objective, v, lambda i: learning_rate(done + i, s.steps, s.learning_rate, s.schedule))

@@ -21,6 +21,7 @@ from torch import Tensor
 from napari_brgm.inference.adam import Adam
 from napari_brgm.inference.gaussians import FactorGaussian, Gaussian
 from napari_brgm.inference.maximum import learning_rate
+from napari_brgm.inference.replayed import replayed
 from napari_brgm.inference.step import Progress
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def fit_gaussian(
     optimiser = Adam([shift, rho, columns] if settings.vi_rank else [shift, rho], betas=(0.9, 0.99))
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     pairs = math.ceil(settings.vi_samples_per_step / 2)
+    draws = torch.zeros(settings.vi_samples_per_step, *start.mean.shape).to(start.mean)
+    objective = replayed(lambda v: posterior.terms(v, settings.perceptual_temper), draws, steps)
     for iteration in range(steps):
         m, s, factor = start.mean + unit * shift, F.softplus(rho), unit * columns
         noise = _noise(pairs, settings.vi_samples_per_step, m.shape, generator).to(m)
@@ -120,7 +123,7 @@ def fit_gaussian(
         if settings.vi_rank:
             shared = _noise(pairs, settings.vi_samples_per_step, factor.shape[:1], generator).to(m)
             v = v + torch.tensordot(shared, factor, dims=1)
-        terms, images = posterior.terms(v, settings.perceptual_temper)
+        terms, images = objective(v)
         parts = {name: 0.5 * value.mean() for name, value in terms.items()}  # Eq. 6 sums are twice -log p
         parts["entropy"] = -s.log().sum()
         if settings.vi_rank:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Descent", "Objective", "Visit", "evaluate"]
+    # What is minimised, ``terms`` of a posterior or of several side by side: candidates v (B, L, D) -> weighted terms
+    # (B,) by name, each row's of that row alone, and their images (B, C, R, R).
+    Objective = Callable[[Tensor], tuple[dict[str, Tensor], Tensor]]
 
-
-class Objective(Protocol):
-    """What is minimised: a posterior, or several side by side."""
-
-    def terms(self, v: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Weighted terms (B,) by name of candidates v (B, L, D), and their images (B, C, R, R)."""
+__all__ = ["Visit", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,11 @@ class Visit:
         """(B,) sum of the terms."""
         return torch.stack(list(self.terms.values())).sum(dim=0)
 
+    def numbers(self) -> tuple[list[float], list[dict[str, float]]]:
+        """Losses and terms of the rows as numbers, in one transfer: a GPU waits for nobody meanwhile."""
+        rows = torch.stack([self.loss, *self.terms.values()], dim=1).tolist()
+        return [row[0] for row in rows], [dict(zip(self.terms, row[1:], strict=True)) for row in rows]
+
     def where(self, rows: Tensor, other: Visit) -> Visit:
         """``other`` for the candidates in ``rows`` (B,) bool, else this one."""
 
@@ -65,5 +67,5 @@ if TYPE_CHECKING:
 
 def evaluate(objective: Objective, v: Tensor) -> Visit:
     """Terms and images at v (B, L, D), with the graph if v asks for it."""
-    terms, images = objective.terms(v)
+    terms, images = objective(v)
     return Visit(v, terms, images)

@@ -1,4 +1,4 @@
-"""Compiled networks: torch.compile, on a GPU with CUDA graphs.
+"""Compiled networks: torch.compile; on a GPU an inference puts them into a CUDA graph (inference/replayed.py).
 
 The first call at each batch size takes from seconds to minutes; it pays for volumes and for large networks. The wrapper
 lends the network's attributes, so that it can stand in its place in a prior.
@@ -21,7 +21,7 @@ __all__ = ["CompiledNetwork", "with_compiled_network"]
 
 
 class CompiledNetwork(nn.Module):
-    """A compiled network whose images outlive the next call: CUDA graphs write over their own outputs.
+    """A compiled network.
 
     Parameters
     ----------
@@ -32,8 +32,7 @@ class CompiledNetwork(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
-        self.graphs = next(net.parameters()).device.type == "cuda"
-        self.run = torch.compile(net, fullgraph=True, mode="reduce-overhead" if self.graphs else "default")
+        self.run = torch.compile(net, fullgraph=True)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -42,11 +41,9 @@ class CompiledNetwork(nn.Module):
             return getattr(self.net, name)
 
     def forward(self, *arguments: Any) -> Tensor:
-        if self.graphs:
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with warnings.catch_warnings():  # of the tracer, which looks at .grad of whatever it is given
             warnings.filterwarnings("ignore", message="The .grad attribute", category=UserWarning)
-            return self.run(*arguments).clone()  # type: ignore[no-any-return]
+            return self.run(*arguments)  # type: ignore[no-any-return]
 
 
 def with_compiled_network(prior: Prior) -> Prior:

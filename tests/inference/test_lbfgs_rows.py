@@ -35,7 +35,7 @@ class Valleys:
 
 def visits(v, sharpness=SHARP, **wall):
     objective = Valleys(sharpness, **wall)
-    found = list(islice(lbfgs(objective, v), STEPS))
+    found = list(islice(lbfgs(objective.terms, v), STEPS))
     assert objective.asked == STEPS  # one evaluation each
     return found
 

@@ -67,7 +67,7 @@ def test_the_slowest_decides_when_all_stop(distant, monkeypatch, searching):
     easy, hard = distant(steps=120, tolerance=0.03), distant(steps=120, tolerance=0.03)
     level = {id(easy): 5, id(hard): 20}  # steps for which losses fall by half
 
-    def written(members, v, rows, done):
+    def written(members, v, rows, done, last):
         for i in count():
             falls = [100 * 0.5 ** min(i, level[id(member)]) for member in members]
             new = torch.tensor([not searching or member is easy or i % 2 == 0 for member in members])

@@ -18,7 +18,7 @@ def front_end(monkeypatch):
     """``torch.compile`` that traces and runs what it traced as it is."""
     compiler = torch.compile
 
-    def traced(net, fullgraph, mode):
+    def traced(net, fullgraph):
         return compiler(net, backend="eager", fullgraph=fullgraph)
 
     monkeypatch.setattr(torch, "compile", traced)
@@ -34,7 +34,6 @@ def test_images_and_gradients_are_those_of_the_plain_network(random_stylegan2, f
     gradients = [torch.autograd.grad(image.square().sum(), ws)[0] for image in images]
     torch.testing.assert_close(images[1], images[0])
     torch.testing.assert_close(gradients[1], gradients[0])
-    assert images[1].data_ptr() != found.synthesize(ws).data_ptr()
 
 
 def test_a_compiled_restoration_is_the_same(random_stylegan2, front_end):
