@@ -43,9 +43,7 @@ def benchmark(
         float, typer.Option(help="grid: seconds of one measurement; the rest of its steps is extrapolated.", min=0.1)
     ] = 20.0,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16, of the networks.")] = "float32",
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="torch.compile networks (minutes at first).")
-    ] = False,
+    compiled: Annotated[bool, typer.Option("--compiled", help="torch.compile networks (minutes at first).")] = False,
     cpu_time: Annotated[
         bool,
         typer.Option(
