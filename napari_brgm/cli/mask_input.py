@@ -61,7 +61,7 @@ def _check_place(name: str, mask: Scan, scan: Scan) -> None:
 
     if same_place(scan.affine, mask.affine, scan.shape):
         return
-    others = [other_place(scan), other_place(mask)]
+    others = [other_place(scan.header), other_place(mask.header)]
     for one, other, which in (
         (others[0], mask.affine, "scan's"), (scan.affine, others[1], "mask's"), (others[0], others[1], "files'"),
     ):  # fmt: skip

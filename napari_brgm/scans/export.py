@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["sidecar_of", "write_nifti"]
 
 _SUFFIXES = (".nii.gz", ".nii")
+_SPACES = range(1, 6)  # the codes that NIfTI knows
 _SCANNER, _ALIGNED = 1, 2  # sform and qform codes: RAS+ mm of the scanner, of another image
 _PLACE = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 _ROWS = ("srow_x", "srow_y", "srow_z")
@@ -130,4 +131,5 @@ def _code(source: object) -> int:
     if not isinstance(source, nib.Nifti1Header):
         return _SCANNER
     header = cast("Any", source)
-    return int(header["sform_code"]) or int(header["qform_code"]) or _ALIGNED
+    codes = (int(header["sform_code"]), int(header["qform_code"]))
+    return next((code for code in codes if code in _SPACES), _ALIGNED)

@@ -84,6 +84,11 @@ def _header(path: Path) -> tuple[Header, Path]:
     if half is not None:
         head = _head(half)
     if not looks_like_nifti(head):
+        if head[:4] in _ANALYZE and name.endswith(".nii"):
+            raise ScanError(
+                f"{path.name} has no mark of NIfTI in its header (magic): it may be in Analyze format, which has no "
+                "left and right; convert it to NIfTI"
+            )
         if head[:4] in _ANALYZE:
             raise ScanError(f"{path.name} is in Analyze format, which has no left and right; convert it to NIfTI")
         raise ScanError(f"{path.name} is not a NIfTI file; choose a .nii, .nii.gz or DICOM file")
@@ -124,10 +129,11 @@ def _values(header: Header, path: Path) -> tuple[npt.NDArray[Any], list[str]]:
             _skip(stream, header.offset)
             for first in range(0, count, _PIECE):
                 number = min(_PIECE, count - first)
-                stored = np.frombuffer(stream.read(number * kind.itemsize), kind)
-                if len(stored) < number:
-                    there = (first + len(stored)) * kind.itemsize
+                content = stream.read(number * kind.itemsize)
+                if len(content) < number * kind.itemsize:
+                    there = first * kind.itemsize + len(content)
                     raise _too_short(path, f"{there} of {count * kind.itemsize} bytes of its voxels are there")
+                stored = np.frombuffer(content, kind)
                 values = _scaled(stored, slope, inter)
                 if values is not stored:
                     finite = np.isfinite(values)

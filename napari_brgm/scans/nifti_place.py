@@ -20,7 +20,6 @@ import numpy.typing as npt
 from napari_brgm.errors import ScanError
 
 if TYPE_CHECKING:
-    from napari_brgm.scan import Scan
     from napari_brgm.scans.nifti_header import Header
 
 __all__ = ["apart", "other_place", "place_of", "same_place"]
@@ -48,6 +47,7 @@ def place_of(header: Header, name: str) -> tuple[Affine, tuple[str, ...]]:
     usable, spoilt = {}, []
     for form, what in (("sform", _ROWS), ("qform", _TURN)):
         if int(fields[f"{form}_code"]) <= 0:
+            fields[f"{form}_code"] = 0
             continue
         affine = _form(fields, form)
         if affine is None:
@@ -71,10 +71,10 @@ def place_of(header: Header, name: str) -> tuple[Affine, tuple[str, ...]]:
     return scale @ chosen, tuple(notes)
 
 
-def other_place(scan: Scan) -> Affine | None:
-    """Affine to mm of the form of a NIfTI scan that was not taken; None where there is none."""
-    fields: Any = scan.header
-    if not isinstance(scan.header, nib.Nifti1Header) or not all(
+def other_place(header: object) -> Affine | None:
+    """Affine to mm of the form that was not taken, by the header of a scan; None where there is none."""
+    fields: Any = header
+    if not isinstance(header, nib.Nifti1Header) or not all(
         int(fields[f"{form}_code"]) > 0 for form in ("sform", "qform")
     ):
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -123,3 +125,27 @@ def test_both_versions_and_byte_orders(tmp_path):
             scan = read_nifti(tmp_path / "x.nii")
             np.testing.assert_array_equal(scan.array, ARRAY)
             np.testing.assert_allclose(scan.affine, AFFINE)
+
+
+@pytest.mark.parametrize("code", [-254, -1, 77])
+@pytest.mark.parametrize("form", ["sform_code", "qform_code"])
+def test_codes_of_spaces_that_are_none(tmp_path, code, form):
+    """Catches a KeyError of nibabel when the result is written."""
+    scan = read_nifti(patched(tmp_path / "x.nii", **{"sform_code": 0, "qform_code": 1, form: code}))
+    write_nifti(scan, tmp_path / "again.nii")
+    np.testing.assert_allclose(read_nifti(tmp_path / "again.nii").affine, scan.affine, atol=1e-5)
+
+
+def test_half_a_voxel_at_the_end_is_counted(tmp_path):
+    path = tmp_path / "x.nii.gz"
+    path.write_bytes(gzip.compress(patched(tmp_path / "x.nii").read_bytes()[:-1]))
+    with pytest.raises(ScanError, match="ends too early: 959 of 960 bytes of its voxels are there"):
+        read_nifti(path)
+
+
+def test_a_file_without_the_mark_of_nifti_is_not_called_analyze_for_certain(tmp_path):
+    content = bytearray(patched(tmp_path / "x.nii").read_bytes())
+    content[344:348] = b"n\0+1"
+    (tmp_path / "x.nii").write_bytes(content)
+    with pytest.raises(ScanError, match=r"no mark of NIfTI in its header \(magic\).*may be in Analyze"):
+        read_nifti(tmp_path / "x.nii")

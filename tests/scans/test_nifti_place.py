@@ -31,7 +31,7 @@ def test_a_shift_between_the_forms_is_told_in_mm(placed):
     (note,) = scan.notes
     assert "sform and qform, 2 mm apart" in note and "swapped" not in note
     np.testing.assert_allclose(scan.affine, AFFINE)
-    np.testing.assert_allclose(other_place(scan), moved, atol=1e-5)
+    np.testing.assert_allclose(other_place(scan.header), moved, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_the_distance_is_in_mm_whatever_the_unit(placed):
     moved[0, 3] += 2
     scan = placed(moved, "meter")
     assert "2e+03 mm apart" in scan.notes[0]
-    np.testing.assert_allclose(other_place(scan)[:3], 1000 * moved[:3], rtol=1e-5)
+    np.testing.assert_allclose(other_place(scan.header)[:3], 1000 * moved[:3], rtol=1e-5)
 
 
 def test_one_form_has_no_other(tmp_path):
-    assert other_place(read_nifti(patched(tmp_path / "x.nii"))) is None
+    assert other_place(read_nifti(patched(tmp_path / "x.nii")).header) is None
 
 
 @pytest.mark.parametrize("row", [(0, 0, 0, 0), (float("nan"), 0, 0, 10)])

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.utils.notifications import show_info
 
 from napari_brgm.errors import InputError
+from napari_brgm.plugin.layers.two_places import at_other_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,6 +159,12 @@ def check_mask(image: Image, labels: Labels) -> None:
             "press 'Paint artefact mask' for a mask that fits"
         )
     if not (same_place(labels, image) or _is_plain(labels)):
+        if at_other_place(labels, image):
+            show_info(
+                f"The mask '{labels.name}' lies where the qform has it, not where the sform does: it is taken as "
+                f"painted on the voxels of '{image.name}'."
+            )
+            return
         raise InputError(
             f"the mask '{labels.name}' lies elsewhere than '{image.name}'; "
             "press 'Paint artefact mask' for a mask that fits"
