@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import JPEGLSTransferSyntaxes, RLELossless
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_claims import PLAIN, bytes_needed
@@ -170,9 +170,15 @@ def _choose_decoder(dataset: Dataset) -> None:
     """Leave out decoders that do not end well on damaged bytes, where another one reads the same."""
     syntax, bits = dataset.file_meta.TransferSyntaxUID, int(dataset.get("BitsStored") or 0)
     if syntax == RLELossless:
-        dataset.pixel_array_options(decoding_plugin="pydicom")  # pylibjpeg-rle panics
-    elif syntax in JPEGLSTransferSyntaxes and bits not in _NOT_GDCM and "gdcm" in get_decoder(syntax).available_plugins:
-        dataset.pixel_array_options(decoding_plugin="gdcm")  # pyjpegls takes 10 s over 4 kB
+        plugin = "pydicom"  # pylibjpeg-rle panics
+    elif syntax in JPEG2000TransferSyntaxes:
+        plugin = "pylibjpeg"  # gdcm ends the whole process
+    elif syntax in JPEGLSTransferSyntaxes and bits not in _NOT_GDCM:
+        plugin = "gdcm"  # pyjpegls takes 10 s over 4 kB
+    else:
+        return
+    if plugin == "pydicom" or plugin in get_decoder(syntax).available_plugins:
+        dataset.pixel_array_options(decoding_plugin=plugin)
 
 
 def _check_coded(dataset: Dataset, name: str) -> None:

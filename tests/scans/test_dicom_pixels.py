@@ -1,5 +1,7 @@
 """Values: rescale, inverted display, padding, wide integers, decoders."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,17 @@ def test_private_syntax_is_refused(tmp_path):
     path.write_bytes(content.replace(str(JPEGLSLossless).encode(), b"1.2.840.10008.1.2.4.89"))
     with pytest.raises(ScanError, match="export it uncompressed"):
         read_dicom(path)
+
+
+def test_damaged_jpeg_2000_does_not_end_the_process(tmp_path):
+    """One decoder aborts on a stream whose markers are damaged; in a process of its own, as it would end the tests."""
+    content = bytearray(Path(get_testdata_file("MR_small_jp2klossless.dcm", download=False)).read_bytes())
+    content[content.index(b"\xff\x4f\xff\x51") + 42] = 0x71
+    path = tmp_path / "damaged.dcm"
+    path.write_bytes(content)
+    code = (
+        "import sys\nfrom napari_brgm.errors import ScanError\nfrom napari_brgm.scans.dicom import read_dicom\n"
+        "try:\n    read_dicom(sys.argv[1])\nexcept ScanError:\n    pass\nprint('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout.strip().endswith("alive"), done.stderr
