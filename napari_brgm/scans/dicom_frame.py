@@ -40,7 +40,10 @@ UPRIGHT_NOTE = "the file does not say how the patient lies: an upright frontal v
 
 
 class Kind(NamedTuple):
-    """What must be equal within one scan; ``alone`` is '' but for images that are never stacked with others."""
+    """What must be equal within one scan; ``alone`` is '' but for images that are never stacked with others.
+
+    Patient, number and description stand beside the UID of the series: anonymisers write one UID into all files.
+    """
 
     series: str
     patient: str
@@ -210,13 +213,12 @@ def _scale(elements: Elements, keyword: str) -> float:
 
 def _kind(elements: Elements, lacks: Sequence[str], alone: str) -> Kind:
     image_type = next((kind for name in _FRAME_TYPES if (kind := elements.word(name, "FrameType"))), None)
-    series = elements.word("", "SeriesInstanceUID")
     number = number_of(elements.word("", "SeriesNumber"))
     return Kind(
-        series=series,
+        series=elements.word("", "SeriesInstanceUID"),
         patient=elements.word("", "PatientID"),
         series_number="" if number is None else f"{number:g}",
-        description="" if _is_uid(series) else printable(elements.word("", "SeriesDescription")),
+        description=printable(elements.word("", "SeriesDescription")),
         sop_class=elements.word("", "SOPClassUID"),
         image_type=image_type or elements.word("", "ImageType"),
         component=elements.word("MRImageFrameTypeSequence", "ComplexImageComponent"),
@@ -226,8 +228,3 @@ def _kind(elements: Elements, lacks: Sequence[str], alone: str) -> Kind:
         lacks=" and ".join(lacks),
         alone=alone,
     )
-
-
-def _is_uid(text: str) -> bool:
-    """Whether it can be one of its kind, and not a word that an anonymiser put into every file."""
-    return text.count(".") > 2 and all(part.isdigit() for part in text.split("."))

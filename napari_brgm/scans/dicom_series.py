@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_alike import DIRECTION, ECHO, IN_PLANE, MOVED, POSITION, labels_of, size_tolerance
+from napari_brgm.scans.dicom_elements import number_of
 from napari_brgm.scans.dicom_even import even_runs, is_even
 from napari_brgm.scans.dicom_moved import moved_positions
 from napari_brgm.scans.dicom_volumes import parted, volumes_of
@@ -102,7 +103,7 @@ def _stacks(group: list[DicomFrame]) -> list[Stack]:
             told = "images lie side by side in their plane: each place is a scan of its own"
             return [replace(stack, notes=(*stack.notes, told)) for part in parts for stack in _stacks(part)]
     volumes, doubts = volumes_of([by_height[a:b] for a, b in pairwise(starts)])
-    notes += doubts + _turned(group)
+    notes += doubts + _turned(group) + _all_in_one_place(volumes)
     positions = np.array([frame.position for frame in volumes[0]])  # (K, 3)
     runs = even_runs(positions)
     if len(runs) > 1:
@@ -135,6 +136,16 @@ def _turned(group: Sequence[DicomFrame]) -> tuple[str, ...]:
     if most < _TOLD:
         return ()
     return (f"its images are turned against each other by up to {np.degrees(most):.2g} degrees: all lie as the first",)
+
+
+def _all_in_one_place(volumes: list[list[DicomFrame]]) -> tuple[str, ...]:
+    """A note where images share one position, and slice locations say that they should not."""
+    if len(volumes) == 1 or len(volumes[0]) > 1:
+        return ()
+    locations = {number_of(volume[0].dataset.get("SliceLocation")) for volume in volumes}
+    if len(locations) == 1:
+        return ()
+    return ("its images have one position and different slice locations: they are taken as times, and may be slices",)
 
 
 def _affine(frame: DicomFrame, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -146,3 +146,15 @@ def test_stations_side_by_side_are_not_times(series):
 def test_impossible_geometry_is_refused(write_dicom, elements):
     with pytest.raises(ScanError, match="impossible position, orientation or pixel size"):
         read_dicom(write_dicom("bad", plane(0), **elements))
+
+
+def test_images_in_one_place_with_other_slice_locations_are_told(series):
+    (scan,) = read_dicom(series([(0, 0, 0)] * 3, SliceLocation=[0, 3, 6]))
+    assert scan.shape == (4, 3, 1, 3)
+    assert "one position and different slice locations" in scan.notes[0]
+
+
+def test_shifts_about_the_tolerance_end(series):
+    """Images at -0.2, 0 and 0.2 mm, half a pixel being 0.25: the outer two are too far apart, either is near 0."""
+    scans = read_dicom(series([(x, 0, 2.0 * k) for x in (0, 0.2, -0.2) for k in range(2)]))
+    assert sum(scan.volumes for scan in scans) == 3
