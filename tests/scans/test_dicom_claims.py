@@ -20,10 +20,10 @@ PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
 @pytest.mark.parametrize("frames", [2, 10**6, 2 * 10**9])
 def test_frames_that_are_not_there_are_refused_at_once(write_dicom, frames):
     path = write_dicom("claim", PIXELS, NumberOfFrames=frames)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ScanError, match=rf"{frames} frames of 3 x 4 pixels take {24 * frames} bytes and it holds 24"):
         read_dicom(path)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
@@ -128,7 +128,7 @@ def item(**elements):
 
 @pytest.mark.parametrize("what", ["orientations", "shifts"])
 def test_thousands_of_places_in_one_file_take_seconds(write_dicom, what):
-    """Grouping in pairs took more than a minute for 6,000; here 3,000 may take a fifth of that on a busy machine."""
+    """Grouping in pairs took more than a minute for 6,000; here 3,000 may take 15 s of processor time."""
     count = 3000
     turns = np.linspace(0, np.pi, count, endpoint=False) if what == "orientations" else np.zeros(count)
     frames = [
@@ -143,7 +143,7 @@ def test_thousands_of_places_in_one_file_take_seconds(write_dicom, what):
     path = write_dicom(
         "many", np.zeros((count, 2, 2), np.uint16), NumberOfFrames=count, PerFrameFunctionalGroupsSequence=frames
     )
-    started = time.monotonic()
+    started = time.process_time()
     scans = read_dicom(path)
     assert len(scans) > 300
-    assert time.monotonic() - started < 15
+    assert time.process_time() - started < 15
