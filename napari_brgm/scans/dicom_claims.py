@@ -101,10 +101,15 @@ def check_claims(dataset: Dataset, pixels: PixelBytes | None, name: str) -> tupl
                 f"{name} speaks of {size} pixels and holds {pixels.held} bytes, too few for them; export it again"
             )
         return ()
+    if pixels.inflated and need > pixels.held:
+        raise ScanError(
+            f"{name} is compressed as a whole and speaks of {need} bytes of pixels, more than the {pixels.held} that a "
+            "file of its length is unpacked to; export it uncompressed"
+        )
     if pixels.known < need:
         raise ScanError(
-            f"{name} is damaged or cut short: {size} pixels take {need} bytes and it holds "
-            f"{'at most ' if pixels.inflated else ''}{pixels.known}; copy or export it again"
+            f"{name} is damaged or cut short: {size} pixels take {need} bytes and it holds {pixels.known}; "
+            "copy or export it again"
         )
     if pixels.length is not None and pixels.length > need + need % 2:
         return (

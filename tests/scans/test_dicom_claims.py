@@ -106,6 +106,16 @@ def test_gzipped_file_whose_checksum_is_wrong_is_refused(write_dicom, tmp_path):
         read_dicom(tmp_path / "wrong.dcm.gz")
 
 
+def test_pixels_that_a_small_file_would_inflate_to_are_refused_before(write_dicom, tmp_path):
+    """A few kilobytes that say, with one voice, 20,000 x 20,000 pixels."""
+    content = write_dicom("large", PIXELS, Rows=20000, Columns=20000).read_bytes()
+    place = content.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
+    content = content[:place] + (2 * 20000**2).to_bytes(4, "little") + content[place + 4 :]
+    (tmp_path / "large.dcm.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(ScanError, match="speaks of 800000000 bytes of pixels, more than the 268"):
+        read_dicom(tmp_path / "large.dcm.gz")
+
+
 def test_deflated_file_cut_short_is_refused(write_dicom):
     path = deflated(write_dicom("cut", PIXELS), 1000)
     path.write_bytes(path.read_bytes()[:-30])
