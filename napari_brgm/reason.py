@@ -31,6 +31,8 @@ def reason_of(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, KeyError) and error.args:
         return f"it has no '{shortened(error.args[0], 60)}'"
+    if isinstance(error, EOFError) and not str(error):
+        return "it ends too early"
     return shortened(error, 200) or type(error).__name__
 
 

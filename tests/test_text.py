@@ -90,4 +90,8 @@ def test_reasons_are_those_of_the_system_without_its_paths():
 
 def test_reasons_of_other_errors_are_one_line_and_never_empty():
     assert reason_of(ValueError("a\n\x1b[31mb")) == "a \\x1b[31mb"
-    assert reason_of(EOFError()) == "EOFError" and reason_of(KeyError("trace")) == "it has no 'trace'"
+    assert (
+        reason_of(EOFError()) == "it ends too early"
+        and reason_of(ValueError()) == "ValueError"
+        and reason_of(KeyError("trace")) == "it has no 'trace'"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from napari_brgm.errors import ScanError
 from napari_brgm.reason import reason_of
@@ -70,8 +70,9 @@ def opened_picture(data: bytes, name: str, formats: Sequence[str], advice: str) 
         except Image.DecompressionBombError as error:
             raise ScanError(f"{name} has too many pixels; shrink it below 8192 x 8192") from error
         except Exception as error:  # Pillow raises almost anything on damaged bytes
-            reason = "it ends too early" if isinstance(error, EOFError) else reason_of(error)
-            raise ScanError(f"{name} cannot be read as {' or '.join(formats)}: {reason}; {advice}") from error
+            other = isinstance(error, UnidentifiedImageError)  # whose words are those of the program's memory
+            reason = "its content is of another kind" if other else reason_of(error)
+            raise ScanError(f"{name} is not a readable {' or '.join(formats)} file ({reason}); {advice}") from error
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -69,7 +69,7 @@ def test_a_failed_save_leaves_the_last_one(tmp_path, monkeypatch, fails_at):
         write(path, tensors, metadata)
 
     write = package.write_tensors
-    with monkeypatch.context() as patched, pytest.raises(OutputError, match="make room"):
+    with monkeypatch.context() as patched, pytest.raises(OutputError, match="No space left on device; free some space"):
         patched.setattr(package, "write_tensors", full)
         save_checkpoint(tmp_path, {"net": torch.ones(60_000)}, limit_bytes=100_000)
     assert same(load_checkpoint(tmp_path), big)

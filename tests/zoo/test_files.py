@@ -151,7 +151,8 @@ def damage(path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("missing", "no weights file"), ("truncated", "damaged"), ("empty", "damaged"), ("pickle", "damaged"),
+        ("missing", "no weights file"), ("truncated", "not all there"),
+        ("empty", "shorter than its header"), ("pickle", "longer than the file"),
         ("folder", "no weights file"), ("not finite", "not finite"), ("part missing", "complete"),
         ("shape", r"b24\.conv1"), ("something else", "not a StyleGAN2"),
     ],
