@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_type", "exact_type", "holds", "with_measured"]
+__all__ = ["as_type", "exact_type", "holds", "with_restored"]
 
 
 def exact_type(values: npt.NDArray[Any]) -> np.dtype[Any]:
@@ -65,15 +65,17 @@ def as_type(values: npt.NDArray[Any], kind: npt.DTypeLike, limits: tuple[int, in
     return whole.clip(low, top).astype(kind)
 
 
-def with_measured(
-    restored: npt.NDArray[Any], image: npt.NDArray[Any], measured: npt.NDArray[np.bool_]
+def with_restored(
+    image: npt.NDArray[Any], free: npt.NDArray[np.bool_], values: npt.NDArray[Any]
 ) -> npt.NDArray[Any]:
-    """Restored pixels (..., H, W[, 3]) but those of ``image`` where ``measured``, in the exact type of ``image``.
+    """An image (H, W[, 3]) with ``values`` (N[, 3]) in place of its N ``free`` pixels, in its exact type.
 
     Examples
     --------
-    >>> with_measured(np.array([[0.5, 0.5]]), np.array([[2**60 + 1, 7]]), np.array([[True, False]]))
+    >>> with_restored(np.array([[2**60 + 1, 7]]), np.array([[False, True]]), np.array([0.5]))
     array([[1152921504606846977,                   0]])
     """
     kind = exact_type(image)
-    return np.where(measured, image.astype(kind), as_type(restored, kind))
+    found = image.astype(kind)
+    found[free] = as_type(values, kind)
+    return found

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_brgm.corruptions import Frame, LinearOperator
+    from napari_brgm.corruptions.axes import Axes
 
 __all__ = ["CoarseObservation", "Observation", "all_measured"]
 
@@ -40,15 +41,15 @@ class Observation:
         Noise of one observed pixel, in grey levels (measurement and representation together).
     weight : (1, 1 or C', h, w) Tensor or None
         sigma^2 / variance of each observed pixel, where the noise differs between pixels; None: 1 everywhere.
-    frame : Frame or None
-        From the generator's frame to the restored grid; None: they are the same.
+    frame : Frame, Axes or None
+        From the generator's frame to the grid that f takes; None: they are the same.
     """
 
     corruption: LinearOperator
     measured: Tensor
     sigma: float
     weight: Tensor | None = None
-    frame: Frame | None = None
+    frame: Frame | Axes | None = None
 
     @property
     def linear(self) -> bool:

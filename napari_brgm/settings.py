@@ -10,7 +10,7 @@ from napari_brgm.errors import InputError
 
 __all__ = ["PRESETS", "QUALITIES", "InferenceSettings", "Method", "Quality", "preset", "settings_for"]
 
-_LEAST, _SHARE = 16, 0.28  # directions beside MAP: at least, and for each of its steps; eight more are random
+_LEAST, _SHARE = 16, 0.2  # directions beside MAP: at least, and for each of its steps; eight more are random
 Method = Literal["map", "laplace", "vi"]
 Quality = Literal["preview", "standard", "careful"]
 

@@ -4,7 +4,7 @@ import dask.array
 import numpy as np
 import pytest
 
-from napari_brgm.lossless import as_type, exact_type, holds, with_measured
+from napari_brgm.lossless import as_type, exact_type, holds, with_restored
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,12 @@ def test_rounding_stays_within_the_limits():
 
 @pytest.mark.parametrize("stored", ["uint8", "float16", ">f4", "float64", "int32", "int64"])
 @pytest.mark.parametrize("colours", [(), (3,)])
-def test_samples_keep_what_was_measured(stored, colours):
+def test_what_is_restored_stands_beside_what_was_measured(stored, colours):
     rng = np.random.default_rng(0)
     image = (100 * rng.random((4, 5, *colours))).astype(stored)
-    measured = rng.random((4, 5)) < 0.5
-    where = measured[..., None] if colours else measured
-    samples = rng.random((7, *image.shape))
-    found = with_measured(samples, image, where)
+    free = rng.random((4, 5)) < 0.5
+    values = rng.random((np.count_nonzero(free), *colours))
+    found = with_restored(image, free, values)
     assert found.dtype == exact_type(image)
-    assert found[:, measured].tobytes() == np.stack([image[measured].astype(found.dtype)] * 7).tobytes()
-    np.testing.assert_array_equal(found[:, ~measured], samples[:, ~measured].astype(found.dtype))
+    assert found[~free].tobytes() == image[~free].astype(found.dtype).tobytes()
+    np.testing.assert_array_equal(found[free], values.astype(found.dtype))

@@ -37,6 +37,9 @@ class Identity(LinearOperator):
     def exact(self) -> bool:
         return False
 
+    def on_axes(self, image_hw: Shape) -> tuple[None, None]:
+        return None, None
+
     def A(self, x: Tensor) -> Tensor:
         check_batch(x)
         return x

@@ -17,6 +17,8 @@ from napari_brgm.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from napari_brgm.corruptions.kernels import Matrix
+
 __all__ = ["Corruption", "LinearCorruption", "LinearOperator", "Shape", "check_batch", "check_ratio"]
 
 Shape = tuple[int, int]  # (rows, columns) of an image
@@ -122,6 +124,12 @@ class LinearOperator(ABC):
         some = torch.rand(seen.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
         found = self.A(some * seen).abs() <= _NOTHING * self.A(some).abs().max()
         return found[0, 0] if hidden.ndim == 2 else found[0]
+
+    def on_axes(self, image_hw: Shape) -> tuple[Matrix | None, Matrix | None] | None:
+        """Row and column matrices (h, H), (w, W) of f of images (H, W), hidden pixels apart; None in place of the
+        identity, and None alone where f does not act on rows and columns apart.
+        """
+        return None
 
     def kept(self, image_hw: Shape) -> Tensor | None:
         """Pixels of an image (H, W) that the observation holds as they are, bool on the CPU; None: there are none."""

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,12 @@ from torch import Tensor
 from napari_brgm.corruptions.resample import Points, resampled, resampled_adjoint, sampling_points
 from napari_brgm.errors import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["Frame"]
+
+_POINTS = 1 << 18  # that images are sampled at together
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,12 @@ class Frame:
         ratio = (self.ratio[0] / factor[0], self.ratio[1] / factor[1])
         # A point at native pixel coordinate c lies at (c + 0.5) f - 0.5 of the finer grid: the half-pixel shift.
         row, column = ((c + 0.5) * f - 0.5 for c, f in zip(self.centre_native, factor, strict=True))
+        return Frame(shape, self.resolution, ratio, (row, column), self.centre_frame, self.rotation)
+
+    def in_blocks(self, shape: tuple[int, int], factor: tuple[float, float]) -> Frame:
+        """The frame of a grid ``shape`` whose pixels hold ``factor`` of these; the first outer edges coincide."""
+        ratio = (self.ratio[0] * factor[0], self.ratio[1] * factor[1])
+        row, column = ((c + 0.5) / f - 0.5 for c, f in zip(self.centre_native, factor, strict=True))
         return Frame(shape, self.resolution, ratio, (row, column), self.centre_frame, self.rotation)
 
     @property
@@ -113,26 +124,46 @@ class Frame:
         )
         return rows, columns
 
-    @property
-    def covered(self) -> npt.NDArray[np.bool_]:
-        """(H, W) True where a native pixel lies inside the frame (more than half of it)."""
+    def covers(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """(N,) whether native pixels, those of ``chosen`` (H, W) row by row, lie inside the frame (more than half)."""
         if self.is_identity:
-            return np.ones(self.shape, dtype=bool)
-        if self.rotation:
-            whole = torch.ones(1, 1, self.resolution, self.resolution)
-            seen: npt.NDArray[np.bool_] = self.A(whole)[0, 0].numpy() > 0.5
-            return seen
-        rows, columns = (m.sum(dim=1).numpy() > 0.5 for m in self.matrices)
-        inside: npt.NDArray[np.bool_] = rows[:, None] & columns[None]
+            return np.ones(np.count_nonzero(chosen), dtype=np.bool_)
+        whole = torch.ones(1, 1, self.resolution, self.resolution)
+        inside: npt.NDArray[np.bool_] = self.at(whole, chosen)[0, 0].numpy() > 0.5
         return inside
+
+    def at(self, x: Tensor, chosen: npt.NDArray[np.bool_]) -> Tensor:
+        """Images (B, C, R, R) at native pixels alone: (B, C, N), those of ``chosen`` (H, W) row by row, as A has them.
+
+        Where the native grid is finer than the frame no image of its size is made.
+        """
+        if self.is_identity or max(self.ratio) > 1:
+            return self.A(x)[..., torch.from_numpy(chosen).to(x.device)]
+        found = [self._between(x, *part) for part in _pieces(chosen, _POINTS)]
+        return torch.cat(found, dim=2) if found else x.new_zeros(*x.shape[:2], 0)
+
+    def _between(self, x: Tensor, rows: Points, columns: Points) -> Tensor:
+        """Images (B, C, R, R) at points (N,) in native pixel coordinates, bilinear, 0 beyond: (B, C, N)."""
+        flat, side = x.flatten(2), self.resolution
+        found = x.new_zeros(*x.shape[:2], len(rows))
+        place = self.into_frame(rows, columns)
+        low = [np.floor(p) for p in place]
+        for down in (0, 1):
+            for right in (0, 1):
+                row, column = low[0] + down, low[1] + right
+                weight = (1 - np.abs(place[0] - row)) * (1 - np.abs(place[1] - column))
+                weight *= (row >= 0) & (row < side) & (column >= 0) & (column < side)
+                index = (row.clip(0, side - 1) * side + column.clip(0, side - 1)).astype(np.int64)
+                found += flat[..., torch.from_numpy(index).to(x.device)] * torch.from_numpy(weight).to(x)
+        return found
 
     def A(self, x: Tensor) -> Tensor:
         """Images (B, C, R, R) on the native grid (B, C, H, W); 0 (air) outside the frame."""
         if self.is_identity:
             return x
         if self.rotation:
-            return resampled(x, *self._native_points)
-        rows, columns = (m.to(x) for m in self.matrices)
+            return resampled(x, *_points_on(self, x.device))
+        rows, columns = _matrices_on(self, x.device, x.dtype)
         return rows @ x @ columns.T
 
     def A_adjoint(self, y: Tensor) -> Tensor:
@@ -140,8 +171,8 @@ class Frame:
         if self.is_identity:
             return y
         if self.rotation:
-            return resampled_adjoint(y, (self.resolution, self.resolution), *self._native_points)
-        rows, columns = (m.to(y) for m in self.matrices)
+            return resampled_adjoint(y, (self.resolution, self.resolution), *_points_on(self, y.device))
+        rows, columns = _matrices_on(self, y.device, y.dtype)
         return rows.T @ y @ columns
 
     def to_frame(self, native: Tensor) -> Tensor:
@@ -166,6 +197,30 @@ class Frame:
             "centre_native": list(self.centre_native), "centre_frame": list(self.centre_frame),
             "rotation": self.rotation,
         }  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _matrices_on(frame: Frame, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Keep them on a GPU: a copy to it waits for it."""
+    with torch.inference_mode(False):
+        rows, columns = (m.to(device, dtype) for m in frame.matrices)
+    return rows, columns
+
+
+@lru_cache(maxsize=4)
+def _points_on(frame: Frame, device: torch.device) -> tuple[Tensor, tuple[int, int]]:
+    with torch.inference_mode(False):
+        points, number = frame._native_points
+        return points.to(device), number
+
+
+def _pieces(chosen: npt.NDArray[np.bool_], most: int) -> Iterator[tuple[Points, Points]]:
+    """Rows and columns of the chosen pixels, row by row, at most about so many at a time."""
+    stripe = max(most // chosen.shape[1], 1)
+    for first in range(0, len(chosen), stripe):
+        rows, columns = np.nonzero(chosen[first : first + stripe])
+        if len(rows):
+            yield (rows + first).astype(np.float64), columns.astype(np.float64)
 
 
 def _check(shape: tuple[int, int], ratio: tuple[float, float]) -> None:

@@ -113,6 +113,9 @@ class Mask(LinearOperator):
         self.observed_shape(image_hw)
         return self.observed
 
+    def on_axes(self, image_hw: Shape) -> tuple[None, None] | None:
+        return (None, None) if self.missing.ndim == 2 else None
+
     def A(self, x: Tensor) -> Tensor:
         check_batch(x, self._shape)
         if x.device not in self._moved:

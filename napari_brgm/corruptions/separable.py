@@ -52,6 +52,9 @@ class Separable(LinearOperator):
         """Ky (h, H) and Kx (w, W) for images of this size, cached; not to be changed in place."""
         return _matrices(self, (int(shape_hw[0]), int(shape_hw[1])), torch.device(device), dtype)
 
+    def on_axes(self, image_hw: Shape) -> tuple[Matrix, Matrix]:
+        return self.axis_matrix(0, image_hw[0]), self.axis_matrix(1, image_hw[1])
+
     def A(self, x: Tensor) -> Tensor:
         ky, kx = self.matrices(check_batch(x), x.device, x.dtype)
         return ky @ x @ kx.T  # (B, C, h, w)

@@ -73,23 +73,27 @@ def calibrated(
             label += f"; their width was scaled as on {factors.subjects} held-out subjects"
         return Calibrated(None, {"applied": False, "label": label, "scale": known})
     task, at = coordinate(problem, prior.resolution)
-    widths = factors.widths(method, task, at, draws.image(draws.grey_mean))
+    widths = factors.widths(method, task, at[draws.free], draws.grey_mean)  # (4, N)
+    unseen = problem.unseen[draws.free]
     for width, level in zip(widths, LEVELS, strict=True):
-        width[problem.unseen] = half_width(level)  # nothing is known there, and nothing was measured
+        width[unseen] = half_width(level)  # nothing is known there, and nothing was measured
     scale = half_width(0.9, widths) / _GAUSSIAN_90
     label = f"90 % intervals calibrated on {factors.subjects} held-out subjects"
     if unlike:
         label += ", which this scan is unlike"
-    free = draws.free & ~problem.unseen
-    free = free if free.any() else draws.free
-    packed = (widths / scale).astype(np.float32)
+    known_of = slice(None) if unseen.all() else ~unseen
+    packed = np.empty((len(widths), *problem.shape), np.float32)
+    if problem.measured.any():  # of no use, but above 0: air in the shallowest hole
+        least = factors.widths(method, task, at[problem.measured][:1], np.zeros(1))
+        packed[:] = (least / (half_width(0.9, least) / _GAUSSIAN_90))[..., None]
+    packed[:, draws.free] = widths / scale
     record = {
         "applied": True, "label": label, "scale": known, "set": factors.source, "subjects": factors.subjects,
         "slices": factors.slices, "method": method, "task": task, "levels": list(LEVELS),
-        "factor": [float(f"{value:.4g}") for value in (scale[free].min(), scale[free].max())],
+        "factor": [float(f"{value:.4g}") for value in (scale[known_of].min(), scale[known_of].max())],
         "widths": pack_widths(packed),
     }  # fmt: skip
-    draws.scale(scale[draws.free])
+    draws.scale(scale)
     return Calibrated(packed, record)
 
 

@@ -51,7 +51,7 @@ class Draws:
         self, problem: Problem, values: npt.NDArray[np.float32], check: Callable[[], None] | None = None
     ) -> None:  # fmt: skip
         self._problem, self.values, self._check = problem, values, check
-        self.free = ~problem.measured
+        self.free = problem.free
         self.mean: npt.NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
 
     @property
@@ -118,21 +118,17 @@ def drawn(
         with torch.no_grad():
             images.append(posterior.images(part))
         progress.step("samples")
-    pixels = max(
-        int(np.prod(problem.shape)), int(np.prod(problem.placed.given.grid.plane)), posterior.prior.resolution**2
-    )
+    pixels = max(problem.pieces, problem.likelihood.entries, posterior.prior.resolution**2)
     most = max(_PIXELS // pixels, 1)
     most = min(most, batch) if sparing else most
-    free = ~problem.measured
     with torch.no_grad():
         whole = completed(problem, field, torch.cat(images), generator, most, progress)
         values = None
         for first in range(0, count, most):
             progress.check()
-            part = whole[first : first + most]
-            native = problem.finish(part, posterior.settings.data_consistency, progress.check)[:, free]
-            values = np.empty((count, *native.shape[1:]), np.float32) if values is None else values
-            values[first : first + most] = native
+            some = problem.finish(whole[first : first + most], posterior.settings.data_consistency, progress.check)
+            values = np.empty((count, *some.shape[1:]), np.float32) if values is None else values
+            values[first : first + most] = some
     assert values is not None
     return Draws(problem, values, progress.check)
 
@@ -144,6 +140,6 @@ def completed(
     """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
     if field is None:
         return images
-    noise = max(problem.placed.noise.measured, LEAST_NOISE)
+    noise = max(problem.noise.measured, LEAST_NOISE)
     check = None if progress is None else progress.check
     return complete(images, field, problem.likelihood, noise, generator, batch, check)

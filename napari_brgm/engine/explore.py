@@ -20,6 +20,7 @@ import torch
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.observed import Problem, observe
+from napari_brgm.engine.placed import grey_tensor
 from napari_brgm.engine.provenance import DRAWN, origin
 from napari_brgm.errors import InputError
 from napari_brgm.inference.inversion import Inversion, invert
@@ -159,7 +160,7 @@ def interpolate(
     with torch.no_grad():
         ws = prior.latents.colour(torch.lerp(u[:1], u[1:], t))  # (steps, num_ws, D)
         images = torch.cat([prior.synthesize(part) for part in torch.split(ws, _BATCH)])
-        native = problems[0].finish(images, consistent=False)
+        native = np.stack([problems[0].whole(one) for one in problems[0].finish(images, consistent=False)])
     rmse = (float(found.rmse[0]), float(found.rmse[1]))
     record = origin(prior, notice=DRAWN, method="interpolate", device=chosen) | {
         "steps": steps,
@@ -188,5 +189,9 @@ def _placed(prior: Prior, which: str, image: npt.ArrayLike, spacing: tuple[float
 def _inverted(
     prior: Prior, problems: list[Problem], steps: int, report: Callable[[int, torch.Tensor], None]
 ) -> Inversion:
-    targets = [one.placed.frame.to_frame(one.likelihood.y).clamp(0, 255) for one in problems]
+    targets = []
+    for one in problems:
+        given = one.placed.given
+        grey = grey_tensor(given.image, given.seen, one.window).to(prior.latents.mean.device)
+        targets.append(one.placed.frame.to_frame(grey).clamp(0, 255))
     return invert(prior, from_grey(torch.cat(targets)), space="w", steps=steps, report=report)

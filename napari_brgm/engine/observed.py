@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_brgm.corruptions import Identity
 from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
+from napari_brgm.engine.binned import binned
 from napari_brgm.engine.checked import checked
 from napari_brgm.engine.placed import grey_tensor, placed
 from napari_brgm.engine.provenance import ESTIMATED
 from napari_brgm.likelihood import Likelihood, to_grey
-from napari_brgm.lossless import with_measured
+from napari_brgm.lossless import with_restored
 from napari_brgm.observation import Observation
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_brgm.corruptions import Corruption, LinearOperator
+    from napari_brgm.corruptions import Corruption, Frame, LinearOperator
+    from napari_brgm.corruptions.axes import Axes
     from napari_brgm.engine.alignment import Alignment
-    from napari_brgm.engine.placed import PlacedSlice
+    from napari_brgm.engine.placed import NoiseLevels, PlacedSlice
     from napari_brgm.engine.window import Window
     from napari_brgm.priors.prior import Prior
 
@@ -47,6 +50,11 @@ class Problem:
     ----------
     placed : PlacedSlice
     likelihood : Likelihood
+        Of the observed pixels, or of blocks of them where they are much finer than the frame (binned.py).
+    noise : NoiseLevels
+        Of what the likelihood looks at: an observed pixel, or a block.
+    pixel : (float, float)
+        Its size in frame pixels, rows and columns.
     unseen : (H, W) bool ndarray
         Hidden pixels outside the generator frame, of which nothing is known.
     tolerance : float
@@ -58,6 +66,8 @@ class Problem:
 
     placed: PlacedSlice
     likelihood: Likelihood
+    noise: NoiseLevels
+    pixel: tuple[float, float]
     unseen: npt.NDArray[np.bool_]
     tolerance: float
     notes: list[str]
@@ -82,19 +92,42 @@ class Problem:
         """(H, W) of the restored grid."""
         return self.placed.given.grid.fine
 
+    @property
+    def free(self) -> npt.NDArray[np.bool_]:
+        """(H, W): pixels of the restored grid that are estimated."""
+        return ~self.measured
+
+    @property
+    def pieces(self) -> int:
+        """Pixels of which a result of one image needs memory at a time."""
+        return self.free.size if not self.measured.any() else int(np.count_nonzero(self.free))
+
     def finish(
         self, images: Tensor, consistent: bool, check: Callable[[], None] | None = None
     ) -> npt.NDArray[np.float64]:  # fmt: skip
-        """Generator images (B, C, R, R) as restored slices (B, H, W[, 3]) in the scan's units.
+        """What was not measured, of generator images (B, C, R, R): (B, N[, 3]) in the scan's units, row by row.
 
-        ``check`` is called now and then; what it raises ends the work.
+        Beside measured pixels no image of the scan's size is made. ``check`` is called now and then; what it raises
+        ends the work.
         """
-        x = self.placed.frame.A(to_grey(images)).clamp(min=0)
-        if consistent and self.likelihood.linear and self.corruption.exact and not self.measured.any():
-            x = self._consistent(x, check)
-        grey = x.double().cpu().numpy()
-        grey = grey[:, 0] if grey.shape[1] == 1 else np.moveaxis(grey, 1, -1)
-        return np.asarray(self.window.from_grey(grey), dtype=np.float64)
+        grey = to_grey(images)
+        if self.measured.any():
+            x = self.placed.frame.at(grey, self.free).clamp(min=0)
+        else:
+            whole = self.placed.frame.A(grey).clamp(min=0)
+            if consistent and self.likelihood.linear and self.corruption.exact:
+                whole = self._consistent(whole, check)
+            x = whole.flatten(2)
+        values = x.double().cpu().numpy()
+        values = values[:, 0] if values.shape[1] == 1 else np.moveaxis(values, 1, -1)
+        return np.asarray(self.window.from_grey(values), dtype=np.float64)
+
+    def whole(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[Any]:
+        """The slice (H, W[, 3]) of estimated values (N[, 3]), beside its measured pixels bit for bit (lossless.py)."""
+        image = self.placed.given.image
+        if not self.measured.any():
+            return values.reshape(*self.shape, *values.shape[1:]).astype(np.result_type(image.dtype, np.float32))
+        return with_restored(image, self.free, values)
 
     def _consistent(self, x: Tensor, check: Callable[[], None] | None) -> Tensor:
         """X + A^+ (y - A x), a few rounds with the bound at black between them (the last word is the data's).
@@ -103,8 +136,9 @@ class Problem:
         (Morozov's discrepancy principle; Engl, Hanke and Neubauer 1996, Sec. 4.3): noise is not to be restored.
         """
         f = self.corruption
-        size = (int(x.shape[-2]), int(x.shape[-1]))
-        y, seen = self.likelihood.y.to(x), self.likelihood.observation.measured.to(x)
+        size, given = (int(x.shape[-2]), int(x.shape[-1])), self.placed.given
+        y = grey_tensor(given.image, given.seen, self.window).to(x)
+        seen = torch.from_numpy(given.seen).to(x)[None, None]
 
         def corrected(x: Tensor, ratio: float) -> Tensor:
             missed = (y - f.A(x)) * seen
@@ -126,13 +160,6 @@ class Problem:
             x = x if last else x.clamp(min=0)
         return x
 
-    def keep_measured(self, restored: npt.NDArray[np.floating[Any]]) -> npt.NDArray[Any]:
-        """Put the measured pixels back into (..., H, W[, 3]), bit for bit (lossless.py says in which type)."""
-        image, kept = self.placed.given.image, self.measured
-        if not kept.any():
-            return restored.astype(np.result_type(image.dtype, np.float32))
-        return with_measured(restored, image, kept if image.ndim == 2 else kept[..., None])
-
 
 def observe(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, spacing: tuple[float, float] | None = None,
@@ -152,38 +179,43 @@ def observe(
 
 def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Problem:
     """State the problem of a placed slice; ``field``: weigh pixels by what the prior knows of its residual."""
-    given, noise = slice_.given, slice_.noise
-    f = given.corruption
-    device = prior.latents.mean.device
-    observation = Observation(
-        corruption=f,
-        measured=torch.from_numpy(given.seen).to(device, torch.float32)[None, None],
-        sigma=noise.pixel,
-        weight=_weight(slice_, prior) if field else None,
-        frame=slice_.frame,
-    )
+    given, noise, f = slice_.given, slice_.noise, slice_.given.corruption
+    blocks = binned(slice_, prior)
+    own: Tensor | None = None
+    if blocks is None:
+        device = prior.latents.mean.device
+        frame: Frame | Axes = slice_.frame
+        measured = torch.from_numpy(given.seen).to(device, torch.float32)[None, None]
+        y, pixel = grey_tensor(given.image, given.seen, slice_.window).to(device), slice_.pixel
+    else:
+        f, frame, y, pixel, noise = Identity(), blocks.frame, blocks.y, blocks.pixel, blocks.noise
+        measured, own = (blocks.share > 0).float(), blocks.share
+    weight = _weight(f, frame, noise, prior) if field and given.corruption.linear else None
+    if own is not None:
+        weight = own if weight is None else weight * own
     notes = list(slice_.notes)
-    if not f.exact:
+    if not given.corruption.exact:
         notes.append(ESTIMATED)
     unseen = np.zeros(given.grid.fine, dtype=bool)
     if given.kept.any():
-        unseen = ~given.kept & ~slice_.frame.covered
+        unseen[~given.kept] = ~slice_.frame.covers(~given.kept)
     if unseen.any():
         notes.append(
             f"{int(unseen.sum())} masked pixels lie outside the generator's field of view; they are left black, "
             "with the variance of a uniform guess"
         )
-    y = grey_tensor(given.image, given.seen, slice_.window).to(device)
-    known = given.noise_sigma is not None and noise.measured > _SMALL
-    return Problem(slice_, Likelihood(observation, y), unseen, noise.measured if known else 0.0, notes)
+    known = given.noise_sigma is not None and slice_.noise.measured > _SMALL
+    tolerance = slice_.noise.measured if known else 0.0
+    likelihood = Likelihood(Observation(f, measured, noise.pixel, weight, frame), y)
+    return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes)
 
 
-def _weight(slice_: PlacedSlice, prior: Prior) -> Tensor | None:
+def _weight(f: LinearOperator, frame: Frame | Axes, noise: NoiseLevels, prior: Prior) -> Tensor | None:
     """Inverse relative noise variance of each observed pixel (1, 1, h, w), where the prior knows it."""
-    f, noise, residual = slice_.given.corruption, slice_.noise, prior.parts.residual
-    if residual is None or not f.linear or prior.channels != 1:
+    residual = prior.parts.residual
+    if residual is None or prior.channels != 1:
         return None
     relative = residual.relative_variance[None, None]
-    seen = f.A(slice_.frame.A(relative)).clamp(min=float(relative.min()))
+    seen = f.A(frame.A(relative)).clamp(min=float(relative.min()))
     own, drawn = noise.measured**2, noise.representation**2
     return (own + drawn) / (own + drawn * seen)

@@ -60,7 +60,7 @@ def field_of(
     if not tissue.any():
         return None
     size = prior.resolution
-    reach = max(_REACH, *problem.placed.pixel)
+    reach = max(_REACH, *problem.pixel)
     lag = torch.fft.fftfreq(2 * size, device=shown.device) * 2 * size
     # an exponential, rough as edges are: a Gaussian's is too smooth to solve for, and held 69 % of a hole for its 84 %
     correlation = torch.exp(-(lag[:, None].square() + lag[None].square()).sqrt() / reach)
@@ -71,7 +71,7 @@ def field_of(
             check()
         drawn = problem.likelihood.observation.A(unit.sample(1, generator))
         seen = seen + drawn[tissue].square().mean() / _UNIT_DRAWS
-    missed = (residual[tissue].square().mean() - problem.placed.noise.measured**2).clamp(min=1.0)
+    missed = (residual[tissue].square().mean() - problem.noise.measured**2).clamp(min=1.0)
     return ResidualField(unit.std * (missed / seen.clamp(min=_LEAST_SEEN)).sqrt(), correlation)
 
 
@@ -86,7 +86,7 @@ def residual_scale(
     if not tissue.any():
         return 1.0
     draws = field.sample(_DRAWS, generator)  # grey levels, about 0
-    expected = torch.full_like(residual, problem.placed.noise.measured**2)
+    expected = torch.full_like(residual, problem.noise.measured**2)
     for draw in torch.split(draws, 1):
         if check is not None:
             check()  # one at a time on the observed pixels

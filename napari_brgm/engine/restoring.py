@@ -127,7 +127,7 @@ class Restoring:
                 else f"preset '{settings.name}' ran without its perceptual term"
             )  # fmt: skip
         self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
-        self.batch = min(attempt.batch, images_at_once(prior.resolution, attempt.device))
+        self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
         released = settings.objective == "released"
         self.samples = job.draws
         straight = released and job.method == "vi"
@@ -146,7 +146,7 @@ class Restoring:
             return None
         with torch.no_grad():
             finished = self.problem.finish(images, self.settings.data_consistency, self.progress.check)[0]
-        return self.problem.keep_measured(finished).astype(np.float32)
+        return self.problem.whole(finished).astype(np.float32)
 
     def finish(self, maximum: Maximum | None) -> Restoration:
         """From the maximum to the restoration; None where there is no density."""
@@ -164,7 +164,7 @@ class Restoring:
             field = field_of(posterior, problem, shown, progress.check)
             seeded = torch.Generator().manual_seed(int(job.seed))
             scale = residual_scale(posterior, problem, field, shown, seeded, progress.check)
-        misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.placed.pixel)
+        misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.pixel)
         remark = unlike(misfit, prior.info.misfit_limit)
         progress.skip(progress.total - math.ceil(self.samples / self.batch))
         if spread is not None:
@@ -172,25 +172,25 @@ class Restoring:
                 problem, posterior, spread, field, self.samples, generator, progress, self.batch,
                 sparing=self.attempt.batch < IMAGES,
             )  # fmt: skip
-            estimate = mean = draws.image(draws.mean)
+            estimate = mean = problem.whole(draws.mean)
             scale_tissue(draws, scale)
             spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark))
-            variance, samples = draws.image(draws.variance), draws.samples()
+            variance, samples = draws.image(draws.variance.astype(np.float32)), draws.samples()
             variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
-                estimate = problem.finish(image, settings.data_consistency, progress.check)[0]
+                estimate = problem.whole(problem.finish(image, settings.data_consistency, progress.check)[0])
         if spread is None:
             mean, samples = estimate, np.empty((0, *estimate.shape), np.float32)
-            variance = np.where(problem.measured[..., None] if estimate.ndim == 3 else problem.measured, 0.0, np.nan)
-            variance = np.broadcast_to(variance, estimate.shape)
+            variance = np.zeros(estimate.shape, np.float32)
+            variance[problem.free] = np.nan
             spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
         alignment, noise = problem.placed.alignment, problem.placed.noise
         return Restoration(
-            estimate=problem.keep_measured(estimate),
-            mean=problem.keep_measured(mean),
-            variance=variance.astype(np.float32),
+            estimate=estimate,
+            mean=mean,
+            variance=variance,
             samples=samples,
             latents=latents,
             measured=problem.measured,
@@ -224,7 +224,7 @@ class Restoring:
         best = maximum.v
         progress.skip(settings.steps)
         if settings.refine_steps:
-            noise = max(self.problem.placed.noise.measured, LEAST_NOISE)
+            noise = max(self.problem.noise.measured, LEAST_NOISE)
             self.posterior = tune(self.posterior, best, noise, settings.refine_steps, progress)
             notes.append(
                 f"the generator was tuned to this slice in {settings.refine_steps} steps: what it adds is less bound "

@@ -78,7 +78,7 @@ def misfit_after_map(
     found = maximise(posterior, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         images = posterior.images(found.v)
-    return misfit_of(problem.likelihood, images, prior.resolution, problem.placed.pixel)
+    return misfit_of(problem.likelihood, images, prior.resolution, problem.pixel)
 
 
 def held_out_misfits(

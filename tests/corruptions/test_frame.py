@@ -135,7 +135,8 @@ def test_a_small_turn_is_nearly_none():
         bent = Frame((80, 60), 64, ratio, (40.0, 30.0), (31.0, 33.0), 1e-7)
         smooth = blob(30.0, 33.0, 64, 12.0).float()
         torch.testing.assert_close(bent.A(smooth), straight.A(smooth), atol=0.01, rtol=0)
-        assert (bent.covered == straight.covered).mean() > 0.99
+        every = np.ones(bent.shape, dtype=bool)
+        assert (bent.covers(every) == straight.covers(every)).mean() > 0.99
         assert not bent.is_identity and bent.describe()["rotation"] == 1e-7
 
 
@@ -156,7 +157,8 @@ def test_a_turned_frame_is_batched():
     torch.testing.assert_close(frame.A(x)[1:2, 1:2], frame.A(x[1:2, 1:2]))
     grey = frame.A(torch.full((1, 1, 128, 128), 90.0))[0, 0]
     assert float(grey[70, 88]) == pytest.approx(90, abs=1e-3) and float(grey[0, 0]) == 0
-    assert frame.covered[70, 88] and not frame.covered[0, 0]
+    covered = frame.covers(np.ones(frame.shape, dtype=bool)).reshape(frame.shape)
+    assert covered[70, 88] and not covered[0, 0]
     with pytest.raises(InputError):
         Frame((5, 5), 8, (0.0, 1.0), (0.0, 0.0), (0.0, 0.0), 5.0).A(torch.zeros(1, 1, 8, 8))
 

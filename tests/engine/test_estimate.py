@@ -48,7 +48,7 @@ def test_steps_are_those_of_the_preset_not_of_the_name(name: str, preset: str) -
     """Catches an imported StyleGAN2 timed at 12 steps where it takes 100, and a latent convolutional model at 12."""
     work = of_prior(name=name, preset=preset)
     standard, careful = (settings_for(preset, quality).steps + 4 for quality in ("standard", "careful"))
-    searched = {"unaided": (56, 224), "manifold": (102, 102)}.get(preset, (0, 0))  # the spread beside MAP
+    searched = {"unaided": (40, 160), "manifold": (102, 102)}.get(preset, (0, 0))  # the spread beside MAP
     assert work.steps == standard + searched[0]
     assert of_prior(quality="careful", name=name, preset=preset).steps == careful + searched[1]
     assert replace(work, samples=0).steps == standard - 4
@@ -60,7 +60,7 @@ def test_an_imported_stylegan2_is_timed_by_its_own_settings(tmp_path, random_sty
     import_file(tmp_path / "net.safetensors", "brain-look-alike")
     entry = offered_priors()["brain-look-alike"]
     unaided = settings_for("unaided", "standard").steps
-    assert of_prior(entry).steps == unaided + 56 + 4 >= 100
+    assert of_prior(entry).steps == unaided + 40 + 4 >= 100
 
 
 @pytest.mark.parametrize(("family", "preset"), [("stylegan2", ""), ("", "paper"), ("stylegan2", "paper"), ("", "")])
@@ -75,7 +75,7 @@ def test_what_an_entry_leaves_open_is_read_off_its_file(tmp_path, random_stylega
     entry = offered_priors()["brain-look-alike"]
     assert entry.preset == load_entry(entry).info.preset == (preset or "unaided") and entry.family == "stylegan2"
     wanted = settings_for(preset or "unaided", "standard").steps
-    assert of_prior(entry).steps == wanted + 4 + (0 if preset else 56)
+    assert of_prior(entry).steps == wanted + 4 + (0 if preset else 40)
     assert entry.rank == (3 if family else 0)
 
 
@@ -84,7 +84,7 @@ def test_a_job_is_timed_as_it_will_run(random_stylegan2, linear_prior) -> None:
     job = Job(slices, random_stylegan2, None, samples=16, device="cpu")
     work = Work.of(job, [(40, 30)] * 3)
     assert (work.side, work.slices, work.samples, work.pixels, work.on_gpu) == (32, 3, 16, 1200, False)
-    assert work.steps == 3 * (settings_for("unaided").steps + 56 + 2)
+    assert work.steps == 3 * (settings_for("unaided").steps + 40 + 2)
     released = replace(job, settings=preset("reference"))
     assert released.draws == 0 and Work.of(released, [(40, 30)]).steps == 3 * 501
     assert replace(released, method="vi").draws == 16
