@@ -52,6 +52,7 @@ TISSUE = 8.0  # grey levels of the posterior mean; what is darker is air
 DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides of the frame: 1.5, 3, 6 .. 48 px at 128
 _Z = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
 _LIMIT = 100.0  # no factor is larger
+_PACKED = 1 << 20  # pixels whose widths are packed at a time
 _TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
 
 
@@ -257,11 +258,19 @@ def interval(
 
 def pack_widths(widths: npt.NDArray[np.float32]) -> str:
     """Widths (4, H, W) as text for a record: few are different, so that each pixel needs only the number of its own."""
-    flat = np.ascontiguousarray(widths.reshape(len(widths), -1).T, dtype="<f4")  # (H W, 4)
-    kinds, which = np.unique(flat, axis=0, return_inverse=True)
-    index = which.reshape(-1).astype("<u2" if len(kinds) < 1 << 16 else "<u4")
-    head = np.array([len(kinds), index.itemsize], dtype="<u4").tobytes()
-    return base64.b64encode(zlib.compress(head + kinds.tobytes() + index.tobytes(), 9)).decode("ascii")
+    flat = widths.reshape(len(widths), -1)  # (4, H W)
+    numbers: dict[bytes, int] = {}
+    index = np.empty(flat.shape[1], "<u4")
+    for first in range(0, len(index), _PACKED):
+        part = np.ascontiguousarray(flat[:, first : first + _PACKED].T, dtype="<f4")
+        kinds, which = np.unique(part, axis=0, return_inverse=True)
+        of_all = np.array([numbers.setdefault(kind.tobytes(), len(numbers)) for kind in kinds], "<u4")
+        index[first : first + _PACKED] = of_all[which.reshape(-1)]
+    index = index if len(numbers) >= 1 << 16 else index.astype("<u2")
+    packer = zlib.compressobj(9)
+    head = np.array([len(numbers), index.itemsize], dtype="<u4").tobytes()
+    packed = packer.compress(head + b"".join(numbers)) + packer.compress(index.data) + packer.flush()
+    return base64.b64encode(packed).decode("ascii")
 
 
 def unpack_widths(text: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:

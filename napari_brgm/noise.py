@@ -34,6 +34,8 @@ _MEDIAN_OF_NORMAL = 0.6744897501960817  # of |n|, n ~ N(0, 1)
 _FLATTEST = 0.4  # share of the tissue that is kept
 _DARK = 0.1  # of the grey range; darker neighbourhoods are air, where magnitude images have other noise
 _ENOUGH = 64  # filter responses
+_MOST = 1 << 21  # pixels that are looked at; of larger slices stripes, evenly spread
+_STRIPE = 64  # rows
 
 
 def estimate_noise_sigma(image: npt.ArrayLike, missing: npt.ArrayLike | None = None) -> float:
@@ -63,15 +65,16 @@ def estimate_noise_sigma(image: npt.ArrayLike, missing: npt.ArrayLike | None = N
     >>> round(estimate_noise_sigma(100 + noise), 1)
     5.0
     """
-    values = np.asarray(image, dtype=np.float64)
-    if values.ndim != 2:
-        raise InputError(f"the noise is estimated on a two-dimensional slice, got shape {values.shape}")
-    measured = np.isfinite(values)
-    if missing is not None:
-        hidden = np.asarray(missing, dtype=bool)
-        if hidden.shape != values.shape:
-            raise InputError(f"the mask has shape {hidden.shape}, but the slice {values.shape}")
-        measured &= ~hidden
+    given = np.asarray(image)
+    if given.ndim != 2:
+        raise InputError(f"the noise is estimated on a two-dimensional slice, got shape {given.shape}")
+    hidden = np.zeros(given.shape, bool) if missing is None else np.asarray(missing, dtype=bool)
+    if hidden.shape != given.shape:
+        raise InputError(f"the mask has shape {hidden.shape}, but the slice {given.shape}")
+    rows, first = _stripes(given.shape)
+    values = np.asarray(given[rows], dtype=np.float64)
+    measured = np.isfinite(values) & ~hidden[rows]
+    measured[first] = False  # no neighbourhood reaches from one stripe into another
     if min(values.shape) < 3 or not measured.any():
         return 0.0
     values = np.where(measured, values, 0.0)
@@ -94,3 +97,13 @@ def estimate_noise_sigma(image: npt.ArrayLike, missing: npt.ArrayLike | None = N
         ndimage.convolve1d(ndimage.convolve1d(values, _SECOND_DIFFERENCE, axis=0), _SECOND_DIFFERENCE, axis=1) / 6
     )
     return float(np.median(np.abs(response[chosen])) / _MEDIAN_OF_NORMAL)
+
+
+def _stripes(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp] | slice, npt.NDArray[np.intp]]:
+    """Rows of a slice (H, W) that are looked at, and which of them begin a stripe after another."""
+    height, width = shape
+    count = max(_MOST // (_STRIPE * max(width, 1)), 1)
+    if height * width <= _MOST or count * _STRIPE >= height:
+        return slice(None), np.zeros(0, np.intp)
+    begins = np.linspace(0, height - _STRIPE, count).astype(np.intp)
+    return (begins[:, None] + np.arange(_STRIPE)).ravel(), np.arange(1, count) * _STRIPE

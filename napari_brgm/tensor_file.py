@@ -145,17 +145,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         It cannot be written; what was there before stays.
     """
     header: dict[str, Any] = {"__metadata__": {well_formed(key): well_formed(text) for key, text in metadata.items()}}
-    chunks, offset = [], 0
+    parts, offset = [], 0
     for name in sorted(
         tensors, key=lambda k: (-tensors[k].dtype.itemsize, k)
     ):  # largest items first keeps them aligned
         tensor = tensors[name].detach().cpu().contiguous()
-        chunk = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        flat = tensor.reshape(-1).view(torch.uint8).numpy()
         header[name] = {
-            "dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, offset + len(chunk)],
+            "dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, offset + len(flat)],
         }  # fmt: skip
-        chunks.append(chunk)
-        offset += len(chunk)
+        parts.append(flat)
+        offset += len(flat)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     part = path.with_name(f".{uuid4().hex[:12]}.part")  # no longer than the name itself may be
@@ -163,7 +163,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         if private:
             part.touch(_PRIVATE)
             part.chmod(_PRIVATE)
-        part.write_bytes(b"".join([len(text).to_bytes(8, "little"), text, *chunks]))
+        with part.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for flat in parts:
+                file.write(flat.data)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -140,7 +140,10 @@ class LinearOperator(ABC):
         return channels
 
     def noise_in(self, observation: npt.NDArray[Any]) -> float | None:
-        """Noise that f itself put into an observation (h, w) of grey levels 0..255, there; None: none that it knows."""
+        """Noise that f itself put into an observation (h, w) of grey levels 0..255, there; None: none that it knows.
+
+        Asked of an f that ``adds_noise``.
+        """
         return None
 
     @abstractmethod

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from napari_brgm.inference import complete
+from napari_brgm.samples import samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,15 +95,9 @@ class Draws:
         return np.asarray(total / len(self.values))
 
     def samples(self) -> npt.NDArray[np.float32]:
-        """(S, H, W[, 3]) images, the measured pixels in their places."""
-        if not self._problem.measured.any():
-            return self.values.reshape(len(self.values), *self.free.shape, *self.values.shape[2:])
+        """(S, H, W[, 3]) images, the measured pixels in their places; of large slices `Samples`."""
         image = self._problem.placed.given.image
-        found = np.empty((len(self.values), *image.shape), np.float32)
-        found[:] = image
-        for sample, draw in zip(found, self.values, strict=True):
-            sample[self.free] = draw
-        return found
+        return samples_of(self.values, self.free, image)
 
 
 def drawn(

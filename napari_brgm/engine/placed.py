@@ -139,11 +139,12 @@ def _measurement_noise(given: CheckedSlice, window: Window) -> float:
     """
     if given.noise_sigma is not None:
         return float(given.noise_sigma)
-    plane, seen = given.plane, given.seen
-    known = given.corruption.noise_in(window.to_grey(np.where(seen, plane, window.low)))
-    if known is not None:
-        return known / window.gain
-    sigma = estimate_noise_sigma(np.where(seen, plane, 0.0), ~seen)
+    seen = given.seen
+    if given.corruption.adds_noise:
+        known = given.corruption.noise_in(window.to_grey(np.where(seen, given.plane, window.low)))
+        if known is not None:
+            return known / window.gain
+    sigma = estimate_noise_sigma(given.image if given.image.ndim == 2 else given.plane, ~seen)
     return min(sigma, _LARGEST_GUESS / window.gain) if given.grid.fine != given.grid.plane else sigma
 
 

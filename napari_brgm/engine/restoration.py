@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_brgm.calibration import interval
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.samples import Samples, samples_of
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Restoration"]
 
-_FORMAT = "napari-brgm restoration 1"
+_FORMAT = "napari-brgm restoration 2"  # samples of a slice with measured pixels: (S, N[, 3]) of the others
+_FORMATS = (_FORMAT, "napari-brgm restoration 1")
 _ARRAYS = ("estimate", "mean", "variance", "samples", "latents", "measured")
 
 
@@ -39,7 +41,8 @@ class Restoration:
         Posterior variance of each pixel, in units squared; 0 where the pixel was measured (in-painting). Where no
         samples were asked for it is nan: nothing is said of it.
     samples : (S, H, W) float32 ndarray
-        Draws from the posterior; none (S = 0) where they are kept elsewhere, or were not read.
+        Draws from the posterior; none (S = 0) where they are kept elsewhere, or were not read. Of a large slice with
+        measured pixels `Samples`, which is like an array and makes images one at a time.
     latents : (num_ws, D) float32 ndarray
         w of the estimate.
     measured : (H, W) bool ndarray
@@ -97,9 +100,10 @@ class Restoration:
 
     def turned(self, turn: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Restoration:
         """The same with each image (..., H, W) turned, as from the way it is shown to the way it is stored."""
+        drawn = self.samples
         return replace(
             self, estimate=turn(self.estimate), mean=turn(self.mean), variance=turn(self.variance),
-            samples=turn(self.samples), measured=turn(self.measured),
+            samples=drawn.turned(turn) if isinstance(drawn, Samples) else turn(drawn), measured=turn(self.measured),
             widths=None if self.widths is None else turn(self.widths),
         )  # fmt: skip
 
@@ -120,7 +124,11 @@ class Restoration:
         if self.estimate.dtype == np.longdouble and self.estimate.dtype.itemsize > 8:
             raise OutputError("a restoration of 128-bit floats cannot be saved; restore the image as float64")
         names = _ARRAYS if self.widths is None else (*_ARRAYS, "widths")
-        arrays = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in names}
+        held = {name: getattr(self, name) for name in names}
+        if self.measured.any():
+            lazy = isinstance(self.samples, Samples)
+            held["samples"] = self.samples.values if lazy else self.samples[:, ~self.measured]
+        arrays = {name: torch.from_numpy(_writable(array)) for name, array in held.items()}
         try:
             write_tensors(path, arrays, text, private=True)
         except OSError as error:
@@ -144,10 +152,12 @@ class Restoration:
         path = Path(path)
         try:
             tensors, text = read_tensors(path)
-            if text.get("format") != _FORMAT:
+            if text.get("format") not in _FORMATS:
                 raise InputError(f"{path.name} is not a restoration saved by napari-brgm")
             arrays = {name: tensors[name].numpy() for name in _ARRAYS}
             widths = tensors["widths"].numpy() if "widths" in tensors else None
+            if text["format"] == _FORMAT and arrays["measured"].any():
+                arrays["samples"] = samples_of(arrays["samples"], ~arrays["measured"], arrays["estimate"])
             return cls(
                 **arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]), widths=widths
             )
@@ -155,3 +165,9 @@ class Restoration:
             raise
         except Exception as error:
             raise InputError(f"{plain_text(path.name)} cannot be read as a restoration: {reason_of(error)}") from error
+
+
+def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself where torch can take it as it is, else a copy."""
+    plain = array.flags.c_contiguous and array.flags.writeable and array.dtype.isnative
+    return array if plain else np.array(array, order="C")

@@ -19,6 +19,7 @@ from napari_brgm.plugin.layers.geometry import Block, geometry
 from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, Outcome, RestoredPlane, as_stored
 from napari_brgm.plugin.layers.shown import stored
 from napari_brgm.plugin.layers.tag import mark_synthetic
+from napari_brgm.samples import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,7 +119,12 @@ class _Adder:
         uncertainty = role in UNCERTAINTIES
         stack = role == "samples"
         data: Any
-        if self.inserted and not stack:
+        if stack and len(images) == 1 and isinstance(images[0], Samples) and images[0].shape[1:] == self.block.shape:
+            import dask.array
+
+            data = dask.array.from_array(images[0], chunks=(1, *self.block.shape))  # an image when it is looked at
+            place = self.block.place(1)
+        elif self.inserted and not stack:
             data, place = self._inserted(role, images), geometry(self.source)
         else:
             data, place = self._stacked(images), self.block.place(int(stack))
