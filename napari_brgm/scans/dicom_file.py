@@ -30,6 +30,7 @@ _HEAD = 132  # preamble and magic
 _GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # a dataset without preamble starts with one of these
 _GZIP = b"\x1f\x8b"
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integers; nothing that matters comes after
+_MOST_ELEMENTS = 100_000  # of one header, those of sequences apart; large ones have some thousand
 
 
 def opening(path: Path) -> bytes:
@@ -74,8 +75,10 @@ def header_of(path: Path) -> tuple[Dataset, PixelBytes | None]:
     found: list[PixelBytes] = []
     with _content(path, HEADER_LIMIT) as (stream, meta):
         size, inflated = path.stat().st_size, isinstance(stream, Inflated)
+        count = _counter(path)
 
         def stop(tag: Any, _: object, length: int) -> bool:
+            count()
             if int(tag) in _PIXELS:  # the stream is where their bytes begin
                 found.append(PixelBytes.of(length, stream.tell(), size, inflated=inflated))
             return bool(found)
@@ -102,11 +105,33 @@ def dataset_of(path: Path, limit: int) -> Dataset:
     ScanError
         It is no DICOM dataset, or damaged.
     """
+    seen = False
     with _content(path, limit) as (stream, meta):
-        dataset = _dataset(stream, meta, lambda tag, _, __: int(tag) > _PIXELS[-1])
+        count = _counter(path)
+
+        def stop(tag: Any, _: object, __: int) -> bool:
+            nonlocal seen
+            count()
+            behind, seen = seen or int(tag) > _PIXELS[-1], int(tag) in _PIXELS
+            return behind
+
+        dataset = _dataset(stream, meta, stop)
         if isinstance(stream, Inflated):
             stream.check_rest()
     return dataset
+
+
+def _counter(path: Path) -> Callable[[], None]:
+    """Count elements; ScanError where they are more than a header has, as zeros in their place would be."""
+    count = 0
+
+    def one_more() -> None:
+        nonlocal count
+        count += 1
+        if count > _MOST_ELEMENTS:
+            raise ScanError(f"{path.name} holds more than {_MOST_ELEMENTS} elements, as no image does; export it again")
+
+    return one_more
 
 
 @contextmanager

@@ -23,6 +23,7 @@ RAW_DEFLATE = -zlib.MAX_WBITS
 _GZIP = 16 + zlib.MAX_WBITS
 _MAGIC = b"\x1f\x8b"
 _PIECE = 1 << 16
+_MOST_READS = 1_500_000  # some for each element, sixty elements for each frame; zeros are millions of empty ones
 
 
 class Readable(Protocol):
@@ -53,6 +54,7 @@ class Inflated:
         self._buffer = bytearray()
         self._place, self._waiting = 0, b""
         self._ended = False
+        self._reads = 0
 
     def read(self, size: int = -1) -> bytes:
         """Read as many bytes, fewer at the end.
@@ -60,13 +62,17 @@ class Inflated:
         Raises
         ------
         ScanError
-            The limit is passed.
+            The limit is passed, or it is asked far more often than a header has elements.
         zlib.error, OSError
             The stream is damaged, or cut short.
         """
+        self._reads += 1
+        if self._reads > _MOST_READS:
+            raise ScanError(f"{self._file} inflates to more elements than any image has; export it uncompressed")
         wanted = self._limit + 1 if size < 0 else self._place + size
         while len(self._buffer) < wanted and not self._ended:
-            self._inflate(min(wanted, self._limit + 1) - len(self._buffer))
+            there = len(self._buffer)  # somewhat ahead, as most reads are of some bytes
+            self._inflate(max(min(wanted, self._limit + 1) - there, min(_PIECE, self._limit - there)))
             if len(self._buffer) > self._limit:
                 raise ScanError(
                     f"{self._file} inflates to more than its header can need ({self._limit / 2**20:.0f} MB), "

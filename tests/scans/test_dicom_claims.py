@@ -1,13 +1,16 @@
 """What a header speaks of is held against the bytes that are there, before anything is built or inflated."""
 
 import gzip
+import io
 import time
+import zlib
+from contextlib import nullcontext
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
@@ -157,3 +160,50 @@ def test_thousands_of_places_in_one_file_take_seconds(write_dicom, what):
     scans = read_dicom(path)
     assert len(scans) > 300
     assert time.process_time() - started < 15
+
+
+def zeros(place, count):
+    """A deflated file with as many zeros before its elements, within an item, or behind its pixels."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID, dataset.file_meta.MediaStorageSOPClassUID = DeflatedExplicitVRLittleEndian, MR
+    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    head = file.getvalue()[: 132 + 12 + int.from_bytes(file.getvalue()[140:144], "little")]
+    content = {
+        "before": BODY[:34] + bytes(count) + BODY[34:], "behind": BODY + bytes(count),
+        "within": b"\x08\0\x40\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\0\xe0" + b"\xff" * 4 + bytes(count)
+        + b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0" + BODY,
+    }  # fmt: skip
+    machine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return head + machine.compress(content[place]) + machine.flush()
+
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+BODY = (
+    b"\x08\0\x16\0UI\x1a\0" + MR.encode().ljust(26, b"\0") + b"\x28\0\x02\0US\2\0\1\0\x28\0\4\0CS\x0c\0MONOCHROME2 "
+    b"\x28\0\x10\0US\2\0\3\0\x28\0\x11\0US\2\0\4\0\x28\0\0\1US\2\0\x10\0\x28\0\1\1US\2\0\x10\0"
+    b"\x28\0\2\1US\2\0\x0f\0\x28\0\3\1US\2\0\0\0\xe0\x7f\x10\0OW\0\0\x18\0\0\0" + PIXELS.tobytes()
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("before", "more than 100000 elements"), ("within", "more elements"), ("behind", None)],
+)
+def test_zeros_that_look_like_elements_are_not_read_one_by_one(tmp_path, place, said):
+    """60 MB are eight million elements of tag 0, half a minute of reading; they deflate to 60 kB."""
+    path = tmp_path / "zeros.dcm"
+    path.write_bytes(zeros(place, 60 << 20))
+    started = time.process_time()
+    with pytest.raises(ScanError, match=said) if said else nullcontext():
+        read_dicom(path)
+    assert time.process_time() - started < 15
+
+
+@pytest.mark.parametrize("place", ["before", "within", "behind"])
+def test_few_zeros_are_no_harm(tmp_path, place):
+    path = tmp_path / "zeros.dcm"
+    path.write_bytes(zeros(place, 80))
+    np.testing.assert_array_equal(read_dicom(path)[0].array[..., 0].T, PIXELS)
