@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 
-collect_ignore = ["toy_family.py", "compare_checkouts.py"]  # no tests; importing the first registers its family
+collect_ignore = ["toy_family.py", "compare_checkouts.py", "fuzz.py"]  # no tests; the first registers its family
 
 
 @pytest.fixture(autouse=True)

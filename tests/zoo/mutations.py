@@ -97,5 +97,5 @@ def _inside_zip(data: bytes, others: list[bytes], random: Random) -> bytes:
     with zipfile.ZipFile(out, "w", method) as new:
         for name, content in entries:
             if name not in new.NameToInfo:
-                new.writestr(name, content)
+                new.writestr(zipfile.ZipInfo(name), content, method)  # without a date: a case can be repeated
     return out.getvalue()
