@@ -7,13 +7,17 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch.nn.functional as F
 
+from napari_brgm.corruptions.corruption import check_batch, check_ratio
 from napari_brgm.corruptions.kernels import bicubic, bicubic_points, smoothed_box
 from napari_brgm.corruptions.separable import Separable
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from napari_brgm.corruptions.corruption import Shape
     from napari_brgm.corruptions.kernels import Matrix
@@ -113,6 +117,31 @@ class Downsample(Separable):
         lengths = {name: getattr(self, name) for name in _LENGTHS[self.kernel]}
         return {"name": "Downsample", "factor": [float(f) for f in self.factor], "kernel": self.kernel, **lengths}
 
+    def A(self, x: Tensor) -> Tensor:
+        blocks = self._blocks(check_batch(x))
+        return super().A(x) if blocks is None else F.avg_pool2d(x, blocks)
+
+    def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor:
+        shape = self._checked_shape(y, shape)
+        blocks = self._blocks(shape)
+        return super().A_adjoint(y, shape) if blocks is None else _spread(y, blocks) / math.prod(blocks)
+
+    def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor:
+        check_ratio(noise_to_signal)
+        shape = self._checked_shape(y, shape)
+        blocks = self._blocks(shape)
+        if blocks is None:
+            return super().A_dagger(y, shape, noise_to_signal)
+        return _spread(y, blocks) / (1 + math.prod(blocks) * noise_to_signal)  # A A' = I / (rows columns)
+
+    def _blocks(self, image_hw: Shape) -> tuple[int, int] | None:
+        """Fine pixels (rows, columns) of which each low one is the plain mean; None: it is no such mean.
+
+        Without matrices: those of an image of 2,048 pixels took half a second each way.
+        """
+        whole = all(f.denominator == 1 and n % f == 0 for f, n in zip(self.factor, image_hw, strict=True))
+        return (int(self.factor[0]), int(self.factor[1])) if whole and self.kernel == "area" else None
+
     def observed_shape(self, shape_hw: Shape) -> Shape:
         row, column = (max(1, round(size / f)) for size, f in zip(shape_hw, self.factor, strict=True))
         return row, column
@@ -136,6 +165,13 @@ class Downsample(Separable):
                 return bicubic_points(n, size, factor)
             case "gaussian" | "slice_profile":
                 return smoothed_box(n, size, factor, width=self.width or 0.0, fwhm=self.fwhm or 0.0)
+
+
+def _spread(y: Tensor, blocks: tuple[int, int]) -> Tensor:
+    """Each pixel of y (B, C, h, w) over a block."""
+    (batch, channels, height, width), (rows, columns) = y.shape, blocks
+    wide = y[:, :, :, None, :, None].expand(batch, channels, height, rows, width, columns)
+    return wide.reshape(batch, channels, height * rows, width * columns)
 
 
 def _fractions(factor: Number | Sequence[Number]) -> tuple[Fraction, Fraction]:

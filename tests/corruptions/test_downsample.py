@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_brgm.corruptions import Downsample
+from napari_brgm.corruptions.separable import Separable
 
 KERNELS = [
     Downsample(4),
@@ -86,3 +87,15 @@ def test_equal_parameters_are_equal_objects() -> None:
     assert Downsample(2) == Downsample((2.0, Fraction(2)))
     assert len({Downsample(2), Downsample((2, 2)), Downsample(2, "bicubic")}) == 2
     assert repr(Downsample((2.5, 1), "gaussian")) == "Downsample(factor=(5/2, 1), kernel='gaussian', fwhm=1)"
+
+
+@pytest.mark.parametrize("factor", [4, (3, 1), (1, 5)])
+def test_plain_means_are_those_of_the_matrices(factor):
+    f = Downsample(factor)
+    x = torch.randn(2, 3, 24, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ky, kx = f.matrices((24, 20))
+    y = ky @ x @ kx.T
+    torch.testing.assert_close(f.A(x), y)
+    torch.testing.assert_close(f.A_adjoint(y), ky.T @ y @ kx)
+    for ratio in (0.0, 0.3):
+        torch.testing.assert_close(f.A_dagger(y, None, ratio), Separable.A_dagger(f, y, None, ratio))
