@@ -65,9 +65,7 @@ def as_type(values: npt.NDArray[Any], kind: npt.DTypeLike, limits: tuple[int, in
     return whole.clip(low, top).astype(kind)
 
 
-def with_restored(
-    image: npt.NDArray[Any], free: npt.NDArray[np.bool_], values: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
+def with_restored(image: npt.NDArray[Any], free: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """An image (H, W[, 3]) with ``values`` (N[, 3]) in place of its N ``free`` pixels, in its exact type.
 
     Examples
