@@ -14,12 +14,15 @@ from pydicom.uid import RLELossless
 from napari_brgm.scans.dicom_claims import PLAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydicom.dataset import Dataset
 
-__all__ = ["coded_shape"]
+__all__ = ["coded_shape", "sound_jpeg"]
 
 _JPEG, _J2K, _JP2_BOX = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # headers of frames; the others are tables
+_HUFFMAN, _SCAN = 0xC4, 0xDA
 
 
 def coded_shape(dataset: Dataset) -> tuple[int, int] | None:
@@ -43,15 +46,35 @@ def coded_shape(dataset: Dataset) -> tuple[int, int] | None:
     return None
 
 
+def sound_jpeg(frame: bytes, samples: int) -> bool:
+    """Whether whole segments lead to the scan of a JPEG frame, and describe it with so many values a pixel."""
+    if frame[:2] != _JPEG:
+        return False
+    segments = dict(_segments(frame))
+    header = next((place for marker, place in segments.items() if marker in _FRAMES), None)
+    if header is None or not {_SCAN, _HUFFMAN} <= segments.keys():
+        return False
+    return frame[header + 9] == samples and unpack_from(">H", frame, header + 2)[0] == 8 + 3 * samples
+
+
 def _jpeg(frame: bytes) -> tuple[int, int] | None:
+    header = next((place for marker, place in _segments(frame) if marker in _FRAMES), None)
+    rows, columns = unpack_from(">2H", frame, header + 5) if header is not None else (0, 0)
+    return (rows, columns) if rows else None  # 0: told at the end
+
+
+def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and offset of each segment up to that of the scan, as far as one follows the other."""
     place = 2
-    while place + 9 <= len(frame) and frame[place] == 0xFF:
+    while place + 10 <= len(frame) and frame[place] == 0xFF:
         marker = frame[place + 1]
-        if marker in _FRAMES:
-            rows, columns = unpack_from(">2H", frame, place + 5)
-            return (rows, columns) if rows else None  # 0: told at the end
-        place += 1 if marker == 0xFF else 2 + unpack_from(">H", frame, place + 2)[0]
-    return None
+        if marker == 0xFF:  # fill
+            place += 1
+            continue
+        yield marker, place
+        if marker == _SCAN:
+            return
+        place += 2 + unpack_from(">H", frame, place + 2)[0]
 
 
 def _rle_pixels(frame: bytes) -> int:

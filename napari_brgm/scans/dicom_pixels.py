@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
 
 from napari_brgm.errors import ScanError
-from napari_brgm.scans.dicom_claims import PLAIN, bytes_needed
-from napari_brgm.scans.dicom_coded import coded_shape
+from napari_brgm.scans.dicom_claims import PLAIN, bytes_needed, frame_count
+from napari_brgm.scans.dicom_coded import coded_shape, sound_jpeg
 from napari_brgm.scans.dicom_elements import printable
 from napari_brgm.scans.dicom_file import dataset_of, header_of, sentence_on_failure
 from napari_brgm.scans.dicom_inflate import HEADER_LIMIT
@@ -44,6 +53,8 @@ _DECODERS = {
     "4.90": "pylibjpeg-openjpeg", "4.91": "pylibjpeg-openjpeg", "4.201": "pylibjpeg-openjpeg",
     "4.202": "pylibjpeg-openjpeg", "4.203": "pylibjpeg-openjpeg",
 }  # fmt: skip
+_LOSSY_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
+_BY_GDCM = (*_LOSSY_JPEG, JPEGLossless, JPEGLosslessSV1)
 _NOT_GDCM = (6, 7)  # bits of JPEG-LS that only pyjpegls reads
 _UNITLESS = ("", "US", "NORMALIZED", "UNSPECIFIED")
 
@@ -173,6 +184,8 @@ def _choose_decoder(dataset: Dataset) -> None:
         plugin = "pydicom"  # pylibjpeg-rle panics
     elif syntax in JPEG2000TransferSyntaxes:
         plugin = "pylibjpeg"  # gdcm ends the whole process
+    elif syntax in _LOSSY_JPEG and bits <= 8:
+        plugin = "pillow"  # gdcm ends the whole process, where segments do not fit
     elif syntax in JPEGLSTransferSyntaxes and bits not in _NOT_GDCM:
         plugin = "gdcm"  # pyjpegls takes 10 s over 4 kB
     else:
@@ -188,6 +201,14 @@ def _check_coded(dataset: Dataset, name: str) -> None:
     if found is not None and found != said:
         sizes = [f"{rows} x {columns}" if rows else f"{columns} in all" for rows, columns in (found, said)]
         raise ScanError(f"{name} holds compressed pixels of {sizes[0]}, its header says {sizes[1]}; export it again")
+    if dataset.file_meta.TransferSyntaxUID not in _BY_GDCM:
+        return
+    count, samples = frame_count(dataset, name), int(dataset.get("SamplesPerPixel") or 1)
+    for number, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=count), 1):
+        if not sound_jpeg(frame, samples):
+            raise ScanError(
+                f"{name} holds no JPEG of {samples} value(s) a pixel in its frame {number}; export it again"
+            )
 
 
 def _remedy(syntax: str) -> str:

@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-__all__ = ["samples"]
+__all__ = ["jpeg_file", "lossless_file", "samples"]
 
 _OF_PYDICOM = (
     "CT_small", "MR_small", "MR_small_RLE", "MR_small_bigendian", "MR_small_implicit", "MR_small_jp2klossless",
@@ -80,7 +80,7 @@ def _made() -> dict[str, bytes]:
         "ultrasound": _written(_plane(bytes_, **ultrasound)),
         "cine": _written(_plane(frames, NumberOfFrames=6, **nowhere, Modality="XA", FrameTime="40")),
         "nuclear": _written(_nuclear(frames)), "tiles": _written(_tiles(slice_[:8])),
-        "float": _written(_float(slice_)), "jpeg": _jpeg(bytes_), "jpeg-lossless": _lossless(plain),
+        "float": _written(_float(slice_)), "jpeg": jpeg_file(bytes_), "jpeg-lossless": lossless_file(plain),
     }  # fmt: skip
     return found
 
@@ -213,7 +213,7 @@ def _compressed(dataset: Dataset, syntax: str) -> bytes:
     return _written(dataset, syntax)
 
 
-def _jpeg(pixels: np.ndarray) -> bytes:
+def jpeg_file(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     dataset = _plane(pixels, LossyImageCompression="01")
@@ -222,7 +222,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     return _written(dataset, JPEGBaseline8Bit)
 
 
-def _lossless(content: bytes) -> bytes:
+def lossless_file(content: bytes) -> bytes:
     """The same file with JPEG of process 14, which most scanners' archives use."""
     import tempfile
 

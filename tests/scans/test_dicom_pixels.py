@@ -1,13 +1,17 @@
 """Values: rescale, inverted display, padding, wide integers, decoders."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from fuzzing.dicom_samples import jpeg_file, lossless_file
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless
 
@@ -100,3 +104,44 @@ def test_damaged_jpeg_2000_does_not_end_the_process(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert done.stdout.strip().endswith("alive"), done.stderr
+
+
+def test_damaged_jpeg_does_not_end_the_process(tmp_path, write_dicom):
+    """gdcm aborts where segments of a JPEG are not whole, or tell of other channels; also in a later frame."""
+    files = {
+        "lossy": jpeg_file(np.arange(24 * 16, dtype=np.uint8).reshape(24, 16)),
+        "lossless": lossless_file(write_dicom("plain", np.arange(12, dtype=np.uint16).reshape(3, 4)).read_bytes()),
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.dcm").write_bytes(content)
+        assert read_dicom(tmp_path / f"{name}.dcm")[0].array.max() > 9
+        for what, (old, new) in {
+            "table": (b"\xff\xc4\x00", b"\xff\x00\x03"), "channels": (b"\x01\x01\x11\x00\xff", b"\x02\x01\x11\x00\xff"),
+            "frame": (b"\xff\xc0" if name == "lossy" else b"\xff\xc3", b"\xff\x00"),
+        }.items():  # fmt: skip
+            assert old in content, (name, what)
+            (tmp_path / f"{name}-{what}.dcm").write_bytes(content.replace(old, new, 1))
+    later = pydicom.dcmread(tmp_path / "lossless.dcm")
+    whole = get_frame(later.PixelData, 0, number_of_frames=1)
+    later.PixelData = encapsulate([whole, whole.replace(b"\xff\xc4\x00", b"\xff\x00\x03")])
+    later.NumberOfFrames, later["PixelData"].is_undefined_length = 2, True
+    later.save_as(tmp_path / "later-frame.dcm")
+    code = (
+        "import sys\nfrom napari_brgm.errors import ScanError\nfrom napari_brgm.scans.dicom import read_dicom\n"
+        "for path in sys.argv[1:]:\n    try:\n        read_dicom(path)\n    except ScanError as error:\n"
+        "        print(error)"
+    )
+    paths = sorted(map(str, tmp_path.glob("*-*.dcm")))
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == len(paths) == 7, done.stderr + done.stdout
+    assert "holds no JPEG of 1 value(s) a pixel in its frame 2" in done.stdout
+
+
+def test_lossy_jpeg_is_the_same_by_either_decoder():
+    pixels = np.random.default_rng(0).normal(120, 40, (33, 21)).clip(0, 255).astype(np.uint8)
+    found = []
+    for plugin in ("gdcm", "pillow"):
+        dataset = pydicom.dcmread(io.BytesIO(jpeg_file(pixels)))
+        dataset.pixel_array_options(decoding_plugin=plugin)
+        found.append(dataset.pixel_array)
+    np.testing.assert_array_equal(*found)
