@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _STEPS = 4  # of MAP that are timed
 _MAP = 100  # steps of preset unaided
-_BLOCKS = 5  # of eight products each way: random directions, and 32 for 100 steps
+_BLOCKS = 3.5  # of eight products each way: random directions, and 20 for 100 steps
 _DRAWS = 2176  # of a straight line in 512 latents
 
 
