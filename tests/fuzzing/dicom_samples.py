@@ -11,9 +11,10 @@ import gdcm
 import numpy as np
 from fuzzing.damage import Sample
 from PIL import Image
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -22,6 +23,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -241,4 +243,8 @@ def lossless_file(content: bytes) -> bytes:
         writer.SetFile(reader.GetFile())
         writer.SetImage(change.GetOutput())
         assert writer.Write()
-        return out.read_bytes()
+        frame = get_frame(dcmread(out).PixelData, 0, number_of_frames=1)
+    dataset = dcmread(io.BytesIO(content))  # not gdcm's, whose identifiers are others each time
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    return _written(dataset, JPEGLosslessSV1)

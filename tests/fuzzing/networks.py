@@ -9,8 +9,10 @@ import lzma
 import struct
 import warnings
 import zipfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
 from fuzzing.damage import Files, Kind, Sample, damaged, often, packed_number
 from zoo import hostile, mutations, published
 
@@ -18,7 +20,7 @@ from napari_brgm.zoo.install import import_file
 from napari_brgm.zoo.registry import load_prior
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from random import Random
 
@@ -35,17 +37,24 @@ _FIELDS = {  # offset and width: end of central directory, entry of the central 
 
 def _samples() -> list[Sample]:
     tiny, larger = (published.random_weights(side, layers=1) for side in (4, 8))
-    found = {
-        "pytorch": published.pytorch_pickle(tiny), "pytorch-2": published.pytorch_pickle(tiny, protocol=2),
-        "pytorch-flat": published.pytorch_pickle(tiny, flat=True, protocol=3),
-        "pytorch-archive": published.pytorch_pickle(tiny, dumps=published.saved),
-        "tensorflow": published.tensorflow_pickle(tiny), "tensorflow-5": published.tensorflow_pickle(tiny, protocol=5),
-        "tensorflow-scoped": published.tensorflow_pickle(larger, scoped=True),
-        "rosinality": published.rosinality_pt(tiny), "rosinality-8": published.rosinality_pt(larger),
-        "rosinality-older": published.rosinality_pt(tiny, zipped=False),
-        "rosinality-module": published.rosinality_module(tiny),
-        "table": published.saved({"G_ema": tiny, "conv_clamp": 256}), "older": published.saved_older(larger, 4),
+    made: dict[str, Callable[[], bytes]] = {
+        "pytorch": lambda: published.pytorch_pickle(tiny),
+        "pytorch-2": lambda: published.pytorch_pickle(tiny, protocol=2),
+        "pytorch-flat": lambda: published.pytorch_pickle(tiny, flat=True, protocol=3),
+        "pytorch-archive": lambda: published.pytorch_pickle(tiny, dumps=published.saved),
+        "tensorflow": lambda: published.tensorflow_pickle(tiny),
+        "tensorflow-5": lambda: published.tensorflow_pickle(tiny, protocol=5),
+        "tensorflow-scoped": lambda: published.tensorflow_pickle(larger, scoped=True),
+        "rosinality": lambda: published.rosinality_pt(tiny), "rosinality-8": lambda: published.rosinality_pt(larger),
+        "rosinality-older": lambda: published.rosinality_pt(tiny, zipped=False),
+        "rosinality-module": lambda: published.rosinality_module(tiny),
+        "table": lambda: published.saved({"G_ema": tiny, "conv_clamp": 256}),
+        "older": lambda: published.saved_older(larger, 4),
     }  # fmt: skip
+    found = {}
+    for name, make in made.items():
+        with _numbered_storages():
+            found[name] = make()
     around = io.BytesIO()
     with zipfile.ZipFile(around, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(zipfile.ZipInfo("net.pkl"), found["tensorflow"])
@@ -57,6 +66,19 @@ def _samples() -> list[Sample]:
     traps = hostile.calls("true") | hostile.requests() | hostile.bombs()
     found |= {f"hostile: {name}": data for name, data in traps.items() if len(data) < _LARGEST}
     return [Sample(name, {_FILE: data}, _FILE) for name, data in found.items()]
+
+
+@contextmanager
+def _numbered_storages() -> Iterator[None]:
+    """Older torch files call storages by their places in memory: here by numbers, so that all runs have the same."""
+    place, numbers = torch.UntypedStorage._cdata, {}
+    torch.UntypedStorage._cdata = property(
+        lambda storage: 10**8 + numbers.setdefault(place.__get__(storage), len(numbers))
+    )
+    try:
+        yield
+    finally:
+        del torch.UntypedStorage._cdata
 
 
 def _undated(name: str, content: bytes) -> tuple[zipfile.ZipInfo, bytes]:
