@@ -28,7 +28,8 @@ def benchmark(
         str,
         typer.Option(
             help="Comma-separated: restorations and generator with a prior, grid (networks of all sizes, random "
-            "weights), reach (time to the loss of 500 constant steps), targets."
+            "weights), reach (time to the loss of 500 constant steps), memory (peaks against the size of a scan), "
+            "targets."
         ),
     ] = "restorations,generator",
     resolutions: Annotated[str, typer.Option(help="grid: sides in pixels.")] = "64,128,256,512,1024",

@@ -1,5 +1,5 @@
 """Timings on this machine: whole restorations with a prior, the bare generator at 256, published networks of all sizes,
-the time to a reference loss, and the project's targets.
+the time to a reference loss, peak memory against size, and the project's targets.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.benchmark_table import show
 from napari_brgm.evaluation.machine import machine, median_seconds
+from napari_brgm.evaluation.memory import memory_rows
 from napari_brgm.evaluation.ours import as_prior
 from napari_brgm.evaluation.reach import RATES, time_to_loss
 from napari_brgm.evaluation.speed_grid import GridSettings, random_prior, speed_grid
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PARTS", "REFERENCE_SECONDS", "machine", "run", "time_generator", "time_restorations", "time_targets"]
 
-PARTS = ("restorations", "generator", "grid", "reach", "targets")
+PARTS = ("restorations", "generator", "grid", "reach", "targets", "memory")
 DEFAULT_PARTS = ("restorations", "generator")
 
 # channel_base 16384; REFERENCE_SECONDS is what this net is said to take, gray, batch 1.
@@ -120,6 +121,8 @@ def run(
     if "targets" in parts:
         busy = grid is not None and grid.busy
         timings["targets"] = time_targets(prior, settings, repeats, samples, seed, device, busy=busy)
+    if "memory" in parts:
+        timings["memory"] = [asdict(row) for row in memory_rows(prior.info.name, samples, seed, device, tell)]
     if "grid" in parts:
         cells = None if out is None else out.with_name(f"{out.stem}-grid{out.suffix}")
         timings["grid"] = speed_grid(grid or GridSettings(), device, cells, budget, tell)

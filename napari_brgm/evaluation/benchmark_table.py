@@ -29,6 +29,8 @@ def show(timings: dict[str, Any]) -> None:
         console.print(_reach(timings, machine))
     if "grid" in timings:
         console.print(_grid(timings["grid"], machine))
+    if "memory" in timings:
+        console.print(_memory(timings, machine))
     if "targets" in timings:
         console.print(_targets(timings["targets"], machine))
 
@@ -92,6 +94,18 @@ def _grid(grid: dict[str, Any], machine: str) -> Table:
             network = ""
     for name in grid["left"]:
         table.add_row(name, "left out", "", "", "", "", "")
+    return table
+
+
+def _memory(timings: dict[str, Any], machine: str) -> Table:
+    title = f"{machine}, {timings['prior']}, {timings['samples']} samples: peak memory over what torch itself takes"
+    table = _made(title, "task", "side", "result", "GB", "seconds", "of the processor")
+    for row in timings["memory"]:
+        result = row["side"] * (4 if row["task"] == "x4" else 1)
+        table.add_row(
+            row["task"], f"{row['side']:,}", f"{result:,}", f"{row['peak']:.2f}", f"{row['seconds']:.1f}",
+            f"{row['busy']:.1f}",
+        )  # fmt: skip
     return table
 
 
