@@ -62,6 +62,10 @@ def opened_picture(data: bytes, name: str, formats: Sequence[str], advice: str) 
                     raise ScanError(f"{name} has {image.width} x {image.height} pixels; shrink it below 8192 x 8192")
                 if image.format in ("TIFF", "PNG") and _has_pages(image):
                     raise ScanError(f"{name} holds several pages; save each as an image of its own")
+                if image.format == "TIFF" and _covered(image) < image.width * image.height:
+                    raise ScanError(
+                        f"{name} holds fewer pixels than the {image.width} x {image.height} that it speaks of; {advice}"
+                    )
                 if image.format == "TIFF" and _misread(image, data):
                     raise ScanError(f"{name} is a compressed TIFF with its bytes in reverse; save it uncompressed")
                 yield image
@@ -105,6 +109,12 @@ def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 def _misread(image: Any, data: bytes) -> bool:
     """Whether libtiff turns the bytes of numbers round and Pillow does it again: signed ones and floats, big-endian."""
     return data[:2] == b"MM" and image.mode in ("I", "F") and image.tag_v2.get(_COMPRESSION, _PLAIN) != _PLAIN
+
+
+def _covered(image: Any) -> int:
+    """Pixels that the strips or tiles of a TIFF lie over; Pillow leaves the others 0 and says nothing."""
+    boxes = [tile[1] for tile in image.tile]  # sides swapped where it is stored lying down
+    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
 
 
 def _has_pages(image: Image.Image) -> bool:

@@ -144,3 +144,30 @@ def test_mutated_files_end_in_pixels_or_a_sentence(tmp_path):
 def test_names_of_records(tmp_path):
     names = ("a.png", "a.tif", "a.nii.gz", "a.b.png")
     assert [sidecar_of(tmp_path / name).name for name in names] == ["a.json", "a.json", "a.json", "a.b.json"]
+
+
+@pytest.mark.parametrize("side", [256, 257])
+def test_tiff_that_speaks_of_more_pixels_than_its_strips_hold_is_refused(tmp_path, side):
+    """Pillow reads the others as 0: 1.5 kB became a picture of a million rows."""
+    path = tmp_path / "a.tif"
+    Image.fromarray(GREY).save(path)
+    content = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", content, 4)
+    entries = [first + 2 + 12 * k for k in range(struct.unpack_from("<H", content, first)[0])]
+    (entry,) = [at for at in entries if struct.unpack_from("<H", content, at)[0] == side]
+    struct.pack_into("<HII", content, entry + 2, 4, 1, 1000)
+    path.write_bytes(content)
+    with pytest.raises(ScanError, match=r"fewer pixels|not a readable"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("options", [{"rowsperstrip": 2}, {"tile": (16, 16)}, {"planarconfig": "separate"}])
+def test_strips_and_tiles_that_hold_all_are_read(tmp_path, options, orientation):
+    array = RNG.integers(0, 256, (35, 21, 3), np.uint8)
+    separate = "planarconfig" in options
+    written = np.moveaxis(array, -1, 0) if separate else array
+    tifffile.imwrite(
+        tmp_path / "a.tif", written, photometric="rgb", extratags=[(274, 3, 1, orientation, True)], **options
+    )
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, upright(array, orientation))
