@@ -73,13 +73,13 @@ class Samples:
             return self.values[:, number]
         return np.asarray(self)[key]
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         found = np.empty(self.shape, np.float32)
         for place, image in zip(found, self, strict=True):
             place[...] = image
         return found.astype(dtype or np.float32, copy=False)
 
-    def mean(self, axis: int = 0, dtype: npt.DTypeLike = None) -> npt.NDArray[Any]:
+    def mean(self, axis: int = 0, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
         """Mean image (H, W[, 3]) for axis 0; along others as of the whole array."""
         if axis:
             return np.asarray(np.asarray(self).mean(axis=axis, dtype=dtype))

@@ -100,10 +100,11 @@ class Restoration:
 
     def turned(self, turn: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Restoration:
         """The same with each image (..., H, W) turned, as from the way it is shown to the way it is stored."""
-        drawn = self.samples
+        drawn: Any = self.samples
+        drawn = drawn.turned(turn) if isinstance(drawn, Samples) else turn(drawn)
         return replace(
             self, estimate=turn(self.estimate), mean=turn(self.mean), variance=turn(self.variance),
-            samples=drawn.turned(turn) if isinstance(drawn, Samples) else turn(drawn), measured=turn(self.measured),
+            samples=drawn, measured=turn(self.measured),
             widths=None if self.widths is None else turn(self.widths),
         )  # fmt: skip
 
@@ -126,8 +127,8 @@ class Restoration:
         names = _ARRAYS if self.widths is None else (*_ARRAYS, "widths")
         held = {name: getattr(self, name) for name in names}
         if self.measured.any():
-            lazy = isinstance(self.samples, Samples)
-            held["samples"] = self.samples.values if lazy else self.samples[:, ~self.measured]
+            drawn: Any = self.samples
+            held["samples"] = drawn.values if isinstance(drawn, Samples) else drawn[:, ~self.measured]
         arrays = {name: torch.from_numpy(_writable(array)) for name, array in held.items()}
         try:
             write_tensors(path, arrays, text, private=True)
