@@ -87,3 +87,26 @@ def test_files_of_the_first_kind_are_read(parts, tmp_path):
     text = {"format": "napari-brgm restoration 1", "trace": "[]", "provenance": "{}"}
     write_tensors(tmp_path / "a.safetensors", {k: torch.from_numpy(v.copy()) for k, v in arrays.items()}, text)
     np.testing.assert_array_equal(Restoration.load(tmp_path / "a.safetensors").samples, whole)
+
+
+@pytest.mark.parametrize("part", ["mean", "variance", "measured", "samples", "provenance"])
+def test_a_file_whose_parts_do_not_fit_is_refused(parts, tmp_path, part):
+    """Else the first that asks for an interval gets an error of numpy's."""
+    import torch
+
+    from napari_brgm.errors import InputError
+    from napari_brgm.tensor_file import read_tensors, write_tensors
+
+    values, free, image = parts
+    estimate = image.astype(np.float32)
+    result = Restoration(
+        estimate, estimate, estimate, samples_of(values, free, image), np.zeros((1, 2), np.float32), ~free, [], {}
+    )
+    tensors, text = read_tensors(result.save(tmp_path / "a.safetensors"))
+    if part == "provenance":
+        text["provenance"] = "[]"
+    else:
+        tensors[part] = torch.zeros(7, 3, dtype=tensors[part].dtype)
+    write_tensors(tmp_path / "b.safetensors", tensors, text)
+    with pytest.raises(InputError):
+        Restoration.load(tmp_path / "b.safetensors")

@@ -26,7 +26,7 @@ def clean(
     prior: options.PriorName = options.DEFAULT_PRIOR,
     method: options.MethodOption = options.MethodName.map,
     steps: options.Steps = None,
-    samples: options.Samples = 32,
+    samples: options.SampleCount = 32,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,

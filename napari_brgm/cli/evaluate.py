@@ -41,7 +41,7 @@ def _evaluate(
     ] = None,
     prior: options.PriorName = options.DEFAULT_PRIOR,
     steps: options.Steps = None,
-    samples: options.Samples = 32,
+    samples: options.SampleCount = 32,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
@@ -90,7 +90,7 @@ def priors(
     method: options.MethodOption = options.MethodName.map,
     steps: options.Steps = None,
     inversion_steps: Annotated[int, typer.Option(help="Steps of the reconstruction of complete images.")] = 200,
-    samples: options.Samples = 16,
+    samples: options.SampleCount = 16,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
@@ -136,7 +136,7 @@ def manifolds(
     tasks: Annotated[
         str, typer.Option(help="Comma-separated: mask-0 .. mask-6, missing-95, x2, x4, x8.")
     ] = "mask-0,mask-3,mask-6,missing-95,x4",
-    samples: options.Samples = 4,
+    samples: options.SampleCount = 4,
     seed: options.Seed = 0,
     device: options.Device = "auto",
 ) -> None:

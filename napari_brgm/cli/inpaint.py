@@ -36,7 +36,7 @@ def inpaint(
     prior: options.PriorName = options.DEFAULT_PRIOR,
     method: options.MethodOption = options.MethodName.map,
     steps: options.Steps = None,
-    samples: options.Samples = 32,
+    samples: options.SampleCount = 32,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,

@@ -20,7 +20,7 @@ def benchmark(
     prior: options.PriorName = options.DEFAULT_PRIOR,
     repeats: Annotated[int, typer.Option(help="Runs of each; the median counts.")] = 3,
     steps: options.Steps = None,
-    samples: options.Samples = 32,
+    samples: options.SampleCount = 32,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,

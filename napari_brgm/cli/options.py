@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "InferenceOptions",
     "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption",
-    "PresetName", "PriorName", "Priors", "Refine", "Samples", "SaveVideo", "ScanPath", "Seed", "SeriesNumber",
+    "PresetName", "PriorName", "Priors", "Refine", "SampleCount", "SaveVideo", "ScanPath", "Seed", "SeriesNumber",
     "SliceChoice", "SliceIndex", "Steps", "Sure", "Volume", "WithDescription", "data_folder", "names", "pair",
 ]  # fmt: skip
 
@@ -93,7 +93,7 @@ MethodOption = Annotated[
 Steps = Annotated[
     int | None, typer.Option("--steps", help="Steps of the optimisation; default: the preset's.", show_default=False)
 ]
-Samples = Annotated[
+SampleCount = Annotated[
     int, typer.Option("--samples", help="Posterior samples behind the variance, at least 2; 0: no variance.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result on the same device.")]

@@ -30,7 +30,7 @@ def calibration(
         str | None,
         typer.Option(help="Comma-separated priors on which it is tried.", show_default="all that have a linear part"),
     ] = None,
-    samples: options.Samples = 32,
+    samples: options.SampleCount = 32,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     write: Annotated[

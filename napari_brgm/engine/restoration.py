@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_brgm.calibration import interval
+from napari_brgm.calibration import LEVELS, interval
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.samples import Samples, samples_of
@@ -159,9 +159,14 @@ class Restoration:
             widths = tensors["widths"].numpy() if "widths" in tensors else None
             if text["format"] == _FORMAT and arrays["measured"].any():
                 arrays["samples"] = samples_of(arrays["samples"], ~arrays["measured"], arrays["estimate"])
-            return cls(
-                **arrays, trace=json.loads(text["trace"]), provenance=json.loads(text["provenance"]), widths=widths
-            )
+            trace, provenance = json.loads(text["trace"]), json.loads(text["provenance"])
+            shape, drawn = arrays["estimate"].shape, arrays["samples"].shape
+            fit = arrays["mean"].shape == arrays["variance"].shape == drawn[1:] == shape
+            fit &= len(shape) in (2, 3) and arrays["measured"].shape == shape[:2]
+            fit &= widths is None or widths.shape == (len(LEVELS), *shape)
+            if not (fit and isinstance(trace, list) and isinstance(provenance, dict)):
+                raise InputError(f"the parts of {plain_text(path.name)} do not fit together; save the result again")
+            return cls(**arrays, trace=trace, provenance=provenance, widths=widths)
         except BrgmError:
             raise
         except Exception as error:

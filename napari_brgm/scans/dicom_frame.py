@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-__all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "DicomFrame", "Kind", "check_grey", "frame_of", "frames_of"]
+__all__ = ["CINE_NOTE", "PIXEL_SIZE_NOTE", "DicomFrame", "FrameKind", "check_grey", "frame_of", "frames_of"]
 
 _NO_IMAGE = {"RTDOSE": "a radiotherapy dose", "SEG": "a segmentation", "RTPLAN": "a radiotherapy plan"}
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
@@ -39,7 +39,7 @@ CINE_NOTE = "the file does not place its frames: they are taken as times"
 UPRIGHT_NOTE = "the file does not say how the patient lies: an upright frontal view is assumed"
 
 
-class Kind(NamedTuple):
+class FrameKind(NamedTuple):
     """What must be equal within one scan; ``alone`` is '' but for images that are never stacked with others.
 
     Patient, number and description stand beside the UID of the series: anonymisers write one UID into all files.
@@ -84,7 +84,7 @@ class DicomFrame:
         mm; used only where a stack has a single position.
     slope, intercept : float
         Stored value to real value.
-    kind : Kind
+    kind : FrameKind
     echo : float
         Echo time, ms; 0 where there is none.
     keys : mapping
@@ -108,7 +108,7 @@ class DicomFrame:
     thickness: float
     slope: float
     intercept: float
-    kind: Kind
+    kind: FrameKind
     echo: float = 0.0
     keys: Mapping[str, tuple[float, ...] | str] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
@@ -211,10 +211,10 @@ def _scale(elements: Elements, keyword: str) -> float:
         raise ScanError(f"{elements.name} has a {keyword} that is no number; export it again") from error
 
 
-def _kind(elements: Elements, lacks: Sequence[str], alone: str) -> Kind:
+def _kind(elements: Elements, lacks: Sequence[str], alone: str) -> FrameKind:
     image_type = next((kind for name in _FRAME_TYPES if (kind := elements.word(name, "FrameType"))), None)
     number = number_of(elements.word("", "SeriesNumber"))
-    return Kind(
+    return FrameKind(
         series=elements.word("", "SeriesInstanceUID"),
         patient=elements.word("", "PatientID"),
         series_number="" if number is None else f"{number:g}",

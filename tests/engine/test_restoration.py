@@ -68,7 +68,7 @@ def test_a_failed_save_leaves_the_old_file(result, tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(OutputError):
         result.save(path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["result.brgm"]

@@ -174,7 +174,10 @@ def _metadata(metadata: dict[str, Any], random: Random) -> dict[str, Any]:
 def _read(path: Path) -> int:
     """Read a restoration; read weights, draw, and import them."""
     if path.name == _RESULT:
-        return 6 * Restoration.load(path).estimate.nbytes
+        result = Restoration.load(path)
+        if result.has_spread:
+            result.interval(0.9)
+        return 12 * result.estimate.nbytes
     load_prior(path).sample(1, seed=0)
     import_file(path, "tiny-import")
     return 4 * load_prior("tiny-import").sample(1, seed=0).numel()
