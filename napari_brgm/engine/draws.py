@@ -113,7 +113,7 @@ def drawn(
         with torch.no_grad():
             images.append(posterior.images(part))
         progress.step("samples")
-    pixels = max(problem.pieces, problem.likelihood.entries, posterior.prior.resolution**2)
+    pixels = max(int(np.count_nonzero(problem.free)), problem.likelihood.entries, posterior.prior.resolution**2)
     most = max(_PIXELS // pixels, 1)
     most = min(most, batch) if sparing else most
     with torch.no_grad():

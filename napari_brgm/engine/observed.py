@@ -97,11 +97,6 @@ class Problem:
         """(H, W): pixels of the restored grid that are estimated."""
         return ~self.measured
 
-    @property
-    def pieces(self) -> int:
-        """Pixels of which a result of one image needs memory at a time."""
-        return self.free.size if not self.measured.any() else int(np.count_nonzero(self.free))
-
     def finish(
         self, images: Tensor, consistent: bool, check: Callable[[], None] | None = None
     ) -> npt.NDArray[np.float64]:  # fmt: skip
