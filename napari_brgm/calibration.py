@@ -262,10 +262,12 @@ def pack_widths(widths: npt.NDArray[np.float32]) -> str:
     numbers: dict[bytes, int] = {}
     index = np.empty(flat.shape[1], "<u4")
     for first in range(0, len(index), _PACKED):
-        part = np.ascontiguousarray(flat[:, first : first + _PACKED].T, dtype="<f4")
-        kinds, which = np.unique(part, axis=0, return_inverse=True)
+        part = flat[:, first : first + _PACKED].astype("<f4", copy=False)
+        heads = np.flatnonzero(np.append(True, (part[:, 1:] != part[:, :-1]).any(axis=0)))  # of runs of one kind
+        kinds, which = np.unique(part[:, heads].T, axis=0, return_inverse=True)
         of_all = np.array([numbers.setdefault(kind.tobytes(), len(numbers)) for kind in kinds], "<u4")
-        index[first : first + _PACKED] = of_all[which.reshape(-1)]
+        lengths = np.diff(heads, append=part.shape[1])
+        index[first : first + _PACKED] = np.repeat(of_all[which.reshape(-1)], lengths)
     index = index if len(numbers) >= 1 << 16 else index.astype("<u2")
     packer = zlib.compressobj(9)
     head = np.array([len(numbers), index.itemsize], dtype="<u4").tobytes()

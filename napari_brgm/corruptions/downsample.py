@@ -124,7 +124,7 @@ class Downsample(Separable):
     def A_adjoint(self, y: Tensor, shape: Shape | None = None) -> Tensor:
         shape = self._checked_shape(y, shape)
         blocks = self._blocks(shape)
-        return super().A_adjoint(y, shape) if blocks is None else _spread(y, blocks) / math.prod(blocks)
+        return super().A_adjoint(y, shape) if blocks is None else _spread(y / math.prod(blocks), blocks)
 
     def A_dagger(self, y: Tensor, shape: Shape | None = None, noise_to_signal: float = 0.0) -> Tensor:
         check_ratio(noise_to_signal)
@@ -132,7 +132,7 @@ class Downsample(Separable):
         blocks = self._blocks(shape)
         if blocks is None:
             return super().A_dagger(y, shape, noise_to_signal)
-        return _spread(y, blocks) / (1 + math.prod(blocks) * noise_to_signal)  # A A' = I / (rows columns)
+        return _spread(y / (1 + math.prod(blocks) * noise_to_signal), blocks)  # A A' = I / (rows columns)
 
     def _blocks(self, image_hw: Shape) -> tuple[int, int] | None:
         """Fine pixels (rows, columns) of which each low one is the plain mean; None: it is no such mean.

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_brgm.corruptions.resample import Points, resampled, resampled_adjoint, sampling_points
+from napari_brgm.corruptions.resample import Points, Sampling
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class Frame:
         return math.cos(angle), math.sin(angle)
 
     @cached_property
-    def _native_points(self) -> tuple[Tensor, tuple[int, int]]:
+    def _sampling(self) -> Sampling:
         _check(self.shape, self.ratio)
-        return sampling_points(self.shape, (self.resolution,) * 2, self.ratio, self.into_frame)
+        return Sampling.of(self.shape, (self.resolution,) * 2, self.ratio, self.into_frame)
 
     @cached_property
     def matrices(self) -> tuple[Tensor, Tensor]:
@@ -162,7 +162,7 @@ class Frame:
         if self.is_identity:
             return x
         if self.rotation:
-            return resampled(x, *_points_on(self, x.device))
+            return _sampling_on(self, x.device).A(x)
         rows, columns = _matrices_on(self, x.device, x.dtype)
         return rows @ x @ columns.T
 
@@ -171,7 +171,7 @@ class Frame:
         if self.is_identity:
             return y
         if self.rotation:
-            return resampled_adjoint(y, (self.resolution, self.resolution), *_points_on(self, y.device))
+            return _sampling_on(self, y.device).A_adjoint(y)
         rows, columns = _matrices_on(self, y.device, y.dtype)
         return rows.T @ y @ columns
 
@@ -182,8 +182,7 @@ class Frame:
         if self.rotation:
             _check(self.shape, self.ratio)
             pixel = (1 / self.ratio[0], 1 / self.ratio[1])
-            points = sampling_points((self.resolution,) * 2, self.shape, pixel, self.out_of_frame)
-            return resampled(native, *points)
+            return Sampling.of((self.resolution,) * 2, self.shape, pixel, self.out_of_frame).A(native)
         rows, columns = (
             _axis_matrix(self.resolution, n, 1 / ratio, frame, own).to(native)  # the same map, the other way round
             for n, ratio, own, frame in zip(self.shape, self.ratio, self.centre_native, self.centre_frame, strict=True)
@@ -208,10 +207,9 @@ def _matrices_on(frame: Frame, device: torch.device, dtype: torch.dtype) -> tupl
 
 
 @lru_cache(maxsize=4)
-def _points_on(frame: Frame, device: torch.device) -> tuple[Tensor, tuple[int, int]]:
+def _sampling_on(frame: Frame, device: torch.device) -> Sampling:
     with torch.inference_mode(False):
-        points, number = frame._native_points
-        return points.to(device), number
+        return frame._sampling.to(device)
 
 
 def _pieces(chosen: npt.NDArray[np.bool_], most: int) -> Iterator[tuple[Points, Points]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Calibrated", "calibrated", "coordinate", "scale_tissue", "why_not"]
 
+_AT_ONCE = 1 << 20  # pixels whose widths are worked on together
 _STRETCH = 1.5  # an observed pixel that is longer than that many times its width was not measured
 _PASSIVE = (
     "name", "steps", "vi_steps", "vi_samples_per_step", "preview_every", "precision", "compiled", "tolerance",
@@ -73,20 +74,26 @@ def calibrated(
             label += f"; their width was scaled as on {factors.subjects} held-out subjects"
         return Calibrated(None, {"applied": False, "label": label, "scale": known})
     task, at = coordinate(problem, prior.resolution)
-    widths = factors.widths(method, task, at[draws.free], draws.grey_mean)  # (4, N)
-    unseen = problem.unseen[draws.free]
-    for width, level in zip(widths, LEVELS, strict=True):
-        width[unseen] = half_width(level)  # nothing is known there, and nothing was measured
-    scale = half_width(0.9, widths) / _GAUSSIAN_90
     label = f"90 % intervals calibrated on {factors.subjects} held-out subjects"
     if unlike:
         label += ", which this scan is unlike"
-    known_of = slice(None) if unseen.all() else ~unseen
-    packed = np.empty((len(widths), *problem.shape), np.float32)
+    packed = np.empty((len(LEVELS), math.prod(problem.shape)), np.float32)
     if problem.measured.any():  # of no use, but above 0: air in the shallowest hole
         least = factors.widths(method, task, at[problem.measured][:1], np.zeros(1))
-        packed[:] = (least / (half_width(0.9, least) / _GAUSSIAN_90))[..., None]
-    packed[:, draws.free] = widths / scale
+        packed[:] = least / (half_width(0.9, least) / _GAUSSIAN_90)
+    at, unseen = at.reshape(-1), problem.unseen.reshape(-1)
+    where, mean = np.flatnonzero(draws.free), draws.grey_mean
+    scale = np.empty(mean.shape)
+    for first in range(0, len(where), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        pixels = where[part]
+        widths = factors.widths(method, task, at[pixels], mean[part])  # (4, n)
+        for width, level in zip(widths, LEVELS, strict=True):
+            width[unseen[pixels]] = half_width(level)  # nothing is known there, and nothing was measured
+        scale[part] = half_width(0.9, widths) / _GAUSSIAN_90
+        packed[:, pixels] = widths / scale[part]
+    packed = packed.reshape(len(LEVELS), *problem.shape)
+    known_of = slice(None) if unseen[where].all() else ~unseen[where]
     record = {
         "applied": True, "label": label, "scale": known, "set": factors.source, "subjects": factors.subjects,
         "slices": factors.slices, "method": method, "task": task, "levels": list(LEVELS),
@@ -150,7 +157,7 @@ def coordinate(problem: Problem, resolution: int) -> tuple[str, npt.NDArray[np.f
     """
     if _task(problem) == "downsample":
         rows, columns = problem.placed.pixel
-        return "downsample", np.full(problem.shape, math.sqrt(rows * columns))
+        return "downsample", np.broadcast_to(math.sqrt(rows * columns), problem.shape)
     ratio = problem.placed.frame.ratio
     distance = ndimage.distance_transform_edt(~problem.measured, sampling=ratio)
     holes, count = ndimage.label(~problem.measured, structure=np.ones((3, 3)))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_NOISE", "Draws", "completed", "drawn"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
-_PIXELS = 1 << 22  # of native images that are worked on at a time
+_PIXELS = 1 << 22  # of images that are worked on at a time
 
 
 class Draws:
@@ -69,15 +69,15 @@ class Draws:
         f, shape = self._problem.corruption, self._problem.shape
         seen = f.observed_shape(shape)
         moves = f.coarsens(seen) != (1.0, 1.0) and f.well_posed(seen)
+        more = np.asarray(factor) - 1
         for draw in self.values:
             if self._check is not None:
                 self._check()
-            apart = draw - self.mean
-            grown = apart * factor
+            added = ((draw - self.mean) * more).astype(np.float32)
             if moves:
-                moved = torch.from_numpy((grown - apart).reshape(1, 1, *shape))
-                grown = grown - f.A_dagger(f.A(moved), shape)[0, 0].numpy().reshape(grown.shape)
-            draw[...] = self.mean + grown
+                moved = torch.from_numpy(added.reshape(1, 1, *shape))
+                added -= f.A_dagger(f.A(moved), shape).numpy().reshape(added.shape)
+            draw += added
 
     def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values (N[, 3]) of the drawn pixels as an image (H, W[, 3]); 0 where it was measured."""
@@ -113,11 +113,12 @@ def drawn(
         with torch.no_grad():
             images.append(posterior.images(part))
         progress.step("samples")
-    pixels = max(int(np.count_nonzero(problem.free)), problem.likelihood.entries, posterior.prior.resolution**2)
-    most = max(_PIXELS // pixels, 1)
-    most = min(most, batch) if sparing else most
+    seen = max(problem.likelihood.entries, posterior.prior.resolution**2)
+    solved, most = (max(_PIXELS // n, 1) for n in (seen, max(seen, int(np.count_nonzero(problem.free)))))
+    if sparing:
+        solved, most = min(solved, batch), min(most, batch)
     with torch.no_grad():
-        whole = completed(problem, field, torch.cat(images), generator, most, progress)
+        whole = completed(problem, field, torch.cat(images), generator, solved, progress)
         values = None
         for first in range(0, count, most):
             progress.check()

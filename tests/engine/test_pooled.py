@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Frame
-from napari_brgm.corruptions.resample import resampled, sampling_points
+from napari_brgm.corruptions.resample import Sampling
 from napari_brgm.engine.pooled import Intensity, pooled
 
 
@@ -23,8 +23,8 @@ def test_the_energy_is_the_least_one(linear_prior, disc_scan):
             (24, 24), 24, (np.exp(pose[2]),) * 2, (11.5, 11.5), (11.5 + pose[0], 11.5 + pose[1]), np.degrees(pose[3])
         )
         images = torch.cat([linear_prior.mean[None] + 1, linear_prior.basis]) * 127.5
-        points = sampling_points((24, 24), (24, 24), (1.0, 1.0), frame.into_frame)  # middles of blocks
-        seen_images = resampled(images, *points)[:, 0]
+        points = Sampling.of((24, 24), (24, 24), (1.0, 1.0), frame.into_frame)  # middles of blocks
+        seen_images = points.A(images)[:, 0]
         blocks = torch.nn.functional.avg_pool2d(grey, 2)
         mean, basis = seen_images[0].flatten() * 2 / 3, seen_images[1:].flatten(1) * 2 / 3
         a = torch.cat([basis, 0.2 * mean[None], torch.full_like(mean, 10.0 * 2 / 3)[None]]).double()
