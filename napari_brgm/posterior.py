@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Posterior", "encoded", "images_at_once"]
+__all__ = ["Posterior", "bytes_of_images", "encoded", "images_at_once"]
 
 _ROOM = 2500 << 20  # bytes of images that are drawn at a time; on a GPU a quarter of its memory
 _GRADIENT, _DRAWN = 2500, 1250  # bytes a pixel of an image with its gradient, and of one without
@@ -173,7 +173,12 @@ class Posterior:
 def images_at_once(resolution: int, device: torch.device, *, gradient: bool = False) -> int:
     """How many images of so many pixels a side a network draws in bounded memory: at least one."""
     room = torch.cuda.get_device_properties(device).total_memory // 4 if device.type == "cuda" else _ROOM
-    return int(max(room // ((_GRADIENT if gradient else _DRAWN) * resolution**2), 1))
+    return int(max(room // bytes_of_images(1, resolution, gradient=gradient), 1))
+
+
+def bytes_of_images(count: int, resolution: int, *, gradient: bool = False) -> int:
+    """What a network takes that draws so many images at once, roughly."""
+    return count * (_GRADIENT if gradient else _DRAWN) * resolution**2
 
 
 class _Redrawn(torch.autograd.Function):

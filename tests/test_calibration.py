@@ -113,6 +113,8 @@ def test_widths_survive_as_text(kinds):
     np.testing.assert_array_equal(found, widths)
     if kinds <= 3:
         assert len(text) < 40_000 + 100 * kinds
+    runs = np.sort(widths.reshape(4, -1), axis=1)[:, ::-1].reshape(widths.shape)  # most pixels as the one before
+    np.testing.assert_array_equal(unpack_widths(pack_widths(runs), shape), runs)
     for other in ((240, 300), (302, 240), (2, 2)):
         assert unpack_widths(text, other) is None
 

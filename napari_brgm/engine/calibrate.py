@@ -92,16 +92,16 @@ def calibrated(
             width[unseen[pixels]] = half_width(level)  # nothing is known there, and nothing was measured
         scale[part] = half_width(0.9, widths) / _GAUSSIAN_90
         packed[:, pixels] = widths / scale[part]
-    packed = packed.reshape(len(LEVELS), *problem.shape)
+    shown = packed.reshape(len(LEVELS), *problem.shape)
     known_of = slice(None) if unseen[where].all() else ~unseen[where]
     record = {
         "applied": True, "label": label, "scale": known, "set": factors.source, "subjects": factors.subjects,
         "slices": factors.slices, "method": method, "task": task, "levels": list(LEVELS),
         "factor": [float(f"{value:.4g}") for value in (scale[known_of].min(), scale[known_of].max())],
-        "widths": pack_widths(packed),
+        "widths": pack_widths(shown),
     }  # fmt: skip
     draws.scale(scale)
-    return Calibrated(packed, record)
+    return Calibrated(shown, record)
 
 
 def why_not(problem: Problem, prior: Prior, settings: InferenceSettings, method: str) -> str:

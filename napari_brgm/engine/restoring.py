@@ -22,6 +22,7 @@ from napari_brgm.corruptions import as_corruption
 from napari_brgm.engine.calibrate import Calibrated, calibrated, scale_tissue
 from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn
 from napari_brgm.engine.misfit import misfit_of, unlike
+from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.representation import field_of, residual_scale
@@ -74,6 +75,10 @@ class Restoring:
     attempt : Attempt
     tell : callable
         Gets the slice's steps.
+    held : int
+        Results that memory will hold at the end, this one's among them.
+    with_samples : bool
+        Whether with their samples.
 
     Attributes
     ----------
@@ -92,11 +97,13 @@ class Restoring:
     ------
     InputError
         The slice cannot be restored.
+    TooLarge
+        There is not enough memory for it.
     """
 
     def __init__(
         self, given: ObservedSlice, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
-        tell: Callable[[Step], object],
+        tell: Callable[[Step], object], *, held: int = 1, with_samples: bool = True,
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
         self.job, self.attempt = job, attempt
@@ -117,6 +124,13 @@ class Restoring:
             image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
             pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
         )  # fmt: skip
+        device = prior.latents.mean.device
+        self.batch = min(attempt.batch, images_at_once(prior.resolution, device))
+        self.samples = job.draws
+        need = Need.of(
+            self.problem, self.samples, prior.resolution, self.batch, device, held, with_samples=with_samples
+        )  # fmt: skip
+        need.check()
         likelihood = self.problem.likelihood
         self.notes: list[str] = [*attempt.notes, *([prior.note] if isinstance(prior, Gray) else [])]
         if settings.lambda_perceptual:
@@ -127,9 +141,7 @@ class Restoring:
                 else f"preset '{settings.name}' ran without its perceptual term"
             )  # fmt: skip
         self.posterior = Posterior(prior, likelihood, settings, check=self.progress.check)
-        self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
         released = settings.objective == "released"
-        self.samples = job.draws
         straight = released and job.method == "vi"
         self.seeks_maximum = settings.prior_density != "flat" and not straight
         products = 0

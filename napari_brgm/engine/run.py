@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from napari_brgm.engine.devices import attempts, outward, pick_device
+from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.restoring import IMAGES, Restoring
 from napari_brgm.errors import InputError
 from napari_brgm.inference import maximise_together
@@ -57,7 +58,8 @@ def run(
     Raises
     ------
     InputError, DeviceError
-        What was asked for cannot be done with any slice (the first one's reason), or the device cannot be used.
+        What was asked for cannot be done with any slice (the first one's reason), there is not enough memory for all
+        of it, or the device cannot be used.
     """
     settings = _checked(job)
     chosen = pick_device(job.device)
@@ -79,8 +81,14 @@ def run(
                     group: dict[int, Restoring] = {}
                     for i in left[start : start + size]:
                         try:
-                            group[i] = Restoring(job.slices[i], job, prior, fewer, attempt, progress.of(i))
+                            held = 1 if results else len(job.slices) - i
+                            group[i] = Restoring(
+                                job.slices[i], job, prior, fewer, attempt, progress.of(i), held=held,
+                                with_samples=keep is None,
+                            )  # fmt: skip
                         except InputError as error:
+                            if isinstance(error, TooLarge) and not (results or group):
+                                raise  # nothing is done yet: the person may choose again
                             results[i] = error
                             progress.shares[i] = 1.0
                     _finish(group, results, keep)

@@ -99,12 +99,12 @@ def _grid(grid: dict[str, Any], machine: str) -> Table:
 
 def _memory(timings: dict[str, Any], machine: str) -> Table:
     title = f"{machine}, {timings['prior']}, {timings['samples']} samples: peak memory over what torch itself takes"
-    table = _made(title, "task", "side", "result", "GB", "seconds", "of the processor")
+    table = _made(title, "task", "side", "result", "GB", "estimated", "seconds", "of the processor")
     for row in timings["memory"]:
         result = row["side"] * (4 if row["task"] == "x4" else 1)
         table.add_row(
-            row["task"], f"{row['side']:,}", f"{result:,}", f"{row['peak']:.2f}", f"{row['seconds']:.1f}",
-            f"{row['busy']:.1f}",
+            row["task"], f"{row['side']:,}", f"{result:,}", f"{row['peak']:.2f}", f"{row['need']:.2f}",
+            f"{row['seconds']:.1f}", f"{row['busy']:.1f}",
         )  # fmt: skip
     return table
 

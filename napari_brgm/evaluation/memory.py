@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine.devices import pick_device
+from napari_brgm.engine.need import Need
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
+from napari_brgm.engine.restoring import IMAGES
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.likelihood import to_grey
 from napari_brgm.zoo import load_prior
@@ -48,6 +52,8 @@ class MemoryRow:
         By the clock, and of the process over its threads.
     peak : float
         GB over what torch itself takes.
+    need : float
+        GB, as estimated before a run.
     """
 
     task: str
@@ -55,6 +61,7 @@ class MemoryRow:
     seconds: float
     busy: float
     peak: float
+    need: float
 
 
 def memory_rows(
@@ -108,7 +115,10 @@ def _measured(task: str, side: int, prior_name: str, samples: int, seed: int, de
     corruption = Mask(strokes(side)) if task == "mask" else Downsample(_FACTOR)
     began, busy = time.perf_counter(), time.process_time()
     restore(scan, corruption, prior, samples=samples, seed=seed, device=device)
-    return MemoryRow(task, side, time.perf_counter() - began, time.process_time() - busy, _peak() - before)
+    seconds, busy, peak = time.perf_counter() - began, time.process_time() - busy, _peak() - before
+    problem, place = observe(scan, corruption, prior), pick_device(device)
+    need = Need.of(problem, samples, prior.resolution, IMAGES, place, 1, with_samples=True)
+    return MemoryRow(task, side, seconds, busy, peak, need.memory / 2**30)
 
 
 def _peak() -> float:

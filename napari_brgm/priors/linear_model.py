@@ -205,7 +205,10 @@ class LinearModel:
             x = operator.A_adjoint(seen if weight is None else seen * weight)
             return (x if self._own_grid else self._rows.T @ x @ self._rows).flatten(1)
 
-        gram, first = missed.new_empty(len(flat), len(flat)), 0  # in one piece: small parts between large ones strew both
+        gram, first = (
+            missed.new_empty(len(flat), len(flat)),
+            0,
+        )  # in one piece: small parts between large ones strew both
         for part in self._chunks(missed, check):
             gram[first : first + len(part)] = back(operator.A(part)) @ flat.T
             first += len(part)

@@ -10,6 +10,7 @@ import pytest
 
 from napari_brgm.calibration import Calibration, Curve, interval, unpack_widths
 from napari_brgm.corruptions import Blur, Compose, Downsample, Identity, Jpeg, Mask
+from napari_brgm.engine import calibrate
 from napari_brgm.engine.calibrate import coordinate
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoration import Restoration
@@ -156,6 +157,17 @@ def test_the_record_carries_the_widths(prior, scan, hole, quick):
     np.testing.assert_array_equal(again, found.widths)
     low, high = interval(found.mean, found.std, 0.8, again)
     np.testing.assert_array_equal((low, high), found.interval(0.8))
+
+
+def test_widths_do_not_depend_on_how_many_are_worked_on(prior, scan, hole, quick, monkeypatch):
+    """Catches pixels of one part that get the widths of another."""
+    for f, image in ((Mask(hole), scan), (Downsample(2), scan)):
+        _, whole = both(image, f, prior, quick)
+        with monkeypatch.context() as patched:
+            patched.setattr(calibrate, "_AT_ONCE", 7)
+            _, parts = both(image, f, prior, quick)
+        np.testing.assert_array_equal(whole.widths, parts.widths)
+        np.testing.assert_array_equal(whole.samples, parts.samples)
 
 
 def test_reasons(prior, linear_prior, scan, hole, quick):

@@ -40,7 +40,8 @@ class Scripted:
         self.ends: list[str] = []
 
     def __call__(
-        self, given: ObservedSlice, job: Job, prior: Any, settings: Any, attempt: Any, tell: Callable[[Step], object]
+        self, given: ObservedSlice, job: Job, prior: Any, settings: Any, attempt: Any, tell: Callable[[Step], object],
+        **held: Any,
     ) -> Scripted.Slice:  # fmt: skip
         self.calls.append({"given": given, "job": job, "prior": prior, "settings": settings, "attempt": attempt})
         if isinstance(fault := self.faults.get(str(given.image)), InputError):

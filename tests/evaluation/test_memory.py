@@ -17,6 +17,7 @@ def test_a_row_is_of_a_process_of_its_own_and_is_shown(capsys):
     rows = memory_rows("brain-axial-128", 2, 0, "cpu", said.append, {"mask": (160,), "x4": (32,)})
     assert [(row.task, row.side) for row in rows] == [("mask", 160), ("x4", 32)]
     assert all(0.02 < row.peak < 2 and row.busy > 0 for row in rows)
+    assert all(0.8 * row.peak < row.need < 4 * row.peak for row in rows)
     assert len(said) == 2
     machine = {"processor": "p", "cores": 2, "threads": 2, "torch": "t"}
     show({"machine": machine, "prior": "p", "samples": 2, "memory": [asdict(row) for row in rows]})
