@@ -23,8 +23,9 @@ _LARGE = 1 << 28  # bytes of images, from which they are not made until they are
 class Samples:
     """Like an array (S, H, W[, 3]), float32, of which images are made one at a time.
 
-    ``samples[k]`` and iteration give images, ``samples[a:b]`` samples, ``samples[..., row, column]`` the values of a
-    pixel; ``np.asarray(samples)`` makes the whole array, with the memory that takes, and so does any other index.
+    ``samples[k]`` and iteration give images, ``samples[a:b]`` samples, ``samples[k, ...]`` and ``samples[a:b, ...]``
+    parts of these images, ``samples[..., row, column]`` the values of a pixel; ``np.asarray(samples)`` makes the whole
+    array, with the memory that takes, and so does any other index.
 
     Parameters
     ----------
@@ -71,6 +72,11 @@ class Samples:
             row, column = range(self.free.shape[0])[row], range(self.free.shape[1])[column]
             number = int(np.count_nonzero(self.free[:row])) + int(np.count_nonzero(self.free[row, :column]))
             return self.values[:, number]
+        if isinstance(key, tuple) and key and isinstance(key[0], int | np.integer):
+            return self[key[0]][key[1:]]
+        if isinstance(key, tuple) and key and isinstance(key[0], slice):
+            some, like = self[key[0]], np.empty((0, *self.image.shape), np.float32)
+            return np.stack([image[key[1:]] for image in some]) if len(some) else like[key]
         return np.asarray(self)[key]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:

@@ -36,6 +36,17 @@ def test_they_are_like_the_array(parts):
     np.testing.assert_allclose(lazy.mean(axis=1), whole.mean(axis=1), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "key", [np.s_[1:2, 0:6, 0:5], np.s_[1, :, 2:], np.s_[2:, 3], np.s_[-1, ...], np.s_[::2, 1:, 4]]
+)
+def test_parts_are_made_of_the_images_they_lie_in(parts, monkeypatch, key):
+    """Catches a viewer that makes all images for each that it shows: it asks for slices along every axis."""
+    whole, asked = np.asarray(Samples(*parts)), Samples(*parts)
+    monkeypatch.setattr(Samples, "__array__", None)
+    np.testing.assert_array_equal(asked[key], whole[key])
+    assert asked[5:, 0:2].shape == (0, 2, 5)
+
+
 TURNS = {"quarter": lambda a: np.rot90(a, axes=(-2, -1)), "mirror": lambda a: a[..., ::-1], "axes": lambda a: a.mT}
 
 

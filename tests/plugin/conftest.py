@@ -23,6 +23,8 @@ from napari_brgm.zoo.entry import Kind, PriorEntry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtCore import QPoint
+
     from napari_brgm.engine.job import Job, ObservedSlice
     from napari_brgm.errors import InputError
 
@@ -174,3 +176,51 @@ def picture(qtbot) -> Callable[..., None]:
             viewer.screenshot(str(Path(folder) / f"{name}.png"), canvas_only=False, flash=False)
 
     return keep
+
+
+def on_canvas(viewer, layer, point: tuple[float, ...]) -> QPoint:
+    """Where a data point of the shown plane lies on the canvas, in Qt's pixels."""
+    from qtpy.QtCore import QPoint
+
+    native = viewer.window._qt_viewer.canvas.native
+    world = np.array(layer.data_to_world(point))[-2:]  # a layer may have fewer axes than the viewer
+    centre, zoom = np.array(viewer.scene.camera.center)[-2:], viewer.scene.camera.zoom
+    y, x = (world - centre) * zoom / native.devicePixelRatioF() + np.array([native.height(), native.width()]) / 2
+    return QPoint(round(x), round(y))
+
+
+@pytest.fixture
+def hover(qtbot):
+    """Move the mouse over a data point."""
+
+    from qtpy.QtCore import QPoint
+    from qtpy.QtWidgets import QApplication
+
+    def move(viewer, layer, point: tuple[float, ...]) -> None:
+        native, there = viewer.window._qt_viewer.canvas.native, on_canvas(viewer, layer, point)
+        qtbot.mouseMove(native, there - QPoint(3, 3))
+        qtbot.mouseMove(native, there, delay=50)
+        QApplication.processEvents()
+
+    return move
+
+
+@pytest.fixture
+def stroke(qtbot):
+    """Drag the mouse along data points of the shown plane, its button held."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QApplication
+
+    def drag(viewer, layer, points: list[tuple[float, ...]]) -> None:
+        native = viewer.window._qt_viewer.canvas.native
+        first, *others = (on_canvas(viewer, layer, point) for point in points)
+        qtbot.mouseMove(native, first)
+        qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=first)
+        for place in others:
+            qtbot.wait(30)  # vispy and napari pass over moves in quick succession
+            qtbot.mouseMove(native, place)
+            qtbot.wait(30)
+        qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=others[-1])
+        QApplication.processEvents()
+
+    return drag

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from measure_overhead import Watch
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_brgm.plugin.layers.tag import TAG
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from qtpy.QtWidgets import QMenu
 
 PLUGIN = "napari-brgm"
 LONG = 240_000  # ms
@@ -41,45 +41,6 @@ def from_menu(qtbot):
         found[0].trigger()
 
     return press
-
-
-def on_canvas(viewer, layer, point: tuple[float, ...]) -> QPoint:
-    """Where a data point of the shown plane lies on the canvas, in Qt's pixels."""
-    native = viewer.window._qt_viewer.canvas.native
-    world = np.array(layer.data_to_world(point))[list(viewer.dims.displayed)]
-    centre, zoom = np.array(viewer.scene.camera.center)[-2:], viewer.scene.camera.zoom
-    y, x = (world - centre) * zoom / native.devicePixelRatioF() + np.array([native.height(), native.width()]) / 2
-    return QPoint(round(x), round(y))
-
-
-@pytest.fixture
-def hover(qtbot):
-    """Move the mouse over a data point."""
-
-    def move(viewer, layer, point: tuple[float, ...]) -> None:
-        native, there = viewer.window._qt_viewer.canvas.native, on_canvas(viewer, layer, point)
-        qtbot.mouseMove(native, there - QPoint(3, 3))
-        qtbot.mouseMove(native, there, delay=50)
-        QApplication.processEvents()
-
-    return move
-
-
-@pytest.fixture
-def stroke(qtbot):
-    """Drag the mouse along data points of the shown plane."""
-
-    def drag(viewer, layer, points: list[tuple[float, ...]]) -> None:
-        native = viewer.window._qt_viewer.canvas.native
-        first, *others = (on_canvas(viewer, layer, point) for point in points)
-        qtbot.mouseMove(native, first)
-        qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=first)
-        for place in others:
-            qtbot.mouseMove(native, place, delay=10)
-        qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=others[-1])
-        QApplication.processEvents()
-
-    return drag
 
 
 def dock(viewer, title: str):
