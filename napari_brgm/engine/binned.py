@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Binned", "binned"]
 
-_SIDE = 0.5  # frame pixels: blocks are at most so large
+_SIDE = 0.5  # frame pixels: blocks are about so large, and at most two thirds of a frame pixel
 _LARGE = 1.5  # frames: a fine grid from this size on is not visited
 _STRIPE = 1 << 21  # observed pixels that are read at once
 
@@ -65,7 +65,7 @@ class Binned:
 def binned(slice_: PlacedSlice, prior: Prior) -> Binned | None:
     """Bring what was observed of a slice to blocks; None where its own pixels are as good, or cannot be brought."""
     given, frame = slice_.given, slice_.frame
-    rows, columns = (max(min(int(_SIDE / side), n), 1) for side, n in zip(slice_.pixel, given.seen.shape, strict=True))
+    rows, columns = (max(min(round(_SIDE / side), n), 1) for side, n in zip(slice_.pixel, given.seen.shape, strict=True))
     large = given.grid.fine != given.grid.plane and math.prod(given.grid.fine) > _LARGE * prior.resolution**2
     apart = given.corruption.on_axes(given.grid.fine)
     if apart is None or ((rows, columns) == (1, 1) and not large):
