@@ -30,7 +30,7 @@ _TOLERANCE_ELSE = 1e-5
 
 def solved(
     normal: Callable[[Tensor], Tensor], right: Tensor, *, iterations: int, tolerance: float, rest: bool = True,
-    check: Callable[[], None] | None = None,
+    check: Callable[[], None] | None = None, eased: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Solve ``normal(x) = right`` for each entry of a batch (B, ...) by itself.
 
@@ -47,17 +47,20 @@ def solved(
         Whether an entry that has reached it rests while others go on, so that it comes out as it would alone.
     check : callable, optional
         Called before each iteration; what it raises ends the search.
+    eased : callable, optional
+        A preconditioner: about the inverse of ``normal``, symmetric, positive definite and batched likewise.
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:  # (B, 1, ...)
         return (a * b).sum(dim=tuple(range(1, a.ndim)), keepdim=True)
 
     x = torch.zeros_like(right)
-    residual = direction = right
-    power = dot(right, right)
-    goal = power.detach() * tolerance**2
+    residual, direction = right, right if eased is None else eased(right)
+    left = dot(right, right)  # of the residual
+    goal = left.detach() * tolerance**2
+    power = left if eased is None else dot(right, direction)
     for _ in range(iterations):
-        active = power > goal
+        active = left > goal
         if not active.any():
             break
         active = active | (not rest)
@@ -68,9 +71,11 @@ def solved(
         step = torch.where(active & (curvature > 0), power / curvature.clamp(min=1e-30), 0.0)
         x = x + step * direction
         residual = residual - step * image
-        new = dot(residual, residual)
-        direction = residual + torch.where(active, new / power.clamp(min=1e-30), 0.0) * direction
+        near = residual if eased is None else eased(residual)
+        new = dot(residual, near)
+        direction = near + torch.where(active, new / power.clamp(min=1e-30), 0.0) * direction
         power = torch.where(active, new, power)
+        left = power if eased is None else dot(residual, residual)
     return x
 
 

@@ -65,7 +65,9 @@ class Binned:
 def binned(slice_: PlacedSlice, prior: Prior) -> Binned | None:
     """Bring what was observed of a slice to blocks; None where its own pixels are as good, or cannot be brought."""
     given, frame = slice_.given, slice_.frame
-    rows, columns = (max(min(round(_SIDE / side), n), 1) for side, n in zip(slice_.pixel, given.seen.shape, strict=True))
+    rows, columns = (
+        max(min(round(_SIDE / side), n), 1) for side, n in zip(slice_.pixel, given.seen.shape, strict=True)
+    )
     large = given.grid.fine != given.grid.plane and math.prod(given.grid.fine) > _LARGE * prior.resolution**2
     apart = given.corruption.on_axes(given.grid.fine)
     if apart is None or ((rows, columns) == (1, 1) and not large):

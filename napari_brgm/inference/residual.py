@@ -4,7 +4,8 @@
     E[e | y, w]   = C A' (A C A' + sigma_n^2 I)^-1 (y - A G(w))
     a draw        = e0 + C A' (A C A' + sigma_n^2 I)^-1 (y - A (G(w) + e0) - n0)                  (Matheron's rule)
 
-A is the observation. The system is solved by conjugate gradients, batched over samples.
+A is the observation. The system is solved by conjugate gradients, batched over samples. In a stack the fields of
+slices i and j have the covariance rho_ij C, and all slices are observed together.
 Source: Journel and Huijbregts, "Mining Geostatistics" (1978), Ch. VII; Rasmussen and Williams (2006), Eq. 2.23-2.24.
 """
 
@@ -18,7 +19,7 @@ from napari_brgm.corruptions.conjugate_gradient import solved
 from napari_brgm.likelihood import from_grey, to_grey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari_brgm.observation import Observation
     from napari_brgm.priors.residual_field import ResidualField
 
-__all__ = ["complete"]
+__all__ = ["complete", "complete_stack"]
 
 _ITERATIONS = 60
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
@@ -74,6 +75,56 @@ def complete(
         z = solved(normal, misfit, iterations=_ITERATIONS, tolerance=_TOLERANCE, rest=False, check=check)
         found.append(field.covariance(observation.A_adjoint(z)))
     return from_grey(to_grey(images) + drawn + torch.cat(found))
+
+
+def complete_stack(
+    images: Tensor, field: ResidualField, correlation: Tensor, likelihoods: Sequence[Likelihood], noise: float,
+    generator: torch.Generator | None = None, check: Callable[[], None] | None = None,
+) -> Tensor:  # fmt: skip
+    """Add the residual fields of a stack's slices, given the data of all, to its generator images.
+
+    Parameters
+    ----------
+    images : (B, n, 1, R, R) Tensor
+        G(w), in [-1, 1].
+    field : ResidualField
+        Of each slice.
+    correlation : (n, n) Tensor
+        Of the fields between slices.
+    likelihoods : sequence of Likelihood
+        One for each slice, with linear observations of equal shapes.
+    noise, generator, check
+        As of ``complete``.
+    """
+    observations: list[Observation] = [one.observation for one in likelihoods]  # type: ignore[misc]
+    correlation = correlation.to(images)
+    count, n = images.shape[:2]
+    drawn = torch.zeros_like(images)
+    if generator is not None:
+        apart = field.sample(count * n, generator).reshape(images.shape)
+        drawn = _centred(_mixed(torch.linalg.cholesky(correlation.double()).to(images), apart))
+
+    def spread(z: Tensor) -> Tensor:  # (B, n, C, h, w) -> (B, n, 1, R, R)
+        back = torch.stack([one.A_adjoint(z[:, i]) for i, one in enumerate(observations)], dim=1)
+        return _mixed(correlation, field.covariance(back))
+
+    def normal(z: Tensor) -> Tensor:
+        x = spread(z)
+        return torch.stack([one.A(x[:, i]) for i, one in enumerate(observations)], dim=1) + noise**2 * z
+
+    seen = images + drawn / 127.5
+    misfit = torch.stack([one.residual(seen[:, i]) for i, one in enumerate(likelihoods)], dim=1)
+    if generator is not None:
+        white = _centred(torch.randn(misfit.shape, generator=generator).to(misfit))
+        misfit = misfit - noise * white * torch.stack([one.measured for one in observations], dim=1)
+    misfit = misfit.clamp(-_LARGEST, _LARGEST)
+    z = solved(normal, misfit, iterations=_ITERATIONS, tolerance=_TOLERANCE, rest=False, check=check)
+    return from_grey(to_grey(images) + drawn + spread(z))
+
+
+def _mixed(matrix: Tensor, slices: Tensor) -> Tensor:
+    """Slices (B, n, ...) as the rows of ``matrix`` (n, n) have them."""
+    return torch.einsum("ij,bj...->bi...", matrix, slices)
 
 
 def _white(shape: tuple[int, ...], n: int, generator: torch.Generator) -> Iterator[Tensor]:

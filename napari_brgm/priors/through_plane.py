@@ -1,0 +1,131 @@
+"""Through the plane: how the slices of a stack belong together, for latents and residual field alike.
+
+    x(z) = G(u(z)) + e(z),   E[u_k(z) u_k(z')] = rho_k(|z - z'|),   E[e(z) e(z')'] = rho_e(|z - z'|) S R S
+    rho(d) = sum_m a_m kappa_m(d),   a_m >= 0,   sum_m a_m = 1
+
+Each whitened latent u_k has a correlation of its own along the slice axis: the place of the slice in the head changes
+over centimetres, the folds of the cortex over millimetres. kappa_m are Gaussian and Matern-5/2 correlations of lengths
+from 0.7 to 60 mm and a nugget (1 at distance 0, else 0), so that every mixture is a correlation, of slices at any
+distances. Of one slice alone nothing changes: its latents are N(0, I), its residual field is what it was.
+
+Source: nested covariance structures, Journel and Huijbregts, "Mining Geostatistics" (1978), Ch. III.B; the Matern
+correlation: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), Eq. 4.17.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from napari_brgm.errors import InputError
+
+__all__ = ["ThroughPlane", "correlations"]
+
+_LENGTHS_MM = tuple(float(length) for length in np.geomspace(0.7, 60.0, 16))
+_JITTER = 1e-5  # of the variance: correlations of near slices are nearly singular matrices
+_NEAR_MM = 2.0  # lags below it count most in a fit: they say how well a neighbour knows a slice
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughPlane:
+    """Correlations along the slice axis.
+
+    Attributes
+    ----------
+    latents : (K, M) Tensor
+        Shares a_m of each whitened latent's correlation; rows sum to 1.
+    residual : (M,) Tensor
+        The same of the residual field.
+
+    Raises
+    ------
+    InputError
+        They are no shares of the M known correlations.
+    """
+
+    latents: Tensor
+    residual: Tensor
+
+    def __post_init__(self) -> None:
+        known = 2 * len(_LENGTHS_MM) + 1
+        each = [*self.latents.double(), self.residual.double()]
+        if not all(len(row) == known and (row >= 0).all() and abs(float(row.sum()) - 1) < 0.01 for row in each):
+            raise InputError(f"correlations along the slice axis are shares of {known} known ones, which add up to 1")
+
+    def of_latents(self, places: Tensor) -> Tensor:
+        """(K, n, n) correlations of each latent between slices at ``places`` (n,) mm, float64."""
+        return self._between(self.latents, places)
+
+    def of_residual(self, places: Tensor) -> Tensor:
+        """(n, n) correlations of the residual field between slices at ``places`` (n,) mm, float64."""
+        return self._between(self.residual[None], places)[0]
+
+    def _between(self, shares: Tensor, places: Tensor) -> Tensor:
+        shares = shares.double() / shares.double().sum(dim=1, keepdim=True)
+        apart = (places[:, None] - places[None]).abs().double().cpu()
+        known = torch.from_numpy(_known(apart.numpy())).to(shares.device)  # (n, n, M)
+        found: Tensor = torch.einsum("ijm,km->kij", known, shares)
+        return (found + _JITTER * torch.eye(len(places), dtype=found.dtype, device=found.device)) / (1 + _JITTER)
+
+    def to(self, device: torch.device | str) -> ThroughPlane:
+        """Copy on ``device``."""
+        return ThroughPlane(self.latents.to(device), self.residual.to(device))
+
+    @classmethod
+    def fit(cls, latents: Tensor, residual: Tensor, lag_mm: float) -> ThroughPlane:
+        """Fit to correlations that were measured.
+
+        Parameters
+        ----------
+        latents : (K, L) Tensor
+            Of each latent at 0, 1, ... L - 1 times ``lag_mm``.
+        residual : (L,) Tensor
+            Of the residual field.
+        """
+        at = np.arange(latents.shape[1]) * lag_mm
+        weight = 1 / (1 + at / _NEAR_MM)
+        known = _known(at)
+
+        def shares(measured: Tensor) -> npt.NDArray[np.float64]:
+            found, _ = nnls(known * weight[:, None], measured.double().cpu().numpy() * weight)
+            if not found.sum():  # nothing but noise
+                found[-1] = 1.0
+            return np.asarray(found / found.sum())
+
+        rows = np.stack([shares(row) for row in latents])
+        return cls(torch.from_numpy(rows).float(), torch.from_numpy(shares(residual)).float())
+
+
+def correlations(values: Tensor, lags: int) -> Tensor:
+    """Correlations of series of slices at 0, 1, ... lags - 1 slices apart.
+
+    Parameters
+    ----------
+    values : (S, Z, K) Tensor
+        Of S stacks of Z neighbouring slices, mean 0.
+    lags : int
+        At most Z.
+
+    Returns
+    -------
+    (K, lags) Tensor
+    """
+    count = values.shape[1]
+    if not 1 <= lags <= count:
+        raise InputError(f"stacks of {count} slices have at most {count} lags, got {lags}")
+    products = [(values[:, : count - lag] * values[:, lag:]).mean(dim=(0, 1)) for lag in range(lags)]
+    found = torch.stack(products, dim=1)
+    return found / found[:, :1].clamp(min=torch.finfo(found.dtype).tiny)
+
+
+def _known(apart: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(..., M) the known correlations at distances (...) mm."""
+    relative = apart[..., None] / np.array(_LENGTHS_MM)
+    root = np.sqrt(5) * relative
+    matern = (1 + root + root**2 / 3) * np.exp(-root)
+    return np.concatenate([matern, np.exp(-(relative**2) / 2), (apart == 0)[..., None]], axis=-1)
