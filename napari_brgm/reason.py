@@ -6,7 +6,7 @@ import errno
 
 from napari_brgm.text import shortened
 
-__all__ = ["advice_of", "reason_of"]
+__all__ = ["advice_of", "lacks_memory", "reason_of"]
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another disk",
@@ -15,6 +15,8 @@ _ADVICE = {
     errno.EMFILE: "close other programs, or raise the limit of open files",
     errno.ENFILE: "close other programs, or raise the limit of open files",
 }
+
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "alloc_cpu")  # torch on the CPU, by version and system
 
 
 def reason_of(error: BaseException) -> str:
@@ -34,6 +36,19 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, EOFError) and not str(error):
         return "it ends too early"
     return shortened(error, 200) or type(error).__name__
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory could not be had: Python's own error, a GPU's, or one of the plain errors torch has for it.
+
+    Examples
+    --------
+    >>> lacks_memory(RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def advice_of(error: OSError, otherwise: str) -> str:

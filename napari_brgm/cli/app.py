@@ -25,7 +25,7 @@ from napari_brgm.cli.train import train
 from napari_brgm.cli.trial import trial
 from napari_brgm.cli.weights import weights
 from napari_brgm.errors import BrgmError
-from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.reason import advice_of, lacks_memory, reason_of
 
 __all__ = ["app", "main"]
 
@@ -44,7 +44,9 @@ class Commands(TyperGroup):
             raise typer.Exit(stop.code if isinstance(stop, Stopped) else _STOPPED) from None
         except BrgmError as error:
             _say(str(error))
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
             _say("there is not enough memory; choose fewer --samples or a smaller scan")
         except BrokenPipeError:  # whoever read has seen enough, as head does: click ends it without a word
             raise

@@ -138,6 +138,8 @@ def mask_record(rules: MaskRules, between: int) -> dict[str, Any]:
 def _npy(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except MemoryError:
+        raise
     except Exception as error:  # numpy raises almost anything on damaged bytes
         raise InputError(f"the mask {path.name} cannot be read as NPY: {reason_of(error)}; save it again") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":

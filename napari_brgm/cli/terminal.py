@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from napari_brgm.errors import OutputError
+from napari_brgm.reason import reason_of
 from napari_brgm.text import plain_text, sentence
 
 if TYPE_CHECKING:
@@ -18,7 +20,14 @@ __all__ = ["say", "say_note", "say_path", "survive_any_text"]
 
 def say(text: object = "", *, err: bool = False) -> None:
     """Print text, whatever it holds, to stdout or stderr; control characters are shown, not obeyed."""
-    typer.echo(plain_text(text), err=err)
+    try:
+        typer.echo(plain_text(text), err=err)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of a disk that is full, where output goes into a file
+        raise OutputError(
+            f"the standard output cannot be written: {reason_of(error)}; files of results that were written stay"
+        ) from error
 
 
 def say_note(text: object) -> None:

@@ -157,6 +157,46 @@ def prepare(name: Name, device: Device = "auto") -> None:
     say(f"{name}: restorations start from its straight line now")
 
 
+@weights.command(
+    "stacks",
+    epilog="Example:\n\nnapari-brgm weights stacks brain-axial-128 --data brain_train.zip --slice-mm 1 "
+    "--pixel-mm 1 --out brain-axial-128.safetensors",
+)
+def stacks(
+    name: Name,
+    data: Annotated[
+        Path,
+        typer.Option(help="Training subjects: zip or folder of images, neighbouring slices in a folder each."),
+    ],
+    slice_mm: Annotated[float, typer.Option(min=0.01, help="Distance of neighbouring slices, mm.")],
+    out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors).")],
+    pixel_mm: Annotated[float | None, typer.Option(min=0.01, help="Pixel size of images, mm.")] = None,
+) -> None:
+    """Measure how the slices of a stack belong together, and write the prior with it.
+
+    A prior that knows this restores slices with their neighbours; all else of it stays as it is.
+    """
+    import torch
+
+    from napari_brgm.datasets import Framing, read_slices
+    from napari_brgm.tensor_file import read_tensors, write_tensors
+    from napari_brgm.training.stacks import fit_through_plane, stacks_of
+    from napari_brgm.zoo.registry import entry_of, file_of, load_prior
+
+    prior, entry = load_prior(name), entry_of(name)
+    path = file_of(entry) if entry is not None else None
+    if path is None:
+        raise WeightsError(f"there is no file of {name} to add to; choose one of `weights list`")
+    slices = read_slices(data, Framing(prior.resolution, prior.info.spacing_mm), pixel_mm=pixel_mm)
+    found = fit_through_plane(prior, stacks_of(slices), slice_mm, lambda text: say(text, err=True))
+    tensors, text = read_tensors(path)
+    tensors |= {"through.latents": found.latents.half(), "through.residual": found.residual.half()}
+    write_tensors(out, tensors, text)
+    apart = found.of_residual(torch.tensor([0.0, 1.0, 3.0, 5.0]))[0].tolist()
+    near = ", ".join(f"{value:.2f} at {distance} mm" for value, distance in zip(apart[1:], (1, 3, 5), strict=True))
+    say(f"{out}: correlation of the residual field {near}")
+
+
 def _prepare_shortly(entry: PriorEntry) -> None:
     """Prepare what was just installed, unless that takes long: then only say how."""
     from napari_brgm.engine.devices import pick_device

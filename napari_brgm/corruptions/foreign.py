@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
 from napari_brgm.corruptions.corruption import Corruption, LinearOperator, Shape, check_ratio
 from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.reason import lacks_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,9 +219,11 @@ class Foreign(LinearOperator):
         name = type(self.operator).__name__
         try:
             return call(*given)  # type: ignore[misc]
-        except (BrgmError, MemoryError, torch.cuda.OutOfMemoryError):
+        except BrgmError:
             raise
         except Exception as error:
+            if lacks_memory(error):
+                raise
             size = "" if of is None else f" to {of.shape[-2]} x {of.shape[-1]} pixels"
             raise InputError(f"{name} cannot be applied{size}: {(str(error) or name).splitlines()[0]}") from error
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from napari_brgm.errors import DeviceError
+from napari_brgm.reason import lacks_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,8 +102,7 @@ class Attempt:
         if isinstance(error, _Outward):
             raise error.raised from error.raised.__cause__
         self.full = isinstance(error, torch.cuda.OutOfMemoryError)
-        text = str(error) if isinstance(error, RuntimeError) and not self.full else ""
-        if isinstance(error, MemoryError) or "not enough memory" in text or "can't allocate memory" in text:
+        if error is not None and not self.full and lacks_memory(error):
             raise DeviceError("there is not enough memory for this run; choose fewer samples or a smaller image")
         return self.full
 

@@ -106,7 +106,8 @@ class Need:
         if self.slices > 1 and replace(self, slices=1).memory <= free:
             more = replace(self, slices=2).memory - replace(self, slices=1).memory
             fitting = 1 + (free - replace(self, slices=1).memory) // more
-            return f"choose fewer slices (up to {fitting} at once would fit), or fewer samples"
+            fewer = ", or fewer samples" if replace(self, samples=2).memory <= free else ""
+            return f"choose fewer slices (up to {fitting} at once would fit){fewer}"
         least = replace(self, samples=0)
         fitting = (free - least.memory) // max(replace(self, samples=1).memory - least.memory, 1)
         if fitting >= 2:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.calibration import LEVELS, interval
-from napari_brgm.errors import BrgmError, InputError, OutputError
-from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.errors import BrgmError, DeviceError, InputError, OutputError
+from napari_brgm.reason import advice_of, lacks_memory, reason_of
 from napari_brgm.samples import Samples, samples_of
 from napari_brgm.text import plain_text
 
@@ -170,6 +170,8 @@ class Restoration:
         except BrgmError:
             raise
         except Exception as error:
+            if lacks_memory(error):
+                raise DeviceError(f"there is not enough memory to read {plain_text(path.name)}") from error
             raise InputError(f"{plain_text(path.name)} cannot be read as a restoration: {reason_of(error)}") from error
 
 

@@ -42,6 +42,7 @@ from napari_brgm.likelihood import Likelihood
 from napari_brgm.perceptual import pick_features
 from napari_brgm.posterior import Posterior, images_at_once
 from napari_brgm.priors.gray import Gray
+from napari_brgm.reason import lacks_memory
 from napari_brgm.released import for_factor
 
 if TYPE_CHECKING:
@@ -259,7 +260,9 @@ def _made(make: Callable[[], Any], trouble: str) -> Any:
     """What a person's own code makes; whatever else it raises becomes one sentence."""
     try:
         return make()
-    except (BrgmError, MemoryError, torch.cuda.OutOfMemoryError):
+    except BrgmError:
         raise
     except Exception as error:
+        if lacks_memory(error):
+            raise
         raise InputError(f"{trouble}: {(str(error) or type(error).__name__).splitlines()[0]}") from error

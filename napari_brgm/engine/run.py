@@ -81,13 +81,14 @@ def run(
                     group: dict[int, Restoring] = {}
                     for i in left[start : start + size]:
                         try:
-                            held = 1 if results else len(job.slices) - i
+                            begun = bool(group) or not all(isinstance(r, InputError) for r in results.values())
+                            held = 1 if begun else len(job.slices) - i
                             group[i] = Restoring(
                                 job.slices[i], job, prior, fewer, attempt, progress.of(i), held=held,
                                 with_samples=keep is None,
                             )  # fmt: skip
                         except InputError as error:
-                            if isinstance(error, TooLarge) and not (results or group):
+                            if isinstance(error, TooLarge) and not begun:
                                 raise  # nothing is done yet: the person may choose again
                             results[i] = error
                             progress.shares[i] = 1.0

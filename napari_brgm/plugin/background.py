@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 import napari_brgm
 from napari_brgm.errors import BrgmError, Cancelled, DeviceError
 from napari_brgm.plugin.forms import wrapped
-from napari_brgm.reason import reason_of
+from napari_brgm.reason import lacks_memory, reason_of
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class BackgroundTask:
             if type(error).__name__ == "OutOfMemoryError":
                 told = "out of memory on the device; choose the device 'cpu' or close other programs"
                 raise DeviceError(told) from error
+            if lacks_memory(error):
+                raise DeviceError(f"there is not enough memory for {what}; close other programs") from error
             raise BrgmError(f"{what} stopped: {error}") from error
         finally:
             self.report = ()  # what comes of it is not to be overwritten by how far it was

@@ -84,6 +84,11 @@ def _header(path: Path) -> tuple[Header, Path]:
     if half is not None:
         head = _head(half)
     if not looks_like_nifti(head):
+        if len(head) < SIZES[1] and (not head or head[:4] in _ANALYZE):
+            where = (half or path).name
+            raise ScanError(
+                f"{where} ends too early: {len(head)} bytes are there, and a header has {SIZES[1]}; copy it again"
+            )
         if head[:4] in _ANALYZE and name.endswith(".nii"):
             raise ScanError(
                 f"{path.name} has no mark of NIfTI in its header (magic): it may be in Analyze format, which has no "

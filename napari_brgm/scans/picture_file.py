@@ -69,7 +69,7 @@ def opened_picture(data: bytes, name: str, formats: Sequence[str], advice: str) 
                 if image.format == "TIFF" and _misread(image, data):
                     raise ScanError(f"{name} is a compressed TIFF with its bytes in reverse; save it uncompressed")
                 yield image
-        except ScanError:
+        except (ScanError, MemoryError):
             raise
         except Image.DecompressionBombError as error:
             raise ScanError(f"{name} has too many pixels; shrink it below 8192 x 8192") from error

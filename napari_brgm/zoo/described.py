@@ -2,7 +2,8 @@
 
 Tensors: ``residual.std`` and ``residual.correlation`` for what the generator cannot draw, ``encoder.*`` for perceptual
 features; ``linearisation.mean`` (C, R, R), ``linearisation.basis`` (K, C, r, r) and ``linearisation.noise`` (), the
-variance of what the line through the generator's draws misses (priors/line.py).
+variance of what the line through the generator's draws misses (priors/line.py); ``through.latents`` (K, M) and
+``through.residual`` (M,), shares of the correlations along the slice axis (priors/through_plane.py).
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_brgm.errors import WeightsError
+from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.info import PriorInfo
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.priors.parts import Line, Parts
 from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.through_plane import ThroughPlane
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +73,8 @@ def parts_tensors(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
         found |= {f"encoder.{k}": v for k, v in parts.encoder.state_dict().items()}
     if parts.residual is not None:
         found |= {"residual.std": parts.residual.std, "residual.correlation": parts.residual.correlation}
+    if parts.through is not None:
+        found |= {"through.latents": parts.through.latents, "through.residual": parts.through.residual}
     found = rounded(found, dtype)
     line = parts.line
     if line is not None and line.complete and not line.exact:
@@ -94,7 +98,19 @@ def parts_of(file: WeightsFile) -> Parts:
     if "residual.std" in tensors:
         residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
     encoder = Encoder.from_state_dict(weights) if (weights := file.under("encoder.")) else None
-    return Parts(_line_of(tensors), residual, encoder)
+    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors))
+
+
+def _through_of(tensors: dict[str, Tensor]) -> ThroughPlane | None:
+    if "through.latents" not in tensors:
+        return None
+    latents, residual = tensors["through.latents"].float(), tensors["through.residual"].float()
+    if latents.ndim != 2 or residual.ndim != 1:
+        raise WeightsError("the correlations along the slice axis in these weights have the wrong shape")
+    try:
+        return ThroughPlane(latents, residual)
+    except InputError as error:
+        raise WeightsError(f"these weights do not hold what belongs together: {error}") from error
 
 
 def _line_of(tensors: dict[str, Tensor]) -> Line | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_brgm.errors import BrgmError, OutputError, WeightsError
-from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.errors import BrgmError, DeviceError, OutputError, WeightsError
+from napari_brgm.reason import advice_of, lacks_memory, reason_of
 from napari_brgm.tensor_file import read_tensors, write_tensors
 from napari_brgm.zoo.families import families, family_of_format
 from napari_brgm.zoo.family import WeightsFile
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["read_prior", "sha256_of", "write_prior"]
+
+_ROOM = "close other programs, or use another machine"
 
 
 def sha256_of(path: Path) -> str:
@@ -68,6 +70,10 @@ def read_prior(path: Path, name: str | None = None) -> Prior:
             f"{path.name} cannot be read as safetensors weights: {reason_of(error)}; a published file of another kind "
             "needs `weights import`"
         ) from error
+    except (MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise DeviceError(f"there is not enough memory to read {path.name}; {_ROOM}") from error
+        raise
     tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if not all(torch.isfinite(v).all() for v in tensors.values() if v.is_floating_point()):
         raise WeightsError(f"{path.name} holds values that are not finite; get it again")
@@ -80,4 +86,6 @@ def read_prior(path: Path, name: str | None = None) -> Prior:
     except BrgmError:
         raise
     except Exception as error:
+        if lacks_memory(error):
+            raise DeviceError(f"there is not enough memory for the prior in {path.name}; {_ROOM}") from error
         raise WeightsError(f"{path.name} does not hold a complete prior: {reason_of(error)}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +30,15 @@ def test_head_ends_every_listing_quietly(arguments):
         text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.stderr == "" and len(done.stdout.splitlines()) <= 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_behind_the_output_is_said_of_the_output():
+    """Catches 'cannot use: No space left on device', which sounds as though the results were lost."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_brgm", "weights", "list"], stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "the standard output cannot be written: No space left on device; files of results" in done.stderr

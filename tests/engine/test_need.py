@@ -109,3 +109,23 @@ def test_a_container_has_less_than_the_machine(monkeypatch, tmp_path):
     assert free_memory() == min(machine, 2 * GB - module._SPARE) or machine < 2 * GB
     (tmp_path / "memory.max").write_text("max\n")
     assert free_memory() > 0.5 * machine
+
+
+def test_a_first_slice_that_cannot_be_restored_hides_nothing(linear_prior, scan, hole, quick, free):
+    """Empty slices at the ends of a volume are usual: catches a need that is then asked of single slices only."""
+    good = ObservedSlice(scan, lambda: Mask(hole))
+    job = Job((ObservedSlice(np.zeros_like(scan), lambda: Mask(hole)), *[good] * 40), linear_prior, quick, samples=4)
+    one = Need.of(observe(scan, Mask(hole), linear_prior), 4, 24, 8, torch.device("cpu"), 1, with_samples=True)
+    free(one.memory * 1.001)
+    with pytest.raises(InputError, match="40 slices of 24 x 24"):
+        run(job)
+
+
+def test_fewer_samples_are_advised_where_they_help(free):
+    """Catches advice that was followed in vain: results without samples do not shrink with them."""
+    many = Need((512, 512), 512**2, 32, GB // 2, slices=2000, with_samples=False)
+    free(2.5 * GB)
+    with pytest.raises(TooLarge, match=r"at once would fit\)$"):
+        many.check()
+    with pytest.raises(TooLarge, match=r"at once would fit\), or fewer samples$"):
+        replace(many, slices=40, with_samples=True).check()

@@ -128,6 +128,9 @@ def test_analyze_text_and_missing_files(tmp_path):
         read_nifti(tmp_path / "old.hdr")
     with pytest.raises(ScanError, match=r"old\.img is in Analyze format"):
         read_nifti(tmp_path / "old.img")
+    (tmp_path / "old.hdr").write_bytes(b"")
+    with pytest.raises(ScanError, match=r"old\.hdr ends too early: 0 bytes are there, and a header has 348"):
+        read_nifti(tmp_path / "old.img")
     (tmp_path / "text.nii").write_text("hello" * 200)
     with pytest.raises(ScanError, match="not a NIfTI file"):
         read_nifti(tmp_path / "text.nii")
@@ -279,3 +282,14 @@ def test_values_that_are_no_numbers_in_the_file_are_not_laid_on_the_slope(save):
     array = np.ones((3, 3, 3), np.float32)
     array[0] = np.nan
     assert read_nifti(save(array)).notes == ()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_that_is_cut_is_no_other_format(save, tmp_path, packed):
+    """Catches 'it may be in Analyze format' of a copy that was cut."""
+    start = save(np.zeros((2, 2, 2), np.float32)).read_bytes()
+    start = (gzip.decompress(start) if start[:2] == b"\x1f\x8b" else start)[:200]
+    cut = tmp_path / ("cut.nii.gz" if packed else "cut.nii")
+    cut.write_bytes(gzip.compress(start) if packed else start)
+    with pytest.raises(ScanError, match="ends too early: 200 bytes are there, and a header has 348"):
+        read_nifti(cut)

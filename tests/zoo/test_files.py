@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_brgm.errors import OutputError, WeightsError
+from napari_brgm.errors import DeviceError, OutputError, WeightsError
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.parts import Parts
 from napari_brgm.priors.prior import LatentStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import StyleGAN2, Synthesis
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.priors.through_plane import ThroughPlane
+from napari_brgm.zoo import files
 from napari_brgm.zoo.files import read_prior, sha256_of, write_prior
 
 
@@ -26,7 +29,9 @@ def prior(linear_prior) -> StyleGAN2Prior:
     info = PriorInfo("ours", "MR T1", "axial", 1.5, 220.0, 33.0)
     field = ResidualField(torch.rand(24, 24) + 4, torch.rand(24, 24))
     statistics = LatentStatistics(torch.linspace(-0.1, 0.1, 12), torch.eye(12) + 0.1)
-    parts = Parts(residual=field, encoder=Encoder((3, 4), 6, 24))
+    shares = torch.rand(12, 33)
+    through = ThroughPlane(shares / shares.sum(dim=1, keepdim=True), torch.eye(33)[7])
+    parts = Parts(residual=field, encoder=Encoder((3, 4), 6, 24), through=through)
     return StyleGAN2Prior(net, statistics, info, base=linear_prior, parts=parts)
 
 
@@ -45,6 +50,8 @@ def test_a_prior_comes_back(prior, tmp_path, dtype, error):
         (again.latents.mean, prior.latents.mean), (again.latents.covariance, prior.latents.covariance),
         (again.parts.residual.std, prior.parts.residual.std),
         (again.parts.residual.correlation, prior.parts.residual.correlation),
+        (again.parts.through.latents, prior.parts.through.latents),
+        (again.parts.through.residual, prior.parts.through.residual),
         (again.base.mean, prior.base.mean), (again.base.basis, prior.base.basis),
     ]:  # fmt: skip
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
@@ -169,3 +176,27 @@ def test_what_cannot_be_read_ends_in_one_sentence(prior, tmp_path, how, says):
 def test_a_place_that_cannot_be_written(prior, tmp_path):
     with pytest.raises(OutputError, match="choose a folder"):
         write_prior(prior, tmp_path / "nowhere" / "ours.safetensors")
+
+
+NO_ROOM = [
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    torch.cuda.OutOfMemoryError("CUDA out of memory"),
+]
+
+
+@pytest.mark.parametrize("error", NO_ROOM, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["read_tensors", "family_of_format"])
+def test_want_of_memory_is_no_damage(prior, tmp_path, monkeypatch, error, where):
+    """Catches a good file that a person is told to get again."""
+    write_prior(prior, tmp_path / "net.safetensors")
+
+    def fails(*_: object) -> None:
+        raise error
+
+    if where == "family_of_format":
+        monkeypatch.setattr(files, where, lambda _: SimpleNamespace(read=fails))
+    else:
+        monkeypatch.setattr(files, where, fails)
+    with pytest.raises(DeviceError, match=r"not enough memory .* net\.safetensors; close other programs"):
+        read_prior(tmp_path / "net.safetensors")
