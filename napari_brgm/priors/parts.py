@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.linear_model import LinearModel
     from napari_brgm.priors.residual_field import ResidualField
+    from napari_brgm.priors.through_plane import ThroughPlane
 
 __all__ = ["Line", "Parts"]
 
@@ -71,11 +72,14 @@ class Parts:
         What the generator cannot draw.
     encoder : Encoder or None
         Image -> leading latents, and features for the perceptual term.
+    through : ThroughPlane or None
+        How the slices of a stack belong together, in whitened latents and residual field; None: not known.
     """
 
     line: Line | None = None
     residual: ResidualField | None = None
     encoder: Encoder | None = None
+    through: ThroughPlane | None = None
 
     def to(self, device: torch.device | str) -> Parts:
         """Copy on ``device``."""
@@ -83,4 +87,5 @@ class Parts:
             None if self.line is None else self.line.to(device),
             None if self.residual is None else self.residual.to(device),
             None if self.encoder is None else copy.deepcopy(self.encoder).to(device),
+            None if self.through is None else self.through.to(device),
         )

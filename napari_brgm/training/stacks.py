@@ -1,0 +1,105 @@
+"""Stacks: what training slabs say of how the slices of a head belong together, measured for a prior that is there.
+
+Latents: the linear posterior's means of whole slices. Residual field: what the components miss of subjects that they
+were not fitted to (folds of the subjects; the prior's own components have seen them all, and what they miss of these is
+smaller and rougher than of a new head).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_brgm.errors import InputError
+from napari_brgm.priors.linear_model import LinearModel
+from napari_brgm.priors.through_plane import ThroughPlane, correlations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from napari_brgm.datasets import SliceSet
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["fit_through_plane", "stacks_of"]
+
+_REACH_MM = 16.0  # lags that are measured
+_FOLDS = 2
+
+
+def stacks_of(slices: SliceSet) -> Tensor:
+    """(S, Z, 1, R, R) neighbouring slices of S subjects in [-1, 1], as many of each as the fewest have.
+
+    Raises
+    ------
+    InputError
+        They are in colour, or a subject has fewer than four.
+    """
+    counts = np.bincount(slices.subjects, minlength=len(slices.subject_names))
+    fewest = min(counts[counts > 0].tolist(), default=0)
+    if fewest < 4 or slices.images.shape[1] != 1:
+        raise InputError("grey slices are needed, at least four neighbours of each subject, in order")
+    chosen = [np.flatnonzero(slices.subjects == subject)[:fewest] for subject in np.flatnonzero(counts)]
+    images = torch.from_numpy(slices.images[np.stack(chosen)].astype(np.float32))
+    return images * (2 / slices.white) - 1
+
+
+def fit_through_plane(
+    prior: Prior, stacks: Tensor, spacing_mm: float, report: Callable[[str], None] = print
+) -> ThroughPlane:
+    """Correlations along the slice axis of a prior with an exact linear part and a residual field.
+
+    Parameters
+    ----------
+    prior : Prior
+    stacks : (S, Z, 1, R, R) Tensor
+        Neighbouring slices of its training subjects, [-1, 1].
+    spacing_mm : float
+        Between them.
+
+    Raises
+    ------
+    InputError
+        The prior has no such parts, or the slices do not suit it.
+    """
+    line, field = prior.parts.line, prior.parts.residual
+    if line is None or not line.exact or field is None:
+        raise InputError(f"{prior.info.name} has no linear part and residual field that slices could be correlated in")
+    if not spacing_mm > 0 or stacks.shape[-1] != prior.resolution:
+        raise InputError(f"slices of {prior.resolution} pixels a side are needed, and their distance in mm above 0")
+    lags = min(int(_REACH_MM / spacing_mm) + 1, stacks.shape[1])
+    variance = (field.std.square() / 127.5**2).flatten()
+    latents = torch.stack([_encoded(line.whitened, stack, variance) for stack in stacks])
+    report(f"latents of {len(stacks)} stacks of {stacks.shape[1]} slices")
+    products = torch.zeros(1, lags)
+    for fold in range(_FOLDS):
+        own = torch.arange(len(stacks)) % _FOLDS == fold
+        others = stacks[~own].flatten(0, 1)
+        rank = min(line.model.rank, len(others) - 1)
+        model = LinearModel.fit(others, rank, grid=line.model.coarse.shape[-1])
+        for stack in stacks[own]:
+            missed = stack - model.synthesize(_encoded(model, stack, variance)[:, None])
+            products += _products(missed, lags)
+        report(f"residual field of fold {fold + 1} of {_FOLDS}")
+    measured = products[0] / products[0, 0]
+    return ThroughPlane.fit(correlations(latents, lags), measured, spacing_mm)
+
+
+def _encoded(model: LinearModel, images: Tensor, variance: Tensor) -> Tensor:
+    """(N, K) posterior means of latents N(0, I) for images (N, 1, R, R), noise ``variance`` (pixels,)."""
+    basis = model.basis.flatten(1)
+    weighted = basis / variance
+    precision = weighted @ basis.T
+    precision.diagonal().add_(1.0)
+    right = weighted @ (images - model.mean).flatten(1).T
+    found: Tensor = torch.cholesky_solve(right, torch.linalg.cholesky(precision)).T
+    return found
+
+
+def _products(values: Tensor, lags: int) -> Tensor:
+    """(1, lags) mean products of slices (Z, ...) so many apart."""
+    count = len(values)
+    return torch.stack([(values[: count - lag] * values[lag:]).mean() for lag in range(lags)])[None]
