@@ -6,7 +6,7 @@ private elements that count and place the tiles; else a field that is larger tha
     Siemens            MOSAIC in ImageType, NumberOfImagesInMosaic in the CSA header or (0019,xx0A), (0051,xx16)
     United Imaging     VFRAME in ImageType, (0065,xx50) the number of tiles, (0065,xx51) a sequence with their places
 
-Tiles run row by row in a square grid, ceil(sqrt(n)) wide.
+Tiles run row by row in a square grid, ceil(sqrt(n)) wide; those of United Imaging also in others (``dicom_grid``).
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_elements import Elements, FileElements, number_of
 from napari_brgm.scans.dicom_frame import frame_of, frames_of
-from napari_brgm.scans.dicom_grid import tile_grid
+from napari_brgm.scans.dicom_grid import fitted_grid
 from napari_brgm.scans.dicom_mosaic import is_mosaic, mosaic_tiles
-from napari_brgm.scans.dicom_pixel_size import pixel_size
+from napari_brgm.scans.dicom_pixel_size import PIXEL_SIZE_NOTE, pixel_size
 from napari_brgm.scans.dicom_vendors import private_value
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def _united(dataset: Dataset, path: Path, places: list[Dataset]) -> list[DicomFr
             f"{path.name} is tiled without the private elements that place its {int(count) or ''} slices".rstrip()
             + "; export the series again with private elements, or as NIfTI"
         )
-    shape, corners = tile_grid((int(dataset.Rows), int(dataset.Columns)), len(places), path.name)
+    image, spacing = (
+        (int(dataset.Rows), int(dataset.Columns)),
+        pixel_size(Elements(FileElements(dataset, path.name)))[0],
+    )
+    shape, corners = fitted_grid(image, len(places), spacing, _acquired(dataset), path.name)
     tiles = []
     for item, corner in zip(places, corners, strict=True):
         group = Dataset()
@@ -82,16 +87,34 @@ def _united(dataset: Dataset, path: Path, places: list[Dataset]) -> list[DicomFr
     return tiles
 
 
+def _matrix(dataset: Dataset) -> list[float]:
+    """Acquisition matrix: rows and columns of the frequencies, rows and columns of the phases; some are 0."""
+    value = dataset.get("AcquisitionMatrix")
+    several = value if isinstance(value, MultiValue | list) else [value]
+    return [number_of(size) or 0 for size in several]
+
+
+def _acquired(dataset: Dataset) -> tuple[int, int] | None:
+    """Rows and columns that were acquired; None where the file does not say."""
+    numbers = _matrix(dataset)
+    if len(numbers) != 4:
+        return None
+    rows, columns = (int(max(numbers[k], numbers[k + 2])) for k in (0, 1))
+    return (rows, columns) if rows > 0 and columns > 0 else None
+
+
 def _check_field(dataset: Dataset, name: str) -> None:
     """Refuse an MR image that is wider and higher than a magnet: tiles whose marks were taken away."""
-    spacing = pixel_size(Elements(FileElements(dataset, name)))[0]
+    spacing, assumed = pixel_size(Elements(FileElements(dataset, name)))
     if dataset.get("Modality") != "MR":
         return
     height, width = dataset.Rows * spacing[0], dataset.Columns * spacing[1]
-    matrix = [number_of(size) or 0 for size in dataset.get("AcquisitionMatrix") or ()]
-    acquired = max(matrix, default=0)
-    if min(height, width) > _WIDEST and acquired and min(dataset.Rows, dataset.Columns) >= 2 * acquired:
+    acquired = max(_matrix(dataset), default=0)
+    if min(height, width) <= _WIDEST or (not acquired and PIXEL_SIZE_NOTE in assumed):
+        return
+    if not acquired or min(dataset.Rows, dataset.Columns) >= 2 * acquired:
+        than = "many times what was acquired" if acquired else "more than a magnet holds"
         raise ScanError(
-            f"{name} is {height:.0f} x {width:.0f} mm large, many times what was acquired: it looks like tiles without "
+            f"{name} is {height:.0f} x {width:.0f} mm large, {than}: it looks like tiles without "
             "the private header that places them; export the series again with private elements, or as NIfTI"
         )

@@ -73,6 +73,54 @@ def test_tiles_that_do_not_fit_are_refused(united):
         read_dicom(united(places=5, count="5"))
 
 
+@pytest.fixture
+def united_grid(united):
+    """A United Imaging volume of tiles with the values 1, 2, ... row by row in any grid."""
+
+    def write(count, rows, columns, tile=(8, 8), **elements):
+        values = np.arange(1, rows * columns + 1, dtype=np.uint16).reshape(rows, columns)
+        values[values > count] = 0
+        pixels = np.kron(values, np.ones(tile, np.uint16))
+        return united(
+            places=count, count=str(count), Rows=pixels.shape[0], Columns=pixels.shape[1], PixelData=pixels.tobytes(),
+            PixelSpacing=[2, 2], **elements,
+        )  # fmt: skip
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("grid", "tile", "elements"),
+    [
+        ((12, 4, 3), (8, 8), {"AcquisitionMatrix": [8, 0, 0, 8]}),
+        ((12, 4, 3), (8, 8), {"AcquisitionMatrix": [0, 8, 7, 0]}),
+        ((12, 4, 4), (8, 6), {"AcquisitionMatrix": [8, 0, 0, 6]}),
+        ((6, 2, 3), (8, 8), {}),
+        ((6, 3, 2), (8, 8), {}),
+        ((6, 2, 3), (8, 6), {"AcquisitionMatrix": [8, 0, 0, 6]}),
+        ((5, 3, 3), (8, 8), {}),
+        ((5, 3, 3), (8, 6), {}),
+        ((9, 3, 3), (16, 16), {"AcquisitionMatrix": [8, 0, 0, 6]}),  # interpolated
+    ],
+)
+def test_tiles_are_cut_on_the_grid_that_fits(united_grid, grid, tile, elements):
+    (scan,) = read_dicom(united_grid(*grid, tile, **elements))
+    assert scan.shape == (*tile[::-1], grid[0])
+    expected = np.arange(grid[0], 0, -1)  # the places run to the feet
+    np.testing.assert_array_equal(scan.array, np.broadcast_to(expected, scan.shape))
+
+
+def test_tiles_that_two_grids_could_hold_are_refused(united_grid):
+    told = "12 tiles in 32 x 24 pixels, which may be 4 x 4 tiles of 8 x 6 or 4 x 3 tiles of 8 x 8, and no acquisition"
+    with pytest.raises(ScanError, match=told):
+        read_dicom(united_grid(12, 4, 3))
+
+
+def test_tiles_that_contradict_the_acquisition_matrix_are_refused(united_grid):
+    with pytest.raises(ScanError, match="no grid gives each the 16 x 16 pixels that were acquired"):
+        read_dicom(united_grid(4, 2, 2, AcquisitionMatrix=[16, 0, 0, 16]))
+
+
 @pytest.mark.parametrize(
     ("group", "element", "kind", "value"), [(0x0019, 0x0A, "US", 4), (0x0051, 0x16, "LO", "p2 M/ND/MOSAIC")]
 )
@@ -89,6 +137,18 @@ def test_image_larger_than_a_magnet_is_refused(write_dicom):
     path = write_dicom("large", np.zeros((256, 256), np.uint16), PixelSpacing=[3, 3], AcquisitionMatrix=[64, 0, 0, 64])
     with pytest.raises(ScanError, match="looks like tiles"):
         read_dicom(path)
+
+
+@pytest.mark.parametrize("matrix", [None, [0, 0, 0, 0]])
+def test_image_larger_than_a_magnet_is_refused_without_its_acquisition_matrix(write_dicom, matrix):
+    elements = {} if matrix is None else {"AcquisitionMatrix": matrix}
+    path = write_dicom("large", np.zeros((48, 48), np.uint16), PixelSpacing=[27.5, 27.5], **elements)
+    with pytest.raises(ScanError, match="1320 x 1320 mm large, more than a magnet holds: it looks like tiles"):
+        read_dicom(path)
+
+
+def test_large_matrix_of_unknown_pixel_size_is_one_slice(write_dicom):
+    assert read_dicom(write_dicom("bare", np.zeros((640, 640), np.uint16), PixelSpacing=None))[0].shape[2] == 1
 
 
 def test_interpolated_image_of_usual_size_is_one_slice(write_dicom):
