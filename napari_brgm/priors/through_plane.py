@@ -15,6 +15,7 @@ correlation: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +68,8 @@ class ThroughPlane:
 
     def _between(self, shares: Tensor, places: Tensor) -> Tensor:
         shares = shares.double() / shares.double().sum(dim=1, keepdim=True)
-        apart = (places[:, None] - places[None]).abs().double().cpu()
-        known = torch.from_numpy(_known(apart.numpy())).to(shares.device)  # (n, n, M)
+        at = places.double().cpu().numpy()
+        known = torch.from_numpy(_known(np.abs(at[:, None] - at))).to(shares.device)  # (n, n, M)
         found: Tensor = torch.einsum("ijm,km->kij", known, shares)
         return (found + _JITTER * torch.eye(len(places), dtype=found.dtype, device=found.device)) / (1 + _JITTER)
 
@@ -123,9 +124,9 @@ def correlations(values: Tensor, lags: int) -> Tensor:
     return found / found[:, :1].clamp(min=torch.finfo(found.dtype).tiny)
 
 
-def _known(apart: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _known(apart: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """(..., M) the known correlations at distances (...) mm."""
     relative = apart[..., None] / np.array(_LENGTHS_MM)
     root = np.sqrt(5) * relative
     matern = (1 + root + root**2 / 3) * np.exp(-root)
-    return np.concatenate([matern, np.exp(-(relative**2) / 2), (apart == 0)[..., None]], axis=-1)
+    return np.concatenate([matern, np.exp(-(relative**2) / 2), (apart == 0.0)[..., None]], axis=-1)

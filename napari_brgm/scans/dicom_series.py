@@ -19,7 +19,7 @@ import numpy.typing as npt
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_alike import DIRECTION, ECHO, IN_PLANE, MOVED, POSITION, labels_of, size_tolerance
 from napari_brgm.scans.dicom_elements import number_of
-from napari_brgm.scans.dicom_even import even_runs, is_even
+from napari_brgm.scans.dicom_even import even_runs, is_even, rounding_of
 from napari_brgm.scans.dicom_moved import moved_positions
 from napari_brgm.scans.dicom_volumes import parted, volumes_of
 
@@ -116,6 +116,7 @@ def _stacks(group: list[DicomFrame]) -> list[Stack]:
             f"slices are missing or unevenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm apart): "
             f"the series was split into {len(runs)} evenly spaced parts",
         )
+    notes += _rounded([positions[a:b] for a, b in runs])
     return [Stack([volume[a:b] for volume in volumes], _affine(volumes[0][0], positions[a:b]), notes) for a, b in runs]
 
 
@@ -136,6 +137,20 @@ def _turned(group: Sequence[DicomFrame]) -> tuple[str, ...]:
     if most < _TOLD:
         return ()
     return (f"its images are turned against each other by up to {np.degrees(most):.2g} degrees: all lie as the first",)
+
+
+def _rounded(runs: Sequence[npt.NDArray[np.float64]]) -> tuple[str, ...]:
+    """A note where positions are even but for their rounding."""
+    for positions in runs:
+        unit = rounding_of(positions)
+        if unit:
+            gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+            mean = np.linalg.norm(positions[-1] - positions[0]) / len(gaps)
+            return (
+                f"positions are rounded to {unit:g} mm: slices {gaps.min():.4g} to {gaps.max():.4g} mm apart are "
+                f"taken as even, {mean:.4g} mm apart",
+            )
+    return ()
 
 
 def _all_in_one_place(volumes: list[list[DicomFrame]]) -> tuple[str, ...]:

@@ -99,6 +99,29 @@ def test_run_stopped_early_loses_its_last_volume_only(series):
     assert scan.notes == ("the last volume is incomplete and was left out",)
 
 
+@pytest.mark.parametrize("step", [(0, 0, 0.25), (0, 0, 0.45), (0, 0, 1 / 3), (0, -0.1, 0.24), (0.03, 0, -0.25)])
+def test_even_positions_that_were_rounded_are_one_scan_with_a_note(series, step):
+    places = [[round(at + k * by, 1) for at, by in zip((-8, 5.3, 40), step, strict=True)] for k in range(12)]
+    (scan,) = read_dicom(series(places))
+    assert scan.shape == (4, 3, 12)
+    np.testing.assert_allclose(scan.spacing[2], np.linalg.norm(step), atol=0.1 / 11)
+    assert "positions are rounded to 0.1 mm: slices 0." in scan.notes[0]
+
+
+def test_slice_missing_among_rounded_positions_splits_them(series):
+    heights = [round(0.25 * k, 1) for k in range(12) if k != 6]
+    scans = read_dicom(series([(0, 0, z) for z in heights]))
+    assert [scan.shape[2] for scan in scans] == [6, 5]
+    assert "slices are missing or unevenly spaced (0.2 to 0.5 mm apart)" in scans[0].notes[0]
+    assert "positions are rounded to 0.1 mm" in scans[0].notes[1]
+
+
+@pytest.mark.parametrize("heights", [[0, 2, 6, 8], [0, 2, 4, 5, 7], [0, 1, 2, 4, 5], [0.0, 0.2, 0.4, 0.8]])
+def test_uneven_positions_are_not_taken_for_rounded_ones(series, heights):
+    scans = read_dicom(series([(0, 0, z) for z in heights]))
+    assert len(scans) > 1
+
+
 def test_image_missing_inside_a_run_is_refused(series):
     positions = [
         (0, 0, 3.0 * k) for k in range(3) for _ in range(3)
