@@ -3,6 +3,8 @@
 even        no position is further than a tenth of the step from the line through the first and the last
 rounded     every coordinate is a multiple of its unit u, at most half a step, and all lie in a strip of width u:
             |p[j] - p[i] - (j - i) * s| <= u for one s, as of p = round((a + k * s) / u) * u
+
+Of coarser units nothing tells a rounded step from a missing slice: positions to 0.1 mm of slices 0.1 mm apart, say.
 """
 
 from __future__ import annotations

@@ -112,11 +112,11 @@ def test_slice_missing_among_rounded_positions_splits_them(series):
     heights = [round(0.25 * k, 1) for k in range(12) if k != 6]
     scans = read_dicom(series([(0, 0, z) for z in heights]))
     assert [scan.shape[2] for scan in scans] == [6, 5]
-    assert "slices are missing or unevenly spaced (0.2 to 0.5 mm apart)" in scans[0].notes[0]
+    assert "slices are missing or unevenly spaced (0.2 to 0.6 mm apart)" in scans[0].notes[0]
     assert "positions are rounded to 0.1 mm" in scans[0].notes[1]
 
 
-@pytest.mark.parametrize("heights", [[0, 2, 6, 8], [0, 2, 4, 5, 7], [0, 1, 2, 4, 5], [0.0, 0.2, 0.4, 0.8]])
+@pytest.mark.parametrize("heights", [[0, 2, 6, 8], [0, 2, 4, 6, 9, 12, 15], [0, 1, 2, 4, 5], [0.0, 0.2, 0.4, 0.8]])
 def test_uneven_positions_are_not_taken_for_rounded_ones(series, heights):
     scans = read_dicom(series([(0, 0, z) for z in heights]))
     assert len(scans) > 1
