@@ -107,7 +107,7 @@ def _scan(stack: Stack, path: Path, pixels: PixelFile) -> Scan:
         words = (printable(first.dataset.get(keyword)) for keyword in ("SeriesNumber", "SeriesDescription"))
         modality = printable(first.dataset.get("Modality"))
         record, units, doubts = read_record(first.dataset)
-        array = values_of(stack, pixels)
+        array = values_of(stack.frames, pixels)
         return Scan(
             array,
             stack.affine,

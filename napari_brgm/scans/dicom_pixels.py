@@ -36,13 +36,12 @@ from napari_brgm.scans.dicom_inflate import HEADER_LIMIT
 from napari_brgm.scans.gather import gathered, narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pydicom.dataset import Dataset
 
     from napari_brgm.scans.dicom_frame import DicomFrame
-    from napari_brgm.scans.dicom_series import Stack
 
 __all__ = ["PixelFile", "stored_pixels", "units_of", "values_of"]
 
@@ -77,8 +76,8 @@ class PixelFile:
         return self._pixels
 
 
-def values_of(stack: Stack, file: PixelFile | None = None) -> npt.NDArray[Any]:
-    """Read the real-world values of a stack, (columns, rows, slices) or (columns, rows, slices, times).
+def values_of(frames: Sequence[Sequence[DicomFrame]], file: PixelFile | None = None) -> npt.NDArray[Any]:
+    """Read the real-world values of ``frames[t][k]``, (columns, rows, slices) or (columns, rows, slices, times).
 
     Each value exactly: floats in the file's type; integers, and what slope and intercept make of any type in float64,
     as float32 where it holds them all, else as float64; integers beyond 2^53 as they are.
@@ -88,20 +87,20 @@ def values_of(stack: Stack, file: PixelFile | None = None) -> npt.NDArray[Any]:
     ScanError
         A file is damaged, or compressed in a way no installed package decodes.
     """
-    first = stack.frames[0][0]
+    first = frames[0][0]
     rows, columns = first.shape
     file = file or PixelFile()
 
     def planes() -> Iterator[tuple[tuple[int, int], npt.NDArray[Any]]]:
-        for t, volume in enumerate(stack.frames):
+        for t, volume in enumerate(frames):
             for k, frame in enumerate(volume):
                 row, column = frame.tile
                 plane = file.of(frame)[frame.number, row : row + rows, column : column + columns]
                 yield (t, k), _real(plane, frame.dataset, frame.slope, frame.intercept)
 
-    out = gathered((len(stack.frames), len(stack.frames[0]), rows, columns), planes, first.path.name)
+    out = gathered((len(frames), len(frames[0]), rows, columns), planes, first.path.name)
     array = out.transpose(3, 2, 1, 0)  # (columns, rows, slices, times)
-    return array if len(stack.frames) > 1 else array[..., 0]
+    return array if len(frames) > 1 else array[..., 0]
 
 
 def stored_pixels(path: Path, header: Dataset | None = None) -> npt.NDArray[Any]:

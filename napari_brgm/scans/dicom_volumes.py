@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_brgm.errors import ScanError
 from napari_brgm.scans.dicom_alike import VALUE, labels_of
+from napari_brgm.scans.dicom_copies import without_copies
 from napari_brgm.scans.dicom_keys import ACQUISITION, INSTANCE, KEYS, TIMES
 
 if TYPE_CHECKING:
@@ -48,8 +49,16 @@ def volumes_of(slices: Sequence[Sequence[DicomFrame]]) -> tuple[list[list[DicomF
     Raises
     ------
     ScanError
-        Images are missing, and none of the keys says which.
+        Images are missing, or there are too many, and none of the keys says which.
     """
+    if max(map(len, slices)) > 1:
+        slices, left_out = without_copies(slices)
+        volumes, notes = _parted_volumes(slices)
+        return volumes, left_out + notes
+    return [[frames[0] for frames in slices]], ()
+
+
+def _parted_volumes(slices: Sequence[Sequence[DicomFrame]]) -> tuple[list[list[DicomFrame]], Notes]:
     every: list[Placed] = [(k, frame) for k, frames in enumerate(slices) for frame in frames]
     counts = [len(frames) for frames in slices]
     if max(counts) == 1:
@@ -189,7 +198,22 @@ def _stopped_early(unsorted: Sequence[Sequence[DicomFrame]]) -> tuple[list[list[
         first = [min(instance_of(frames[t]) for frames in slices if t < len(frames)) for t in range(most)]
         if all(a < b for a, b in zip(last[:-1], first[1:], strict=True)):
             return [[frames[t] for frames in slices] for t in range(least)], (_LAST,)
-    raise ScanError(
-        f"a series has {sum(counts)} images at {len(slices)} slice positions, between {least} and {most} at each; "
-        "images are missing: copy or export the series again"
+    raise ScanError(_uneven(slices, counts))
+
+
+def _uneven(slices: Sequence[Sequence[DicomFrame]], counts: Sequence[int]) -> str:
+    """What is wrong: too many images at the fewer of the positions, or else too few."""
+    more = [k for k, count in enumerate(counts) if count > min(counts)]
+    if 2 * len(more) >= len(counts):
+        return (
+            f"a series has {sum(counts)} images at {len(slices)} slice positions, between {min(counts)} and "
+            f"{max(counts)} at each; images are missing: copy or export the series again"
+        )
+    first = slices[more[0]][0]
+    where = ", ".join(f"{place:.6g}" for place in first.position)
+    others = f" and at {len(more) - 1} more" if len(more) > 1 else ""
+    return (
+        f"a series has {counts[more[0]]} images that differ at its slice position {more[0] + 1} of {len(counts)} "
+        f"(ImagePositionPatient {where}){others}, and {min(counts)} at each other; "
+        "nothing says which to leave out: move those that do not belong there to another folder"
     )
