@@ -93,6 +93,8 @@ class DicomFrame:
         'position', 'orientation': what the file does not say of a cross-section, and others have to tell.
     line : float or None
         Number of its slice in the file, where it has one (in-stack position).
+    offset : float or None
+        mm along the normal from the first frame of its file, where the file places no other.
     notes : tuple of str
         What was assumed.
     """
@@ -113,6 +115,7 @@ class DicomFrame:
     keys: Mapping[str, tuple[float, ...] | str] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
     line: float | None = None
+    offset: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -183,7 +186,8 @@ def frame_of(elements: Elements, path: Path) -> DicomFrame:
         notes += (UPRIGHT_NOTE,) if beam == "unknown" and not dataset.get("PatientOrientation") else ()
     elif lacks and elements.groups and line is None:
         raise ScanError(f"{path.name} does not say where its frames lie; export it with positions")
-    if several and (alone or (not elements.groups and offset_along(elements) is None)):
+    offset = None if elements.groups else offset_along(elements)
+    if several and (alone or (not elements.groups and offset is None)):
         told += (CINE_NOTE,)
     slope, intercept, scale_notes = usable_scale(*(_scale(elements, keyword) for keyword in _SCALE))
     thickness = elements.number_at("PixelMeasuresSequence", "SpacingBetweenSlices") or elements.number_at(
@@ -196,7 +200,8 @@ def frame_of(elements: Elements, path: Path) -> DicomFrame:
         thickness=abs(thickness or 0.0) or max(spacing), slope=slope, intercept=intercept,
         kind=_kind(elements, lacks, alone),
         echo=abs(elements.number_at("MREchoSequence", "EffectiveEchoTime") or elements.number_at("", "EchoTime") or 0),
-        keys=keys_of(elements), lacks=lacks, line=line, notes=notes + told + scale_notes,
+        keys=keys_of(elements), lacks=lacks, line=line, offset=offset,
+        notes=notes + told + scale_notes,
     )  # fmt: skip
     _check_geometry(frame)
     return frame

@@ -1,6 +1,6 @@
 """Cross-sections whose files do not say where they lie: stacked by what is left, and told so.
 
-    no position         along the normal, by SliceLocation, number in the stack or InstanceNumber
+    no position         along the normal, by SliceLocation, offset or number in the stack, or InstanceNumber
     no orientation      at their positions; the plane is the one across the line on which these lie
     neither             axial, or as PatientOrientation says, by the same numbers
 
@@ -87,6 +87,9 @@ def _lines(group: list[DicomFrame]) -> tuple[list[float], str]:
     known = [place for place in locations if place is not None]
     if len(known) == len(group) and len(set(known)) > 1:
         return known, "their slice locations"
+    offsets = [frame.offset for frame in group if frame.offset is not None]
+    if len(offsets) == len(group) and len(set(offsets)) > 1:
+        return offsets, "their slice vector" if "SliceVector" in group[0].dataset else "their offsets in the file"
     for by, numbers in (
         ("their numbers in the stack", [frame.line for frame in group]),
         ("their instance numbers", [_instance(frame) for frame in group]),

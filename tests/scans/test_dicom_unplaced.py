@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from napari_brgm.scans.dicom import read_dicom
 
@@ -86,3 +87,27 @@ def test_ultrasound_is_told_to_be_placed_by_assumption(series):
     scans = read_dicom(series(BOTH, Modality="US", SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1"))
     assert len(scans) == 5
     assert "an upright frontal view is assumed" in scans[0].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("distance", "vector", "expected"),
+    [(4, [1, 2, 3, 4], [0, 1, 2, 3]), (4, [4, 3, 2, 1], [3, 2, 1, 0]), (-4, [1, 2, 3, 4], [3, 2, 1, 0])],
+)
+def test_slices_of_nuclear_medicine_without_a_position_follow_their_slice_vector(
+    write_dicom, distance, vector, expected
+):
+    detector = Dataset()
+    detector.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    pixels = np.arange(4, dtype=np.uint16)[:, None, None] * np.ones((1, 3, 4), np.uint16)
+    path = write_dicom(
+        "recon", pixels, SOPClassUID="1.2.840.10008.5.1.4.1.1.20", Modality="NM", NumberOfFrames=4,
+        ImageType=["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"], SliceVector=vector, SpacingBetweenSlices=distance,
+        DetectorInformationSequence=[detector], **dict.fromkeys(BOTH),
+    )  # fmt: skip
+    (scan,) = read_dicom(path)
+    np.testing.assert_array_equal(scan.array[0, 0], expected)
+    np.testing.assert_allclose(scan.spacing, [0.5, 2, 4])
+    assert scan.notes == (
+        "the files give no positions of their slices: in the order of their slice vector, 4 mm apart; "
+        "where they lie is a guess",
+    )
