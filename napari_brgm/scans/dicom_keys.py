@@ -55,7 +55,8 @@ KEYS = (
     TEMPORAL, *DIMENSIONS, PHASE, DIFFUSION, LABEL, VELOCITY, INVERSION, FLIP, TRIGGER, REFERENCE, OFFSET, ACQUISITION,
 )  # fmt: skip
 FRAME_TIME, INSTANCE, CLOCK = Key("time of the frame"), Key("instance number"), Key("acquisition time")
-TIMES = (TRIGGER, REFERENCE, OFFSET, FRAME_TIME, INSTANCE, CLOCK)
+CONTENT = Key("content time")  # when the image was made, which may be long after
+TIMES = (TRIGGER, REFERENCE, OFFSET, FRAME_TIME, INSTANCE, CLOCK, CONTENT)
 
 _IN_SPACE = {  # dimensions that number places, not volumes
     Tag(tag) for tag in (0x00209057, 0x00209056, 0x00200032, 0x00200037, 0x00209113, 0x00209116, 0x00209301, 0x00209302,
@@ -89,7 +90,8 @@ def keys_of(elements: Elements) -> dict[str, Value]:
         ),
         FRAME_TIME.name: _seconds(elements.word("FrameContentSequence", "FrameAcquisitionDateTime")),
         INSTANCE.name: (number("", "InstanceNumber") or 0.0, float(elements.number)),
-        CLOCK.name: _clock(elements),
+        CLOCK.name: _clock(elements, "Acquisition"),
+        CONTENT.name: _clock(elements, "Content"),
         **_dimensions(elements),
     }
     return {
@@ -161,11 +163,11 @@ def _pointers(dataset: Dataset) -> list[Any]:
     return [item.get("DimensionIndexPointer") for item in dataset.get("DimensionIndexSequence") or ()]
 
 
-def _clock(elements: Elements) -> float | None:
-    whole = _seconds(elements.word("", "AcquisitionDateTime"))
+def _clock(elements: Elements, of: str) -> float | None:
+    whole = _seconds(elements.word("", f"{of}DateTime")) if of == "Acquisition" else None
     if whole is not None:
         return whole
-    day, time = (elements.word("", f"Acquisition{part}") for part in ("Date", "Time"))
+    day, time = (elements.word("", f"{of}{part}") for part in ("Date", "Time"))
     return _seconds((day if len(day) == 8 else "00000101") + time) if time else None
 
 

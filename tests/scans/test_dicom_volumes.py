@@ -125,6 +125,18 @@ def test_images_without_instance_numbers_go_by_acquisition_time(series):
     assert_sorted(scan)
 
 
+def test_images_that_nothing_else_tells_apart_go_by_content_time(series):
+    (scan,) = read_dicom(series(lambda k, t: 1, ContentTime=lambda k, t: f"12000{(3, 1, 2, 0)[t]}.{k:02d}"))
+    assert_sorted(scan, (3, 1, 2, 0))
+    assert scan.notes == ()
+
+
+def test_acquisition_time_goes_before_content_time(series):
+    clocks = {"AcquisitionTime": lambda k, t: f"12000{t}", "ContentTime": lambda k, t: f"12000{9 - t}"}
+    (scan,) = read_dicom(series(lambda k, t: 1, **clocks))
+    assert_sorted(scan)
+
+
 def test_order_that_nothing_tells_is_told(series):
     (scan,) = read_dicom(series(lambda k, t: 1))
     assert "nothing in the files says which" in scan.notes[0]
