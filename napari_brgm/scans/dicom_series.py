@@ -43,7 +43,7 @@ class Stack:
 
 
 def stacks_of(frames: Sequence[DicomFrame]) -> tuple[list[Stack], list[str]]:
-    """Group frames into evenly spaced stacks, in the order in which they first appear.
+    """Group frames into evenly spaced stacks, in the order in which they first appear; echoes by number and time.
 
     Returns
     -------
@@ -76,7 +76,23 @@ def _groups(frames: Sequence[DicomFrame]) -> list[list[DicomFrame]]:
             ]
         )
         groups += _by_label(several, labels_of(points))
-    return groups
+    return _echoes_in_order(groups)
+
+
+def _echoes_in_order(groups: list[list[DicomFrame]]) -> list[list[DicomFrame]]:
+    """The groups, those that differ in their echo alone in its order, whatever their files are called."""
+    families: dict[object, list[int]] = {}
+    for index, (first, *_) in enumerate(groups):
+        families.setdefault((first.kind._replace(echo_number=""), first.shape), []).append(index)
+    ordered = list(groups)
+    for places in families.values():
+        for place, group in zip(places, sorted((groups[place] for place in places), key=_echo), strict=True):
+            ordered[place] = group
+    return ordered
+
+
+def _echo(group: list[DicomFrame]) -> tuple[float, float]:
+    return number_of(group[0].kind.echo_number) or 0.0, group[0].echo
 
 
 def _by_label(frames: Sequence[DicomFrame], labels: npt.NDArray[np.int64]) -> list[list[DicomFrame]]:

@@ -51,7 +51,7 @@ def _counted(texts: Sequence[str]) -> dict[str, int]:
 
 
 def split_notes(stacks: Sequence[Stack]) -> list[tuple[str, ...]]:
-    """For each stack, a note if it is one of several of its series UID: how many, and what differs among them."""
+    """For each stack, a note if it is one of several of its series UID: how many, what differs, and its own echo."""
     series: dict[str, list[int]] = {}
     for index, stack in enumerate(stacks):
         kind = stack.frames[0][0].kind
@@ -59,11 +59,12 @@ def split_notes(stacks: Sequence[Stack]) -> list[tuple[str, ...]]:
             series.setdefault(kind.series, []).append(index)
     notes: list[tuple[str, ...]] = [()] * len(stacks)
     for indices in series.values():
-        words = _differences([stacks[i].frames[0][0] for i in indices]) if len(indices) > 1 else []
+        firsts = [stacks[i].frames[0][0] for i in indices]
+        words = _differences(firsts) if len(indices) > 1 else []
         if words:
             told = f"its series holds {len(indices)} scans, which differ in their {_listed(words)}"
-            for index in indices:
-                notes[index] = (told,)
+            for index, own in zip(indices, _own_echoes(firsts), strict=True):
+                notes[index] = (told + own,)
     return notes
 
 
@@ -71,14 +72,30 @@ def _differences(frames: Sequence[DicomFrame]) -> list[str]:
     words = [word for field, word in _WORDS.items() if len({getattr(frame.kind, field) for frame in frames}) > 1]
     if len({frame.shape for frame in frames}) > 1:
         words.append("rows and columns")
-    sizes, echoes = np.log([frame.spacing for frame in frames]), np.log([frame.echo or 1e-9 for frame in frames])
+    sizes = np.log([frame.spacing for frame in frames])
     if np.ptp(sizes, axis=0).max() > size_tolerance(frames[0].shape):
         words.append(f"pixel size ({_range([frame.spacing[0] for frame in frames])} mm between rows)")
-    if np.ptp(echoes) > ECHO:
+    if _echo_times_differ(frames):
         words.append(f"echo time ({_range([frame.echo for frame in frames])} ms)")
     if np.ptp(np.array([frame.axes for frame in frames]), axis=0).max() > DIRECTION:
         words.append("orientation")
     return words
+
+
+def _echo_times_differ(frames: Sequence[DicomFrame]) -> bool:
+    return bool(np.ptp(np.log([frame.echo or 1e-9 for frame in frames])) > ECHO)
+
+
+def _own_echoes(frames: Sequence[DicomFrame]) -> list[str]:
+    """What is said of the echo of each of several scans; '' where they do not differ in it."""
+    numbers = len({frame.kind.echo_number for frame in frames}) > 1
+    times = _echo_times_differ(frames)
+    told = []
+    for frame in frames:
+        own = [f"echo number {printable(frame.kind.echo_number) or 'unknown'}"] if numbers else []
+        own += [f"echo time {frame.echo:.6g} ms" if frame.echo else "no echo time"] if times else []
+        told.append(f"; this one has {_listed(own)}" if own else "")
+    return told
 
 
 def _range(numbers: Sequence[float]) -> str:

@@ -130,6 +130,17 @@ def test_image_missing_inside_a_run_is_refused(series):
         read_dicom(series(positions[:4] + positions[5:]))
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+def test_echoes_are_in_their_order_whatever_the_files_are_called_and_say_which_they_are(series, numbered):
+    echoes = [10.0, 5.0] * 3
+    elements = {"EchoNumbers": [2, 1] * 3} if numbered else {}
+    scans = read_dicom(series([(0, 0, 3.0 * (n // 2)) for n in range(6)], EchoTime=echoes, **elements))
+    np.testing.assert_array_equal([scan.array[0, 0] for scan in scans], [[1, 3, 5], [0, 2, 4]])
+    for scan, number, time in zip(scans, (1, 2), (5, 10), strict=True):
+        own = f"echo number {number} and echo time {time} ms" if numbered else f"echo time {time} ms"
+        assert scan.notes[0].endswith(f"echo time (5 to 10 ms); this one has {own}")
+
+
 def test_echoes_orientations_and_types_are_scans_of_their_own(series):
     positions = [(0, 0, 2.0 * k) for k in (0, 1)] * 3
     scans = read_dicom(
