@@ -7,6 +7,10 @@ private elements that count and place the tiles; else a field that is larger tha
     United Imaging     VFRAME in ImageType, (0065,xx50) the number of tiles, (0065,xx51) a sequence with their places
 
 Tiles run row by row in a square grid, ceil(sqrt(n)) wide; those of United Imaging also in others (``dicom_grid``).
+
+Frames of a whole slide are the reverse, tiles of one picture; they are refused.
+
+Source: DICOM PS3.3 C.8.12.4 (total pixel matrix), C.7.6.17.3 (tiled dimension organization).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from pydicom.multival import MultiValue
 from pydicom.values import convert_SQ
 
 from napari_brgm.errors import ScanError
+from napari_brgm.scans.dicom_claims import frame_count
 from napari_brgm.scans.dicom_elements import Elements, FileElements, number_of
 from napari_brgm.scans.dicom_frame import frame_of, frames_of
 from napari_brgm.scans.dicom_grid import fitted_grid
@@ -44,8 +49,9 @@ def tiles_of(dataset: Dataset, path: Path) -> list[DicomFrame]:
     Raises
     ------
     ScanError
-        It is tiled, and what says how the tiles lie is missing or does not fit.
+        It is tiled, and what says how the tiles lie is missing or does not fit; or its frames are tiles of a slide.
     """
+    _check_slide(dataset, path.name)
     places = _places(dataset)
     if places or "VFRAME" in (dataset.get("ImageType") or ()):
         return _united(dataset, path, places)
@@ -101,6 +107,16 @@ def _acquired(dataset: Dataset) -> tuple[int, int] | None:
         return None
     rows, columns = (int(max(numbers[k], numbers[k + 2])) for k in (0, 1))
     return (rows, columns) if rows > 0 and columns > 0 else None
+
+
+def _check_slide(dataset: Dataset, name: str) -> None:
+    """Refuse frames that are parts of one larger picture: neither slices nor times."""
+    rows, columns = (number_of(dataset.get(f"TotalPixelMatrix{side}")) or 0 for side in ("Rows", "Columns"))
+    if frame_count(dataset, name) > 1 and (rows > dataset.Rows or columns > dataset.Columns):
+        raise ScanError(
+            f"{name} is a slide of {columns:.0f} x {rows:.0f} pixels cut into {dataset.NumberOfFrames} tiles of "
+            f"{dataset.Columns} x {dataset.Rows}, not a scan; export the region you need as one picture"
+        )
 
 
 def _check_field(dataset: Dataset, name: str) -> None:

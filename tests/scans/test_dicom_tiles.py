@@ -156,6 +156,16 @@ def test_interpolated_image_of_usual_size_is_one_slice(write_dicom):
     assert read_dicom(path)[0].shape == (256, 256, 1)
 
 
+@pytest.mark.parametrize("organization", ["TILED_FULL", "TILED_SPARSE"])
+def test_tiles_of_a_slide_are_not_taken_for_times(write_dicom, organization):
+    path = write_dicom(
+        "slide", np.zeros((4, 24, 24), np.uint16), SOPClassUID="1.2.840.10008.5.1.4.1.1.77.1.6", Modality="SM",
+        DimensionOrganizationType=organization, TotalPixelMatrixRows=48, TotalPixelMatrixColumns=40, NumberOfFrames=4,
+    )  # fmt: skip
+    with pytest.raises(ScanError, match="a slide of 40 x 48 pixels cut into 4 tiles of 24 x 24, not a scan"):
+        read_dicom(path)
+
+
 @pytest.mark.shared
 def test_real_mosaic_whose_image_type_was_cleaned_is_taken_apart(unpacked, tmp_path):
     source = next((unpacked("dcm_qa") / "In/Orientation/ax/axasc35").glob("MR.*"))
