@@ -24,6 +24,7 @@ from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import StyleGAN2
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.priors.through_plane import ThroughPlane
 from napari_brgm.zoo.files import write_prior
 from napari_brgm.zoo.install import import_file
 from napari_brgm.zoo.registry import load_prior
@@ -49,7 +50,7 @@ def _samples() -> list[Sample]:
     line = LinearModel(torch.zeros(1, 8, 8), torch.rand(2, 1, 8, 8, generator=draw), 0.1)
     full = StyleGAN2Prior(
         style.synthesis, style.latents, info, mapping=style.mapping, base=line,
-        parts=Parts(Line(line, exact=False), field),
+        parts=Parts(Line(line, exact=False), field, through=ThroughPlane(torch.eye(33)[:2], torch.eye(33)[3])),
     )  # fmt: skip
     drawn = ConvolutionalMap()
     phi = drawn.project(drawn.start(draw) + 0.004 * torch.randn(4, drawn.size, generator=draw))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stylegan2 import StyleGAN2, Synthesis
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.priors.through_plane import ThroughPlane
+from napari_brgm.tensor_file import read_tensors, write_tensors
 from napari_brgm.zoo import files
 from napari_brgm.zoo.files import read_prior, sha256_of, write_prior
 
@@ -199,4 +201,16 @@ def test_want_of_memory_is_no_damage(prior, tmp_path, monkeypatch, error, where)
     else:
         monkeypatch.setattr(files, where, fails)
     with pytest.raises(DeviceError, match=r"not enough memory .* net\.safetensors; close other programs"):
+        read_prior(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("field", ["conv_clamp", "linear_noise_variance"])
+@pytest.mark.parametrize("value", [[], "256", -1, float("nan"), {}])
+def test_numbers_of_a_description_are_numbers(prior, tmp_path, field, value):
+    """Catches a list for a clamp, which fails only when the first image is drawn."""
+    write_prior(prior, tmp_path / "net.safetensors")
+    tensors, text = read_tensors(tmp_path / "net.safetensors")
+    text["info"] = json.dumps(json.loads(text["info"]) | {field: value})
+    write_tensors(tmp_path / "net.safetensors", tensors, text)
+    with pytest.raises(WeightsError, match="no number of 0 or more"):
         read_prior(tmp_path / "net.safetensors")

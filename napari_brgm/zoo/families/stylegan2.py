@@ -13,11 +13,13 @@ Noise maps are left out where their strength is 0; what float16 cannot hold stay
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from napari_brgm.errors import WeightsError
 from napari_brgm.priors.info import PriorInfo
 from napari_brgm.priors.latents import LatentStatistics
 from napari_brgm.priors.linear_model import LinearModel
@@ -98,6 +100,9 @@ def _read(file: WeightsFile) -> StyleGAN2Prior:
             own[f"{block}.noise_const"] = torch.zeros(side, side)
     info = file.fields
     clamp, linear_noise = info.pop("conv_clamp"), info.pop("linear_noise_variance")
+    numbers = [linear_noise, *([] if clamp is None else [clamp])]
+    if not all(isinstance(one, int | float) and 0 <= one < math.inf for one in numbers):
+        raise WeightsError("the clamp or the noise in the description of these weights is no number of 0 or more")
     activation, mapping_activation = info.pop("activation", "lrelu"), info.pop("mapping_activation", "lrelu")
     synthesis = Synthesis.from_state_dict(own, clamp, activation)
     latents = LatentStatistics(file.tensors["latents.mean"], file.tensors["latents.covariance"])
