@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Need", "TooLarge", "free_memory"]
 
-_BASE = 400 << 20  # bytes: what is loaded with the first run, the prior among it
+_BASE = 600 << 20  # bytes: what is loaded with the first run, the prior among it
 _PIXEL, _DRAWN = 30, 60  # bytes of a native pixel, and of one that is drawn, beside its draws
 _KEPT = 28  # bytes of a pixel of a result without draws: estimate, mean, variance, intervals
 _GROUP = Path("/sys/fs/cgroup")

@@ -33,7 +33,9 @@ main()
 
 
 def begun(out: Path, ignoring: str = "") -> subprocess.Popen[bytes]:
-    code = f"import signal; {ignoring}\n{RUN.replace('def work():', 'def work(out: str):')}"
+    """As from a terminal, also where these tests are a job in the background, which ignores signals of terminals."""
+    default = "signal.signal(signal.SIGINT, signal.default_int_handler); signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    code = f"import signal; {default}; {ignoring}\n{RUN.replace('def work():', 'def work(out: str):')}"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "work", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
