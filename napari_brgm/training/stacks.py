@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_through_plane", "stacks_of"]
 
 _REACH_MM = 16.0  # lags that are measured
-_FOLDS = 2
+_FOLDS = 5
 
 
 def stacks_of(slices: SliceSet) -> Tensor:
