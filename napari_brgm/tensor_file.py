@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import torch
@@ -51,11 +51,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     OSError
         It cannot be read.
     """
-    data = bytearray(path.read_bytes())
-    header, metadata, start = _header(bytes(data[:8]), memoryview(data)[8:], len(data))
-    size = len(data) - start
-    _check_apart(header)
-    return {name: _tensor(data, start, size, name, entry) for name, entry in header.items()}, metadata
+    with path.open("rb") as file:
+        header, metadata, size = _opened(file, path.stat().st_size)
+        _check_apart(header)
+        data = bytearray(size)
+        size = file.readinto(data)
+    return {name: _tensor(data, size, name, entry) for name, entry in header.items()}, metadata
 
 
 def read_header(path: Path) -> tuple[list[str], dict[str, str]]:
@@ -68,11 +69,16 @@ def read_header(path: Path) -> tuple[list[str], dict[str, str]]:
     OSError
         It cannot be read.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        first = file.read(8)
-        header, metadata, _ = _header(first, file.read(min(_length(first), size)), size)
+        header, metadata, _ = _opened(file, path.stat().st_size)
     return list(header), metadata
+
+
+def _opened(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
+    """Entries of the tensors, metadata, and the bytes that follow in a file of ``size`` bytes, which stands there then."""
+    first = file.read(8)
+    header, metadata, start = _header(first, file.read(min(_length(first), _LONGEST_HEADER)), size)
+    return header, metadata, size - start
 
 
 def _length(first: bytes) -> int:
@@ -81,7 +87,7 @@ def _length(first: bytes) -> int:
     return int.from_bytes(first, "little")
 
 
-def _header(first: bytes, rest: bytes | memoryview, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
+def _header(first: bytes, rest: bytes, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
     """Entries of the tensors, metadata, and where the data begin, of a file of ``size`` bytes that begins so."""
     length = _length(first)
     if _LONGEST_HEADER < length <= size - 8:
@@ -89,7 +95,7 @@ def _header(first: bytes, rest: bytes | memoryview, size: int) -> tuple[dict[str
     if length > size - 8:
         raise TensorFileError("the header is longer than the file")
     try:
-        header: Any = json.loads(bytes(rest[:length]))
+        header: Any = json.loads(rest)
     except (ValueError, RecursionError) as error:
         raise TensorFileError("the header is not JSON") from error
     if not isinstance(header, dict):
@@ -111,7 +117,7 @@ def _check_apart(header: dict[str, Any]) -> None:
         raise TensorFileError(f"the bytes of '{shortened(shared, 60)}' are those of another tensor too")
 
 
-def _tensor(data: bytearray, start: int, size: int, name: str, entry: Any) -> Tensor:
+def _tensor(data: bytearray, size: int, name: str, entry: Any) -> Tensor:
     said = f"'{shortened(name, 60)}'"
     try:
         dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
@@ -130,7 +136,7 @@ def _tensor(data: bytearray, start: int, size: int, name: str, entry: Any) -> Te
             return torch.empty(shape, dtype=dtype)
         except (RuntimeError, TypeError, OverflowError) as error:  # an axis beyond 64 bits beside one of length 0
             raise TensorFileError(f"the shape of {said} cannot be") from error
-    raw = torch.frombuffer(data, dtype=torch.uint8, count=end - begin, offset=start + begin)
+    raw = torch.frombuffer(data, dtype=torch.uint8, count=end - begin, offset=begin)
     return raw.clone().view(dtype).reshape(shape)
 
 

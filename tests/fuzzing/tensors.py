@@ -143,7 +143,7 @@ def _header(data: bytes, random: Random) -> bytes:
         case 10:
             header["__metadata__"] = random.choice((*_VALUES, {"format": "napari-brgm prior 1"}))
         case _ if end > begin:
-            width = random.choice((2, 4, 8, end - begin))
+            width = random.choice((2, 4, 8, max(min(end - begin, len(body)), 1)))
             at = begin + random.randrange(max((end - begin) // width, 1)) * width
             spoilt = random.choice((*_SPOILT, random.randbytes(8)))
             body = body[:at] + (spoilt * (width // len(spoilt) + 1))[:width] + body[at + width :]
