@@ -75,7 +75,7 @@ def read_header(path: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _opened(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
-    """Entries of the tensors, metadata, and the bytes that follow in a file of ``size`` bytes, which stands there then."""
+    """Entries of the tensors, metadata, and how many bytes follow; the file, of ``size`` bytes, stands there then."""
     first = file.read(8)
     header, metadata, start = _header(first, file.read(min(_length(first), _LONGEST_HEADER)), size)
     return header, metadata, size - start
