@@ -174,7 +174,8 @@ def stacks(
 ) -> None:
     """Measure how the slices of a stack belong together, and write the prior with it.
 
-    A prior that knows this restores slices with their neighbours; all else of it stays as it is.
+    The file then holds what restoring slices with their neighbours needs; slices are restored one by one so far. All
+    else of the prior stays as it is.
     """
     import torch
 

@@ -182,7 +182,7 @@ class Frame:
         if self.rotation:
             _check(self.shape, self.ratio)
             pixel = (1 / self.ratio[0], 1 / self.ratio[1])
-            return Sampling.of((self.resolution,) * 2, self.shape, pixel, self.out_of_frame).A(native)
+            return Sampling.of((self.resolution,) * 2, self.shape, pixel, self.out_of_frame).once(native)
         rows, columns = (
             _axis_matrix(self.resolution, n, 1 / ratio, frame, own).to(native)  # the same map, the other way round
             for n, ratio, own, frame in zip(self.shape, self.ratio, self.centre_native, self.centre_frame, strict=True)

@@ -86,6 +86,10 @@ class Sampling:
         """Images (B, C, h, w) at the points, averaged over each pixel's: (B, C, H, W)."""
         if (both := self._both(images)) is not None:
             return _product(images, self.shape, *both)
+        return self.once(images)
+
+    def once(self, images: Tensor) -> Tensor:
+        """The same by torch's sampler: for images that are sampled once, whose matrix would take longer to make."""
         folded = images.reshape(1, -1, *images.shape[-2:])  # one set of points for all: their weights are found once
         found = F.grid_sample(folded, self.points.to(images), padding_mode="zeros", align_corners=False)
         if self.number != (1, 1):
@@ -98,7 +102,7 @@ class Sampling:
             return _product(values, self.into, *both[::-1])
         with torch.enable_grad():
             leaf = values.new_zeros(*values.shape[:2], *self.into, requires_grad=True)
-            (found,) = torch.autograd.grad(self.A(leaf), leaf, values)
+            (found,) = torch.autograd.grad(self.once(leaf), leaf, values)
         return found
 
     def _both(self, images: Tensor) -> tuple[sparse.csr_array, sparse.csr_array] | None:
