@@ -132,17 +132,8 @@ class Posterior:
         return self.drawn(self.latents(v))
 
     def drawn(self, ws: Tensor) -> Tensor:
-        """G(w) (B, C, R, R) of latents ws (B, num_ws, D).
-
-        Of many large images with gradients few are in memory at a time: the others are drawn again for theirs.
-        """
-        few = images_at_once(self.prior.resolution, ws.device, gradient=True)
-        if ws.requires_grad and len(ws) > few:
-            return torch.cat([_Redrawn.apply(part, self.drawn) for part in torch.split(ws, few)])
-        if self.settings.precision == "float32":
-            return self.prior.synthesize(ws, noise=self.settings.noise)
-        with torch.autocast(ws.device.type, torch.bfloat16):
-            return self.prior.synthesize(ws, noise=self.settings.noise).float()
+        """G(w) (B, C, R, R) of latents ws (B, num_ws, D), as ``synthesized``."""
+        return synthesized(self.prior, ws, self.settings)
 
     def terms(self, v: Tensor, temper: float = 1.0) -> tuple[dict[str, Tensor], Tensor]:
         """Weighted terms (B,) of BRGM Eq. 6 by name, and the images (B, C, R, R) they were computed from.
@@ -168,6 +159,22 @@ class Posterior:
         if s.lambda_perceptual * temper and self.likelihood.features is not None:
             terms["perceptual"] = s.lambda_perceptual * temper * self.likelihood.perceptual(images)
         return terms
+
+
+def synthesized(prior: Prior, ws: Tensor, settings: InferenceSettings) -> Tensor:
+    """G(w) (B, C, R, R) of latents ws (B, num_ws, D), with the noise maps and the precision of the settings.
+
+    Of many large images with gradients few are in memory at a time: the others are drawn again for theirs.
+    """
+    few = images_at_once(prior.resolution, ws.device, gradient=True)
+    if ws.requires_grad and len(ws) > few:
+        return torch.cat(
+            [_Redrawn.apply(part, lambda w: synthesized(prior, w, settings)) for part in torch.split(ws, few)]
+        )
+    if settings.precision == "float32":
+        return prior.synthesize(ws, noise=settings.noise)
+    with torch.autocast(ws.device.type, torch.bfloat16):
+        return prior.synthesize(ws, noise=settings.noise).float()
 
 
 def images_at_once(resolution: int, device: torch.device, *, gradient: bool = False) -> int:

@@ -58,13 +58,17 @@ class Calibrated:
 
 
 def calibrated(
-    draws: Draws, problem: Problem, prior: Prior, settings: InferenceSettings, method: str, *, unlike: bool = False
-) -> Calibrated:
+    draws: Draws, problem: Problem, prior: Prior, settings: InferenceSettings, method: str, *, unlike: bool = False,
+    stack: dict[str, Any] | None = None,
+) -> Calibrated:  # fmt: skip
     """Rescale the draws of one slice about their mean.
 
     ``unlike``: the scan is unlike what the prior knows, so that figures of held-out subjects say little of it.
+    ``stack``: what the slice was restored together with, if it was.
     """
     reason = why_not(problem, prior, settings, method)
+    if stack is not None and not reason:
+        reason = "it was not measured for slices that are restored together"
     factors = prior.info.calibration
     known = _scale(problem, prior, settings)
     scale_tissue(draws, known)

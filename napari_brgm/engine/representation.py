@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_brgm.engine.observed import Problem
-    from napari_brgm.posterior import Posterior
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
 
 __all__ = ["field_of", "residual_scale"]
 
@@ -38,20 +39,21 @@ _LARGEST = 255.0  # grey levels; what lies further off is no image
 
 
 def field_of(
-    posterior: Posterior, problem: Problem, shown: Tensor, check: Callable[[], None] | None = None
+    prior: Prior, settings: InferenceSettings, problem: Problem, shown: Tensor,
+    check: Callable[[], None] | None = None,
 ) -> ResidualField | None:  # fmt: skip
     """Model of what the generator cannot draw: the prior's, or one from the residual of its image ``shown``; or None.
 
     Parameters
     ----------
-    posterior : Posterior
+    prior : Prior
+    settings : InferenceSettings
     problem : Problem
     shown : (1, C, R, R) Tensor
         G(w*), in [-1, 1].
     check : callable, optional
         Called before each draw of a field; what it raises ends the work.
     """
-    settings, prior = posterior.settings, posterior.prior
     if not settings.residual_field or not problem.likelihood.linear or prior.channels != 1:
         return None
     if prior.parts.residual is not None or not settings.adapt_residual:
@@ -76,11 +78,11 @@ def field_of(
 
 
 def residual_scale(
-    posterior: Posterior, problem: Problem, field: ResidualField | None, shown: Tensor, generator: torch.Generator,
-    check: Callable[[], None] | None = None,
+    prior: Prior, settings: InferenceSettings, problem: Problem, field: ResidualField | None, shown: Tensor,
+    generator: torch.Generator, check: Callable[[], None] | None = None,
 ) -> float:  # fmt: skip
     """Give s of the module's equation, between 0.5 and 2; 1 where there is no model to compare with, or no tissue."""
-    if field is None or field is not posterior.prior.parts.residual or not posterior.settings.adapt_residual:
+    if field is None or field is not prior.parts.residual or not settings.adapt_residual:
         return 1.0
     residual, tissue = _residual(problem, shown)
     if not tissue.any():

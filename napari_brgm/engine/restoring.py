@@ -19,14 +19,12 @@ import numpy as np
 import torch
 
 from napari_brgm.corruptions import as_corruption
-from napari_brgm.engine.calibrate import Calibrated, calibrated, scale_tissue
+from napari_brgm.engine.assembled import assembled
 from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn
-from napari_brgm.engine.misfit import misfit_of, unlike
+from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
-from napari_brgm.engine.provenance import record
 from napari_brgm.engine.representation import field_of, residual_scale
-from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.inference import (
     Progress,
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job, ObservedSlice
+    from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference import Maximum, Spread, Step
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -173,57 +172,25 @@ class Restoring:
         assert at is not None  # one of them is there
         with torch.no_grad():
             shown = posterior.images(at)
-            latents = posterior.latents(at)[0].cpu().numpy()
-            field = field_of(posterior, problem, shown, progress.check)
+            latents = posterior.latents(at)[0]
+            field = field_of(prior, settings, problem, shown, progress.check)
             seeded = torch.Generator().manual_seed(int(job.seed))
-            scale = residual_scale(posterior, problem, field, shown, seeded, progress.check)
+            scale = residual_scale(prior, settings, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.pixel)
-        remark = unlike(misfit, prior.info.misfit_limit)
         progress.skip(progress.total - math.ceil(self.samples / self.batch))
+        draws = estimate = None
         if spread is not None:
             draws = drawn(
                 problem, posterior, spread, field, self.samples, generator, progress, self.batch,
                 sparing=self.attempt.batch < IMAGES,
             )  # fmt: skip
-            estimate = mean = problem.whole(draws.mean)
-            scale_tissue(draws, scale)
-            spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark))
-            variance, samples = draws.image(draws.variance.astype(np.float32)), draws.samples()
-            variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
                 estimate = problem.whole(problem.finish(image, settings.data_consistency, progress.check)[0])
-        if spread is None:
-            mean, samples = estimate, np.empty((0, *estimate.shape), np.float32)
-            variance = np.zeros(estimate.shape, np.float32)
-            variance[problem.free] = np.nan
-            spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
-        alignment, noise = problem.placed.alignment, problem.placed.noise
-        return Restoration(
-            estimate=estimate,
-            mean=mean,
-            variance=variance,
-            samples=samples,
-            latents=latents,
-            measured=problem.measured,
-            trace=progress.trace,
-            widths=spreading.widths,
-            provenance=record(
-                prior, problem.corruption.describe(), settings, method=job.method, seed=int(job.seed),
-                samples=int(self.samples), device=self.attempt.device,
-                noise={
-                    "measured": noise.measured, "representation": noise.representation, "pixel": noise.pixel,
-                    "residual_scale": round(scale, 4),
-                },
-                window={"low": problem.window.low, "high": problem.window.high},
-                frame=problem.placed.frame.describe(),
-                alignment=alignment.as_dict() | {"fitted": problem.placed.fitted},
-                misfit={"value": round(misfit, 4) if math.isfinite(misfit) else None, "limit": prior.info.misfit_limit},
-                calibration=spreading.record,
-                notes=([remark] if remark else []) + self.notes + problem.notes,
-                seconds=time.perf_counter() - self.began,
-            ),
+        return assembled(
+            problem, prior, settings, job, draws=draws, estimate=estimate, latents=latents, scale=scale, misfit=misfit,
+            device=self.attempt.device, notes=self.notes, trace=progress.trace, began=self.began,
         )  # fmt: skip
 
     def _spread(self, maximum: Maximum | None) -> tuple[Spread | None, torch.Tensor | None]:

@@ -153,15 +153,21 @@ class LinearModel:
     def posterior(
         self, observation: Tensor, operator: LinearMap, noise_variance: float, check: Callable[[], None] | None = None
     ) -> GaussianPosterior:
-        """Exact posterior of w given y = A G(w) + N(0, noise_variance / precision).
+        """Exact posterior of w given one y = A G(w) + N(0, noise_variance / precision); see ``posteriors``."""
+        return self.posteriors(observation, operator, noise_variance, check)[0]
 
-        The components are observed some at a time. All are kept as observed only where that takes little more room
-        than the basis itself; else each is brought back to the grid of the basis.
+    def posteriors(
+        self, observations: Tensor, operator: LinearMap, noise_variance: float, check: Callable[[], None] | None = None
+    ) -> list[GaussianPosterior]:
+        """Exact posteriors of w given each of some y = A G(w) + N(0, noise_variance / precision).
+
+        They share their precision, which is one tensor: what is observed of the components is the same. These are
+        observed some at a time. All are kept as observed only where that takes little more room than the basis itself;
+        else each is brought back to the grid of the basis.
 
         Parameters
         ----------
-        observation : Tensor
-            y, (1, C, h, w).
+        observations : (n, C, h, w) Tensor
         operator : LinearMap
         noise_variance : float
             In units of the [-1, 1] range squared, above zero.
@@ -170,22 +176,23 @@ class LinearModel:
         """
         if not noise_variance > 0:
             raise InputError(f"noise_variance must be above 0, got {noise_variance}")
-        missed = observation - operator.A(self.mean[None])  # (1, C, h, w)
+        missed = observations - operator.A(self.mean[None])  # (n, C, h, w)
         weight = operator.precision
-        if observation.numel() <= _FINER * self.coarse[0].numel():
+        if missed[0].numel() <= _FINER * self.coarse[0].numel():
             precision, right = self._observed(missed, operator, weight, check)
         else:
             precision, right = self._returned(missed, operator, weight, check)
         precision = precision.double() / noise_variance
         precision.diagonal().add_(1.0)
         right = right.double() / noise_variance
-        mean = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(precision))[:, 0]
-        return GaussianPosterior(mean.to(self.mean.dtype), precision.to(self.mean.dtype))
+        means = torch.cholesky_solve(right, torch.linalg.cholesky(precision)).T.to(self.mean.dtype)
+        shared = precision.to(self.mean.dtype)
+        return [GaussianPosterior(mean, shared) for mean in means]
 
     def _observed(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
     ) -> tuple[Tensor, Tensor]:
-        """B' A' N A B (K, K) and B' A' N of what the mean misses (K,): from the observed components A B."""
+        """B' A' N A B (K, K) and B' A' N of what the mean misses (K, n): from the observed components A B."""
         root = missed.new_ones(()) if weight is None else weight.sqrt()
         b = torch.cat([(operator.A(part) * root).flatten(1) for part in self._chunks(missed, check)])  # (K, M)
         gram = []
@@ -193,7 +200,7 @@ class LinearModel:
             if check is not None:
                 check()
             gram.append(part @ b.T)
-        return torch.cat(gram), b @ (missed * root).flatten()
+        return torch.cat(gram), torch.stack([b @ one for one in (missed * root).flatten(1)], dim=1)
 
     def _returned(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
@@ -212,7 +219,7 @@ class LinearModel:
         for part in self._chunks(missed, check):
             gram[first : first + len(part)] = back(operator.A(part)) @ flat.T
             first += len(part)
-        return (gram + gram.T) / 2, flat @ back(missed)[0]
+        return (gram + gram.T) / 2, torch.stack([flat @ one for one in back(missed)], dim=1)
 
     @property
     def _own_grid(self) -> bool:
@@ -220,7 +227,7 @@ class LinearModel:
 
     def _chunks(self, observation: Tensor, check: Callable[[], None] | None) -> Iterator[Tensor]:
         """Components (k, C, R, R), as many at a time as there is room for."""
-        pixels = max(observation.numel(), self.mean.numel())
+        pixels = max(observation[0].numel(), self.mean.numel())
         for part in torch.split(self.coarse, min(max(_CHUNK // (self.mean.element_size() * pixels), 1), _MOST)):
             if check is not None:
                 check()

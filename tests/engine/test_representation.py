@@ -64,9 +64,9 @@ def test_scale_is_that_of_the_residual(random_stylegan2, hole, true_std):
         measured = problem.likelihood.observation.measured
         likelihood = replace(problem.likelihood, y=(to_grey(clean) + truth) * measured)  # no window between
         problem, shown = replace(problem, likelihood=likelihood), clean
-        field = field_of(posterior, problem, shown)
+        field = field_of(posterior.prior, posterior.settings, problem, shown)
         assert field is prior.parts.residual
-        scales.append(residual_scale(posterior, problem, field, shown, torch.Generator().manual_seed(0)))
+        scales.append(residual_scale(posterior.prior, posterior.settings, problem, field, shown, torch.Generator().manual_seed(0)))
     assert np.mean(scales) == pytest.approx(true_std / 8.0, rel=0.25)
 
 
@@ -92,7 +92,7 @@ def test_the_slice_s_own_field_is_solved_for(random_stylegan2, hole, std):
     measured = problem.likelihood.observation.measured
     truth = std * torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     likelihood = replace(problem.likelihood, y=(to_grey(clean) + truth) * measured)
-    field = field_of(posterior, replace(problem, likelihood=likelihood), clean)
+    field = field_of(posterior.prior, posterior.settings, replace(problem, likelihood=likelihood), clean)
     assert field is not None and float(field.std[0, 0]) == pytest.approx(std, rel=0.15)
     found = to_grey(complete(clean, field, likelihood, 2.0))[0, 0].double()
     rows = torch.eye(32**2).reshape(-1, 1, 32, 32)
@@ -115,7 +115,7 @@ def test_the_field_of_coarse_pixels_is_that_of_fine_ones(random_stylegan2):
         low = image.reshape(8, 4, 8, 4).mean(dim=(1, 3)).numpy()
         posterior, problem = problem_of(random_stylegan2, low, Downsample(4))
         likelihood = replace(problem.likelihood, y=torch.from_numpy(low)[None, None])
-        field = field_of(posterior, replace(problem, likelihood=likelihood), clean)
+        field = field_of(posterior.prior, posterior.settings, replace(problem, likelihood=likelihood), clean)
         found.append(float(field.std[0, 0]))
     assert np.mean(found) == pytest.approx(30.0, rel=0.2)
 
