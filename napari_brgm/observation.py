@@ -3,8 +3,8 @@
     A = (what of it is measured) o corruption o frame,      I = A x + n,   n_i ~ N(0, variance_i)
 
 x are images (B, C, R, R) of the generator's frame in grey levels 0..255, I an observation (1, C', h, w). Slices of a
-stack are the channels of x: a mask for each (``Mask`` of (K, H, W)) or thick slices as weighted sums of thin ones
-(``Mixture``) make one observation of several slices.
+stack are the channels of x and of I: masks of their own, and thick slices as weighted sums of thin ones, make one
+observation of them all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_brgm.corruptions import Frame, LinearOperator
     from napari_brgm.corruptions.axes import Axes
 
-__all__ = ["CoarseObservation", "Observation", "all_measured"]
+__all__ = ["CoarseObservation", "Observation", "StackObservation", "all_measured"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,54 @@ class Observation:
     def native(self, x: Tensor) -> Tensor:
         """Images (B, C, R, R) on the restored grid (B, C, H, W)."""
         return x if self.frame is None else self.frame.A(x)
+
+
+@dataclass(frozen=True)
+class StackObservation:
+    """How a stack of n slices came to be seen as m: I_j = A_j (sum_i M_ji x_i) + n_j.
+
+    Attributes
+    ----------
+    each : tuple of Observation
+        A_j of the m slices that were measured, each of one channel, of equal shapes.
+    profile : (m, n) Tensor or None
+        M, the slice profile: how much of each slice of the stack a measured one holds; None: they are the same.
+    """
+
+    each: tuple[Observation, ...]
+    profile: Tensor | None = None
+
+    @property
+    def linear(self) -> bool:
+        return all(one.linear for one in self.each)
+
+    @property
+    def sigma(self) -> float:
+        return self.each[0].sigma
+
+    @cached_property
+    def measured(self) -> Tensor:
+        """(1, m, h, w)."""
+        return torch.cat([one.measured for one in self.each], dim=1)
+
+    @cached_property
+    def precision(self) -> Tensor:
+        """(1, m, h, w): sigma^2 / variance where measured, 0 where hidden."""
+        return torch.cat([one.precision.expand_as(one.measured) for one in self.each], dim=1)
+
+    @property
+    def weight(self) -> Tensor:
+        return self.precision
+
+    def A(self, x: Tensor) -> Tensor:
+        """Observe stacks (B, n, R, R): (B, m, h, w), 0 where nothing was measured."""
+        seen = x if self.profile is None else torch.einsum("ji,bihw->bjhw", self.profile, x)
+        return torch.cat([one.A(seen[:, j : j + 1]) for j, one in enumerate(self.each)], dim=1)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """The transpose of A: (B, m, h, w) -> (B, n, R, R)."""
+        back = torch.cat([one.A_adjoint(y[:, j : j + 1]) for j, one in enumerate(self.each)], dim=1)
+        return back if self.profile is None else torch.einsum("ji,bjhw->bihw", self.profile, back)
 
 
 @dataclass(frozen=True)

@@ -174,8 +174,7 @@ def stacks(
 ) -> None:
     """Measure how the slices of a stack belong together, and write the prior with it.
 
-    The file then holds what restoring slices with their neighbours needs; slices are restored one by one so far. All
-    else of the prior stays as it is.
+    The file then holds what restoring slices with their neighbours needs. All else of the prior stays as it is.
     """
     import torch
 
@@ -193,9 +192,10 @@ def stacks(
     tensors, text = read_tensors(path)
     tensors |= {"through.latents": found.latents.half(), "through.residual": found.residual.half()}
     write_tensors(out, tensors, text)
-    apart = found.of_residual(torch.tensor([0.0, 1.0, 3.0, 5.0]))[0].tolist()
-    near = ", ".join(f"{value:.2f} at {distance} mm" for value, distance in zip(apart[1:], (1, 3, 5), strict=True))
-    say(f"{out}: correlation of the residual field {near}")
+    at = found.of_residual(torch.tensor([0.0, 1.0, 3.0, 5.0]))[:, 0].tolist()
+    for name, row in (("broadest", at[0]), ("finest", at[-1])):
+        near = ", ".join(f"{value:.2f} at {distance} mm" for value, distance in zip(row[1:], (1, 3, 5), strict=True))
+        say(f"{out}: correlation of the residual field's {name} features {near}")
 
 
 def _prepare_shortly(entry: PriorEntry) -> None:

@@ -4,8 +4,8 @@
     E[e | y, w]   = C A' (A C A' + sigma_n^2 I)^-1 (y - A G(w))
     a draw        = e0 + C A' (A C A' + sigma_n^2 I)^-1 (y - A (G(w) + e0) - n0)                  (Matheron's rule)
 
-A is the observation. The system is solved by conjugate gradients, batched over samples. In a stack the fields of
-slices i and j have the covariance rho_ij C, and all slices are observed together.
+A is the observation. The system is solved by conjugate gradients, batched over samples. The slices of a stack are the
+channels of one image, with a field (priors/stack_field.py) and an observation of all.
 Source: Journel and Huijbregts, "Mining Geostatistics" (1978), Ch. VII; Rasmussen and Williams (2006), Eq. 2.23-2.24.
 """
 
@@ -19,15 +19,16 @@ from napari_brgm.corruptions.conjugate_gradient import solved
 from napari_brgm.likelihood import from_grey, to_grey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
     from napari_brgm.likelihood import Likelihood
-    from napari_brgm.observation import Observation
+    from napari_brgm.observation import Observation, StackObservation
     from napari_brgm.priors.residual_field import ResidualField
+    from napari_brgm.priors.stack_field import StackField
 
-__all__ = ["complete", "complete_stack"]
+__all__ = ["complete"]
 
 _ITERATIONS = 60
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
@@ -35,7 +36,7 @@ _TOLERANCE = 1e-3  # of the right-hand side's norm
 
 
 def complete(
-    images: Tensor, field: ResidualField, likelihood: Likelihood, noise: float,
+    images: Tensor, field: ResidualField | StackField, likelihood: Likelihood, noise: float,
     generator: torch.Generator | None = None, batch: int | None = None, check: Callable[[], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Add the residual field given the data to generator images.
@@ -43,8 +44,8 @@ def complete(
     Parameters
     ----------
     images : (B, 1, R, R) Tensor
-        G(w), in [-1, 1].
-    field : ResidualField
+        G(w), in [-1, 1]; of a stack of n slices (B, n, R, R).
+    field : ResidualField or StackField
     likelihood : Likelihood
         With a linear observation.
     noise : float
@@ -57,7 +58,7 @@ def complete(
     check : callable, optional
         Called before each iteration; what it raises ends the work.
     """
-    observation: Observation = likelihood.observation  # type: ignore[assignment]
+    observation: Observation | StackObservation = likelihood.observation  # type: ignore[assignment]
     n = batch or len(images)
     drawn = torch.zeros_like(images) if generator is None else _centred(field.sample(len(images), generator))
     shape = (len(images), *likelihood.y.shape[1:])
@@ -75,56 +76,6 @@ def complete(
         z = solved(normal, misfit, iterations=_ITERATIONS, tolerance=_TOLERANCE, rest=False, check=check)
         found.append(field.covariance(observation.A_adjoint(z)))
     return from_grey(to_grey(images) + drawn + torch.cat(found))
-
-
-def complete_stack(
-    images: Tensor, field: ResidualField, correlation: Tensor, likelihoods: Sequence[Likelihood], noise: float,
-    generator: torch.Generator | None = None, check: Callable[[], None] | None = None,
-) -> Tensor:  # fmt: skip
-    """Add the residual fields of a stack's slices, given the data of all, to its generator images.
-
-    Parameters
-    ----------
-    images : (B, n, 1, R, R) Tensor
-        G(w), in [-1, 1].
-    field : ResidualField
-        Of each slice.
-    correlation : (n, n) Tensor
-        Of the fields between slices.
-    likelihoods : sequence of Likelihood
-        One for each slice, with linear observations of equal shapes.
-    noise, generator, check
-        As of ``complete``.
-    """
-    observations: list[Observation] = [one.observation for one in likelihoods]  # type: ignore[misc]
-    correlation = correlation.to(images)
-    count, n = images.shape[:2]
-    drawn = torch.zeros_like(images)
-    if generator is not None:
-        apart = field.sample(count * n, generator).reshape(images.shape)
-        drawn = _centred(_mixed(torch.linalg.cholesky(correlation.double()).to(images), apart))
-
-    def spread(z: Tensor) -> Tensor:  # (B, n, C, h, w) -> (B, n, 1, R, R)
-        back = torch.stack([one.A_adjoint(z[:, i]) for i, one in enumerate(observations)], dim=1)
-        return _mixed(correlation, field.covariance(back))
-
-    def normal(z: Tensor) -> Tensor:
-        x = spread(z)
-        return torch.stack([one.A(x[:, i]) for i, one in enumerate(observations)], dim=1) + noise**2 * z
-
-    seen = images + drawn / 127.5
-    misfit = torch.stack([one.residual(seen[:, i]) for i, one in enumerate(likelihoods)], dim=1)
-    if generator is not None:
-        white = _centred(torch.randn(misfit.shape, generator=generator).to(misfit))
-        misfit = misfit - noise * white * torch.stack([one.measured for one in observations], dim=1)
-    misfit = misfit.clamp(-_LARGEST, _LARGEST)
-    z = solved(normal, misfit, iterations=_ITERATIONS, tolerance=_TOLERANCE, rest=False, check=check)
-    return from_grey(to_grey(images) + drawn + spread(z))
-
-
-def _mixed(matrix: Tensor, slices: Tensor) -> Tensor:
-    """Slices (B, n, ...) as the rows of ``matrix`` (n, n) have them."""
-    return torch.einsum("ij,bj...->bi...", matrix, slices)
 
 
 def _white(shape: tuple[int, ...], n: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -1,12 +1,15 @@
 """The exact posterior of a stack under a generator's linear part, slices correlated along their axis.
 
-    u ~ N(0, K),  K = (rho_k(z_i - z_j)) for each latent k,      p(y_i | u_i) ~ exp(-u_i' P_i u_i / 2 + b_i' u_i)
-    u = L v,  L L' = K:     precision of v = I + L' P L,  mean = (I + L' P L)^-1 L' b
-    a draw = the same with b + L^-T xi_1 + P^(1/2) xi_2                                     (perturb and optimise)
+    u ~ N(0, K),  K = (rho_k(z_i - z_j)) for each latent k,      p(y_j | z_j) ~ exp(-z_j' P_j z_j / 2 + b_j' z_j)
+    z_j = sum_i M_ji u_i:  what a measured slice holds of the stack's (itself, or a weighted sum of thin ones)
+    u = a + L v,  v ~ N(0, I):     precision of v = I + L' M' P M L,  mean = (I + L' M' P M L)^-1 L' M' (b - P M a)
+    a draw = the same with xi_1 + L' M' P^(1/2) xi_2 beside it on the right                (perturb and optimise)
 
-P_i and b_i are what one slice says of its own latents: the posterior of a slice alone without its prior. The system is
-solved by conjugate gradients, batched over draws, preconditioned by what it would be if each P_i were diagonal, which
-the bases of principal components nearly make it.
+P_j and b_j are what one slice says of its own latents: the posterior of a slice alone without its prior. a = 0 and
+L L' = K, but where the first slices are known already, as when a long stack is gone through in parts: then a is the
+mean of the others given these, and L L' what is left of their covariance (Matheron's rule goes on from slice to slice).
+The system is solved by conjugate gradients, batched over draws, preconditioned by what it would be if each P_j were
+diagonal, which the bases of principal components nearly make it.
 
 Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), Sec. 3.4.3 (the symmetric form);
 Papandreou and Yuille, "Gaussian sampling by local perturbations", NIPS 2010 (draws).
@@ -31,77 +34,139 @@ __all__ = ["StackPosterior"]
 
 _ITERATIONS = 200
 _TOLERANCE = 1e-5  # of the right-hand side's norm
+_ROUNDING = 1e-6  # of the greatest entry, by which a Gram matrix may miss being positive
 
 
 class StackPosterior:
-    """p(u_1 .. u_n | y_1 .. y_n) of whitened latents.
+    """p(u_1 .. u_n | y_1 .. y_m) of whitened latents.
 
     Parameters
     ----------
     alone : sequence of GaussianPosterior
-        Of each slice without the others, in its whitened latents.
+        Of each of the m measured slices without the others, in its whitened latents.
     correlation : (K, n, n) Tensor
-        Of each latent between the slices.
+        Of each latent between the slices of the stack.
+    profile : (m, n) Tensor or None
+        M; None: the measured slices are those of the stack.
+    known : (k, K) Tensor or None
+        Latents of the first k slices, where these are given.
     check : callable, optional
         Called before each iteration; what it raises ends the work.
 
     Attributes
     ----------
     mean : (n, K) Tensor
+    start : (n - k, K) Tensor
+        v of the mean.
     """
 
     def __init__(
-        self, alone: Sequence[GaussianPosterior], correlation: Tensor, check: Callable[[], None] | None = None
-    ) -> None:
+        self, alone: Sequence[GaussianPosterior], correlation: Tensor, profile: Tensor | None = None,
+        known: Tensor | None = None, check: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self._check = check
         like = alone[0].precision
-        self._factor = torch.linalg.cholesky(correlation.double()).to(like)  # (K, n, n): L
+        eye = torch.eye(len(like)).to(like)
         distinct: dict[int, Tensor] = {}
-        self._data = [distinct.setdefault(id(one), one.precision - torch.eye(len(one.mean)).to(like)) for one in alone]
-        self._linear = torch.stack([one.precision @ one.mean for one in alone])  # (n, K): b
-        diagonal = torch.stack([data.diagonal().clamp(min=0) for data in self._data], dim=1)  # (K, n)
-        eye = torch.eye(len(alone), dtype=torch.float64, device=like.device)
-        factor = self._factor.double()
-        inner = eye + factor.mT @ (diagonal.double()[:, :, None] * factor)
-        self._inverse = torch.linalg.inv(inner).to(like)  # (K, n, n)
-        self.mean = self._up(self._solved(self._down(self._linear[None])))[0]
+        self._data = [distinct.setdefault(id(one.precision), one.precision - eye) for one in alone]  # P
+        self._linear = torch.stack([one.precision @ one.mean for one in alone])  # (m, K): b
+        self._profile = profile
+        self._known = 0 if known is None else len(known)
+        between = correlation.double()
+        k = self._known
+        given, across, rest = between[:, :k, :k], between[:, k:, :k], between[:, k:, k:]
+        gain = torch.linalg.solve(given, across.mT).mT if k else across
+        self._gain = gain.to(like)  # (K, n - k, k)
+        left = torch.linalg.cholesky(rest - gain @ across.mT)
+        self._factor = torch.cat([left.new_zeros(len(left), k, left.shape[2]), left], dim=1).to(like)  # (K, n, n - k)
+        diagonal = torch.stack([data.diagonal().clamp(min=0) for data in self._data]).double()  # (m, K)
+        seen = self._factor.double() if profile is None else torch.einsum("ji,kir->kjr", profile.double(), self._factor.double())
+        inner = torch.eye(left.shape[2]).to(left) + seen.mT @ (diagonal.T[:, :, None] * seen)
+        self._inverse = torch.linalg.inv(inner).to(like)  # (K, n - k, n - k)
+        offset = self._offset(None if known is None else known[None], len(alone))
+        self.start = self._solved(self._pull(offset))[0]
+        self.mean = (offset + self._up(self.start[None]))[0]
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw stacks of latents (count, n, K), random numbers of the CPU; centred round the mean for two or more."""
-        n, size = self._linear.shape
+    def latents(self, eta: Tensor) -> Tensor:
+        """U (B, n, K) = mean + L C eta for eta (B, n - k, K), which is about N(0, I): coordinates to search in."""
+        return self.mean + self._up(self.spread(eta))
+
+    def spread(self, eta: Tensor) -> Tensor:
+        """C eta: v from its mean, (B, n - k, K); C C' is the preconditioner."""
+        return torch.einsum("kij,bjk->bik", self._coordinates, eta)
+
+    @property
+    def _coordinates(self) -> Tensor:
+        if not hasattr(self, "_chosen"):
+            self._chosen = torch.linalg.cholesky(self._inverse.double()).to(self._inverse)
+        return self._chosen
+
+    def sample(self, count: int, generator: torch.Generator, known: Tensor | None = None) -> Tensor:
+        """Draw stacks of latents (count, n, K), random numbers of the CPU; centred round the mean for two or more.
+
+        ``known`` (count, k, K): the first slices of each draw, where these are given, with the known ones as their mean.
+        """
+        m, size = self._linear.shape
         like = self._linear
         roots: dict[int, Tensor] = {}
-        right = torch.randn(count, n, size, generator=generator).to(like)
-        for i, data in enumerate(self._data):
+        right = torch.randn(count, *self.start.shape, generator=generator).to(like)
+        noise = torch.empty(count, m, size).to(like)
+        for j, data in enumerate(self._data):
             if id(data) not in roots:
-                values, vectors = torch.linalg.eigh(data.double())
-                roots[id(data)] = (vectors * values.clamp(min=0).sqrt()).to(like)
-            noise = torch.randn(count, size, generator=generator).to(like) @ roots[id(data)].T  # cov P_i
-            part = torch.zeros_like(right)
-            part[:, i] = noise
-            right = right + self._down(part)
-        apart = self._up(self._solved(right))
+                roots[id(data)] = _root(data)
+            noise[:, j] = torch.randn(count, size, generator=generator).to(like) @ roots[id(data)].T  # cov P_j
+        offset = self._offset(known, m)
+        drawn = offset + self._up(self._solved(right + self._down(noise) + self._pull(offset)))
+        k = self._known
         if count > 1:
-            apart = (apart - apart.mean(dim=0)) * (count / (count - 1)) ** 0.5
-        return self.mean + apart
+            apart = drawn[:, k:]
+            drawn[:, k:] = self.mean[k:] + (apart - apart.mean(dim=0)) * (count / (count - 1)) ** 0.5
+        return drawn
+
+    def _offset(self, known: Tensor | None, m: int) -> Tensor:
+        """A (B, n, K): the known slices, and the others' mean given these; 0 where none are known."""
+        if known is None:
+            return self._linear.new_zeros(1, self._factor.shape[1], self._linear.shape[1])
+        return torch.cat([known, torch.einsum("kij,bjk->bik", self._gain, known)], dim=1)
+
+    def _pull(self, offset: Tensor) -> Tensor:
+        """L' M' (b - P M a)."""
+        return self._down(self._linear - self._weighed(self._seen(offset)))
+
+    def _seen(self, u: Tensor) -> Tensor:
+        """M u of u (B, n, K): (B, m, K)."""
+        return u if self._profile is None else torch.einsum("ji,bik->bjk", self._profile, u)
+
+    def _weighed(self, z: Tensor) -> Tensor:
+        """P z of z (B, m, K)."""
+        return torch.stack([z[:, j] @ data for j, data in enumerate(self._data)], dim=1)
 
     def _up(self, v: Tensor) -> Tensor:
-        """L v for v (B, n, K)."""
+        """L v for v (B, n - k, K)."""
         return torch.einsum("kij,bjk->bik", self._factor, v)
 
-    def _down(self, u: Tensor) -> Tensor:
-        """L' u for u (B, n, K)."""
+    def _down(self, z: Tensor) -> Tensor:
+        """L' M' z for z (B, m, K)."""
+        u = z if self._profile is None else torch.einsum("ji,bjk->bik", self._profile, z)
         return torch.einsum("kji,bjk->bik", self._factor, u)
 
     def _precision(self, v: Tensor) -> Tensor:
-        """(I + L' P L) v."""
-        u = self._up(v)
-        seen = torch.stack([u[:, i] @ data for i, data in enumerate(self._data)], dim=1)
-        return v + self._down(seen)
+        """(I + L' M' P M L) v."""
+        return v + self._down(self._weighed(self._seen(self._up(v))))
 
     def _solved(self, right: Tensor) -> Tensor:
-        """(I + L' P L)^-1 right, for right (B, n, K)."""
+        """(I + L' M' P M L)^-1 right, for right (B, n - k, K)."""
         return solved(
             self._precision, right, iterations=_ITERATIONS, tolerance=_TOLERANCE, check=self._check,
             eased=lambda v: torch.einsum("kij,bjk->bik", self._inverse, v),
         )  # fmt: skip
+
+
+def _root(gram: Tensor) -> Tensor:
+    """A square root of a Gram matrix, which rounding may have made slightly indefinite."""
+    least = _ROUNDING * float(gram.diagonal().max().clamp(min=_ROUNDING))
+    while True:
+        found, info = torch.linalg.cholesky_ex(gram.double() + least * torch.eye(len(gram)).to(gram))
+        if not int(info):
+            return found.to(gram)
+        least *= 10

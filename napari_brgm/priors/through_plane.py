@@ -1,10 +1,11 @@
 """Through the plane: how the slices of a stack belong together, for latents and residual field alike.
 
-    x(z) = G(u(z)) + e(z),   E[u_k(z) u_k(z')] = rho_k(|z - z'|),   E[e(z) e(z')'] = rho_e(|z - z'|) S R S
+    x(z) = G(u(z)) + e(z),   E[u_k(z) u_k(z')] = rho_k(|z - z'|),   E[e(z) e(z')'] = S F^-1 (R_f rho_f(|z - z'|)) F S
     rho(d) = sum_m a_m kappa_m(d),   a_m >= 0,   sum_m a_m = 1
 
 Each whitened latent u_k has a correlation of its own along the slice axis: the place of the slice in the head changes
-over centimetres, the folds of the cortex over millimetres. kappa_m are Gaussian and Matern-5/2 correlations of lengths
+over centimetres, the folds of the cortex over millimetres. So has each spatial frequency f of the residual field, whose
+broad features go on for longer than its grain (stack_field.py). kappa_m are Gaussian and Matern-5/2 correlations of lengths
 from 0.7 to 60 mm and a nugget (1 at distance 0, else 0), so that every mixture is a correlation, of slices at any
 distances. Of one slice alone nothing changes: its latents are N(0, I), its residual field is what it was.
 
@@ -25,7 +26,10 @@ from torch import Tensor
 
 from napari_brgm.errors import InputError
 
-__all__ = ["ThroughPlane", "correlations"]
+__all__ = ["FREQUENCIES", "ThroughPlane", "correlations"]
+
+# cycles per frame pixel, at which the residual field's correlation is given; linear between them
+FREQUENCIES = (0.0, 0.03, 0.06, 0.1, 0.14, 0.18, 0.22, 0.26, 0.3, 0.35, 0.42, 0.5)
 
 _LENGTHS_MM = tuple(float(length) for length in np.geomspace(0.7, 60.0, 16))
 _JITTER = 1e-5  # of the variance: correlations of near slices are nearly singular matrices
@@ -40,8 +44,8 @@ class ThroughPlane:
     ----------
     latents : (K, M) Tensor
         Shares a_m of each whitened latent's correlation; rows sum to 1.
-    residual : (M,) Tensor
-        The same of the residual field.
+    residual : (F, M) Tensor
+        The same of the residual field at each of FREQUENCIES.
 
     Raises
     ------
@@ -54,7 +58,8 @@ class ThroughPlane:
 
     def __post_init__(self) -> None:
         known = 2 * len(_LENGTHS_MM) + 1
-        each = [*self.latents.double(), self.residual.double()]
+        shapes = self.latents.ndim == self.residual.ndim == 2 and len(self.residual) == len(FREQUENCIES)
+        each = [*self.latents.double(), *self.residual.double()] if shapes else [self.residual.new_zeros(0)]
         if not all(len(row) == known and (row >= 0).all() and abs(float(row.sum()) - 1) < 0.01 for row in each):
             raise InputError(f"correlations along the slice axis are shares of {known} known ones, which add up to 1")
 
@@ -63,8 +68,8 @@ class ThroughPlane:
         return self._between(self.latents, places)
 
     def of_residual(self, places: Tensor) -> Tensor:
-        """(n, n) correlations of the residual field between slices at ``places`` (n,) mm, float64."""
-        return self._between(self.residual[None], places)[0]
+        """(F, n, n) correlations of the residual field at FREQUENCIES, slices at ``places`` (n,) mm, float64."""
+        return self._between(self.residual, places)
 
     def _between(self, shares: Tensor, places: Tensor) -> Tensor:
         shares = shares.double() / shares.double().sum(dim=1, keepdim=True)
@@ -85,8 +90,8 @@ class ThroughPlane:
         ----------
         latents : (K, L) Tensor
             Of each latent at 0, 1, ... L - 1 times ``lag_mm``.
-        residual : (L,) Tensor
-            Of the residual field.
+        residual : (F, L) Tensor
+            Of the residual field at each of FREQUENCIES.
         """
         at = np.arange(latents.shape[1]) * lag_mm
         weight = 1 / (1 + at / _NEAR_MM)
@@ -98,8 +103,8 @@ class ThroughPlane:
                 found[-1] = 1.0
             return np.asarray(found / found.sum())
 
-        rows = np.stack([shares(row) for row in latents])
-        return cls(torch.from_numpy(rows).float(), torch.from_numpy(shares(residual)).float())
+        both = (torch.from_numpy(np.stack([shares(row) for row in rows])).float() for rows in (latents, residual))
+        return cls(*both)
 
 
 def correlations(values: Tensor, lags: int) -> Tensor:

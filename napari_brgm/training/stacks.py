@@ -14,7 +14,8 @@ import torch
 
 from napari_brgm.errors import InputError
 from napari_brgm.priors.linear_model import LinearModel
-from napari_brgm.priors.through_plane import ThroughPlane, correlations
+from napari_brgm.priors.stack_field import radii
+from napari_brgm.priors.through_plane import FREQUENCIES, ThroughPlane, correlations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.datasets import SliceSet
     from napari_brgm.priors.prior import Prior
+    from napari_brgm.priors.residual_field import ResidualField
 
 __all__ = ["fit_through_plane", "stacks_of"]
 
@@ -74,7 +76,7 @@ def fit_through_plane(
     variance = (field.std.square() / 127.5**2).flatten()
     latents = torch.stack([_encoded(line.whitened, stack, variance) for stack in stacks])
     report(f"latents of {len(stacks)} stacks of {stacks.shape[1]} slices")
-    products = torch.zeros(1, lags)
+    products = torch.zeros(len(FREQUENCIES), lags)
     for fold in range(_FOLDS):
         own = torch.arange(len(stacks)) % _FOLDS == fold
         others = stacks[~own].flatten(0, 1)
@@ -82,9 +84,9 @@ def fit_through_plane(
         model = LinearModel.fit(others, rank, grid=line.model.coarse.shape[-1])
         for stack in stacks[own]:
             missed = stack - model.synthesize(_encoded(model, stack, variance)[:, None])
-            products += _products(missed, lags)
+            products += _frequency_products(missed, field, lags)
         report(f"residual field of fold {fold + 1} of {_FOLDS}")
-    measured = products[0] / products[0, 0]
+    measured = products / products[:, :1].clamp(min=torch.finfo(products.dtype).tiny)
     return ThroughPlane.fit(correlations(latents, lags), measured, spacing_mm)
 
 
@@ -99,7 +101,16 @@ def _encoded(model: LinearModel, images: Tensor, variance: Tensor) -> Tensor:
     return found
 
 
-def _products(values: Tensor, lags: int) -> Tensor:
-    """(1, lags) mean products of slices (Z, ...) so many apart."""
-    count = len(values)
-    return torch.stack([(values[: count - lag] * values[lag:]).mean() for lag in range(lags)])[None]
+def _frequency_products(missed: Tensor, field: ResidualField, lags: int) -> Tensor:
+    """(F, lags) mean products of slices (Z, 1, R, R) so many apart, by their spatial frequency: that of FREQUENCIES
+    which is nearest. Each pixel counts by the field's standard deviation there.
+    """
+    size = missed.shape[-1]
+    coefficients = torch.fft.rfft2(missed[:, 0] / field.std)  # (Z, R, R // 2 + 1)
+    known = torch.tensor(FREQUENCIES)
+    nearest = torch.bucketize(radii(size), (known[1:] + known[:-1]) / 2).flatten()
+    found = torch.zeros(len(known), lags)
+    for lag in range(lags):
+        power = (coefficients[: len(missed) - lag].conj() * coefficients[lag:]).real.mean(dim=0)
+        found[:, lag].index_add_(0, nearest, power.flatten())
+    return found
