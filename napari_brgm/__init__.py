@@ -30,7 +30,7 @@ _HOME = {
     "Interpolation": "engine.explore", "draw": "engine.explore", "interpolate": "engine.explore",
     "Restoration": "engine.restoration", "restore": "engine.restore", "restore_steps": "engine.restore",
     "available_priors": "zoo.registry", "load_prior": "zoo.registry",
-    "read_scan": "scans",
+    "Brain": "scans.strip", "find_brain": "scans.strip", "read_scan": "scans",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.scan import Scan, ScanSlice
     from napari_brgm.scans import read_scan
+    from napari_brgm.scans.strip import Brain, find_brain
     from napari_brgm.settings import InferenceSettings, preset
     from napari_brgm.zoo.registry import available_priors, load_prior
 

@@ -37,7 +37,7 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared():
-    known = {IMPORTED_AS.get(name, name) for name in declared("gui", "evaluation", "efficientnet")} | set(COMES_WITH)
+    known = {IMPORTED_AS.get(name, name) for name in declared("gui", "evaluation", "efficientnet", "strip")} | set(COMES_WITH)
     assert imported() <= known
 
 

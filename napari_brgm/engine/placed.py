@@ -16,6 +16,7 @@ import torch
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.placement import first_guess, fixed_frame, own_frame
 from napari_brgm.engine.pose import fit_pose
+from napari_brgm.engine.whole_head import unstripped
 from napari_brgm.engine.window import Window
 from napari_brgm.noise import estimate_noise_sigma
 
@@ -101,7 +102,8 @@ def placed(
     grid = given.grid
     window = alignment.window if alignment else Window.of(given.values, prior.info.bright_level)
     sigma = _measurement_noise(given, window)
-    notes: list[str] = []
+    remark = unstripped(given, prior.info)
+    notes = [remark] if remark else []
     fitted = False
     fixed = fixed_frame(grid, prior)
     if alignment is not None:
@@ -112,7 +114,8 @@ def placed(
             guess, least = own_frame(grid), _REGISTERED
             line = line if grid.spacing_given else None  # without a pixel size it is the prior's own image
         else:
-            (guess, notes), least = first_guess(given, prior), -math.inf
+            (guess, doubts), least = first_guess(given, prior), -math.inf
+            notes += doubts
         if line is not None:
             noise = noise_levels(guess.ratio, sigma * window.gain, prior).pixel
             found = registered(given.image, given.seen, guess, window, line.model, noise, least, check)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_brgm.engine.head import Head
 from napari_brgm.engine.job import Job, ObservedSlice
 from napari_brgm.engine.run import run
-from napari_brgm.errors import Cancelled
+from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.inference import Step
+from napari_brgm.scans.strip import Brain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,7 +33,8 @@ Callback = Callable[[Step], bool | None]
 def restore(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, method: str = "map", samples: int = 32,
     seed: int = 0, device: str = "auto", spacing: tuple[float, float] | None = None, noise_sigma: float | None = None,
-    settings: InferenceSettings | None = None, alignment: Alignment | None = None, callback: Callback | None = None,
+    settings: InferenceSettings | None = None, alignment: Alignment | None = None,
+    brain: Brain | npt.ArrayLike | None = None, callback: Callback | None = None,
 ) -> Restoration:  # fmt: skip
     """Restore one slice.
 
@@ -64,6 +67,10 @@ def restore(
         fitted to the slice, if ``settings.fit_pose`` is on; else from the box and the percentiles of what is measured.
         A slice on the prior's own grid is taken as it is where ``spacing`` is None; else it is fitted, and the fit kept
         where it is clearly better. Either way ``provenance["alignment"]`` tells it.
+    brain : (H, W) Brain or array-like of bool, or None
+        Of a whole head: which pixels of ``image`` are brain (``find_brain(scan).slice(scan, plane, index)``). The prior
+        sees these alone; in the result all others are as measured, and a hole is restored inside the brain only. None:
+        the image is what the prior knows, such as a brain without skull.
     callback : callable or None
         Called with every Step, and with the last one again while a step takes long; returning False, or raising
         ``Cancelled``, stops the run.
@@ -78,6 +85,11 @@ def restore(
         With one sentence that says what to do.
     """
     one = ObservedSlice(image, lambda: corruption, spacing, noise_sigma)
+    head = None
+    if brain is not None:
+        found = brain if isinstance(brain, Brain) else Brain(np.asarray(brain, dtype=bool), "the person")
+        head = Head.of(image, found, corruption)
+        one = head.observed(one)
     job = Job((one,), prior, settings, method, samples, seed, device, alignment)
 
     def told(step: Step) -> None:
@@ -86,13 +98,15 @@ def restore(
             raise Cancelled(f"stopped after step {step.iteration} of {step.total}")
 
     (result,) = run(job, told)
-    return result  # type: ignore[return-value]  # a job of one raises what was wrong with it
+    assert not isinstance(result, InputError)  # a job of one raises what was wrong with it
+    return result if head is None else head.beside(result)
 
 
 def restore_steps(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, method: str = "map", samples: int = 32,
     seed: int = 0, device: str = "auto", spacing: tuple[float, float] | None = None, noise_sigma: float | None = None,
     settings: InferenceSettings | None = None, alignment: Alignment | None = None,
+    brain: Brain | npt.ArrayLike | None = None,
 ) -> Generator[Step, None, Restoration]:  # fmt: skip
     """``restore`` as a generator of its steps that returns the Restoration; closing it cancels.
 
@@ -114,7 +128,7 @@ def restore_steps(
         try:
             found = restore(
                 image, corruption, prior, method=method, samples=samples, seed=seed, device=device, spacing=spacing,
-                noise_sigma=noise_sigma, settings=settings, alignment=alignment, callback=tell,
+                noise_sigma=noise_sigma, settings=settings, alignment=alignment, brain=brain, callback=tell,
             )  # fmt: skip
             told.put(found)
         except BaseException as error:  # whatever it is, it belongs to the one who asked
