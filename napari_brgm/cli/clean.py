@@ -36,6 +36,7 @@ def clean(
     volume: options.Volume = None,
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
+    strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
@@ -50,6 +51,7 @@ def clean(
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.strip import brain_of, check_strip
     from napari_brgm.cli.target import Target
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Identity, Jpeg
@@ -62,12 +64,15 @@ def clean(
     if noise_sigma is not None and not 0 < noise_sigma < float("inf"):
         raise InputError(f"--noise-sigma must be above 0, in the scan's units; got {noise_sigma}")
     corruption = Identity() if jpeg_quality is None else Jpeg(jpeg_quality)
+    check_strip(strip)
     found = open_input(scan, choice)
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)
     what = Treatment(
         "brgmClean", "noise removed" if jpeg_quality is None else f"JPEG artefacts removed (quality {jpeg_quality})",
         {one_of(source): lambda: corruption}, noise_sigma=noise_sigma, given="as given",
-        notice="every pixel is an estimate, none is kept as measured; synthetic, not for diagnosis",
+        notice=f"every pixel{' of the brain' if strip else ''} is an estimate, none is kept as measured; synthetic, "
+        "not for diagnosis",
+        brain=brain_of(source, loaded.info) if strip else None,
     )  # fmt: skip
     restore_source(source, what, how, loaded, target, (scan,)).tell()

@@ -17,6 +17,8 @@ from napari_brgm.errors import InputError
 from napari_brgm.scans.picture_export import write_encoded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from napari_brgm.cli.source import Piece
@@ -59,12 +61,15 @@ class DescentVideo:
         What the first frame is called.
     notice : str
         At the end of each caption.
+    placed : callable or None
+        Gives what is to be seen of a preview (H', W'), such as a brain in its head; None: the preview.
     """
 
     def __init__(
-        self, piece: Piece, missing: npt.NDArray[np.bool_] | None, given: str, notice: str = "not for diagnosis"
-    ) -> None:
-        self._notice = notice
+        self, piece: Piece, missing: npt.NDArray[np.bool_] | None, given: str, notice: str = "not for diagnosis",
+        placed: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] | None = None,
+    ) -> None:  # fmt: skip
+        self._notice, self._placed = notice, placed
         seen = piece.image[
             np.isfinite(piece.image) if missing is None else np.isfinite(piece.image) & ~_as(missing, piece.image)
         ]
@@ -89,7 +94,8 @@ class DescentVideo:
         self._told += 1
         if (self._told - 1) % self._every:
             return
-        self._between.append(self._frame(self._levels(step.preview), f"step {step.iteration}: synthetic"))
+        shown = step.preview if self._placed is None else self._placed(step.preview)
+        self._between.append(self._frame(self._levels(shown), f"step {step.iteration}: synthetic"))
         if len(self._between) > FRAMES - 2:
             self._between = self._between[::2]
             self._every *= 2

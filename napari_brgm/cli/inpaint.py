@@ -47,6 +47,7 @@ def inpaint(
     volume: options.Volume = None,
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
+    strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
@@ -64,6 +65,7 @@ def inpaint(
     from napari_brgm.cli.masks import MaskRules, SliceMasks, told_shares
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.strip import brain_of, check_strip
     from napari_brgm.cli.target import Target
     from napari_brgm.cli.treatment import SYNTHETIC_WHERE_RESTORED, Treatment
     from napari_brgm.corruptions import Mask
@@ -75,6 +77,7 @@ def inpaint(
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
+    check_strip(strip)
     found = open_input(scan, choice)
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)
@@ -91,5 +94,6 @@ def inpaint(
     what = Treatment(
         "brgmInpaint", "in-painted", {i: partial(Mask, flags) for i, flags in masks.missing.items()}, masks.missing,
         truth=truth, trial=bool(truth), mask=masks.read, notice=notice,
+        brain=brain_of(source, loaded.info, masks.missing) if strip else None,
     )  # fmt: skip
     restore_source(source, what, how, loaded, target, (scan,) if mask is None else (scan, mask)).tell()

@@ -21,7 +21,7 @@ __all__ = [
     "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "InferenceOptions",
     "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption",
     "PresetName", "PriorName", "Priors", "Refine", "SampleCount", "SaveVideo", "ScanPath", "Seed", "SeriesNumber",
-    "SliceChoice", "SliceIndex", "Steps", "Sure", "Volume", "WithDescription", "data_folder", "names", "pair",
+    "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription", "data_folder", "names", "pair",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -126,6 +126,14 @@ SliceIndex = Annotated[
 Volume = Annotated[int | None, typer.Option("--volume", help="Volume of a 4-D scan, from 0.", show_default=False)]
 SeriesNumber = Annotated[
     int | None, typer.Option("--series", help="Which scan of a DICOM folder, from 1.", show_default=False)
+]
+Strip = Annotated[
+    bool,
+    typer.Option(
+        "--strip",
+        help="The scan is a whole T1 head: find its brain and restore inside it, all else stays as measured. Needs the "
+        "extra napari-brgm[strip].",
+    ),
 ]
 WithDescription = Annotated[
     bool,

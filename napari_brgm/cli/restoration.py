@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.cli.target import Target
     from napari_brgm.cli.treatment import Treatment
+    from napari_brgm.engine.head import Head
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference import Step
@@ -83,6 +84,7 @@ def restore_source(
     from napari_brgm.engine.run import run
 
     pieces = [what.piece(source, index) for index in what.corruptions]
+    heads = [what.head(piece) for piece in pieces]
     if target.video is not None and len(pieces) > 1:
         raise InputError(f"--save-video shows one slice and {len(pieces)} are to be restored; choose one with --index")
     titles = [piece.title for piece in pieces]
@@ -101,14 +103,17 @@ def restore_source(
             files.do_without(json_name(name))
 
         def keep(number: int, result: Restoration) -> Restoration:
+            head = heads[number]
+            result = result if head is None else head.beside(result)
             result.save(files.path(posteriors[number]))
             return result.without_samples()
 
-        observed = tuple(
+        given = [
             ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
             for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
-        )
-        descent = None if video is None else _descent(pieces[0], what)
+        ]
+        observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))
+        descent = None if video is None else _descent(pieces[0], heads[0], what)
         job = options.job(observed, prior)
         work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
         if (expected := estimated_seconds(work)) > _LONG:
@@ -121,12 +126,13 @@ def restore_source(
             raise InputError(f"{titles[0]}: {error}") from error
         learn(work, time.monotonic() - began)
         done = []
-        for piece, title, name, result in zip(pieces, titles, posteriors, results, strict=True):
+        for piece, head, title, name, result in zip(pieces, heads, titles, posteriors, results, strict=True):
             if isinstance(result, InputError):
                 files.leave_out(name)
                 say_note(f"{title} was left as it is: {result}")
             else:
-                done.append(Result(piece, result, what.missing.get(piece.index), what.factor))
+                missing = what.missing.get(piece.index) if head is None else head.hole
+                done.append(Result(piece, result, missing, what.factor))
         errors = {
             one.piece.index: errors_of(one.restored.estimate, what.truth[one.piece.index], one.missing)
             for one in done
@@ -149,11 +155,11 @@ def restore_source(
     return Written([*kept, *animation], [(one.piece, one.restored) for one in done], lines)
 
 
-def _descent(piece: Piece, what: Treatment) -> DescentVideo:
+def _descent(piece: Piece, head: Head | None, what: Treatment) -> DescentVideo:
     from napari_brgm.cli.descent import DescentVideo
 
     given, notice = ("corrupted", "a trial, not for diagnosis") if what.trial else (what.given, "not for diagnosis")
-    return DescentVideo(piece, what.missing.get(piece.index), given, notice)
+    return DescentVideo(piece, what.missing.get(piece.index), given, notice, None if head is None else head.shown)
 
 
 def _shown_often(job: Job) -> Job:

@@ -29,6 +29,7 @@ def superres(
     volume: options.Volume = None,
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
+    strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
@@ -42,6 +43,7 @@ def superres(
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
+    from napari_brgm.cli.strip import brain_of, check_strip
     from napari_brgm.cli.target import Target
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Downsample
@@ -50,9 +52,13 @@ def superres(
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     corruption = Downsample(options.pair(factor, "--factor", "4, or two for rows and columns such as 3,1"))
+    check_strip(strip)
     found = open_input(scan, choice)
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)
     finer = float(corruption.factor[0]), float(corruption.factor[1])
-    what = Treatment("brgmSuperres", "super-resolved", {one_of(source): lambda: corruption}, factor=finer)
+    what = Treatment(
+        "brgmSuperres", "super-resolved", {one_of(source): lambda: corruption}, factor=finer,
+        brain=brain_of(source, loaded.info) if strip else None,
+    )  # fmt: skip
     restore_source(source, what, how, loaded, target, (scan,)).tell()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.corruptions import Corruption
+    from napari_brgm.engine.head import Head
+    from napari_brgm.scans.strip import Brain
 
 __all__ = ["SYNTHETIC_WHERE_RESTORED", "Treatment"]
 
@@ -47,6 +49,8 @@ class Treatment:
         How the mask was read, for the records.
     given : str
         What the slice was, over its picture.
+    brain : callable or None
+        Of a whole head: gives the brain (H, W) of a slice by its index, inside which alone it is restored.
     notice : str
         Under the sheet's title, and at the end of the records' descriptions.
     """
@@ -62,19 +66,30 @@ class Treatment:
     trial: bool = False
     mask: Mapping[str, Any] = field(default_factory=dict)
     given: str = "measured"
+    brain: Callable[[int], Brain] | None = None
     notice: str = SYNTHETIC_WHERE_RESTORED
 
     @property
     def texts(self) -> tuple[str, str]:
         """Descriptions of the image and of its variance."""
+        where = " inside the brain" if self.brain is not None else ""
         if self.missing:
-            image = f"{self.done} by a generative model; pixels outside the mask are as measured"
+            image = f"{self.done}{where} by a generative model; pixels outside the mask are as measured"
             spread = "posterior variance of the in-painted pixels; 0 where measured"
         else:
-            image, spread = f"{self.done} by a generative model", f"posterior variance of the slice, {self.done}"
+            image = f"{self.done}{where} by a generative model"
+            spread = f"posterior variance of the slice, {self.done}{where}"
         return f"{image}; {self.notice}", f"{spread}; {self.notice}"
 
     def piece(self, source: Source, index: int) -> Piece:
         """The slice that is restored."""
         piece = source.piece(index)
         return piece if index not in self.observed else piece.seen_as(self.observed[index], self.factor)
+
+    def head(self, piece: Piece) -> Head | None:
+        """The slice as that of a whole head of which the prior sees the brain only; None where nothing is stripped."""
+        if self.brain is None:
+            return None
+        from napari_brgm.engine.head import Head
+
+        return Head(piece.image, self.brain(piece.index), self.missing.get(piece.index))
