@@ -78,6 +78,11 @@ class Frame:
         row, column = ((c + 0.5) / f - 0.5 for c, f in zip(self.centre_native, factor, strict=True))
         return Frame(shape, self.resolution, ratio, (row, column), self.centre_frame, self.rotation)
 
+    def cut(self, first: tuple[int, int], shape: tuple[int, int]) -> Frame:
+        """The frame of the part of the native grid that has ``shape`` and begins at the pixel ``first``."""
+        row, column = (c - start for c, start in zip(self.centre_native, first, strict=True))
+        return Frame(shape, self.resolution, self.ratio, (row, column), self.centre_frame, self.rotation)
+
     @property
     def is_identity(self) -> bool:
         return self == Frame.identity(self.resolution) or (

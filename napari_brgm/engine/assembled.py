@@ -65,9 +65,10 @@ def assembled(
         variance[problem.free] = np.nan
         spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
     else:
-        mean = problem.whole(draws.mean)
         scale_tissue(draws, scale)
         spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), stack=stack)
+        draws.add_detail()
+        mean = problem.whole(draws.mean)
         variance, samples = draws.image(draws.variance.astype(np.float32)), draws.samples()
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     alignment, noise = problem.placed.alignment, problem.placed.noise

@@ -6,12 +6,14 @@ pixels only the others are kept.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_brgm.engine.detail import NativeDetail
 from napari_brgm.inference import complete
 from napari_brgm.samples import samples_of
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from napari_brgm.posterior import Posterior
     from napari_brgm.priors.residual_field import ResidualField
 
-__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn"]
+__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
 _PIXELS = 1 << 22  # of images that are worked on at a time
@@ -39,19 +41,22 @@ class Draws:
         Of the N pixels of ``free``, row by row.
     check : callable, optional
         Called for each draw that is scaled; what it raises ends the work.
+    detail : callable, optional
+        Adds native detail (detail.py) to ``values``, in place, and returns what their mean gains.
 
     Attributes
     ----------
     free : (H, W) bool ndarray
         Pixels that are drawn.
     mean : (N[, 3]) float64 ndarray
-        Of the draws as they came; scaling leaves it.
+        Of the draws as they came; scaling leaves it, native detail does not.
     """
 
     def __init__(
-        self, problem: Problem, values: npt.NDArray[np.float32], check: Callable[[], None] | None = None
+        self, problem: Problem, values: npt.NDArray[np.float32], check: Callable[[], None] | None = None,
+        detail: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]] | None = None,
     ) -> None:  # fmt: skip
-        self._problem, self.values, self._check = problem, values, check
+        self._problem, self.values, self._check, self._detail = problem, values, check, detail
         self.free = problem.free
         self.mean: npt.NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
 
@@ -78,6 +83,11 @@ class Draws:
                 moved = torch.from_numpy(added.reshape(1, 1, *shape))
                 added -= f.A_dagger(f.A(moved), shape).numpy().reshape(added.shape)
             draw += added
+
+    def add_detail(self) -> None:
+        """Add what the scan holds that is finer than the frame, if there is any. Last: no factor is meant for it."""
+        if self._detail is not None:
+            self.mean = self.mean + self._detail(self.values)
 
     def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values (N[, 3]) of the drawn pixels as an image (H, W[, 3]); 0 where it was measured."""
@@ -126,7 +136,18 @@ def drawn(
             values = np.empty((count, *some.shape[1:]), np.float32) if values is None else values
             values[first : first + most] = some
     assert values is not None
-    return Draws(problem, values, progress.check)
+    fine = None if field is None else NativeDetail.of(problem, whole, progress.check)
+    detail = None if fine is None else partial(fine.add, generator=generator, check=progress.check)
+    return Draws(problem, values, progress.check, detail)
+
+
+def finished(
+    problem: Problem, field: ResidualField | None, images: torch.Tensor, consistent: bool, progress: Progress
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    """(N[, 3]) in the scan's units: what was not measured of a completed image (1, C, R, R), with its native detail."""
+    found = problem.finish(images, consistent, progress.check)[0]
+    fine = None if field is None else NativeDetail.of(problem, images, progress.check)
+    return found if fine is None else np.asarray(found + fine.mean(found, progress.check))
 
 
 def completed(

@@ -20,7 +20,7 @@ import torch
 
 from napari_brgm.corruptions import as_corruption
 from napari_brgm.engine.assembled import assembled
-from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn
+from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn, finished
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
@@ -187,7 +187,7 @@ class Restoring:
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
-                estimate = problem.whole(problem.finish(image, settings.data_consistency, progress.check)[0])
+                estimate = problem.whole(finished(problem, field, image, settings.data_consistency, progress))
         return assembled(
             problem, prior, settings, job, draws=draws, estimate=estimate, latents=latents, scale=scale, misfit=misfit,
             device=self.attempt.device, notes=self.notes, trace=progress.trace, began=self.began,

@@ -192,3 +192,12 @@ def test_adjoint(name):
     torch.testing.assert_close(gradient, back)
     with torch.no_grad():
         torch.testing.assert_close(frame.A_adjoint(y), back)
+
+
+@pytest.mark.parametrize("rotation", [0.0, 17.0])
+def test_a_part_of_a_grid_has_a_frame_of_its_own(rotation):
+    """Catches a part that is placed by its own middle."""
+    whole = Frame((40, 50), 16, (0.4, 0.3), (19.5, 24.5), (7.0, 8.0), rotation)
+    x = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    part = whole.cut((7, 11), (20, 30)).at(x, np.ones((20, 30), dtype=bool)).reshape(20, 30)
+    torch.testing.assert_close(part, whole.A(x)[0, 0, 7:27, 11:41], atol=1e-5, rtol=1e-5)
