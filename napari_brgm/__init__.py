@@ -29,6 +29,7 @@ _HOME = {
     "Alignment": "engine.alignment",
     "Interpolation": "engine.explore", "draw": "engine.explore", "interpolate": "engine.explore",
     "Restoration": "engine.restoration", "restore": "engine.restore", "restore_steps": "engine.restore",
+    "restore_volume": "engine.volume",
     "available_priors": "zoo.registry", "load_prior": "zoo.registry",
     "Brain": "scans.strip", "find_brain": "scans.strip", "read_scan": "scans",
 }  # fmt: skip
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.explore import Interpolation, draw, interpolate
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.restore import restore, restore_steps
+    from napari_brgm.engine.volume import restore_volume
     from napari_brgm.errors import (
         BrgmError,
         Cancelled,

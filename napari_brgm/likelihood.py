@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 import torch.nn.functional as F
 
-from napari_brgm.observation import CoarseObservation, Observation
+from napari_brgm.observation import CoarseObservation, Observation, StackObservation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class Likelihood:
 
     Attributes
     ----------
-    observation : Observation or CoarseObservation
+    observation : Observation, StackObservation or CoarseObservation
         f, what of it is measured, and its noise.
     y : (1, C, h, w) Tensor
         I, in grey levels 0..255 of the generator's frame; 0 where nothing was measured.
@@ -52,7 +52,7 @@ class Likelihood:
         phi of the perceptual term.
     """
 
-    observation: Observation | CoarseObservation
+    observation: Observation | StackObservation | CoarseObservation
     y: Tensor
     features: Features | None = None
 
@@ -126,7 +126,7 @@ class Likelihood:
 class GreyLevels:
     """The linear part of an observation on images in [-1, 1]: x -> A(127.5 x), without the offset of black."""
 
-    observation: Observation | CoarseObservation
+    observation: Observation | StackObservation | CoarseObservation
 
     @property
     def precision(self) -> Tensor:
@@ -136,7 +136,7 @@ class GreyLevels:
         return self.observation.A(x * 127.5)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        assert isinstance(self.observation, Observation), "a coarse observation is compared with, not solved for"
+        assert not isinstance(self.observation, CoarseObservation), "a coarse observation is compared with, not solved for"
         return self.observation.A_adjoint(y) * 127.5
 
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from napari_brgm.corruptions import Frame
 from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_brgm.corruptions import Frame, LinearOperator
+    from napari_brgm.corruptions import LinearOperator
     from napari_brgm.corruptions.axes import Axes
 
 __all__ = ["CoarseObservation", "Observation", "StackObservation", "all_measured"]
@@ -71,9 +72,13 @@ class Observation:
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """The transpose of A: (B, C', h, w) -> (B, C, R, R)."""
+        return self.returned(y * self.measured)
+
+    def returned(self, y: Tensor) -> Tensor:
+        """The transpose of corruption and frame: (B, C', h, w) -> (B, C, R, R)."""
         if self.frame is None:
-            return self.corruption.A_adjoint(y * self.measured)
-        return self.frame.A_adjoint(self.corruption.A_adjoint(y * self.measured, self.frame.shape))
+            return self.corruption.A_adjoint(y)
+        return self.frame.A_adjoint(self.corruption.A_adjoint(y, self.frame.shape))
 
     def A_dagger(self, y: Tensor, noise_to_signal: float = 0.0, *, iterations: int = 300) -> Tensor:
         """A' (A A' + r I)^-1 y by conjugate gradients, (B, C, R, R)."""
@@ -121,14 +126,28 @@ class StackObservation:
     def weight(self) -> Tensor:
         return self.precision
 
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether the same happened to all slices but for what was measured, so that they go through it together."""
+        first = self.each[0]
+        return all(
+            one.corruption == first.corruption and (one.frame is first.frame or _same_grid(one.frame, first.frame))
+            for one in self.each
+        )
+
     def A(self, x: Tensor) -> Tensor:
         """Observe stacks (B, n, R, R): (B, m, h, w), 0 where nothing was measured."""
         seen = x if self.profile is None else torch.einsum("ji,bihw->bjhw", self.profile, x)
+        if self._alike:
+            return self.each[0].corruption.A(self.each[0].native(seen)) * self.measured
         return torch.cat([one.A(seen[:, j : j + 1]) for j, one in enumerate(self.each)], dim=1)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
         """The transpose of A: (B, m, h, w) -> (B, n, R, R)."""
-        back = torch.cat([one.A_adjoint(y[:, j : j + 1]) for j, one in enumerate(self.each)], dim=1)
+        if self._alike:
+            back = self.each[0].returned(y * self.measured)
+        else:
+            back = torch.cat([one.A_adjoint(y[:, j : j + 1]) for j, one in enumerate(self.each)], dim=1)
         return back if self.profile is None else torch.einsum("ji,bjhw->bihw", self.profile, back)
 
 
@@ -190,6 +209,10 @@ class CoarseObservation:
         h, w = x.shape[-2:]
         x = F.pad(x, (0, -w % self.block, 0, -h % self.block))
         return F.avg_pool2d(x, self.block) * self.block**2
+
+
+def _same_grid(a: object, b: object) -> bool:
+    return isinstance(a, Frame) and isinstance(b, Frame) and a == b
 
 
 def all_measured(corruption: LinearOperator, y: Tensor, sigma: float) -> Observation:

@@ -10,6 +10,7 @@ from napari_brgm.settings import preset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import numpy.typing as npt
 
     from napari_brgm.corruptions import Corruption
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Job", "ObservedSlice"]
+__all__ = ["Job", "ObservedSlice", "Stack"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +27,9 @@ class ObservedSlice:
 
     Attributes
     ----------
-    image : (H, W) or (H, W, 3) array-like
-        The observation, in any real units; for ``Downsample`` the low-resolution image.
+    image : (H, W) or (H, W, 3) array-like, or None
+        The observation, in any real units; for ``Downsample`` the low-resolution image. None: nothing of the slice was
+        measured, and only its neighbours tell of it.
     corruption : callable
         Gives what happened to it, when its turn comes: a mask that cannot be used costs only its own slice.
     spacing : (float, float) or None
@@ -36,10 +38,34 @@ class ObservedSlice:
         Standard deviation of its noise in its own units; None: estimated from it.
     """
 
-    image: npt.ArrayLike
+    image: npt.ArrayLike | None
     corruption: Callable[[], Corruption]
     spacing: tuple[float, float] | None = None
     noise_sigma: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """How the slices of a job lie one above the other, so that they are restored together.
+
+    Attributes
+    ----------
+    places : tuple of float
+        Of each slice of the job along their normal, mm, ascending.
+    neighbours : tuple of (float, (H, W) array-like)
+        Places and images of slices between and beside them that were measured throughout, on the same grid. Those near
+        enough to help are read.
+    thin : tuple of float
+        Places of the thin slices that are restored, where those of the job are weighted sums of such; ascending, and
+        empty where the job's own are restored.
+    profile : (len(places), len(thin)) ndarray or None
+        How much of each thin slice one of the job's holds; rows sum to 1.
+    """
+
+    places: tuple[float, ...]
+    neighbours: tuple[tuple[float, npt.ArrayLike], ...] = ()
+    thin: tuple[float, ...] = ()
+    profile: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +75,7 @@ class Job:
     Attributes
     ----------
     slices : tuple of ObservedSlice
-        At least one. Each is restored by itself; neighbours are not made to agree.
+        At least one.
     prior : Prior
     settings : InferenceSettings or None
         None: the preset that suits the prior (``prior.info.preset``).
@@ -62,6 +88,8 @@ class Job:
     device : str
     alignment : Alignment or None
         Taken as it is for all slices; None: as the settings say.
+    stack : Stack or None
+        How the slices lie to each other; None: each is restored by itself, and neighbours are not made to agree.
     """
 
     slices: tuple[ObservedSlice, ...]
@@ -72,6 +100,12 @@ class Job:
     seed: int = 0
     device: str = "auto"
     alignment: Alignment | None = None
+    stack: Stack | None = None
+
+    @property
+    def count(self) -> int:
+        """Restorations that there will be."""
+        return len(self.stack.thin) if self.stack is not None and self.stack.thin else len(self.slices)
 
     @property
     def draws(self) -> int:

@@ -30,6 +30,8 @@ _ARRAYS = ("estimate", "mean", "variance", "samples", "latents", "measured")
 class Restoration:
     """A restored slice with its posterior. Synthetic where it was not measured; not for diagnosis.
 
+    Of ``restore_volume`` all arrays (.., H, W) are (.., K, H, W), and latents those of the restored slices, one by one.
+
     Attributes
     ----------
     estimate : (H, W) ndarray
@@ -162,7 +164,7 @@ class Restoration:
             trace, provenance = json.loads(text["trace"]), json.loads(text["provenance"])
             shape, drawn = arrays["estimate"].shape, arrays["samples"].shape
             fit = arrays["mean"].shape == arrays["variance"].shape == drawn[1:] == shape
-            fit &= len(shape) in (2, 3) and arrays["measured"].shape == shape[:2]
+            fit &= len(shape) in (2, 3) and arrays["measured"].shape in (shape, shape[:2])
             fit &= widths is None or widths.shape == (len(LEVELS), *shape)
             if not (fit and isinstance(trace, list) and isinstance(provenance, dict)):
                 raise InputError(f"the parts of {plain_text(path.name)} do not fit together; save the result again")

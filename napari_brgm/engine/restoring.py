@@ -109,6 +109,10 @@ class Restoring:
         self.job, self.attempt = job, attempt
         self.generator = torch.Generator().manual_seed(int(job.seed))
         self.progress = Progress(tell, preview=self._preview)
+        if given.image is None:
+            raise InputError(
+                "nothing of this slice was measured, and its neighbours are not known or tell nothing of it"
+            )
         corruption = as_corruption(_made(given.corruption, "what happened to the slice cannot be told"))
         image = _made(lambda: np.asarray(given.image), "the image cannot be read as an array of numbers")
         if image.ndim == 2 or (image.ndim == 3 and image.shape[2] <= 4):  # others are refused as they are

@@ -14,6 +14,7 @@ import numpy as np
 from napari_brgm.engine.devices import attempts, outward, pick_device
 from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.restoring import IMAGES, Restoring
+from napari_brgm.engine.run_stack import StackPlan, run_stack, why_alone
 from napari_brgm.errors import InputError
 from napari_brgm.inference import maximise_together
 from napari_brgm.priors.compiled import with_compiled_network
@@ -64,19 +65,30 @@ def run(
     settings = _checked(job)
     chosen = pick_device(job.device)
     tell, keep = outward(tell), outward(keep)
-    progress = _JobProgress(len(job.slices), tell)
+    progress = _JobProgress(job.count, tell)
     priors = _Priors(job.prior, settings)
     results: dict[int, Restoration | InputError] = {}
+    plan: StackPlan | None = None
+    if job.stack is not None:
+        reason = why_alone(job, settings)
+        if reason and job.stack.thin:
+            raise InputError(f"thin slices cannot be restored from thick ones here: {reason}")
+        if reason:
+            priors.notes.append(f"each slice was restored by itself: {reason}")
+        else:
+            plan = StackPlan(job, settings)
+            results |= run_stack(job, plan, settings, chosen, priors.on, progress.of, keep)
+    left_alone = [i for i in range(job.count) if plan is None or i not in plan.together]
     together = IMAGES if chosen.type == "cuda" else 1
     alone = settings.prior_density == "flat" or settings.optimiser == "gauss-newton"
     most = 1 if alone else together  # slices that share a synthesis
-    for first in range(0, len(job.slices), together):
+    for first in range(0, len(left_alone), together):
         for attempt in attempts(chosen, IMAGES, cpu=job.device == "auto"):
             with attempt:
                 prior = priors.on(attempt)
                 fewer = settings.but(vi_samples_per_step=max(settings.vi_samples_per_step * attempt.batch // IMAGES, 1))
                 size = min(attempt.batch, most)
-                left = [i for i in range(first, min(first + together, len(job.slices))) if i not in results]
+                left = [i for i in left_alone[first : first + together] if i not in results]
                 for start in range(0, len(left), size):
                     group: dict[int, Restoring] = {}
                     for i in left[start : start + size]:
@@ -84,7 +96,7 @@ def run(
                             begun = bool(group) or not all(isinstance(r, InputError) for r in results.values())
                             held = 1 if begun else len(job.slices) - i
                             group[i] = Restoring(
-                                job.slices[i], job, prior, fewer, attempt, progress.of(i), held=held,
+                                job.slices[i], job, prior, fewer, attempt, progress.of([i]), held=held,
                                 with_samples=keep is None,
                             )  # fmt: skip
                         except InputError as error:
@@ -93,7 +105,7 @@ def run(
                             results[i] = error
                             progress.shares[i] = 1.0
                     _finish(group, results, keep)
-    found_all = [results[i] for i in range(len(job.slices))]
+    found_all = [results[i] for i in range(job.count)]
     failed = [result for result in found_all if isinstance(result, InputError)]
     if len(failed) == len(found_all):
         raise failed[0]
@@ -153,6 +165,7 @@ class _Priors:
     def __init__(self, prior: Prior, settings: InferenceSettings) -> None:
         self.prior, self.settings = prior, settings
         self.there: dict[torch.device, tuple[Prior, list[str]]] = {}
+        self.notes: list[str] = []  # of the whole job
 
     def on(self, attempt: Attempt) -> Prior:
         """The prior on the attempt's device; what is to be said of it is added to the attempt's notes."""
@@ -166,7 +179,7 @@ class _Priors:
                     notes.append(f"the generator could not be compiled ({why}) and ran as it is, more slowly")
             self.there[attempt.device] = prior, notes
         prior, notes = self.there[attempt.device]
-        attempt.notes += notes
+        attempt.notes += notes + self.notes
         return prior
 
 
@@ -177,13 +190,15 @@ class _JobProgress:
         self.tell = tell
         self.shares = [0.0] * count  # of each slice, that are done
 
-    def of(self, index: int) -> Callable[[Step], None]:
-        """What gets the steps of one slice."""
+    def of(self, numbers: Sequence[int]) -> Callable[[Step], None]:
+        """What gets the steps of one slice, or of some that are restored together."""
 
         def told(step: Step) -> None:
-            self.shares[index] = step.iteration / step.total
+            for number in numbers:
+                self.shares[number] = step.iteration / step.total
             if self.tell is not None:
                 done = sum(self.shares) / len(self.shares)
-                self.tell(replace(step, slice=index, slices=len(self.shares), done=done))
+                at = numbers[min(step.iteration * len(numbers) // step.total, len(numbers) - 1)]
+                self.tell(replace(step, slice=at, slices=len(self.shares), done=done))
 
         return told

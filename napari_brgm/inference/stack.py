@@ -17,6 +17,7 @@ Papandreou and Yuille, "Gaussian sampling by local perturbations", NIPS 2010 (dr
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -80,7 +81,11 @@ class StackPosterior:
         left = torch.linalg.cholesky(rest - gain @ across.mT)
         self._factor = torch.cat([left.new_zeros(len(left), k, left.shape[2]), left], dim=1).to(like)  # (K, n, n - k)
         diagonal = torch.stack([data.diagonal().clamp(min=0) for data in self._data]).double()  # (m, K)
-        seen = self._factor.double() if profile is None else torch.einsum("ji,kir->kjr", profile.double(), self._factor.double())
+        seen = (
+            self._factor.double()
+            if profile is None
+            else torch.einsum("ji,kir->kjr", profile.double(), self._factor.double())
+        )
         inner = torch.eye(left.shape[2]).to(left) + seen.mT @ (diagonal.T[:, :, None] * seen)
         self._inverse = torch.linalg.inv(inner).to(like)  # (K, n - k, n - k)
         offset = self._offset(None if known is None else known[None], len(alone))
@@ -93,18 +98,19 @@ class StackPosterior:
 
     def spread(self, eta: Tensor) -> Tensor:
         """C eta: v from its mean, (B, n - k, K); C C' is the preconditioner."""
-        return torch.einsum("kij,bjk->bik", self._coordinates, eta)
+        found: Tensor = torch.einsum("kij,bjk->bik", self._coordinates, eta)
+        return found
 
-    @property
+    @cached_property
     def _coordinates(self) -> Tensor:
-        if not hasattr(self, "_chosen"):
-            self._chosen = torch.linalg.cholesky(self._inverse.double()).to(self._inverse)
-        return self._chosen
+        """(K, n - k, n - k): C."""
+        factor: Tensor = torch.linalg.cholesky(self._inverse.double())
+        return factor.to(self._inverse)
 
     def sample(self, count: int, generator: torch.Generator, known: Tensor | None = None) -> Tensor:
         """Draw stacks of latents (count, n, K), random numbers of the CPU; centred round the mean for two or more.
 
-        ``known`` (count, k, K): the first slices of each draw, where these are given, with the known ones as their mean.
+        ``known`` (count, k, K): the first slices of each draw, where these are given; their mean is what is known.
         """
         m, size = self._linear.shape
         like = self._linear
@@ -148,7 +154,8 @@ class StackPosterior:
     def _down(self, z: Tensor) -> Tensor:
         """L' M' z for z (B, m, K)."""
         u = z if self._profile is None else torch.einsum("ji,bjk->bik", self._profile, z)
-        return torch.einsum("kji,bjk->bik", self._factor, u)
+        found: Tensor = torch.einsum("kji,bjk->bik", self._factor, u)
+        return found
 
     def _precision(self, v: Tensor) -> Tensor:
         """(I + L' M' P M L) v."""
@@ -166,7 +173,8 @@ def _root(gram: Tensor) -> Tensor:
     """A square root of a Gram matrix, which rounding may have made slightly indefinite."""
     least = _ROUNDING * float(gram.diagonal().max().clamp(min=_ROUNDING))
     while True:
-        found, info = torch.linalg.cholesky_ex(gram.double() + least * torch.eye(len(gram)).to(gram))
+        factor: Tensor
+        factor, info = torch.linalg.cholesky_ex(gram.double() + least * torch.eye(len(gram)).to(gram))
         if not int(info):
-            return found.to(gram)
+            return factor.to(gram)
         least *= 10

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_brgm.posterior import synthesized
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from napari_brgm.inference.stack import StackPosterior
     from napari_brgm.likelihood import Likelihood
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
-
-from napari_brgm.posterior import synthesized
 
 __all__ = ["StackImages", "StackObjective"]
 
@@ -58,7 +60,8 @@ class StackImages:
     def drawn(self, u: Tensor) -> Tensor:
         """G (B, n, R, R) of u (B, n, K)."""
         w = self.prior.latents.colour(u).flatten(0, 1)[:, None].expand(-1, self.prior.num_ws, -1)
-        return synthesized(self.prior, w, self.settings).unflatten(0, u.shape[:2])[:, :, 0]
+        found = synthesized(self.prior, w, self.settings)
+        return found.reshape(*u.shape[:2], *found.shape[2:])
 
     def at(self, u: Tensor) -> None:
         """From now on the slices which the line draws have what the network adds to it at u (1, n, K)."""
@@ -73,7 +76,8 @@ class StackObjective:
     ----------
     posterior : StackPosterior
         Under the linear part.
-    images : StackImages
+    images : callable
+        X (B, n, R, R) in [-1, 1] of whitened latents (B, n, K).
     likelihood : Likelihood
         Of the stack.
     precision : float
@@ -83,7 +87,7 @@ class StackObjective:
     """
 
     def __init__(
-        self, posterior: StackPosterior, images: StackImages, likelihood: Likelihood, precision: float,
+        self, posterior: StackPosterior, images: Callable[[Tensor], Tensor], likelihood: Likelihood, precision: float,
         settings: InferenceSettings,
     ) -> None:  # fmt: skip
         self.posterior, self.images, self.likelihood = posterior, images, likelihood

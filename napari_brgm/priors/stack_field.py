@@ -3,8 +3,8 @@
     E[e_i e_j'] = S F^-1 (R_f rho_f,ij) F S
 
 S is the standard deviation of a slice's field, R_f its spectrum, rho_f,ij the correlation of slices i and j at spatial
-frequency f. The slices are the channels of one image, so that a stack is completed like a slice (inference/residual.py).
-Of one slice alone it is the field of that slice.
+frequency f. The slices are the channels of one image, so that a stack is completed like a slice
+(inference/residual.py). Of one slice alone it is the field of that slice.
 
 Source: spectral representation of stationary vector random fields, Chiles and Delfiner, "Geostatistics" (2012), Sec.
 5.6 (coregionalisation frequency by frequency).
@@ -72,21 +72,23 @@ class StackField:
     def expected(self, known: Tensor) -> Tensor:
         """Mean (B, n, R, R) of all slices where the first ones are ``known`` (B, k, R, R), grey levels."""
         others = self._filtered(known / self.std, self._gain) if self.known else known[:, :0]
-        return torch.cat([known, others], dim=1)
+        found: Tensor = torch.cat([known, others], dim=1)
+        return found
 
     def _filtered(self, x: Tensor, matrices: Tensor) -> Tensor:
         """Images (B, n, h, w), mixed frequency by frequency, times the standard deviation: (B, n, R, R)."""
         size, whole = self.std.shape[-1], tuple(self.slice.correlation.shape)
         seen = torch.fft.rfft2(x, s=whole).permute(2, 3, 1, 0)  # (P, Q, n, B)
         pairs = torch.view_as_real(seen).flatten(-2)  # (P, Q, n, 2 B)
-        mixed = torch.view_as_complex((matrices @ pairs).unflatten(-1, (-1, 2)).contiguous())
+        mixed = torch.view_as_complex((matrices @ pairs).reshape(*matrices.shape[:3], -1, 2))
         found: Tensor = torch.fft.irfft2(mixed.permute(3, 2, 0, 1), s=whole)
         return self.std * found[..., :size, :size]
 
 
 def radii(side: int) -> Tensor:
     """(P, P // 2 + 1) spatial frequencies of a real transform of images of P pixels a side, cycles per pixel."""
-    return (torch.fft.fftfreq(side)[:, None].square() + torch.fft.rfftfreq(side)[None].square()).sqrt()
+    rows, columns = torch.fft.fftfreq(side), torch.fft.rfftfreq(side)
+    return torch.hypot(rows[:, None], columns[None])
 
 
 def _interpolated(rows: Tensor, side: int) -> Tensor:

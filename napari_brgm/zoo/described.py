@@ -3,7 +3,7 @@
 Tensors: ``residual.std`` and ``residual.correlation`` for what the generator cannot draw, ``encoder.*`` for perceptual
 features; ``linearisation.mean`` (C, R, R), ``linearisation.basis`` (K, C, r, r) and ``linearisation.noise`` (), the
 variance of what the line through the generator's draws misses (priors/line.py); ``through.latents`` (K, M) and
-``through.residual`` (M,), shares of the correlations along the slice axis (priors/through_plane.py).
+``through.residual`` (F, M), shares of the correlations along the slice axis (priors/through_plane.py).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _through_of(tensors: dict[str, Tensor]) -> ThroughPlane | None:
     if "through.latents" not in tensors:
         return None
     latents, residual = tensors["through.latents"].float(), tensors["through.residual"].float()
-    if latents.ndim != 2 or residual.ndim != 1:
+    if latents.ndim != 2 or residual.ndim != 2:
         raise WeightsError("the correlations along the slice axis in these weights have the wrong shape")
     try:
         return ThroughPlane(latents, residual)

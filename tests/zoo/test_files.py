@@ -32,7 +32,7 @@ def prior(linear_prior) -> StyleGAN2Prior:
     field = ResidualField(torch.rand(24, 24) + 4, torch.rand(24, 24))
     statistics = LatentStatistics(torch.linspace(-0.1, 0.1, 12), torch.eye(12) + 0.1)
     shares = torch.rand(12, 33)
-    through = ThroughPlane(shares / shares.sum(dim=1, keepdim=True), torch.eye(33)[7])
+    through = ThroughPlane(shares / shares.sum(dim=1, keepdim=True), torch.eye(33)[:12])
     parts = Parts(residual=field, encoder=Encoder((3, 4), 6, 24), through=through)
     return StyleGAN2Prior(net, statistics, info, base=linear_prior, parts=parts)
 

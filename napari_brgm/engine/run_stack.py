@@ -1,0 +1,144 @@
+"""run_stack(): the slices of a job that lie near each other, restored together, window by window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_brgm.engine.devices import attempts
+from napari_brgm.engine.layout import Layout
+from napari_brgm.engine.observed import observe
+from napari_brgm.engine.restoring import IMAGES
+from napari_brgm.engine.stacked import Anchor, StackedRestoring
+from napari_brgm.engine.windows import windows_of
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+    from napari_brgm.engine.devices import Attempt
+    from napari_brgm.engine.job import Job
+    from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.engine.stacked import Known
+    from napari_brgm.engine.windows import Window
+    from napari_brgm.inference import Step
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["StackPlan", "run_stack", "why_alone"]
+
+
+class StackPlan:
+    """What of a job is restored together.
+
+    Attributes
+    ----------
+    layout : Layout
+    windows : list of Window
+        Those of more than one slice.
+    """
+
+    def __init__(self, job: Job, settings: InferenceSettings) -> None:
+        through = job.prior.parts.through
+        assert through is not None
+        reach = through.reach
+        self.layout = Layout.of(job, reach)
+        layout = self.layout
+        windows = windows_of(layout.places.tolist(), layout.results >= 0, reach, layout.longest)
+        whole = bool(job.stack is not None and job.stack.thin)
+        self.windows = [window for window in windows if whole or len(window.slices) > 1]
+
+    def results(self, window: Window) -> list[int]:
+        """Restorations that a window gives."""
+        return [int(self.layout.results[s]) for s in window.kept if self.layout.results[s] >= 0]
+
+    @property
+    def together(self) -> set[int]:
+        """Restorations that some window gives."""
+        return {number for window in self.windows for number in self.results(window)}
+
+
+def why_alone(job: Job, settings: InferenceSettings) -> str:
+    """Why the slices of a stack are restored one by one; '' where they are not."""
+    parts, name = job.prior.parts, job.prior.info.name
+    if parts.through is None or parts.line is None or not parts.line.exact or parts.residual is None:
+        return f"{name} knows nothing of how neighbouring slices belong together"
+    plain = settings.prior_density == "gaussian" and settings.latent_space == "w" and settings.start == "linear"
+    if not plain or settings.lambda_colinear or settings.lambda_perceptual or settings.refine_steps:
+        return f"preset '{settings.name}' restores one slice at a time"
+    if job.method != "map":
+        return f"method '{job.method}' restores one slice at a time"
+    return ""
+
+
+def run_stack(
+    job: Job, plan: StackPlan, settings: InferenceSettings, device: torch.device,
+    prior_on: Callable[[Attempt], Prior], tell: Callable[[list[int]], Callable[[Step], None]],
+    keep: Callable[[int, Restoration], Restoration] | None,
+) -> dict[int, Restoration | InputError]:  # fmt: skip
+    """Restore what a plan has together.
+
+    Parameters
+    ----------
+    job : Job
+    plan : StackPlan
+    settings : InferenceSettings
+    device : torch.device
+    prior_on : callable
+        The prior for an attempt.
+    tell : callable
+        Of the restorations that a window gives: what gets its steps.
+    keep : callable or None
+        As of ``engine.run.run``.
+    """
+    results: dict[int, Restoration | InputError] = {}
+    anchor: Anchor | None = None
+    carried: Callable[[Sequence[int]], Known] | None = None
+    for number, window in enumerate(plan.windows):
+        wanted = plan.results(window)
+        done: dict[int, Restoration | InputError] = {}
+        for attempt in attempts(device, IMAGES, cpu=job.device == "auto"):
+            with attempt:
+                prior, told = prior_on(attempt), tell(wanted)
+                if anchor is None:
+                    anchor = _anchor(job, plan, prior, settings)
+                known = carried(window.known) if window.known and carried is not None else None
+                try:
+                    one = StackedRestoring(
+                        plan.layout, window, job, prior, settings, attempt, anchor, known, number, told
+                    )
+                    restored, following = one.finish()
+                except InputError as error:
+                    done, carried = dict.fromkeys(wanted, error), None
+                else:
+                    carried = following
+                    done = restored | {i: error for i, error in one.refused.items() if i in wanted}
+        for i, found in done.items():
+            results[i] = found if keep is None or isinstance(found, InputError) else keep(i, found)
+    return results
+
+
+def _anchor(job: Job, plan: StackPlan, prior: Prior, settings: InferenceSettings) -> Anchor:
+    """The measured slice nearest to the middle of what is restored, rather a neighbour than one with a hole."""
+    layout = plan.layout
+    middle = float(np.median(layout.places[layout.results >= 0]))
+    order = sorted(
+        layout.measured, key=lambda one: (one.number is not None, abs(float(layout.places[min(one.holds)]) - middle))
+    )
+    raised: InputError | None = None
+    for one in order:
+        try:
+            assert one.given.image is not None
+            return Anchor(
+                observe(
+                    np.asarray(one.given.image), one.given.corruption(), prior, spacing=one.given.spacing,
+                    noise_sigma=one.given.noise_sigma, pose=settings.fit_pose, alignment=job.alignment,
+                    field=settings.residual_field,
+                )
+            )  # fmt: skip
+        except InputError as error:
+            raised = raised or error
+    raise raised or InputError("nothing was measured near the slices to be restored")

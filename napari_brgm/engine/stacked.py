@@ -1,0 +1,428 @@
+"""Stacked: the slices of one window, restored together.
+
+    observed each -> posterior of each alone -> joint posterior -> MAP of the stack -> draws of the stack -> one by one
+
+    p(u_1 .. u_n | y_1 .. y_m)      linear part and residual field exact, correlated along the normal (through_plane.py)
+    x_i = G(u_i) + e_i
+
+The residual field of a slice stands as white noise where the latents are found, and is kriged through the stack given
+these. As noise it has a tenth of the variance that a slice by itself is given: its neighbours tell it from the latents.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_brgm.corruptions import Identity
+from napari_brgm.engine.assembled import assembled
+from napari_brgm.engine.draws import Draws
+from napari_brgm.engine.misfit import misfit_of
+from napari_brgm.engine.observed import observe
+from napari_brgm.engine.representation import residual_scale
+from napari_brgm.engine.thick import consistent
+from napari_brgm.errors import InputError
+from napari_brgm.inference import Progress, complete, maximise
+from napari_brgm.inference.stack import StackPosterior
+from napari_brgm.inference.stack_objective import StackImages, StackObjective
+from napari_brgm.likelihood import GreyLevels, Likelihood, from_grey, to_grey
+from napari_brgm.observation import Observation, StackObservation
+from napari_brgm.posterior import images_at_once
+from napari_brgm.priors.stack_field import StackField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.devices import Attempt
+    from napari_brgm.engine.job import Job
+    from napari_brgm.engine.layout import Layout, MeasuredSlice
+    from napari_brgm.engine.observed import Problem
+    from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.engine.windows import Window
+    from napari_brgm.inference import Step
+    from napari_brgm.priors.gaussian_posterior import GaussianPosterior
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["Anchor", "Known", "StackedRestoring"]
+
+_SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
+_NOISE = 3.0  # grey levels, of the data given the residual fields of a stack
+_PIXELS = 1 << 22  # of images that are worked on at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anchor:
+    """The slice that tells where a whole stack lies against the prior.
+
+    Attributes
+    ----------
+    problem : Problem
+    """
+
+    problem: Problem
+
+    @property
+    def alignment(self) -> Alignment:
+        return self.problem.placed.alignment
+
+    @property
+    def noise_sigma(self) -> float:
+        """Noise of a measured pixel, in the scan's units."""
+        return self.problem.placed.noise.measured / self.problem.window.gain
+
+    def unseen(self) -> Problem:
+        """The problem of a slice of which nothing was measured."""
+        placed = self.problem.placed
+        none = np.zeros(placed.given.grid.fine, dtype=bool)
+        given = replace(placed.given, seen=np.zeros_like(placed.given.seen), kept=none)
+        outside = ~placed.frame.covers(~none).reshape(none.shape)
+        return replace(self.problem, placed=replace(placed, given=given), unseen=outside, notes=list(placed.notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What was found of slices that a later window goes on from; k of them, S draws.
+
+    Attributes
+    ----------
+    latents, field, images : (1, k, ...) Tensor
+        Whitened latents, residual field in grey levels and completed images in [-1, 1], of the maximum.
+    drawn_latents, drawn_field, drawn_images : (S, k, ...) Tensor
+        The same of each draw.
+    native : tuple of (1, k, H, W) and (S, k, H, W) Tensor, or None
+        On the scan's grid, grey levels, where the measured slices are weighted sums of those restored.
+    """
+
+    latents: Tensor
+    field: Tensor
+    images: Tensor
+    drawn_latents: Tensor
+    drawn_field: Tensor
+    drawn_images: Tensor
+    native: tuple[Tensor, Tensor] | None
+
+
+class StackedRestoring:
+    """The slices of one window on their way to their restorations.
+
+    Parameters
+    ----------
+    layout : Layout
+    window : Window
+    job : Job
+    prior : Prior
+        That of the job, on the device of the attempt.
+    settings : InferenceSettings
+        Those of the job, as the attempt allows.
+    attempt : Attempt
+    anchor : Anchor
+    known : Known or None
+        Of the slices that the window goes on from.
+    number : int
+        Of the window, for its random numbers.
+    tell : callable
+        Gets the window's steps.
+
+    Attributes
+    ----------
+    refused : dict of int to InputError
+        Slices of the job that cannot be restored, and why.
+    """
+
+    def __init__(
+        self, layout: Layout, window: Window, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
+        anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step], object],
+    ) -> None:  # fmt: skip
+        self.began = time.perf_counter()
+        self.layout, self.window, self.job, self.prior, self.settings = layout, window, job, prior, settings
+        self.attempt, self.anchor, self.known = attempt, anchor, known
+        self.generator = torch.Generator().manual_seed(int(job.seed) + number)
+        self.progress = Progress(tell)
+        self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
+        self.refused: dict[int, InputError] = {}
+        self._at = {slice_: i for i, slice_ in enumerate(window.slices)}
+        self._seen: list[tuple[MeasuredSlice, Problem]] = []
+        new = set(window.new)
+        for one in layout.measured:
+            if new.isdisjoint(one.holds) or not self._at.keys() >= one.holds.keys():
+                continue
+            try:
+                self._seen.append((one, self._observed(one)))
+            except InputError as error:
+                if one.number is None:
+                    raise
+                self.refused[one.number] = error
+        if not self._seen:
+            raise next(iter(self.refused.values()), InputError("nothing was measured near the slices to be restored"))
+        steps = math.ceil(job.draws / self.batch)
+        self.progress.total = len(self._masks()) + settings.steps + steps
+
+    def _observed(self, one: MeasuredSlice) -> Problem:
+        given, anchor = one.given, self.anchor
+        assert given.image is not None
+        found = observe(
+            np.asarray(given.image), given.corruption(), self.prior, spacing=given.spacing,
+            noise_sigma=anchor.noise_sigma if given.noise_sigma is None else given.noise_sigma, pose=False,
+            alignment=anchor.alignment, field=self.settings.residual_field, check=self.progress.check,
+        )  # fmt: skip
+        if not found.likelihood.linear or found.placed.given.grid.fine != anchor.problem.placed.given.grid.fine:
+            raise InputError("slices of a stack must have the same pixels, and have been seen in a linear way")
+        return replace(found, placed=replace(found.placed, fitted=anchor.problem.placed.fitted))
+
+    def _masks(self) -> list[list[int]]:
+        """Numbers of the measured slices of which the same pixels were measured, group by group."""
+        groups: dict[bytes, list[int]] = {}
+        for j, (_, problem) in enumerate(self._seen):
+            seen = np.packbits(problem.placed.given.seen).tobytes()
+            groups.setdefault(seen, []).append(j)
+        return list(groups.values())
+
+    def finish(self) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:
+        """Restore: by number of the restoration; and what gives a later window the slices that it goes on from."""
+        with torch.no_grad():
+            likelihood, profile = self._likelihood()
+            stack = self._joint(profile)
+        device = self.prior.latents.mean.device
+        places = torch.from_numpy(self.layout.places[list(self.window.slices)])
+        through, residual = self.prior.parts.through, self.prior.parts.residual
+        assert through is not None and residual is not None
+        count = len(self.window.known)
+        field = StackField(residual, through.of_residual(places).to(device), count)
+        images = StackImages(self.prior, self.settings, self._drawn_by_network())
+        eta = self._maximum(stack, images, likelihood)
+        with torch.no_grad():
+            best = stack.latents(eta)
+            images.at(best)
+            noise = max(self.anchor.problem.noise.measured, _NOISE)
+            whole, added = self._completed(images, field, likelihood, best, noise, None)
+            drawn = None
+            if self.job.draws:
+                latents = stack.sample(
+                    self.job.draws, self.generator, None if self.known is None else self.known.drawn_latents
+                )
+                latents[:, count:] += (best - stack.mean)[:, count:]
+                drawn = (latents, *self._completed(images, field, likelihood, latents, noise, self.generator))
+            return self._results(images, likelihood, best, whole, added, drawn)
+
+    # the parts of it
+
+    def _likelihood(self) -> tuple[Likelihood, Tensor | None]:
+        device = self.prior.latents.mean.device
+        profile: Tensor | None = torch.zeros(len(self._seen), len(self.window.slices), device=device)
+        assert profile is not None
+        for j, (one, _) in enumerate(self._seen):
+            for slice_, share in one.holds.items():
+                profile[j, self._at[slice_]] = share
+        each = [problem.likelihood for _, problem in self._seen]
+        seen = []
+        for likelihood, (_, problem) in zip(each, self._seen, strict=True):
+            observation = likelihood.observation
+            assert isinstance(observation, Observation)
+            # which pixels are hidden, an observation says anyway
+            seen.append(replace(observation, corruption=Identity()) if problem.measured.any() else observation)
+        same = torch.equal(profile, torch.eye(len(profile), profile.shape[1], device=device))
+        profile = None if same else profile
+        y = torch.cat([one.y for one in each], dim=1)
+        return Likelihood(StackObservation(tuple(seen), profile), y), profile
+
+    def _joint(self, profile: Tensor | None) -> StackPosterior:
+        """Under the generator's linear part."""
+        line, through = self.prior.parts.line, self.prior.parts.through
+        assert line is not None and through is not None
+        model = line.whitened
+        posteriors: list[GaussianPosterior | None] = [None] * len(self._seen)
+        for group in self._masks():
+            seen = [self._seen[j][1].likelihood for j in group]
+            operator = GreyLevels(seen[0].observation)
+            shift = operator.A(torch.ones_like(model.mean)[None])
+            found = model.posteriors(
+                torch.cat([one.y - shift for one in seen]), operator, self._variance, self.progress.check
+            )
+            for j, one in zip(group, found, strict=True):
+                posteriors[j] = one
+            self.progress.step("placing")
+        places = torch.from_numpy(self.layout.places[list(self.window.slices)])
+        device = self.prior.latents.mean.device
+        return StackPosterior(
+            [one for one in posteriors if one is not None], through.of_latents(places).to(device), profile,
+            None if self.known is None else self.known.latents[0], self.progress.check,
+        )  # fmt: skip
+
+    @property
+    def _variance(self) -> float:
+        """Grey levels squared, of an observed pixel: its noise, and what stands for its residual field."""
+        noise = self.anchor.problem.noise
+        return noise.measured**2 + _SHARE * noise.representation**2
+
+    def _drawn_by_network(self) -> list[int]:
+        """Slices, by their places in the window: those that are restored."""
+        k = len(self.window.known)
+        return [i for i, slice_ in enumerate(self.window.slices) if i >= k and self.layout.results[slice_] >= 0]
+
+    def _maximum(self, stack: StackPosterior, images: StackImages, likelihood: Likelihood) -> Tensor:
+        """Eta (1, n - k, K)."""
+        known = None if self.known is None else self.known.images
+        settings = self.settings.but(optimiser="lbfgs", starts=1, coarse_to_fine=False)
+
+        def drawn(u: Tensor) -> Tensor:
+            return self._with_known(images, u, known)
+
+        objective = StackObjective(stack, drawn, likelihood, 1 / self._variance, settings)
+        found = maximise(objective, self.generator, self.progress).v  # type: ignore[arg-type]
+        self.progress.skip(len(self._masks()) + self.settings.steps)
+        return found
+
+    @staticmethod
+    def _with_known(images: StackImages, u: Tensor, known: Tensor | None) -> Tensor:
+        """Images (B, n, R, R) of latents; of known slices their completed ones."""
+        found = images(u)
+        if known is None:
+            return found
+        return torch.cat([known.expand(len(u), -1, -1, -1), found[:, known.shape[1] :]], dim=1)
+
+    def _completed(
+        self, images: StackImages, field: StackField, likelihood: Likelihood, latents: Tensor, noise: float,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Images (B, n, R, R) in [-1, 1] with their residual fields, and these in grey levels, for each latents."""
+        known, k = self.known, len(self.window.known)
+        pictures = []
+        for part in torch.split(latents, max(self.batch // max(len(images.network), 1), 1)):
+            pictures.append(images(part))
+            self.progress.check()
+        drawn = torch.cat(pictures)
+        if known is not None:
+            field_known, image_known = (
+                (known.field, known.images) if generator is None else (known.drawn_field, known.drawn_images)
+            )
+            expected = field.expected(field_known)
+            drawn = torch.cat([image_known, drawn[:, k:] + expected[:, k:] / 127.5], dim=1)
+        if not self.settings.residual_field:
+            return drawn, torch.zeros_like(drawn)
+        each = max(_PIXELS // max(likelihood.entries, drawn[0].numel()), 1)
+        done = complete(drawn, field, likelihood, noise, generator, each, self.progress.check)
+        added = to_grey(done) - to_grey(torch.cat(pictures))
+        if known is not None:
+            added[:, :k] = field_known
+        return done, added
+
+    def _results(
+        self, images: StackImages, likelihood: Likelihood, best: Tensor, whole: Tensor, added: Tensor,
+        drawn: tuple[Tensor, Tensor, Tensor] | None,
+    ) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:  # fmt: skip
+        """The restorations of the slices that are kept, one by one."""
+        thick = bool(self.job.stack is not None and self.job.stack.thin)
+        own = {slice_: problem for one, problem in self._seen for slice_ in one.holds} if not thick else {}
+        shown = from_grey(to_grey(whole) - added)
+        scale = self._scale(likelihood, shown)
+        native: tuple[Tensor, Tensor] | None = None
+        if thick:
+            native = self._native(whole, drawn)
+        found: dict[int, Restoration] = {}
+        steps = max(math.ceil(self.job.draws / self.batch), 1)
+        kept = [s for s in self.window.kept if self.layout.results[s] >= 0]
+        for done, slice_ in enumerate(kept):
+            number, i = int(self.layout.results[slice_]), self._at[slice_]
+            if number in self.refused:
+                continue
+            problem = own.get(slice_) or self.anchor.unseen()
+            draws = None
+            if native is None:
+                estimate = self._finished(problem, whole[:, i : i + 1])[0]
+                if drawn is not None:
+                    draws = Draws(problem, self._finished(problem, drawn[1][:, i : i + 1]), self.progress.check)
+            else:
+                estimate = self._units(native[0][:, i])[0]
+                if drawn is not None:
+                    draws = Draws(problem, self._units(native[1][:, i]), self.progress.check)
+            misfit = math.nan
+            if slice_ in own:
+                misfit = misfit_of(problem.likelihood, shown[:, i : i + 1], self.prior.resolution, problem.pixel)
+            found[number] = assembled(
+                problem, self.prior, self.settings, self.job, draws=draws, estimate=problem.whole(estimate),
+                latents=self._w(best[0, i]), scale=1.0 if thick else scale, misfit=misfit, device=self.attempt.device,
+                notes=list(self.attempt.notes), trace=self.progress.trace, began=self.began, stack=self._record(slice_),
+            )  # fmt: skip
+            if done * steps // len(kept) != (done + 1) * steps // len(kept):
+                self.progress.step("samples")
+
+        def known(slices: Sequence[int]) -> Known:
+            at = [self._at[slice_] for slice_ in slices]
+            assert drawn is not None or not self.job.draws
+            latents, images_, fields = drawn or (best[:0], whole[:0], added[:0])
+            on_grid = None if native is None else (native[0][:, at], native[1][:, at])
+            return Known(
+                best[:, at], added[:, at], whole[:, at], latents[:, at], fields[:, at], images_[:, at], on_grid
+            )
+
+        return found, known
+
+    def _scale(self, likelihood: Likelihood, shown: Tensor) -> float:
+        """Of the spread in tissue: the root of the mean square of what each measured slice says of it."""
+        residual, said = self.prior.parts.residual, []
+        for one, problem in self._seen:
+            if len(one.holds) > 1:
+                return 1.0  # what is missed of a sum of slices is less than of each
+            i = self._at[min(one.holds)]
+            seeded = torch.Generator().manual_seed(int(self.job.seed))
+            said.append(
+                residual_scale(
+                    self.prior, self.settings, problem, residual, shown[:, i : i + 1], seeded, self.progress.check
+                )
+            )
+        return float(np.sqrt(np.mean(np.square(said))))
+
+    def _native(self, whole: Tensor, drawn: tuple[Tensor, Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """The window's slices on the scan's grid, grey levels, agreeing with the thick slices; one draw at a time."""
+        frame, k = self.anchor.problem.placed.frame, len(self.window.known)
+        sets = [whole, whole[:0] if drawn is None else drawn[1]]
+        found = []
+        for which, images in enumerate(sets):
+            out = torch.zeros(len(images), images.shape[1], *frame.shape)
+            for b, image in enumerate(images):
+                self.progress.check()
+                x = frame.A(to_grey(image[None])).clamp(min=0)
+                if self.known is not None and self.known.native is not None:
+                    x[:, :k] = self.known.native[which][b : b + 1].to(x)
+                if self.settings.data_consistency:
+                    x = consistent(x, self._seen, self._at, k, self.progress.check)
+                out[b] = x[0].cpu()
+            found.append(out)
+        return found[0], found[1]
+
+    def _finished(self, problem: Problem, images: Tensor) -> Any:
+        """(B, N) values of what was not measured of a slice, in the scan's units."""
+        most = max(_PIXELS // max(int(np.count_nonzero(problem.free)), self.prior.resolution**2), 1)
+        parts = [
+            problem.finish(part, self.settings.data_consistency, self.progress.check)
+            for part in torch.split(images, most)
+        ]
+        return np.concatenate(parts).astype(np.float32) if len(images) > 1 else parts[0]
+
+    def _units(self, grey: Tensor) -> Any:
+        """(B, H W) values in the scan's units of grey levels (B, H, W)."""
+        values = self.anchor.problem.window.from_grey(grey.flatten(1).double().numpy())
+        return np.asarray(values, np.float32)
+
+    def _w(self, u: Tensor) -> Tensor:
+        return self.prior.latents.colour(u)[None].expand(self.prior.num_ws, -1)
+
+    def _record(self, slice_: int) -> dict[str, Any]:
+        """What a restoration says of its neighbours."""
+        places, at = self.layout.places, self.layout.places[slice_]
+        hidden = {s for s in self.window.slices if self.layout.results[s] >= 0}
+        clear = [abs(places[s] - at) for s in self.window.slices if s not in hidden]
+        return {
+            "place_mm": round(float(at), 4),
+            "neighbours_mm": [round(float(places[s] - at), 4) for s in self.window.slices if s != slice_],
+            "nearest_measured_mm": round(float(min(clear)), 4) if clear else None,
+        }
