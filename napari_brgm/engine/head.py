@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Head"]
 
 Flags = npt.NDArray[np.bool_]
+_BRAIN_NOTICE = "Restored by a generative model: every pixel of the brain is an estimate. Not for diagnosis."
 _BRAIN_ESTIMATED = "every pixel of the brain is an estimate; none of it is kept as measured"
 
 
@@ -139,17 +140,17 @@ class Head:
 
     def _record(self, record: dict[str, Any]) -> dict[str, Any]:
         left = 0 if self.missing is None else int((self.missing & ~self.brain.inside).sum())
-        notes = [_BRAIN_ESTIMATED if note == ESTIMATED else note for note in record["notes"]]
+        notes = [_BRAIN_ESTIMATED if note == ESTIMATED else note for note in record.get("notes", ())]
         notes.append(f"restored inside the brain, as {self.brain.found_by} found it; outside all is as measured")
         if left:
             notes.append(
                 f"the hole reaches over the rim of the brain: {left} of its pixels lie outside and stay as they were"
             )
-        notice = record["notice"]
-        if notice == NOTICE_ESTIMATED:
-            notice = "Restored by a generative model: every pixel of the brain is an estimate. Not for diagnosis."
-        strip = {"found_by": self.brain.found_by, "pixels": int(self.brain.inside.sum()), "left_outside": left}
-        return record | {"notice": notice, "strip": strip, "notes": notes}
+        own: dict[str, Any] = {"notes": notes}
+        if record.get("notice") == NOTICE_ESTIMATED:
+            own["notice"] = _BRAIN_NOTICE
+        own["strip"] = {"found_by": self.brain.found_by, "pixels": int(self.brain.inside.sum()), "left_outside": left}
+        return record | own
 
     def _on(self, shape: tuple[int, ...]) -> tuple[Flags, npt.NDArray[Any]]:
         """Brain and head on a grid of so many pixels over the same rectangle."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOT_PLACED", "image_layer", "mask_colours", "mask_layer", "on_source_grid", "robust_limits", "scan_of",
-    "scan_record", "source_of",
+    "scan_record", "shown_affine", "source_of",
 ]  # fmt: skip
 
 NOT_PLACED = "the layer does not say where the patient's left and right are: what was on the screen is kept"
@@ -190,6 +190,15 @@ def scan_of(layer: Image) -> Scan:
         notes,
         provenance,
     )
+
+
+def shown_affine(layer: Image) -> npt.NDArray[np.float64]:
+    """(4, 4): index of the last three axes of a layer as shown (slice 0 of a 2-D one) -> RAS+ mm.
+
+    Where no reader of ours opened it, it is taken to run to the head, back and left.
+    """
+    record = scan_record(layer)
+    return np.asarray(record["affine"], dtype=float) if record else _placed(layer)[:, [2, 1, 0, 3]]
 
 
 def source_of(layer: Image) -> Path | None:

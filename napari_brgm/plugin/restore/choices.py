@@ -22,6 +22,7 @@ from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import PriorPanel, has_density
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
+from napari_brgm.plugin.restore.strip_box import StripBox
 from napari_brgm.settings import QUALITIES, settings_for
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class ChoicesPanel(PriorPanel):
     ----------
     image, method, quality, device, seed, samples, with_std, with_samples, with_interval, level : magicgui widgets
         The choices; ``.value`` reads and sets them.
+    strip : StripBox
     alignment : AlignmentBox
     run_button, run_all_button : QPushButton
     inspect_button, save_button : QPushButton
@@ -84,7 +86,7 @@ class ChoicesPanel(PriorPanel):
         self.with_interval = CheckBox(text="Interval layers (low, high)", value=False)
         self.level = FloatSlider(label="Level", value=chosen.level, min=0.5, max=0.99, step=0.01)
         self.with_samples = CheckBox(text="Samples layer (a stack)", value=False)
-        self.alignment = AlignmentBox()
+        self.strip, self.alignment = StripBox(), AlignmentBox()
         self.estimate, self.advice = wrapped(""), wrapped("", AMBER)
         self._choose_active()
         self._lay_out()
@@ -194,6 +196,7 @@ class ChoicesPanel(PriorPanel):
             self.method.choices = list(_METHODS)
             self.method.value = self._wanted
         self.method.tooltip = _METHOD_TOOLTIP if dense else _NO_VI
+        self.strip.follow(entry)
         self._on_cost()
 
     def _on_cost(self, event: object = None) -> None:
@@ -215,7 +218,7 @@ class ChoicesPanel(PriorPanel):
         layout = QVBoxLayout(self)
         layout.addWidget(wrapped(self.help))
         layout.addWidget(
-            form(self.image, *self.inputs(), self.prior, self.reason, self.hint, self.method, self.quality)
+            form(self.image, *self.inputs(), self.prior, self.reason, self.hint, self.strip, self.method, self.quality)
         )
         extras = form(self.with_std, self.with_interval, self.level, self.with_samples)
         for title, content in (

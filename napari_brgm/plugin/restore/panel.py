@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QEventLoop
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.plugin.layers.brains import brain_finder
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
 from napari_brgm.plugin.preferences import preferences
@@ -20,16 +21,19 @@ from napari_brgm.plugin.restore.matching import advice_for, turned_about
 from napari_brgm.plugin.restore.preview import Preview
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari.viewer
     from napari.layers import Image
 
+    from napari_brgm.engine.head import Head
+    from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
     from napari_brgm.plugin.background import BackgroundTask
     from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.plugin.restore.preview import Part
+    from napari_brgm.scans.strip import Brain
     from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["RestorationPanel"]
@@ -93,22 +97,32 @@ class RestorationPanel(ChoicesPanel):
         order, work = self.order([part.observed for part in parts]), self.work(len(parts))
         entry = self.chosen_entry()
         assert work is not None and entry is not None  # an image and a prior are chosen
+        find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
         preview = Preview(self.viewer, image, parts) if preferences().preview else None
         self._run = run = _Ongoing(image, parts, self.extras(), entry, work, preview, time.monotonic())
         self._show_advice(advice_for(image, parts, entry))
         slices = "one slice" if len(parts) == 1 else f"{len(parts)} slices"
-        self._say(f"{slices}, {in_words(estimated_seconds(work))}; loading the prior ...")
+        first = "loading the prior" if find is None else "finding the brain"
+        self._say(f"{slices}, {in_words(estimated_seconds(work))}; {first} ...")
         # paint now: the tag's letters, drawn for the first time, would hold up the window in the run
         QApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
 
         def restored(tell: Callable[..., None]) -> list[Restoration | InputError]:
             from napari_brgm.engine import run as engine
 
+            job, heads = _stripped(order(), parts, find)
+
             def told(step: Step) -> None:
+                head = heads[step.slice]
+                if head is not None and step.preview is not None:
+                    step = replace(step, preview=head.shown(step.preview))
                 run.pictured = run.pictured if step.preview is None else step
                 tell(step)
 
-            return engine.run(order(), told)
+            return [
+                result if head is None or isinstance(result, InputError) else head.beside(result)
+                for head, result in zip(heads, engine.run(job, told), strict=True)
+            ]
 
         self._start_task(restored, "the restoration")
 
@@ -198,3 +212,16 @@ class RestorationPanel(ChoicesPanel):
         self.slice_progress.setVisible(slices > 1)
         self.slice_progress.setRange(0, slices)
         self.slice_progress.setValue(0)
+
+
+def _stripped(
+    job: Job, parts: Sequence[Part], find: Callable[[], Sequence[Brain]] | None
+) -> tuple[Job, Sequence[Head | None]]:
+    """The job of slices of which the prior sees the brain only, and their heads; as it is where none is to be found."""
+    if find is None:
+        return job, [None] * len(parts)
+    from napari_brgm.engine.head import Head
+
+    heads = [Head(part.shown.image, brain, part.missing) for part, brain in zip(parts, find(), strict=True)]
+    slices = tuple(head.observed(one) for head, one in zip(heads, job.slices, strict=True))
+    return replace(job, slices=slices), heads
