@@ -105,9 +105,13 @@ class Scan:
         """Plane of the slices along the last spatial axis: as acquired, for most files; the only one of a 2-D image."""
         return next(plane for plane in get_args(Plane) if self._axes(plane)[0] == 2)
 
+    def axis_across(self, plane: Plane) -> int:
+        """Array axis that goes from slice to slice of this plane."""
+        return int(self._axes(plane)[0])
+
     def count(self, plane: Plane) -> int:
         """Return the number of slices of this plane."""
-        return int(self.array.shape[self._axes(plane)[0]])
+        return int(self.array.shape[self.axis_across(plane)])
 
     def slice(self, plane: Plane, index: int, volume: int = 0) -> ScanSlice:
         """Take one slice in display orientation, its values as they are.

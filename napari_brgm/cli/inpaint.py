@@ -48,13 +48,17 @@ def inpaint(
     series: options.SeriesNumber = None,
     pixel_mm: options.PixelSize = None,
     strip: options.Strip = False,
+    alone: options.Alone = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fill in the masked part of a scan, slice by slice, or of a picture.
 
-    Every slice that the mask touches is restored, or the one of --index. With --missing-share there is no mask: good
+    Every slice that the mask touches is restored, or the one of --index, together with what its neighbours measured
+    where the prior knows how slices belong together (--alone: each by itself).
+
+    With --missing-share there is no mask: good
     pixels of the middle slice, or of that of --index, are hidden at random (by --seed) and restored from the rest: this
     shows what a prior can do and mends nothing. Measured voxels stay as they are, bit for bit; a slice that cannot be
     restored is told and left as it is.
@@ -95,5 +99,6 @@ def inpaint(
         "brgmInpaint", "in-painted", {i: partial(Mask, flags) for i, flags in masks.missing.items()}, masks.missing,
         truth=truth, trial=bool(truth), mask=masks.read, notice=notice,
         brain=brain_of(source, loaded.info, masks.missing) if strip else None,
+        alone=alone or bool(truth), spoilt=masks.elsewhere,
     )  # fmt: skip
     restore_source(source, what, how, loaded, target, (scan,) if mask is None else (scan, mask)).tell()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_brgm.cli.masks import MaskRules, SliceMasks, check_shares, mask_record, missing_of
 from napari_brgm.cli.terminal import say_note
 from napari_brgm.errors import InputError
@@ -52,7 +54,9 @@ def read_mask(path: Path, scan: Scan, plane: Plane, index: int | None, rules: Ma
     if not touched:
         where = "" if index is None else f" on {plane} slice {index}"
         raise InputError(f"the mask {path.name} is empty{where}; mark the region to restore")
-    return SliceMasks(touched, mask_record(rules, between))
+    across = tuple(axis for axis in range(3) if axis != scan.axis_across(plane))
+    elsewhere = frozenset(np.flatnonzero(flags.any(axis=across)).tolist()) - touched.keys()
+    return SliceMasks(touched, mask_record(rules, between), elsewhere)
 
 
 def _check_place(name: str, mask: Scan, scan: Scan) -> None:

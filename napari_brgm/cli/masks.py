@@ -51,10 +51,14 @@ class MaskRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceMasks:
-    """Missing pixels (H, W) by slice index, and for the record how the file was read."""
+    """Missing pixels (H, W) by slice index, and for the record how the file was read.
+
+    ``elsewhere`` are slices that the mask touches and that were not asked for: they are not restored, nor relied on.
+    """
 
     missing: dict[int, Flags]
     read: dict[str, Any] = field(default_factory=dict)
+    elsewhere: frozenset[int] = frozenset()
 
 
 def one_mask(path: Path, shape: tuple[int, int], index: int, title: str, rules: MaskRules) -> SliceMasks:

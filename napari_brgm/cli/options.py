@@ -14,7 +14,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
-    from napari_brgm.engine.job import ObservedSlice
+    from napari_brgm.engine.job import ObservedSlice, Stack
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
@@ -134,6 +134,10 @@ Strip = Annotated[
         help="The scan is a whole T1 head: find its brain and restore inside it, all else stays as measured. Needs the "
         "extra napari-brgm[strip].",
     ),
+]
+Alone = Annotated[
+    bool,
+    typer.Option("--alone", help="Restore each slice by itself, without what its neighbours measured."),
 ]
 WithDescription = Annotated[
     bool,
@@ -284,7 +288,7 @@ class InferenceOptions:
         pick_device(self.device)
         return load_prior(self.prior)
 
-    def job(self, slices: tuple[ObservedSlice, ...], prior: Prior) -> Job:
+    def job(self, slices: tuple[ObservedSlice, ...], prior: Prior, stack: Stack | None = None) -> Job:
         """The job of these slices with this prior."""
         settings = self.settings_for(prior)
-        return Job(slices, prior, settings, self.method, self.samples, self.seed, self.device)
+        return Job(slices, prior, settings, self.method, self.samples, self.seed, self.device, stack=stack)

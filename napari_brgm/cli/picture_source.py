@@ -15,9 +15,11 @@ from napari_brgm.scans.record import json_text, sidecar_of
 from napari_brgm.text import file_stem, plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence, Set
     from pathlib import Path
     from typing import Self
+
+    import numpy.typing as npt
 
     from napari_brgm.cli.masks import MaskRules, SliceMasks
     from napari_brgm.cli.source import Result
@@ -87,6 +89,9 @@ class PictureSource:
 
     def piece(self, index: int) -> Piece:
         return Piece(self.picture.pixels, self.spacing, _TITLE, "Picture", index)
+
+    def stack(self, pieces: Sequence[Piece], seen: Callable[[int], npt.NDArray[Any]], spoilt: Set[int]) -> None:
+        return None
 
     def masks(self, path: Path, rules: MaskRules) -> SliceMasks:
         if not path.is_file():

@@ -114,7 +114,7 @@ def restore_source(
         ]
         observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))
         descent = None if video is None else _descent(pieces[0], heads[0], what)
-        job = options.job(observed, prior)
+        job = options.job(observed, prior, None if what.alone else source.stack(pieces, what.seen(source), what.spoilt))
         work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
         if (expected := estimated_seconds(work)) > _LONG:
             say(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,20 +12,25 @@ from napari_brgm.cli.mask_input import read_mask
 from napari_brgm.cli.masks import one_mask
 from napari_brgm.cli.source import Piece
 from napari_brgm.cli.terminal import say_note
+from napari_brgm.engine.job import Later, Stack
 from napari_brgm.errors import InputError
 from napari_brgm.scans.export import write_nifti
 from napari_brgm.scans.names import series_label, source_label, stem_of
 from napari_brgm.scans.picture_file import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence, Set
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from napari_brgm.cli.masks import MaskRules, SliceMasks
     from napari_brgm.cli.source import Result
     from napari_brgm.scan import Plane, Scan
 
 __all__ = ["ScanSource"]
+
+_UPRIGHT = 0.99  # of the step from slice to slice, that lies along their normal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +92,21 @@ class ScanSource:
         place = self.scan.slice(self.plane, index)
         tag = f"{self.plane.capitalize()}{index:03d}"
         return Piece(place.image, place.spacing, self._title(index), tag, index, place)
+
+    def stack(
+        self, pieces: Sequence[Piece], seen: Callable[[int], npt.NDArray[Any]], spoilt: Set[int]
+    ) -> Stack | None:  # fmt: skip
+        place = pieces[0].place
+        assert place is not None
+        step, normal = place.affine[:3, 2], np.cross(place.affine[:3, 0], place.affine[:3, 1])
+        distance = abs(float(step @ normal)) / float(np.linalg.norm(normal))
+        if self.count < 2 or distance < _UPRIGHT * float(np.linalg.norm(step)):
+            return None  # a leaning stack: pixels of neighbours do not lie above each other
+        own = {piece.index for piece in pieces} | spoilt
+        return Stack(
+            tuple(distance * piece.index for piece in pieces),
+            tuple((distance * i, Later(partial(seen, i))) for i in range(self.count) if i not in own),
+        )
 
     def masks(self, path: Path, rules: MaskRules) -> SliceMasks:
         if not path.is_file():

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence, Set
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
 
     from napari_brgm.cli.masks import MaskRules, SliceMasks
+    from napari_brgm.engine.job import Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.scan import ScanSlice
 
@@ -110,6 +111,14 @@ class Source(Protocol):
 
     def piece(self, index: int) -> Piece:
         """A slice; InputError: there is no such one."""
+
+    def stack(
+        self, pieces: Sequence[Piece], seen: Callable[[int], npt.NDArray[Any]], spoilt: Set[int]
+    ) -> Stack | None:  # fmt: skip
+        """How pieces lie to each other, with the slices between and beside them as ``seen`` gives these but ``spoilt``.
+
+        None where they do not lie one above the other.
+        """
 
     def masks(self, path: Path, rules: MaskRules) -> SliceMasks:
         """The mask in a file, of the slice that was asked for or of all that it touches; InputError, ScanError."""

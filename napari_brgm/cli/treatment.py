@@ -51,6 +51,10 @@ class Treatment:
         What the slice was, over its picture.
     brain : callable or None
         Of a whole head: gives the brain (H, W) of a slice by its index, inside which alone it is restored.
+    alone : bool
+        Whether each slice is restored by itself, and not with what its neighbours measured.
+    spoilt : frozenset of int
+        Slices that neighbours of theirs cannot rely on.
     notice : str
         Under the sheet's title, and at the end of the records' descriptions.
     """
@@ -67,6 +71,8 @@ class Treatment:
     mask: Mapping[str, Any] = field(default_factory=dict)
     given: str = "measured"
     brain: Callable[[int], Brain] | None = None
+    alone: bool = True
+    spoilt: frozenset[int] = frozenset()
     notice: str = SYNTHETIC_WHERE_RESTORED
 
     @property
@@ -85,6 +91,16 @@ class Treatment:
         """The slice that is restored."""
         piece = source.piece(index)
         return piece if index not in self.observed else piece.seen_as(self.observed[index], self.factor)
+
+    def seen(self, source: Source) -> Callable[[int], npt.NDArray[Any]]:
+        """Give what the prior sees of a slice that was measured throughout, by its index."""
+
+        def image(index: int) -> npt.NDArray[Any]:
+            piece = source.piece(index)
+            head = self.head(piece)
+            return piece.image if head is None else head.stripped
+
+        return image
 
     def head(self, piece: Piece) -> Head | None:
         """The slice as that of a whole head of which the prior sees the brain only; None where nothing is stripped."""

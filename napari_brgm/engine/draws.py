@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_brgm.posterior import Posterior
     from napari_brgm.priors.residual_field import ResidualField
 
-__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished"]
+__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished", "on_grid"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
 _PIXELS = 1 << 22  # of images that are worked on at a time
@@ -124,15 +124,28 @@ def drawn(
             images.append(posterior.images(part))
         progress.step("samples")
     seen = max(problem.likelihood.entries, posterior.prior.resolution**2)
-    solved, most = (max(_PIXELS // n, 1) for n in (seen, max(seen, int(np.count_nonzero(problem.free)))))
-    if sparing:
-        solved, most = min(solved, batch), min(most, batch)
+    solved = max(_PIXELS // seen, 1)
     with torch.no_grad():
-        whole = completed(problem, field, torch.cat(images), generator, solved, progress)
-        values = None
+        whole = completed(
+            problem, field, torch.cat(images), generator, min(solved, batch) if sparing else solved, progress
+        )
+    most = batch if sparing else count
+    return on_grid(problem, whole, field, posterior.settings.data_consistency, generator, progress, most)
+
+
+def on_grid(
+    problem: Problem, whole: torch.Tensor, field: ResidualField | None, consistent: bool, generator: torch.Generator,
+    progress: Progress, most: int,
+) -> Draws:  # fmt: skip
+    """Completed images (S, C, R, R) as draws on the scan's grid, ``most`` of them worked on at a time."""
+    count = len(whole)
+    entries = max(problem.likelihood.entries, whole[0].numel(), int(np.count_nonzero(problem.free)))
+    most = min(max(_PIXELS // entries, 1), most)
+    values = None
+    with torch.no_grad():
         for first in range(0, count, most):
             progress.check()
-            some = problem.finish(whole[first : first + most], posterior.settings.data_consistency, progress.check)
+            some = problem.finish(whole[first : first + most], consistent, progress.check)
             values = np.empty((count, *some.shape[1:]), np.float32) if values is None else values
             values[first : first + most] = some
     assert values is not None

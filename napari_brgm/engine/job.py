@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_brgm.settings import preset
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Job", "ObservedSlice", "Stack"]
+__all__ = ["Job", "Later", "ObservedSlice", "Stack"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,23 @@ class ObservedSlice:
     corruption: Callable[[], Corruption]
     spacing: tuple[float, float] | None = None
     noise_sigma: float | None = None
+
+
+class Later:
+    """An image that is not read before it is wanted: an array-like.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the (H, W) array.
+    """
+
+    def __init__(self, read: Callable[[], npt.NDArray[Any]]) -> None:
+        self._read = read
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        found = self._read()
+        return found if dtype is None else found.astype(dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

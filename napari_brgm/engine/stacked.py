@@ -21,7 +21,7 @@ import torch
 
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine.assembled import assembled
-from napari_brgm.engine.draws import Draws
+from napari_brgm.engine.draws import Draws, finished, on_grid
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.representation import residual_scale
@@ -337,9 +337,13 @@ class StackedRestoring:
             problem = own.get(slice_) or self.anchor.unseen()
             draws = None
             if native is None:
-                estimate = self._finished(problem, whole[:, i : i + 1])[0]
+                field, exact = self.prior.parts.residual, self.settings.data_consistency
+                estimate = finished(problem, field, whole[:, i : i + 1], exact, self.progress)
                 if drawn is not None:
-                    draws = Draws(problem, self._finished(problem, drawn[1][:, i : i + 1]), self.progress.check)
+                    pictures = drawn[1][:, i : i + 1]
+                    draws = on_grid(
+                        problem, pictures, field, exact, self.generator, self.progress, len(pictures)
+                    )  # fmt: skip
             else:
                 estimate = self._units(native[0][:, i])[0]
                 if drawn is not None:
@@ -398,15 +402,6 @@ class StackedRestoring:
                 out[b] = x[0].cpu()
             found.append(out)
         return found[0], found[1]
-
-    def _finished(self, problem: Problem, images: Tensor) -> Any:
-        """(B, N) values of what was not measured of a slice, in the scan's units."""
-        most = max(_PIXELS // max(int(np.count_nonzero(problem.free)), self.prior.resolution**2), 1)
-        parts = [
-            problem.finish(part, self.settings.data_consistency, self.progress.check)
-            for part in torch.split(images, most)
-        ]
-        return np.concatenate(parts).astype(np.float32) if len(images) > 1 else parts[0]
 
     def _units(self, grey: Tensor) -> Any:
         """(B, H W) values in the scan's units of grey levels (B, H, W)."""
