@@ -86,6 +86,9 @@ def fit_through_plane(
             missed = stack - model.synthesize(_encoded(model, stack, variance)[:, None])
             products += _frequency_products(missed, field, lags)
         report(f"residual field of fold {fold + 1} of {_FOLDS}")
+    seen = products[:, 0] > 0  # a small frame has no wave of some FREQUENCIES: the nearest that it has stands for it
+    apart = (torch.tensor(FREQUENCIES)[:, None] - torch.tensor(FREQUENCIES)).abs().masked_fill(~seen, torch.inf)
+    products = products[apart.argmin(dim=1)]
     measured = products / products[:, :1].clamp(min=torch.finfo(products.dtype).tiny)
     return ThroughPlane.fit(correlations(latents, lags), measured, spacing_mm)
 

@@ -13,6 +13,7 @@ from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.priors.parts import Line, Parts
 from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stack_field import radii
 from napari_brgm.training.stacks import fit_through_plane, stacks_of
 
 SIDE, RANK, SUBJECTS, SLICES = 16, 6, 150, 10
@@ -41,17 +42,23 @@ def prior():
 
 
 def test_what_stacks_were_drawn_with_is_found(prior):
-    """The latents' 5 mm and the residual field's 2.4 mm, of slices 2 mm apart: catches lags counted in slices."""
+    """The latents' 5 mm and the residual field's 4 and 2.4 mm, coarse and fine, of slices 2 mm apart: catches lags
+    counted in slices, and frequencies that are mixed up.
+    """
     latents = smooth((SUBJECTS, SLICES, RANK), 2.5, 0)
-    missed = 4 / 127.5 * smooth((SUBJECTS, SLICES, 1, SIDE, SIDE), 1.2, 1)
+    at, shape = radii(SIDE), (SUBJECTS, SLICES, 1, SIDE, SIDE)
+    broad, grain = (torch.fft.rfft2(smooth(shape, length, seed)) for length, seed in ((2.0, 1), (1.2, 2)))
+    missed = 4 / 127.5 * torch.fft.irfft2(torch.where(at < 0.2, broad, grain), s=(SIDE, SIDE))
     images = torch.stack([prior.parts.line.model.synthesize(one[:, None]) for one in latents]) + missed
     said = []
     found = fit_through_plane(prior, images, 2.0, said.append)
     places = torch.tensor([0.0, 2.0, 6.0])
     wanted = torch.exp(-places.square() / (2 * 5.0**2)).double()
     torch.testing.assert_close(found.of_latents(places)[:, 0].mean(dim=0), wanted, atol=0.05, rtol=0)
-    wanted = torch.exp(-places.square() / (2 * 2.4**2)).double()
-    torch.testing.assert_close(found.of_residual(places)[0], wanted, atol=0.07, rtol=0)
+    apart = found.of_residual(places)[:, 0]
+    for row, length in ((apart[4], 4.0), (apart[-2], 2.4)):
+        torch.testing.assert_close(row, torch.exp(-places.square() / (2 * length**2)).double(), atol=0.07, rtol=0)
+    assert float(apart[1, 1]) > 0.7  # at 0.03, of which 16 pixels hold no wave: no gap between those that they hold
     assert said[-1] == "residual field of fold 5 of 5"
 
 
