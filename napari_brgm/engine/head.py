@@ -141,7 +141,6 @@ class Head:
     def _record(self, record: dict[str, Any]) -> dict[str, Any]:
         left = 0 if self.missing is None else int((self.missing & ~self.brain.inside).sum())
         notes = [_BRAIN_ESTIMATED if note == ESTIMATED else note for note in record.get("notes", ())]
-        notes.append(f"restored inside the brain, as {self.brain.found_by} found it; outside all is as measured")
         if left:
             notes.append(
                 f"the hole reaches over the rim of the brain: {left} of its pixels lie outside and stay as they were"

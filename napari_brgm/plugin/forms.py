@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QGroupBox, QLabel, QLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QHBoxLayout, QLabel, QLayout, QVBoxLayout, QWidget
 
 from napari_brgm.text import plain_text
 
@@ -18,14 +18,19 @@ __all__ = ["AMBER", "form", "grouped", "show_row", "wrapped"]
 AMBER = "color: #d9a441;"  # of warnings and notices
 
 
-def form(*widgets: Widget | QWidget) -> QWidget:
-    """Lay out magicgui widgets with their labels, and plain Qt ones across."""
+def form(*widgets: Widget | QWidget | tuple[Widget, ...]) -> QWidget:
+    """Lay out magicgui widgets with their labels, and plain Qt ones across; some in one row under the first's label."""
     made = QWidget()
     layout = QFormLayout(made)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for widget in widgets:
-        if isinstance(widget, QWidget):
+        if isinstance(widget, tuple):
+            row = QHBoxLayout()
+            for part in widget:
+                row.addWidget(part.native, stretch=part is widget[0])
+            layout.addRow(widget[0].label, row)
+        elif isinstance(widget, QWidget):
             layout.addRow(widget)
         else:
             layout.addRow("" if isinstance(widget, PushButton | CheckBox) else widget.label, widget.native)

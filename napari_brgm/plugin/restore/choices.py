@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, SpinBox
 from napari.layers import Image
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 from superqt import QCollapsible
 
 from napari_brgm.engine.devices import why_cpu
@@ -217,9 +217,10 @@ class ChoicesPanel(PriorPanel):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.addWidget(wrapped(self.help))
-        layout.addWidget(
-            form(self.image, *self.inputs(), self.prior, self.reason, self.hint, self.strip, self.method, self.quality)
-        )
+        prior, box = (self.prior, self.strip), self.prior.native
+        if isinstance(box, QComboBox):  # as wide as what is left beside the check box
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        layout.addWidget(form(self.image, *self.inputs(), prior, self.reason, self.hint, self.method, self.quality))
         extras = form(self.with_std, self.with_interval, self.level, self.with_samples)
         for title, content in (
             ("Alignment with the prior", self.alignment),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox
 
 from napari_brgm.engine.whole_head import knows_brains
-from napari_brgm.plugin.forms import show_row
 from napari_brgm.scans.strip import why_no_strip
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StripBox"]
 
-_TEXT = "Strip skull"
 _TOOLTIP = (
     "The scan is a whole T1 head: find its brain in the volume (some seconds) and restore inside it; all else stays as "
     "measured"
@@ -27,15 +25,14 @@ class StripBox(CheckBox):
 
     def __init__(self) -> None:
         reason = why_no_strip()
-        text = f"{_TEXT} ({reason.rpartition('; ')[2]})" if reason else _TEXT
-        super().__init__(text=text, value=False, tooltip=reason or _TOOLTIP)
+        super().__init__(text="Strip skull", value=False, tooltip=reason or _TOOLTIP)
         self.enabled = not reason
         self._asked = False
 
     def follow(self, entry: PriorEntry | None) -> None:
         """Be there for priors that know brains."""
         self._asked = entry is not None and knows_brains(entry.modality)
-        show_row(self, self._asked)
+        self.visible = self._asked
 
     @property
     def wanted(self) -> bool:

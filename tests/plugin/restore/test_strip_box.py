@@ -40,7 +40,7 @@ def test_without_the_extra_the_box_says_what_to_do(qtbot, monkeypatch):
     box = StripBox()
     qtbot.addWidget(box.native)
     box.follow(BRAIN)
-    assert not box.enabled and box.text == "Strip skull (pip install napari-brgm[strip])"
+    assert not box.enabled and box.tooltip == "it needs deepbet; pip install napari-brgm[strip]"
     box.value = True
     assert not box.wanted
 
