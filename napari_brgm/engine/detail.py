@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ _SURROUNDINGS = ((8, 1.0), (32, 1.0), (128, 1.0), (8, 0.5))
 # tried in turn: frame pixels from a hole, and the least share of what H looks at that was measured; the rest is F x
 _ENOUGH = 400  # measured pixels that tell a spectrum
 _SIDE = 16  # frame pixels, and at least 64 of the scan: windows that the surroundings are read in
-_WINDOWS = 48  # at most, evenly spaced
+_READ = 1 << 21  # pixels in all windows, which then are evenly spaced
 _EDGES = np.array([2.0, 8.0, *np.arange(24, 256, 16)])  # grey levels, between classes of brightness
 _SHRUNK = 30  # pixels that a class's level is drawn to that of all with
 _LEAST = 0.3  # grey levels: rounding; where there is less no detail is told from it
@@ -148,7 +149,7 @@ class NativeDetail:
         count, window = len(draws), self.problem.window
         shape = self._torus(count)
         spectrum = self._spectrum(shape)
-        fields = _fields(spectrum, shape, count, generator)
+        fields = _fields(spectrum, shape, count, generator).reshape(count, -1)
         covariance = np.fft.irfft2(spectrum, s=shape)
         gained = np.zeros(draws.shape[1])
         for stripe in self._stripes(check):
@@ -156,11 +157,10 @@ class NativeDetail:
             values = draws[:, part]
             level = self._levels(np.asarray(window.to_grey(values)), stripe.known) / np.float32(window.gain)
             down, right = np.nonzero(stripe.free)
-            new = fields[:, (down + stripe.top) % shape[0], right % shape[1]]
-            for inside, weights, points, rest in _tiles(stripe, covariance):
-                seen = fields[:, points[0] % shape[0], points[1] % shape[1]]
-                new[:, inside] -= (weights @ seen.T.astype(np.float64)).T
-                gained[part][inside] = weights @ rest
+            new = fields.take((down + stripe.top) % shape[0] * shape[1] + right % shape[1], axis=1)
+            for inside, kriged, points, rest in _tiles(stripe, covariance):
+                new[:, inside] -= kriged(fields.take(points[0] % shape[0] * shape[1] + points[1] % shape[1], axis=1))
+                gained[part][inside] = kriged(rest[None])[0]
             new *= level
             gained[part] *= level.mean(axis=0)
             values += new - new.mean(axis=0) + gained[part].astype(np.float32)
@@ -173,8 +173,8 @@ class NativeDetail:
         found = np.zeros(values.shape)
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
-            for inside, weights, _, rest in _tiles(stripe, covariance):
-                found[part][inside] = weights @ rest
+            for inside, kriged, _, rest in _tiles(stripe, covariance):
+                found[part][inside] = kriged(rest[None])[0]
             found[part] *= self._levels(np.asarray(window.to_grey(values[part])), stripe.known) / window.gain
         return found
 
@@ -202,7 +202,7 @@ class NativeDetail:
             low, high = max(top - _MARGIN, 0), min(top + len(own) + _MARGIN, len(free))
             outer = max(low - _RIM, 0)
             beside = free[outer : high + _RIM]
-            rim = ndimage.binary_dilation(beside, np.ones((3, 3)), iterations=_RIM) & ~beside
+            rim = ndimage.maximum_filter(beside, 2 * _RIM + 1, mode="constant") & ~beside
             rim = rim[low - outer : high - outer]
             cut = frame.cut((low, 0), rim.shape)
             rim[rim] = _covered(cut, rim)
@@ -277,7 +277,8 @@ def _surroundings(
         for column in range(0, len(starts[1]), many[1])
         if near[row : row + many[0], column : column + many[1]].any()
     ]
-    found = [found[i * len(found) // min(len(found), _WINDOWS)] for i in range(min(len(found), _WINDOWS))]
+    most = min(max(_READ // math.prod(b * n for b, n in zip(block, many, strict=True)), 1), len(found))
+    found = [found[i * len(found) // most] for i in range(most)]
     kernels = [_kernel(side) for side in ratio]
     half = [len(kernel) // 2 for kernel in kernels]
     for place in found:
@@ -363,8 +364,8 @@ def _fields(
 
 def _tiles(
     stripe: _Stripe, covariance: Floats
-) -> Iterator[tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.int64], Floats]]:  # fmt: skip
-    """Tiles that a rim reaches: numbers of their pixels in the stripe, weights (n, m), the rim's places and rest."""
+) -> Iterator[tuple[npt.NDArray[np.int64], Callable[..., Floats], npt.NDArray[np.int64], Floats]]:  # fmt: skip
+    """Tiles that a rim reaches: numbers of their pixels in the stripe, kriging to them, the rim's places and rest."""
     number = np.cumsum(stripe.free).reshape(stripe.free.shape) - 1
     rows, columns = covariance.shape
 
@@ -390,6 +391,11 @@ def _tiles(
         points = stripe.places[:, seen]
         own = between(points, points)
         own.diagonal().add_(_NUGGET * covariance[0, 0])
-        root = torch.linalg.cholesky(own)  # of torch: it keeps to the threads that it was given
-        weights = torch.cholesky_solve(between(points, inside), root).T.numpy()
-        yield number[here][stripe.free[here]], weights, points, stripe.rest[seen]
+        kriged = partial(_kriged, torch.linalg.cholesky(own), between(points, inside))
+        yield number[here][stripe.free[here]], kriged, points, stripe.rest[seen]
+
+
+def _kriged(root: Tensor, shared: Tensor, values: npt.NDArray[np.floating[Any]]) -> Floats:
+    """C_fm C_mm^-1 of values (B, m): (B, n). By torch, which keeps to the threads that it was given."""
+    found: Floats = (torch.cholesky_solve(torch.from_numpy(values).double().T, root).T @ shared).numpy()
+    return found
