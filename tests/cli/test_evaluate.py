@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_brgm.evaluation import manifolds, misfit, priors, table
+from napari_brgm.evaluation import detail, manifolds, misfit, priors, table
 from napari_brgm.settings import preset
 from napari_brgm.zoo import registry
 
@@ -109,3 +109,22 @@ def test_misfit_of_what_is_not_there_is_one_sentence(shell, tmp_path, shipped_we
     said = shell.refused("evaluate", "misfit", "--priors", "brain-axial-128", "--data", tmp_path)
     assert "brain_validation.zip" in said
     assert "fits none" in shell.refused("evaluate", "misfit", "--priors", "deep-image", "--data", tmp_path)
+
+
+def test_detail_prints_a_line_for_each_prior(shell, tmp_path, monkeypatch):
+    calls = []
+
+    def measure(prior, data, slices, samples, seed, tell):
+        calls.append((prior, data, slices, samples, seed))
+        tell(1, slices, prior)
+        ratios = np.array([0.9, 1.0, 1.4])
+        return detail.Grain(ratios, ratios + 1, np.array([0.9]), np.array([20.0]), prior == "two")
+
+    monkeypatch.setattr(registry, "load_prior", lambda name: name)
+    monkeypatch.setattr(detail, "native_grain", measure)
+    done = shell("evaluate", "detail", "--priors", "one,two", "--data", tmp_path, "--slices", 3, "--samples", 4)
+    assert done.exit_code == 0, done.output
+    assert calls == [("one", tmp_path, 3, 4, 0), ("two", tmp_path, 3, 4, 0)]
+    first, second = done.stdout.splitlines()
+    assert first.startswith("one, 3 scans: samples 1.10 (median 1.00), 67% within 15 %; what was hidden 2.10")
+    assert second.startswith("two, 3 scans enlarged four times with simulated grain: ")
