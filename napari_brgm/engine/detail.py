@@ -51,7 +51,7 @@ _EDGES = np.array([2.0, 8.0, *np.arange(24, 256, 16)])  # grey levels, between c
 _SHRUNK = 30  # pixels that a class's level is drawn to that of all with
 _LEAST = 0.3  # grey levels: rounding; where there is less no detail is told from it
 _REACH = 2.5  # frame pixels that correlations are looked at
-_STEEPEST = 0.15  # least 1 - H that is divided by: longer waves are anatomy
+_LONG = 0.3  # 1 - H below which waves are longer than detail's: anatomy, and e's
 _TORUS = 1 << 24  # numbers in all fields together
 _RIM = 3  # pixels round a hole that are kriged from: those behind them say no more
 _MARGIN = 12  # pixels round a tile whose rim it sees
@@ -121,7 +121,7 @@ class NativeDetail:
         ratio = self.problem.placed.frame.ratio
         across, down = _transfer(ratio[1], np.fft.rfftfreq(shape[1])), _transfer(ratio[0], np.fft.fftfreq(shape[0]))
         passed = down[:, None] * across[None]
-        gain: Floats = (1 + passed) / np.maximum(1 - passed, _STEEPEST)
+        gain: Floats = (1 + passed) * (1 - passed) / np.maximum(1 - passed, _LONG) ** 2
         return np.clip(np.fft.rfft2(torus).real, 0, None) * gain
 
     def _levels(self, grey: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -150,7 +150,7 @@ class NativeDetail:
         shape = self._torus(count)
         spectrum = self._spectrum(shape)
         fields = _fields(spectrum, shape, count, generator).reshape(count, -1)
-        covariance = np.fft.irfft2(spectrum, s=shape)
+        covariance = _covariance_near(spectrum, shape)
         gained = np.zeros(draws.shape[1])
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
@@ -169,7 +169,8 @@ class NativeDetail:
     def mean(self, values: npt.NDArray[np.floating[Any]], check: Callable[[], None] | None = None) -> Floats:
         """Kriged mean (N,) beside an image of the pixels that were not measured (N,), both in the scan's units."""
         window = self.problem.window
-        covariance = np.fft.irfft2(self._spectrum(shape := self._torus(1)), s=shape)
+        shape = self._torus(1)
+        covariance = _covariance_near(self._spectrum(shape), shape)
         found = np.zeros(values.shape)
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
@@ -344,6 +345,18 @@ def _covariance(
     rows, columns = (np.arange(-lag, lag + 1)[(...,)] for lag in lags)
     taper = np.exp(-2 * ((rows[:, None] / lags[0]) ** 2 + (columns[None] / lags[1]) ** 2))
     found: Floats = products / np.maximum(pairs, 50) * taper
+    return found
+
+
+def _covariance_near(spectrum: Floats, shape: tuple[int, int]) -> Floats:
+    """(P, Q) covariance by lag that the rim is kriged with; tapered to 0 at the margin, so that no tile has an edge.
+
+    Source: Furrer, Genton and Nychka, "Covariance tapering for interpolation of large spatial datasets", J. Comput.
+    Graph. Stat. 15(3), 2006, doi:10.1198/106186006X132178, with Wendland's function.
+    """
+    rows, columns = (np.fft.fftfreq(n) * n for n in shape)
+    t = (np.hypot(rows[:, None], columns[None]) / _MARGIN).clip(max=1)
+    found: Floats = np.fft.irfft2(spectrum, s=shape) * (1 - t) ** 4 * (4 * t + 1)
     return found
 
 
