@@ -57,9 +57,11 @@ class CheckedSlice:
 
 def checked(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, spacing: tuple[float, float] | None = None,
-    noise_sigma: float | None = None,
+    noise_sigma: float | None = None, *, flat: bool = False,
 ) -> CheckedSlice:  # fmt: skip
     """Look whether a slice can be restored; parameters as in ``napari_brgm.restore``.
+
+    ``flat``: it may be the same value throughout, as slices above the head are, since what is black is known.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def checked(
         raise InputError(
             "the image holds NaN or infinite pixels that are not masked; mask them or clean the scan first"
         )
-    if array[seen].min() == array[seen].max():
+    if not flat and array[seen].min() == array[seen].max():
         raise InputError("all measured pixels have the same value; there is nothing to restore from")
     try:
         usable = noise_sigma is None or 0 <= float(noise_sigma) < np.inf

@@ -168,7 +168,7 @@ def observe(
     InputError
         The image, the mask, the spacing or the noise level cannot be used.
     """
-    given = checked(image, corruption, prior, spacing, noise_sigma)
+    given = checked(image, corruption, prior, spacing, noise_sigma, flat=alignment is not None)
     return observed(placed(given, prior, pose=pose, alignment=alignment, check=check), prior, field=field)
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_brgm.corruptions import LinearOperator
     from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job, ObservedSlice
     from napari_brgm.engine.restoration import Restoration
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["IMAGES", "Restoring"]
+__all__ = ["IMAGES", "Restoring", "image_and_corruption"]
 
 IMAGES = 8  # synthesised at once
 
@@ -109,12 +110,7 @@ class Restoring:
         self.job, self.attempt = job, attempt
         self.generator = torch.Generator().manual_seed(int(job.seed))
         self.progress = Progress(tell, preview=self._preview)
-        if given.image is None:
-            raise InputError(
-                "nothing of this slice was measured, and its neighbours are not known or tell nothing of it"
-            )
-        corruption = as_corruption(_made(given.corruption, "what happened to the slice cannot be told"))
-        image = _made(lambda: np.asarray(given.image), "the image cannot be read as an array of numbers")
+        image, corruption = image_and_corruption(given)
         if image.ndim == 2 or (image.ndim == 3 and image.shape[2] <= 4):  # others are refused as they are
             plane = image.shape[0], image.shape[1]
             corruption.hidden(plane)  # refuses a mask of another slice
@@ -225,6 +221,14 @@ class Restoring:
             return laplace, best
         progress.skip(self.gaussian)
         return fit_gaussian(self.posterior, laplace, generator, progress), None
+
+
+def image_and_corruption(given: ObservedSlice) -> tuple[npt.NDArray[Any], LinearOperator]:
+    """What is given of a slice, made now that its turn has come; one sentence where that cannot be."""
+    if given.image is None:
+        raise InputError("nothing of this slice was measured, and its neighbours are not known or tell nothing of it")
+    corruption = as_corruption(_made(given.corruption, "what happened to the slice cannot be told"))
+    return _made(lambda: np.asarray(given.image), "the image cannot be read as an array of numbers"), corruption
 
 
 def _made(make: Callable[[], Any], trouble: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from napari_brgm.engine.devices import attempts
 from napari_brgm.engine.layout import Layout
 from napari_brgm.engine.observed import observe
-from napari_brgm.engine.restoring import IMAGES
+from napari_brgm.engine.restoring import IMAGES, image_and_corruption
 from napari_brgm.engine.stacked import Anchor, StackedRestoring
 from napari_brgm.engine.windows import windows_of
 from napari_brgm.errors import InputError
@@ -106,9 +107,10 @@ def run_stack(
                 if anchor is None:
                     anchor = _anchor(job, plan, prior, settings)
                 known = carried(window.known) if window.known and carried is not None else None
+                part = window if known is not None else replace(window, known=())  # the one before was not restored
                 try:
                     one = StackedRestoring(
-                        plan.layout, window, job, prior, settings, attempt, anchor, known, number, told
+                        plan.layout, part, job, prior, settings, attempt, anchor, known, number, told
                     )
                     restored, following = one.finish()
                 except InputError as error:
@@ -131,12 +133,11 @@ def _anchor(job: Job, plan: StackPlan, prior: Prior, settings: InferenceSettings
     raised: InputError | None = None
     for one in order:
         try:
-            assert one.given.image is not None
+            image, corruption = image_and_corruption(one.given)
             return Anchor(
                 observe(
-                    np.asarray(one.given.image), one.given.corruption(), prior, spacing=one.given.spacing,
-                    noise_sigma=one.given.noise_sigma, pose=settings.fit_pose, alignment=job.alignment,
-                    field=settings.residual_field,
+                    image, corruption, prior, spacing=one.given.spacing, noise_sigma=one.given.noise_sigma,
+                    pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field,
                 )
             )  # fmt: skip
         except InputError as error:

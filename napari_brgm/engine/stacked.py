@@ -22,9 +22,11 @@ import torch
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine.assembled import assembled
 from napari_brgm.engine.draws import Draws, finished, on_grid
+from napari_brgm.engine.layout import MeasuredSlice
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.representation import residual_scale
+from napari_brgm.engine.restoring import image_and_corruption
 from napari_brgm.engine.thick import consistent
 from napari_brgm.errors import InputError
 from napari_brgm.inference import Progress, complete, maximise
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.alignment import Alignment
     from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job
-    from napari_brgm.engine.layout import Layout, MeasuredSlice
+    from napari_brgm.engine.layout import Layout
     from napari_brgm.engine.observed import Problem
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.windows import Window
@@ -85,7 +87,13 @@ class Anchor:
         none = np.zeros(placed.given.grid.fine, dtype=bool)
         given = replace(placed.given, seen=np.zeros_like(placed.given.seen), kept=none)
         outside = ~placed.frame.covers(~none).reshape(none.shape)
-        return replace(self.problem, placed=replace(placed, given=given), unseen=outside, notes=list(placed.notes))
+        observation, y = self.problem.likelihood.observation, torch.zeros_like(self.problem.likelihood.y)
+        assert isinstance(observation, Observation)
+        likelihood = Likelihood(replace(observation, measured=torch.zeros_like(observation.measured)), y)
+        return replace(
+            self.problem, placed=replace(placed, given=given), likelihood=likelihood, unseen=outside,
+            notes=list(placed.notes),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +108,8 @@ class Known:
         The same of each draw.
     native : tuple of (1, k, H, W) and (S, k, H, W) Tensor, or None
         On the scan's grid, grey levels, where the measured slices are weighted sums of those restored.
+    scale : float
+        Of the spread of their window, for one in which nothing was measured that it could be told from.
     """
 
     latents: Tensor
@@ -109,6 +119,7 @@ class Known:
     drawn_field: Tensor
     drawn_images: Tensor
     native: tuple[Tensor, Tensor] | None
+    scale: float
 
 
 class StackedRestoring:
@@ -149,6 +160,7 @@ class StackedRestoring:
         self.progress = Progress(tell)
         self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
         self.refused: dict[int, InputError] = {}
+        self.notes: list[str] = list(attempt.notes)
         self._at = {slice_: i for i, slice_ in enumerate(window.slices)}
         self._seen: list[tuple[MeasuredSlice, Problem]] = []
         new = set(window.new)
@@ -158,19 +170,23 @@ class StackedRestoring:
             try:
                 self._seen.append((one, self._observed(one)))
             except InputError as error:
+                thick = bool(job.stack is not None and job.stack.thin)
+                told_of = [int(layout.results[slice_]) for slice_ in one.holds] if thick else [one.number]
+                self.refused |= {number: error for number in told_of if number is not None}
                 if one.number is None:
-                    raise
-                self.refused[one.number] = error
-        if not self._seen:
+                    self.notes.append(f"a neighbouring slice was left out: {error}")
+        if not self._seen and known is None:
             raise next(iter(self.refused.values()), InputError("nothing was measured near the slices to be restored"))
+        if not self._seen:  # the prior goes on from what is known: as if a slice were seen of which all is hidden
+            self._seen.append((MeasuredSlice(job.slices[0], {window.new[0]: 1.0}), anchor.unseen()))
         steps = math.ceil(job.draws / self.batch)
         self.progress.total = len(self._masks()) + settings.steps + steps
 
     def _observed(self, one: MeasuredSlice) -> Problem:
         given, anchor = one.given, self.anchor
-        assert given.image is not None
+        image, corruption = image_and_corruption(given)
         found = observe(
-            np.asarray(given.image), given.corruption(), self.prior, spacing=given.spacing,
+            image, corruption, self.prior, spacing=given.spacing,
             noise_sigma=anchor.noise_sigma if given.noise_sigma is None else given.noise_sigma, pose=False,
             alignment=anchor.alignment, field=self.settings.residual_field, check=self.progress.check,
         )  # fmt: skip
@@ -229,7 +245,7 @@ class StackedRestoring:
             assert isinstance(observation, Observation)
             # which pixels are hidden, an observation says anyway
             seen.append(replace(observation, corruption=Identity()) if problem.measured.any() else observation)
-        same = torch.equal(profile, torch.eye(len(profile), profile.shape[1], device=device))
+        same = len(profile) == profile.shape[1] and torch.equal(profile, torch.eye(len(profile), device=device))
         profile = None if same else profile
         y = torch.cat([one.y for one in each], dim=1)
         return Likelihood(StackObservation(tuple(seen), profile), y), profile
@@ -354,7 +370,7 @@ class StackedRestoring:
             found[number] = assembled(
                 problem, self.prior, self.settings, self.job, draws=draws, estimate=problem.whole(estimate),
                 latents=self._w(best[0, i]), scale=1.0 if thick else scale, misfit=misfit, device=self.attempt.device,
-                notes=list(self.attempt.notes), trace=self.progress.trace, began=self.began, stack=self._record(slice_),
+                notes=self.notes, trace=self.progress.trace, began=self.began, stack=self._record(slice_),
             )  # fmt: skip
             if done * steps // len(kept) != (done + 1) * steps // len(kept):
                 self.progress.step("samples")
@@ -365,7 +381,7 @@ class StackedRestoring:
             latents, images_, fields = drawn or (best[:0], whole[:0], added[:0])
             on_grid = None if native is None else (native[0][:, at], native[1][:, at])
             return Known(
-                best[:, at], added[:, at], whole[:, at], latents[:, at], fields[:, at], images_[:, at], on_grid
+                best[:, at], added[:, at], whole[:, at], latents[:, at], fields[:, at], images_[:, at], on_grid, scale
             )
 
         return found, known
@@ -376,6 +392,8 @@ class StackedRestoring:
         for one, problem in self._seen:
             if len(one.holds) > 1:
                 return 1.0  # what is missed of a sum of slices is less than of each
+            if self.known is not None and not problem.placed.given.seen.any():
+                return self.known.scale
             i = self._at[min(one.holds)]
             seeded = torch.Generator().manual_seed(int(self.job.seed))
             said.append(
@@ -387,7 +405,10 @@ class StackedRestoring:
 
     def _native(self, whole: Tensor, drawn: tuple[Tensor, Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """The window's slices on the scan's grid, grey levels, agreeing with the thick slices; one draw at a time."""
-        frame, k = self.anchor.problem.placed.frame, len(self.window.known)
+        frame, through = self.anchor.problem.placed.frame, self.prior.parts.through
+        assert through is not None
+        places = torch.from_numpy(self.layout.places[list(self.window.slices)])
+        between = through.of_residual(places).mean(dim=0)
         sets = [whole, whole[:0] if drawn is None else drawn[1]]
         found = []
         for which, images in enumerate(sets):
@@ -395,10 +416,11 @@ class StackedRestoring:
             for b, image in enumerate(images):
                 self.progress.check()
                 x = frame.A(to_grey(image[None])).clamp(min=0)
-                if self.known is not None and self.known.native is not None:
-                    x[:, :k] = self.known.native[which][b : b + 1].to(x)
                 if self.settings.data_consistency:
-                    x = consistent(x, self._seen, self._at, k, self.progress.check)
+                    before = None
+                    if self.known is not None and self.known.native is not None:
+                        before = self.known.native[which][b : b + 1].to(x)
+                    x = consistent(x, self._seen, self._at, between, before, self.progress.check)
                 out[b] = x[0].cpu()
             found.append(out)
         return found[0], found[1]

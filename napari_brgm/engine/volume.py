@@ -136,7 +136,7 @@ def _stacked(
     plane = first.estimate.shape
     untouched = np.ones(size, dtype=bool)
     untouched[places] = False
-    kind = np.result_type(first.estimate.dtype, array.dtype) if untouched.any() else first.estimate.dtype
+    kind = np.result_type(*(one.estimate.dtype for one in results), *([array.dtype] if untouched.any() else []))
 
     def whole(parts: Sequence[npt.NDArray[Any]], measured: npt.NDArray[Any] | float, dtype: Any) -> npt.NDArray[Any]:
         found = np.empty((size, *plane), dtype)

@@ -1,0 +1,331 @@
+"""restore_volume: slices of a small prior's own model, whose truth is known, restored together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine.alignment import Alignment
+from napari_brgm.engine.job import Job, ObservedSlice, Stack
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.engine.restore import restore
+from napari_brgm.engine.run import run
+from napari_brgm.engine.volume import restore_volume
+from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.settings import preset
+
+PLAIN = preset("default").but(fit_pose=False, steps=2)  # the scan is the prior's own: nothing is to be placed
+MM = (1.0, 1.5, 1.5)
+HOLE = (slice(7, 17), slice(8, 18))
+
+
+def rms(values) -> float:
+    return float(np.sqrt(np.mean(np.square(np.asarray(values, float)))))
+
+
+def steps(stack) -> np.ndarray:
+    """(K - 1,) root mean square of what changes from slice to slice."""
+    return np.sqrt(np.mean(np.square(np.diff(np.asarray(stack, float), axis=-3)), axis=(-1, -2))).reshape(-1)
+
+
+@pytest.fixture(scope="module")
+def restored(stack_prior):
+    return partial(restore_volume, prior=stack_prior, spacing=MM, settings=PLAIN, samples=4)
+
+
+def holes(n: int, *slices: int, whole: tuple[int, ...] = ()) -> np.ndarray:
+    missing = np.zeros((n, 24, 24), dtype=bool)
+    for i in slices:
+        missing[(i, *HOLE)] = True
+    missing[list(whole)] = True
+    return missing
+
+
+def test_measured_pixels_stay_bit_for_bit_and_neighbours_tell_of_the_hidden_ones(restored, stack_prior, stack_of):
+    truth, missing = stack_of(9, seed=1), holes(9, 2, 4, whole=(6,))
+    found = restored(truth, Mask(missing))
+    assert found.estimate.dtype == truth.dtype and found.shape == truth.shape
+    assert np.array_equal(found.measured, ~missing)
+    for images in (found.estimate, found.mean.astype(np.float32), *np.asarray(found.samples)):
+        np.testing.assert_array_equal(images[~missing], truth[~missing])
+    assert (found.variance[~missing] == 0).all() and (found.variance[missing] > 0).all()
+    alone = [
+        restore(truth[i], Mask(missing[i]), stack_prior, spacing=MM[1:], settings=PLAIN, samples=4).estimate
+        for i in (2, 4)
+    ]
+    missed = (found.estimate - truth)[[2, 4]][:, *HOLE]
+    assert rms(missed) < 0.5 * rms((np.stack(alone) - truth[[2, 4]])[:, *HOLE])
+    assert rms(found.estimate[6] - truth[6]) < 2
+    assert "slices" in found.provenance and found.latents.shape[0] == 3
+    assert [one["index"] for one in found.provenance["slices"]] == [2, 4, 6]
+    assert found.provenance["slices"][2]["stack"]["nearest_measured_mm"] == 1.0
+
+
+@pytest.mark.parametrize("where", [(0,), (8,), (7, 8), (0, 8), (4,)])
+def test_slices_that_are_hidden_as_a_whole(restored, stack_of, where):
+    """Anywhere in the stack: catches measured slices that are taken for the first ones of it."""
+    truth, missing = stack_of(9, seed=2), holes(9, whole=where)
+    found = restored(truth, Mask(missing))
+    others = [i for i in range(9) if i not in where]
+    for i in where:
+        nearest = min(abs(i - other) for other in others)
+        missed, far = rms(found.estimate[i] - truth[i]), rms(truth[i] - truth[:4].mean() * np.ones((24, 24)))
+        assert missed < 2.2 * nearest + 1 and missed < far
+
+
+@pytest.mark.parametrize("kind", ["holes", "slice"])
+def test_intervals_hold_what_the_prior_draws(stack_prior, stack_of, kind):
+    """Of the model itself, whose noise is 3 grey levels and whose scale is 1: 90 % of the truth lies in 90 %."""
+    missing = holes(7, 1, 3, 5) if kind == "holes" else holes(7, whole=(3,))
+    inside = []
+    for seed in range(4):
+        truth = stack_of(7, seed=20 + seed, mm=2.0)
+        seen = truth + 3 * np.random.default_rng(seed).normal(size=truth.shape).astype(np.float32)
+        found = restore_volume(
+            seen, Mask(missing), stack_prior, spacing=(2.0, 1.5, 1.5), settings=PLAIN.but(adapt_residual=False),
+            samples=24, noise_sigma=3.0,
+        )  # fmt: skip
+        low, high = found.interval(0.9)
+        inside.append(((low <= truth) & (truth <= high))[missing].mean())
+    assert 0.85 < np.mean(inside) < 0.95
+
+
+def test_a_slice_without_neighbours_is_that_of_restore(restored, stack_prior, stack_of):
+    """Bit for bit: by itself, and where the next ones are too far to help."""
+    truth, missing = stack_of(3, seed=4), holes(3, 1)
+    alone = restore(truth[1], Mask(missing[1]), stack_prior, spacing=MM[1:], settings=PLAIN, samples=4, seed=5)
+    far = restored(truth, Mask(missing), spacing=(50.0, 1.5, 1.5), seed=5)
+    single = restored(truth[1:2], Mask(missing[1:2]), seed=5)
+    for found, at in ((far, 1), (single, 0)):
+        np.testing.assert_array_equal(found.estimate[at], alone.estimate)
+        np.testing.assert_array_equal(np.asarray(found.samples)[:, at], alone.samples)
+        np.testing.assert_array_equal(found.variance[at], alone.variance)
+    near = restored(truth, Mask(missing), seed=5)
+    assert not np.array_equal(near.estimate[1], alone.estimate)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"prior": None}, "stack-24 knows nothing of how neighbouring slices belong together"),
+        ({"method": "laplace"}, "method 'laplace' restores one slice at a time"),
+        ({"settings": PLAIN.but(lambda_colinear=1.0)}, "preset 'default' restores one slice at a time"),
+    ],
+)
+def test_what_takes_one_slice_at_a_time_says_so(restored, stack_prior, with_parts, stack_of, change, reason):
+    truth, missing = stack_of(3, seed=4), holes(3, 1, 2)
+    prior = with_parts(stack_prior, through=None) if "prior" in change else stack_prior
+    change = {"settings": PLAIN} | change | {"prior": prior}
+    found = restored(truth, Mask(missing), **change)
+    assert f"each slice was restored by itself: {reason}" in found.provenance["notes"]
+    alone = restore(
+        truth[2], Mask(missing[2]), prior, spacing=MM[1:], samples=4, settings=change["settings"],
+        method=change.get("method", "map"),
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.estimate[2], alone.estimate)
+    with pytest.raises(InputError, match="thin slices cannot be restored from thick ones here"):
+        restored(truth, Downsample((3, 1, 1)), **change)
+
+
+def test_long_runs_of_hidden_slices_go_on_from_window_to_window(restored, stack_of):
+    """Forty in a row, which take three windows, one of them without a measured slice: draws show no seam, and stay as
+    far from the truth as the prior's own slices do. Catches windows that are drawn apart, and a scale of their own."""
+    truth, missing = stack_of(52, seed=7), holes(52, whole=tuple(range(6, 46)))
+    found = restored(truth, Mask(missing), samples=8)
+    drawn = np.asarray(found.samples)
+    change = np.sqrt(np.mean(np.diff(drawn, axis=1)[:, 6:45] ** 2, axis=(0, 2, 3)))
+    assert change.max() < 1.35 * np.median(change) and change.min() > 0.7 * np.median(change)
+    middle = found.std[20:32].mean()
+    assert found.std[7].mean() < 0.6 * middle < 10 and found.std[44].mean() < 0.6 * middle
+
+
+def test_steps_are_told_and_any_of_them_can_end_it(restored, stack_of):
+    truth, missing = stack_of(22, seed=8), holes(22, *range(1, 21))
+    done = []
+    restored(truth, Mask(missing), callback=lambda step: done.append((step.done, step.slice)))
+    assert done[-1][0] == 1.0 and all(a[0] <= b[0] for a, b in pairwise(done))
+    assert {at for _, at in done} <= set(range(20)) and max(at for _, at in done) > 15
+    for last in (1, len(done) // 2):
+        told = []
+
+        def enough(step, told=told, last=last):
+            told.append(step)
+            return len(told) < last
+
+        with pytest.raises(Cancelled):
+            restored(truth, Mask(missing), callback=enough)
+        assert len(told) == last
+
+
+def test_the_same_seed_gives_the_same_result(restored, stack_of):
+    truth, missing = stack_of(5, seed=9), holes(5, 1, 3)
+    one, again, other = (restored(truth, Mask(missing), seed=seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one.samples, again.samples)
+    np.testing.assert_array_equal(one.estimate, again.estimate)
+    assert not np.array_equal(one.samples, other.samples)
+
+
+def test_no_samples_no_variance(restored, stack_of):
+    """Over two windows, the second of which goes on from slices of which nothing was drawn."""
+    truth, missing = stack_of(22, seed=9), holes(22, *range(1, 21), whole=(12,))
+    found, drawn = restored(truth, Mask(missing), samples=0), restored(truth, Mask(missing), samples=2)
+    assert len(found.samples) == 0 and np.isnan(found.variance[missing]).all()
+    np.testing.assert_allclose(found.estimate, drawn.estimate, atol=0.2)
+
+
+@pytest.mark.parametrize("corruption", ["mask", "thick"])
+def test_save_and_load(restored, stack_of, tmp_path, corruption):
+    truth = stack_of(4, seed=10)
+    found = restored(truth, Mask(holes(4, 1, whole=(2,))) if corruption == "mask" else Downsample((2, 1, 1)))
+    found = replace(found, widths=np.full((4, *found.shape), 1.5, np.float32))
+    back = Restoration.load(found.save(tmp_path / "stack.safetensors"))
+    for name in ("estimate", "mean", "variance", "samples", "latents", "measured", "std", "widths"):
+        np.testing.assert_array_equal(np.asarray(getattr(back, name)), np.asarray(getattr(found, name)), name)
+    for one, other in zip(back.interval(0.9), found.interval(0.9), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.shape == found.shape
+    assert back.provenance == found.provenance
+
+
+# thick slices
+
+
+@pytest.mark.parametrize("thick", [4, 15])
+def test_thin_slices_agree_with_the_thick_ones_and_are_nearer_to_the_truth(restored, stack_of, thick):
+    """Of 15 in four windows. Without a staircase: from one thick slice to the next draws change as much as within
+    them, and the same at a window's border; catches corrections that are the same for all thin slices of a thick one.
+    """
+    truth, f = stack_of(3 * thick, seed=11), Downsample((3, 1, 1))
+    seen = f(torch.from_numpy(truth)[None])[0].numpy()
+    found = restored(seen, f, spacing=(3.0, 1.5, 1.5))
+    assert found.shape == truth.shape and not found.measured.any()
+    every = np.concatenate([found.estimate[None], np.asarray(found.samples)]).astype(np.float32)
+    assert np.abs(f(torch.from_numpy(every)).numpy() - seen).max() < 1e-2
+    assert rms(found.estimate - truth) < 0.6 * rms(np.repeat(seen, 3, axis=0) - truth)
+    change = np.sqrt(np.mean(np.diff(every[1:], axis=1) ** 2, axis=(0, 2, 3)))
+    assert change[2::3].mean() < 1.15 * np.delete(change, slice(2, None, 3)).mean()
+    assert change.max() < 1.3 * np.median(change)
+    assert [one["index"] for one in found.provenance["slices"]] == list(range(3 * thick))
+
+
+def test_slices_that_are_thick_and_coarse(restored, stack_of):
+    truth, f = stack_of(8, seed=12), Downsample((2, 2, 2), "slice_profile", width=0.8)
+    seen = f(torch.from_numpy(truth)[None])[0].numpy()
+    found = restored(seen, f, spacing=(2.0, 3.0, 3.0))
+    assert found.shape == truth.shape
+    drawn = torch.from_numpy(np.asarray(found.samples))
+    assert np.abs(f(drawn).numpy() - seen).max() < 0.05
+    assert rms(found.estimate - truth) < 0.8 * rms(np.repeat(seen, 2, 0).repeat(2, 1).repeat(2, 2) - truth)
+
+
+def test_thin_slices_of_a_thick_one_that_cannot_be_used_are_refused_with_it(stack_prior, stack_of):
+    """And those of the others are restored: catches a thick slice's number that is taken for a thin one's."""
+    f, truth = Downsample((2, 1, 1)), stack_of(24, seed=13)
+    seen = list(f(torch.from_numpy(truth)[None])[0].numpy())
+    seen[9] = np.full((24, 24), np.nan)
+    slices = tuple(ObservedSlice(one, lambda: f.in_plane, (1.5, 1.5)) for one in seen)
+    thin = tuple(float(i) for i in range(24))
+    stack = Stack(tuple(2 * i + 0.5 for i in range(12)), (), thin, f.slice_profile(24))
+    found = run(Job(slices, stack_prior, PLAIN, samples=2, stack=stack))
+    assert [i for i, one in enumerate(found) if isinstance(one, InputError)] == [18, 19]
+    assert "NaN" in str(found[18])
+
+
+# what is wrong
+
+
+def test_slices_of_which_one_needs_wider_numbers_keep_all_their_bits(restored, stack_of):
+    """Integers that float32 cannot hold, in one slice only: catches a type that is the first slice's."""
+    truth = np.round(stack_of(2, seed=19)).astype(np.int32)
+    truth[1, 0, 0] = 2**24 + 1
+    missing = holes(2, 0, 1)
+    found = restored(truth, Mask(missing), alignment=Alignment(0, 0, 1, 0, 0, 255))
+    np.testing.assert_array_equal(found.estimate[~missing], truth[~missing])
+
+
+@pytest.mark.parametrize("trouble", ["mask", "shape", "nan", "raises"])
+def test_a_slice_that_cannot_be_restored_costs_only_itself(stack_prior, stack_of, trouble):
+    truth, missing = stack_of(6, seed=14), holes(6, 1, 2, 4)
+    mask, image = missing[2], truth[2]
+    if trouble == "mask":
+        mask = missing[2, :20]
+    if trouble == "shape":
+        image, mask = truth[2, :20], missing[2, :20]
+    if trouble == "nan":
+        image = np.where(np.arange(24) == 0, np.nan, truth[2])
+
+    def made() -> Mask:
+        if trouble == "raises":
+            raise ValueError("gone")
+        return Mask(mask)
+
+    slices = tuple(
+        ObservedSlice(image if i == 2 else truth[i], made if i == 2 else partial(Mask, missing[i]), (1.5, 1.5))
+        for i in (1, 2, 4)
+    )
+    stack = Stack((1.0, 2.0, 4.0), tuple((float(i), truth[i]) for i in (0, 3, 5)))
+    found = run(Job(slices, stack_prior, PLAIN, samples=2, stack=stack))
+    assert [type(one) for one in found] == [Restoration, InputError, Restoration]
+    for one, i in ((found[0], 1), (found[2], 4)):
+        assert rms((one.estimate - truth[i])[HOLE]) < 3
+
+
+def test_a_neighbour_that_cannot_be_read_is_left_out_and_a_blank_one_is_not(stack_prior, stack_of):
+    """A slice above the head is black, which tells something; one with NaN costs what it would have told."""
+    truth, missing = stack_of(5, seed=15), holes(5, 2)
+    nan, blank = truth.copy(), truth.copy()
+    nan[1, 3, 3], blank[:2] = np.nan, 0.0
+    found = restore_volume(nan, Mask(missing), stack_prior, spacing=MM, settings=PLAIN, samples=2)
+    notes = found.provenance["notes"]
+    assert sum("a neighbouring slice was left out: the image holds NaN" in note for note in notes) == 1
+    assert rms((found.estimate - truth)[missing]) < 4
+    found = restore_volume(blank, Mask(missing), stack_prior, spacing=MM, settings=PLAIN, samples=2)
+    assert found.provenance["notes"] == [] and np.isfinite(found.estimate).all()
+
+
+def test_slices_far_from_all_that_was_measured_are_refused(restored, stack_of):
+    truth = stack_of(3, seed=16)
+    with pytest.raises(InputError, match="nothing of this slice was measured"):
+        restored(truth, Mask(holes(3, whole=(1,))), spacing=(50.0, 1.5, 1.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"volume": np.zeros((24, 24))}, r"takes slices \(K, H, W\), got an array of shape \(24, 24\)"),
+        ({"volume": np.zeros((4, 24, 24, 3))}, r"takes slices \(K, H, W\), got an array of shape \(4, 24, 24, 3\)"),
+        ({"volume": np.zeros((0, 24, 24)), "corruption": Downsample(2)}, "no slice"),
+        ({"spacing": (1.0, 1.5)}, "spacing must be three lengths in mm"),
+        ({"spacing": (0.0, 1.5, 1.5)}, "spacing must be three lengths in mm"),
+        ({"spacing": (1.0, np.nan, 1.5)}, "spacing must be three lengths in mm"),
+        ({"spacing": None}, "spacing must be three lengths in mm"),
+        ({"spacing": "1 mm"}, "spacing must be three lengths in mm"),
+        ({"corruption": Mask(holes(4, 1)[1])}, r"the mask has the shape \(24, 24\) but the volume \(4, 24, 24\)"),
+        ({"corruption": partial(Mask, np.ones((4, 24, 24), bool))}, "marks every pixel as missing"),
+        ({"corruption": Mask(holes(5, 1))}, r"the mask has the shape \(5, 24, 24\) but the volume \(4, 24, 24\)"),
+        ({"method": "hmc"}, "method must be"),
+        ({"samples": 1}, "samples must be at least 2"),
+        ({"noise_sigma": -1.0}, "noise_sigma must be 0 or above"),
+        ({"volume": np.zeros((4, 24, 24), complex)}, "real numbers"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(restored, stack_of, change, said):
+    given = {"volume": stack_of(4, seed=17), "corruption": Mask(holes(4, 1))} | change
+    volume, corruption = given.pop("volume"), given.pop("corruption")
+    with pytest.raises(InputError, match=said) as error:
+        restored(volume, corruption() if isinstance(corruption, partial) else corruption, **given)
+    assert "\n" not in str(error.value)
+
+
+def test_one_slice_is_refused_what_needs_a_stack(stack_prior, stack_of):
+    truth = stack_of(1, seed=18)[0]
+    with pytest.raises(InputError, match="use restore_volume"):
+        restore(truth, Downsample((3, 1, 1)), stack_prior)
+    with pytest.raises(InputError, match="mask is that of a stack"):
+        restore(truth, Mask(holes(2, 1)), stack_prior)
