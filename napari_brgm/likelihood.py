@@ -136,7 +136,7 @@ class GreyLevels:
         return self.observation.A(x * 127.5)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        assert not isinstance(self.observation, CoarseObservation), "a coarse observation is compared with, not solved for"
+        assert not isinstance(self.observation, CoarseObservation), "a coarse one is compared with, not solved for"
         return self.observation.A_adjoint(y) * 127.5
 
 

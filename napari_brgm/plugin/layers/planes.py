@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Image, Labels
 
-__all__ = ["all_planes", "masked_planes", "reformatted_planes", "thick_axis"]
+__all__ = ["all_planes", "masked_planes", "parallel_planes", "reformatted_planes", "thick_axis"]
 
 _THICK = 1.2  # times the pixel size: what counts as thicker
 
@@ -46,7 +46,7 @@ def masked_planes(
     if not len(places):
         what = "nothing is painted" if label is None else f"the label {label} is not painted"
         raise InputError(f"{what} in '{labels.name}'; paint over what is to be restored")
-    planes = _at(image, shown, places)
+    planes = parallel_planes(image, shown, places)
     return [(plane, np.array(plane.as_shown(np.asarray(flags[plane.index])), order="C")) for plane in planes]
 
 
@@ -59,7 +59,7 @@ def all_planes(image: Image, shown: ShownSlice) -> list[ShownSlice]:
         for axis, position in enumerate(shown.index)
         if not isinstance(position, slice)
     ]
-    return _at(image, shown, list(product(*ways)))
+    return parallel_planes(image, shown, list(product(*ways)))
 
 
 def thick_axis(image: Image) -> tuple[int, float, float]:
@@ -112,11 +112,11 @@ def reformatted_planes(
     for number in range(count) if everywhere else [count // 2 if isinstance(here, slice) else here]:
         index[across] = number
         places.append(tuple(i for i in index if not isinstance(i, slice)))
-    return _at(image, like, places)
+    return parallel_planes(image, like, places)
 
 
-def _at(image: Image, like: ShownSlice, places: Iterable[Sequence[int]]) -> list[ShownSlice]:
-    """Planes oriented like ``like`` at these positions on the other axes."""
+def parallel_planes(image: Image, like: ShownSlice, places: Iterable[Sequence[int]]) -> list[ShownSlice]:
+    """Planes oriented like ``like`` at these positions on the other axes, each as many as there are such axes."""
     data = stored(image)
     planes = []
     for place in places:

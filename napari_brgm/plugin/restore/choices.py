@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from magicgui.widgets.bases import Widget
 
-    from napari_brgm.engine.job import ObservedSlice
+    from napari_brgm.engine.job import ObservedSlice, Stack
     from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["ChoicesPanel"]
@@ -101,7 +101,7 @@ class ChoicesPanel(PriorPanel):
         """Make the widgets between the image and the prior."""
         raise NotImplementedError
 
-    def order(self, slices: Sequence[ObservedSlice]) -> Callable[[], Job]:
+    def order(self, slices: Sequence[ObservedSlice], stack: Stack | None = None) -> Callable[[], Job]:
         """What gives the job of these slices, with the choices as they are now; it loads the prior, so in a thread."""
         name, quality, method, device = self.chosen_prior(), self.quality.value, self.method.value, self.device.value
         samples, seed, fit, given = self.samples.value, self.seed.value, *self.alignment.choices().values()
@@ -121,6 +121,7 @@ class ChoicesPanel(PriorPanel):
                 seed=seed,
                 device=device,
                 alignment=None if given is None else Alignment.from_dict(given),
+                stack=stack,
             )
 
         return job

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Labels
 
 from napari_brgm.engine.job import ObservedSlice
@@ -15,15 +15,19 @@ from napari_brgm.plugin.layers.geometry import geometry
 from napari_brgm.plugin.layers.planes import masked_planes
 from napari_brgm.plugin.layers.scans import mask_colours
 from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
+from napari_brgm.plugin.layers.stacks import stack_of
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
 
     from napari_brgm.corruptions import Corruption
+    from napari_brgm.engine.job import Stack
     from napari_brgm.plugin.layers.shown import ShownSlice
 
 __all__ = ["InpaintWidget"]
@@ -43,6 +47,8 @@ class InpaintWidget(RestorationPanel):
         Which of its labels is missing; 0: any.
     paint_button : PushButton
         Adds a labels layer on the image's grid, brush in hand.
+    together : CheckBox
+        Whether what neighbouring slices measured is used.
     """
 
     restores: ClassVar[str] = "in-paint"
@@ -60,7 +66,12 @@ class InpaintWidget(RestorationPanel):
         )
         self.labels.changed.connect(self._on_labels)
         self.paint_button.clicked.connect(lambda: self._guarded(self.paint))
-        return [self.labels, self.label, self.paint_button]
+        self.together = CheckBox(
+            text="Use neighbouring slices",
+            value=True,
+            tooltip="What was measured above and below tells most of what is hidden. Off: each slice by itself",
+        )
+        return [self.labels, self.label, self.paint_button, self.together]
 
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
@@ -78,6 +89,15 @@ class InpaintWidget(RestorationPanel):
             Part(plane, ObservedSlice(plane.image, partial(_masked, missing), plane.spacing), missing)
             for plane, missing in masked
         ]
+
+    def stack(self, image: Image, parts: Sequence[Part], shown: ShownSlice) -> Stack | None:
+        labels = self.labels.value
+        if not self.together.value or labels is None or image.ndim < 3:
+            return None
+        painted = masked_planes(image, labels, shown, self.label.value or None)
+        across = next((a for a in range(image.ndim) if a not in (shown.rows, shown.columns)), 0)
+        spoilt = {plane.index[across] for plane, _ in painted}
+        return stack_of(image, [part.shown for part in parts], {int(i) for i in spoilt if not isinstance(i, slice)})
 
     def refresh_labels(self, event: object = None) -> None:
         """Offer the labels that are painted in the chosen layer; the choice stays if it is among them."""

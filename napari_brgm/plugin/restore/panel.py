@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_brgm.engine.head import Head
-    from napari_brgm.engine.job import Job
+    from napari_brgm.engine.job import Job, Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
     from napari_brgm.plugin.background import BackgroundTask
@@ -87,14 +87,20 @@ class RestorationPanel(ChoicesPanel):
         """
         raise NotImplementedError
 
+    def stack(self, image: Image, parts: Sequence[Part], shown: ShownSlice) -> Stack | None:
+        """How the slices lie to each other, where they are to be restored together."""
+        return None
+
     def run(self, *, everywhere: bool = False) -> None:
         """Restore the slice on show, or all that are meant; what is wrong is said in one sentence."""
         self._guarded(lambda: self._begin(everywhere))
 
     def _begin(self, everywhere: bool) -> None:
         image = self.chosen_image()
-        parts = self.parts(image, shown_slice(image, self.viewer.dims), everywhere)
-        order, work = self.order([part.observed for part in parts]), self.work(len(parts))
+        shown = shown_slice(image, self.viewer.dims)
+        parts = self.parts(image, shown, everywhere)
+        stack = None if self.strip.wanted else self.stack(image, parts, shown)  # neighbours have their skulls on
+        order, work = self.order([part.observed for part in parts], stack), self.work(len(parts))
         entry = self.chosen_entry()
         assert work is not None and entry is not None  # an image and a prior are chosen
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None

@@ -295,3 +295,34 @@ def test_of_a_multiscale_layer_in_full_resolution(window, run_all, fake_engine) 
     assert not restored.multiscale and restored.data.shape == SHAPE
     np.testing.assert_array_equal(restored.data != VOLUME, painted() > 0)
     np.testing.assert_allclose(restored.data_to_world((7, 23, 19)), image.data_to_world((7, 23, 19)))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_the_engine_is_told_how_the_slices_lie(paint, run_all, fake_engine, label) -> None:
+    """Distances in mm, and as neighbours what nobody has painted on: catches strokes that count as measured."""
+    _, widget, *_ = paint()
+    widget.label.value = label
+    run_all(widget)
+    stack = fake_engine.jobs[-1].stack
+    restored = [1, 4] if label else [1, 4, 6]
+    assert stack.places == tuple(3.0 * i for i in restored)
+    assert [at for at, _ in stack.neighbours] == [3.0 * i for i in range(8) if i not in restored]
+    (second,) = (np.asarray(image) for at, image in stack.neighbours if at == 6.0)
+    np.testing.assert_array_equal(second, VOLUME[2, ::-1])  # as it is shown: its rows run up
+
+
+def test_one_slice_relies_on_no_slice_that_is_painted_too(paint, qtbot, click, fake_engine) -> None:
+    viewer, widget, *_ = paint()
+    viewer.dims.set_current_step(0, 4)
+    click(widget.run_button)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=30_000)
+    stack = fake_engine.jobs[-1].stack
+    assert stack.places == (12.0,)
+    assert [at for at, _ in stack.neighbours] == [3.0 * i for i in range(8) if i not in (1, 4, 6)]
+
+
+def test_slices_are_restored_alone_when_that_is_chosen(paint, run_all, fake_engine) -> None:
+    _, widget, *_ = paint()
+    widget.together.value = False
+    run_all(widget)
+    assert fake_engine.jobs[-1].stack is None
