@@ -120,7 +120,7 @@ class NativeDetail:
         torus = np.roll(torus, (-rows, -columns), axis=(0, 1))
         ratio = self.problem.placed.frame.ratio
         across, down = _transfer(ratio[1], np.fft.rfftfreq(shape[1])), _transfer(ratio[0], np.fft.fftfreq(shape[0]))
-        passed = down[:, None] * across[None]
+        passed = np.minimum(down[:, None] * across[None], 1)  # by rounding it may be above
         gain: Floats = (1 + passed) * (1 - passed) / np.maximum(1 - passed, _LONG) ** 2
         return np.clip(np.fft.rfft2(torus).real, 0, None) * gain
 

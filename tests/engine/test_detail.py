@@ -104,6 +104,18 @@ def test_next_to_the_rim_it_is_what_was_measured_there(linear_prior):
     np.testing.assert_allclose(alone, gained, atol=0.05)
 
 
+@pytest.mark.parametrize("shape", [(96, 96), (90, 125), (200, 64)])
+def test_its_power_is_nowhere_negative(linear_prior, shape):
+    """Catches a transfer above 1 by rounding: the root of that power is no number. Long waves are left to e."""
+    problem = problem_of(linear_prior, FLAT + grain_of())
+    detail = NativeDetail.of(problem, flat_of())
+    for ratio in np.linspace(0.1, 0.9, 17):
+        detail.problem.placed.frame.__dict__["ratio"] = (ratio, ratio)
+        power = detail._spectrum(shape)
+        assert (power >= 0).all()
+        assert power[0, 0] < 0.05 * power.mean()
+
+
 def test_the_mean_of_draws_is_not_noise(linear_prior):
     problem = problem_of(linear_prior, FLAT + grain_of())
     images, gained = filled(problem, NativeDetail.of(problem, flat_of()), count=5)
