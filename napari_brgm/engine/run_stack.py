@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.stacked import Known
-    from napari_brgm.engine.windows import Window
+    from napari_brgm.engine.windows import StackPart
     from napari_brgm.inference import Step
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -38,7 +38,7 @@ class StackPlan:
     Attributes
     ----------
     layout : Layout
-    windows : list of Window
+    windows : list of StackPart
         Those of more than one slice.
     """
 
@@ -52,7 +52,7 @@ class StackPlan:
         whole = bool(job.stack is not None and job.stack.thin)
         self.windows = [window for window in windows if whole or len(window.slices) > 1]
 
-    def results(self, window: Window) -> list[int]:
+    def results(self, window: StackPart) -> list[int]:
         """Restorations that a window gives."""
         return [int(self.layout.results[s]) for s in window.kept if self.layout.results[s] >= 0]
 

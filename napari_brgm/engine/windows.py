@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Window", "windows_of"]
+__all__ = ["StackPart", "windows_of"]
 
 _ASIDE = 4  # slices of context on a side, at most, and as many known ones
 _NEW = 16  # slices of a window that are not known, about
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class StackPart:
     """Part of a stack; its slices by their numbers, ascending.
 
     Attributes
@@ -47,7 +47,9 @@ class Window:
         return self.kept + self.ahead
 
 
-def windows_of(places: Sequence[float], wanted: npt.NDArray[np.bool_], reach: float, longest: int = 1) -> list[Window]:
+def windows_of(
+    places: Sequence[float], wanted: npt.NDArray[np.bool_], reach: float, longest: int = 1
+) -> list[StackPart]:
     """Plan the windows of a stack.
 
     Parameters
@@ -62,7 +64,7 @@ def windows_of(places: Sequence[float], wanted: npt.NDArray[np.bool_], reach: fl
         Slices in the longest profile of a measured one: known and looked at ahead are as many, at least.
     """
     at = np.asarray(places, float)
-    found: list[Window] = []
+    found: list[StackPart] = []
     for run in _runs(at, np.flatnonzero(wanted), reach):
         first, last = run[0], run[-1]
         near = np.flatnonzero((at >= at[first] - reach) & (at <= at[last] + reach))
@@ -74,7 +76,7 @@ def windows_of(places: Sequence[float], wanted: npt.NDArray[np.bool_], reach: fl
             keep = end if end == len(near) else end - aside
             known = near[max(start - aside, 0) : start] if start else near[:0]
             parts = known, near[start:keep], near[keep:end]
-            found.append(Window(*(tuple(part.tolist()) for part in parts)))
+            found.append(StackPart(*(tuple(part.tolist()) for part in parts)))
             start = keep
     return found
 

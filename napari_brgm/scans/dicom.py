@@ -20,7 +20,7 @@ from napari_brgm.scans.dicom_frame import DicomFrame, check_grey, frames_of
 from napari_brgm.scans.dicom_header import DicomHeader
 from napari_brgm.scans.dicom_pixels import PixelFile, units_of, values_of
 from napari_brgm.scans.dicom_private import read_record
-from napari_brgm.scans.dicom_series import Stack, stacks_of
+from napari_brgm.scans.dicom_series import ImageStack, stacks_of
 from napari_brgm.scans.dicom_split import names_of, split_notes
 from napari_brgm.scans.dicom_tiles import tiles_of
 from napari_brgm.scans.dicom_unplaced import lined_up
@@ -57,7 +57,7 @@ def read_dicom(path: str | Path) -> list[Scan]:
     stacks, unstacked = stacks_of(lined_up(frames))
     problems += unstacked
     scans: list[Scan] = []
-    whole: list[Stack] = []
+    whole: list[ImageStack] = []
     pixels = PixelFile()
     for stack in stacks:
         try:
@@ -98,7 +98,7 @@ def _frames(file: Path) -> list[DicomFrame]:
     ]
 
 
-def _scan(stack: Stack, path: Path, pixels: PixelFile) -> Scan:
+def _scan(stack: ImageStack, path: Path, pixels: PixelFile) -> Scan:
     frames = [frame for volume in stack.frames for frame in volume]
     first = frames[0]
     notes = tuple(dict.fromkeys((*stack.notes, *(note for frame in frames for note in frame.notes))))

@@ -20,7 +20,7 @@ from napari_brgm.scans.dicom_header import DicomHeader
 if TYPE_CHECKING:
     from napari_brgm.scan import Scan
     from napari_brgm.scans.dicom_frame import DicomFrame
-    from napari_brgm.scans.dicom_series import Stack
+    from napari_brgm.scans.dicom_series import ImageStack
 
 __all__ = ["OTHERWISE", "DicomPlane", "planes_of", "stack_of"]
 
@@ -71,7 +71,7 @@ class DicomPlane:
     own_grid: bool
 
 
-def stack_of(scan: Scan) -> Stack:
+def stack_of(scan: Scan) -> ImageStack:
     """Give the source frames of a scan.
 
     Raises
@@ -168,6 +168,6 @@ def _volume(scan: Scan, times: int) -> int:
     return volume if isinstance(volume, int) and 0 <= volume < times else 0
 
 
-def _shape(stack: Stack) -> tuple[int, int, int]:
+def _shape(stack: ImageStack) -> tuple[int, int, int]:
     rows, columns = stack.frames[0][0].shape
     return columns, rows, len(stack.frames[0])

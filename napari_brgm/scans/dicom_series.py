@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from napari_brgm.scans.dicom_frame import DicomFrame
 
-__all__ = ["Stack", "stacks_of"]
+__all__ = ["ImageStack", "stacks_of"]
 
 _TOLD = 1e-3  # of unit vectors: rounding stays below, and is not worth a note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stack:
+class ImageStack:
     """Frames of one scan, ``frames[t][k]`` at time t and slice k, its affine (4, 4) to RAS+ mm, what is doubtful."""
 
     frames: list[list[DicomFrame]]
@@ -42,16 +42,16 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def stacks_of(frames: Sequence[DicomFrame]) -> tuple[list[Stack], list[str]]:
+def stacks_of(frames: Sequence[DicomFrame]) -> tuple[list[ImageStack], list[str]]:
     """Group frames into evenly spaced stacks, in the order in which they first appear; echoes by number and time.
 
     Returns
     -------
-    stacks : list of Stack
+    stacks : list of ImageStack
     problems : list of str
         A sentence for each group that could not be stacked.
     """
-    stacks: list[Stack] = []
+    stacks: list[ImageStack] = []
     problems: list[str] = []
     for group in _groups(frames):
         try:
@@ -102,7 +102,7 @@ def _by_label(frames: Sequence[DicomFrame], labels: npt.NDArray[np.int64]) -> li
     return parts
 
 
-def _stacks(group: list[DicomFrame]) -> list[Stack]:
+def _stacks(group: list[DicomFrame]) -> list[ImageStack]:
     normal = np.cross(*group[0].axes)
     heights = np.array([frame.position @ normal for frame in group])
     by_height = [group[i] for i in np.argsort(heights, kind="stable")]
@@ -133,7 +133,9 @@ def _stacks(group: list[DicomFrame]) -> list[Stack]:
             f"the series was split into {len(runs)} evenly spaced parts",
         )
     notes += _rounded([positions[a:b] for a, b in runs])
-    return [Stack([volume[a:b] for volume in volumes], _affine(volumes[0][0], positions[a:b]), notes) for a, b in runs]
+    return [
+        ImageStack([volume[a:b] for volume in volumes], _affine(volumes[0][0], positions[a:b]), notes) for a, b in runs
+    ]
 
 
 def _starts(heights: npt.NDArray[np.float64], tolerance: float) -> list[int]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_brgm.scans.dicom_frame import DicomFrame
-    from napari_brgm.scans.dicom_series import Stack
+    from napari_brgm.scans.dicom_series import ImageStack
 
 __all__ = ["names_of", "split_notes"]
 
@@ -50,7 +50,7 @@ def _counted(texts: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def split_notes(stacks: Sequence[Stack]) -> list[tuple[str, ...]]:
+def split_notes(stacks: Sequence[ImageStack]) -> list[tuple[str, ...]]:
     """For each stack, a note if it is one of several of its series UID: how many, what differs, and its own echo."""
     series: dict[str, list[int]] = {}
     for index, stack in enumerate(stacks):
