@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.layout import Layout
     from napari_brgm.engine.observed import Problem
     from napari_brgm.engine.restoration import Restoration
-    from napari_brgm.engine.windows import Window
+    from napari_brgm.engine.windows import StackPart
     from napari_brgm.inference import Step
     from napari_brgm.priors.gaussian_posterior import GaussianPosterior
     from napari_brgm.priors.prior import Prior
@@ -128,7 +128,7 @@ class StackedRestoring:
     Parameters
     ----------
     layout : Layout
-    window : Window
+    window : StackPart
     job : Job
     prior : Prior
         That of the job, on the device of the attempt.
@@ -150,7 +150,7 @@ class StackedRestoring:
     """
 
     def __init__(
-        self, layout: Layout, window: Window, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
+        self, layout: Layout, window: StackPart, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
         anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step], object],
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
@@ -168,7 +168,10 @@ class StackedRestoring:
             if new.isdisjoint(one.holds) or not self._at.keys() >= one.holds.keys():
                 continue
             try:
-                self._seen.append((one, self._observed(one)))
+                problem = self._observed(one)
+                if one.number is None and np.ptp(problem.placed.given.values) == 0:
+                    continue  # a lost one says that tissue ends: a hole beside three was missed by 15 for 10
+                self._seen.append((one, problem))
             except InputError as error:
                 thick = bool(job.stack is not None and job.stack.thin)
                 told_of = [int(layout.results[slice_]) for slice_ in one.holds] if thick else [one.number]
