@@ -213,6 +213,40 @@ def detail(
         )
 
 
+@evaluate.command(epilog="Example:\n\nnapari-brgm evaluate volumes --data data --out volumes")
+def volumes(
+    out: options.Out,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    data: options.Data = None,
+    subjects: Annotated[int, typer.Option(min=1, help="Validation subjects, evenly spaced.")] = 6,
+    tasks: Annotated[
+        str, typer.Option(help="Comma-separated: hole-1, -3, -5, -9 (slices hidden), thick-3, -5, -8 (mm).")
+    ] = "hole-1,hole-3,hole-5,hole-9,thick-3,thick-5,thick-8",
+    every: Annotated[str, typer.Option(help="Of holes: every so many slices was measured; comma-separated.")] = "1,2,3",
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Restore each slice by itself, too: most of the time.")
+    ] = False,
+    samples: Annotated[int, typer.Option(min=0, help="Of each stack; 0: neither intervals nor jumps.")] = 16,
+    seed: options.Seed = 0,
+) -> None:
+    """Measure holes in stacks and thick slices, beside straight lines and splines between the slices.
+
+    Writes volumes.jsonl and volumes.md. A run that was stopped goes on where it was when the command is given again.
+    """
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.target import ShellOutputs
+    from napari_brgm.evaluation.held_out import evenly_spaced
+    from napari_brgm.evaluation.volumes import VolumeStudy, cases_of
+    from napari_brgm.zoo.registry import load_prior
+
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
+        study = VolumeStudy(load_prior(prior), data_folder(data), out, samples, seed, alone=alone)
+        chosen = evenly_spaced(len(study.stacks), subjects)
+        study.run(cases_of(names(tasks), [int(step) for step in names(every)], chosen), tell)
+        (out / "volumes.md").write_text(study.table())
+    say_path(out / "volumes.md")
+
+
 evaluate.command(
     epilog="Example:\n\nnapari-brgm evaluate calibration --priors brain-axial-128 --data data --out calibration"
 )(calibration)

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_brgm.scans.dicom_series import Stack
+    from napari_brgm.scans.dicom_series import ImageStack
 
 __all__ = ["DicomHeader"]
 
@@ -19,13 +19,13 @@ class DicomHeader(tuple[Dataset, ...]):
 
     Attributes
     ----------
-    stack : Stack or None
+    stack : ImageStack or None
         ``stack.frames[t][k]`` is the source of slice k at time t.
     """
 
-    stack: Stack | None
+    stack: ImageStack | None
 
-    def __new__(cls, datasets: Iterable[Dataset], stack: Stack | None = None) -> Self:
+    def __new__(cls, datasets: Iterable[Dataset], stack: ImageStack | None = None) -> Self:
         made = super().__new__(cls, tuple(datasets))
         made.stack = stack
         return made
