@@ -226,7 +226,7 @@ X = torch.ones(1, 1, 4, 4)
         (lambda: Downsample((0.5, 2)), "above 1"),
         (lambda: Downsample(float("nan")), "factor must be"),
         (lambda: Downsample(float("inf")), "factor must be"),
-        (lambda: Downsample((2, 2, 2)), "factor must be"),
+        (lambda: Downsample((2, 2, 2, 2)), "factor must be"),
         (lambda: Downsample(None), "factor must be"),  # type: ignore[arg-type]
         (lambda: Downsample(2, "lanczos"), "choose one of area"),  # type: ignore[arg-type]
         (lambda: Downsample(2, fwhm=1), "takes no fwhm"),
