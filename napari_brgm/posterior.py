@@ -129,11 +129,7 @@ class Posterior:
 
     def images(self, v: Tensor) -> Tensor:
         """G(w) (B, C, R, R), nominally in [-1, 1]."""
-        return self.drawn(self.latents(v))
-
-    def drawn(self, ws: Tensor) -> Tensor:
-        """G(w) (B, C, R, R) of latents ws (B, num_ws, D), as ``synthesized``."""
-        return synthesized(self.prior, ws, self.settings)
+        return synthesized(self.prior, self.latents(v), self.settings)
 
     def terms(self, v: Tensor, temper: float = 1.0) -> tuple[dict[str, Tensor], Tensor]:
         """Weighted terms (B,) of BRGM Eq. 6 by name, and the images (B, C, R, R) they were computed from.
@@ -141,7 +137,7 @@ class Posterior:
         ``temper`` is the share of the perceptual term that counts: it looks at data that the pixel term has counted.
         """
         ws = self.latents(v)
-        images = self.drawn(ws)
+        images = synthesized(self.prior, ws, self.settings)
         return self.terms_of(v, ws, images, temper), images
 
     def terms_of(self, v: Tensor, ws: Tensor, images: Tensor, temper: float = 1.0) -> dict[str, Tensor]:

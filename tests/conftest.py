@@ -20,12 +20,18 @@ from napari_brgm.priors.hourglass import Hourglass
 from napari_brgm.priors.latent_maps import ConvolutionalMap
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
+from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stack_field import StackField
 from napari_brgm.priors.stylegan2 import StyleGAN2
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
+from napari_brgm.priors.through_plane import FREQUENCIES, ThroughPlane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+    import numpy as np
+    import numpy.typing as npt
 
     from napari_brgm.priors.prior import Prior
 
@@ -145,3 +151,44 @@ def toy_family() -> ModuleType:
     sys.modules["toy_family"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def stack_prior(
+    smooth_images: Callable[..., torch.Tensor], with_parts: Callable[..., LinearGaussian]
+) -> LinearGaussian:
+    """Heads of 24 px with a residual field, whose slices belong together over 3 to 12 mm, their grain over 2."""
+    info = PriorInfo("stack-24", modality="MR", plane="axial", spacing_mm=1.5, representation_sigma=6.0)
+    images = 0.35 * smooth_images(80, 24, seed=4)
+    plain = LinearGaussian.fit(images, 10, info)
+    at = torch.arange(24) - 11.5
+    std = 6 * torch.exp(-(at[:, None].square() + at.square()) / 400) + 2
+    side = torch.fft.fftfreq(40) * 40
+    field = ResidualField(std, torch.exp(-(side[:, None].square() + side.square()).sqrt() / 1.5))
+    lags = torch.arange(30, dtype=torch.float64)
+
+    def gaussians(lengths: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-lags.square() / (2 * lengths[:, None] ** 2))
+
+    through = ThroughPlane.fit(
+        gaussians(torch.linspace(12, 3, 10)), gaussians(torch.linspace(5, 2, len(FREQUENCIES))), lag_mm=1.0
+    )
+    return with_parts(plain, residual=field, through=through)
+
+
+@pytest.fixture(scope="session")
+def stack_of(stack_prior: LinearGaussian) -> Callable[..., npt.NDArray[np.float32]]:
+    """``stack_of(n, seed, mm)``: n slices (n, 24, 24) that the prior of stacks draws, grey levels."""
+    line, through, residual = stack_prior.parts.line, stack_prior.parts.through, stack_prior.parts.residual
+    assert line is not None and through is not None and residual is not None
+
+    def draw(n: int, seed: int = 0, mm: float = 1.0) -> npt.NDArray[np.float32]:
+        generator, places = torch.Generator().manual_seed(seed), mm * torch.arange(n)
+        factor = torch.linalg.cholesky(through.of_latents(places)).float()
+        latents = torch.einsum("kij,jk->ik", factor, torch.randn(n, len(factor), generator=generator))
+        images = (line.whitened.synthesize(latents[:, None])[:, 0] + 1) * 127.5
+        drawn = images + StackField(residual, through.of_residual(places)).sample(1, generator)[0]
+        found: npt.NDArray[np.float32] = drawn.clamp(0, 255).numpy()
+        return found
+
+    return draw

@@ -37,7 +37,8 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared():
-    known = {IMPORTED_AS.get(name, name) for name in declared("gui", "evaluation", "efficientnet", "strip")} | set(COMES_WITH)
+    names = declared("gui", "evaluation", "efficientnet", "strip")
+    known = {IMPORTED_AS.get(name, name) for name in names} | set(COMES_WITH)
     assert imported() <= known
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_brgm.engine.devices import Attempt
-    from napari_brgm.engine.job import Job
+    from napari_brgm.engine.job import Job, Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.stacked import Known
     from napari_brgm.engine.windows import StackPart
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from napari_brgm.settings import InferenceSettings
 
 __all__ = ["StackPlan", "run_stack", "why_alone"]
+
+
+_MORE, _FURTHEST_MM = 1.01, 20.0  # the next slice is looked at, however far its detail is known, up to here
 
 
 class StackPlan:
@@ -44,12 +47,12 @@ class StackPlan:
 
     def __init__(self, job: Job, settings: InferenceSettings) -> None:
         through = job.prior.parts.through
-        assert through is not None
-        reach = through.reach
+        assert through is not None and job.stack is not None
+        reach = max(through.reach, min(_MORE * _step(job.stack), _FURTHEST_MM))
         self.layout = Layout.of(job, reach)
         layout = self.layout
         windows = windows_of(layout.places.tolist(), layout.results >= 0, reach, layout.longest)
-        whole = bool(job.stack is not None and job.stack.thin)
+        whole = bool(job.stack.thin)
         self.windows = [window for window in windows if whole or len(window.slices) > 1]
 
     def results(self, window: StackPart) -> list[int]:
@@ -60,6 +63,12 @@ class StackPlan:
     def together(self) -> set[int]:
         """Restorations that some window gives."""
         return {number for window in self.windows for number in self.results(window)}
+
+
+def _step(stack: Stack) -> float:
+    """Least distance of slices, mm; 0 where there is one alone."""
+    places = np.sort([*stack.places, *(at for at, _ in stack.neighbours), *stack.thin])
+    return float(np.diff(places).min(initial=np.inf)) if len(places) > 1 else 0.0
 
 
 def why_alone(job: Job, settings: InferenceSettings) -> str:

@@ -30,6 +30,7 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 from napari_brgm.inference.gaussians import Gaussian, LowRankGaussian
 from napari_brgm.inference.step import Progress
+from napari_brgm.posterior import synthesized
 
 if TYPE_CHECKING:
     from napari_brgm.posterior import Posterior
@@ -160,7 +161,7 @@ class _Jacobian:
             with warnings.catch_warnings(), dual_level():
                 warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its first tangent
                 dual = make_dual(self.mean.expand_as(change).contiguous(), change)  # type: ignore[no-untyped-call]
-                images = self.posterior.drawn(self.posterior.latents(dual))
+                images = synthesized(self.posterior.prior, self.posterior.latents(dual), self.posterior.settings)
                 moved = unpack_dual(images).tangent  # type: ignore[no-untyped-call]
         except (NotImplementedError, RuntimeError):
             self._exact = False
@@ -170,7 +171,8 @@ class _Jacobian:
     def _differences(self, change: Tensor) -> tuple[Tensor, Tensor]:
         """The same by central differences."""
         steps = _STEP * change
-        both = self.posterior.drawn(self.posterior.latents(torch.cat([self.mean + steps, self.mean - steps])))
+        ws = self.posterior.latents(torch.cat([self.mean + steps, self.mean - steps]))
+        both = synthesized(self.posterior.prior, ws, self.posterior.settings)
         predicted = -self.posterior.likelihood.residual(both)
         ahead, behind = predicted.chunk(2)
         first, second = both.chunk(2)

@@ -16,6 +16,7 @@ from napari_brgm.inference.gauss_newton import gauss_newton
 from napari_brgm.inference.lbfgs import lbfgs
 from napari_brgm.inference.replayed import replayed
 from napari_brgm.inference.step import Progress
+from napari_brgm.posterior import synthesized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,7 @@ class Together:
         """Weighted terms (B,) by name, each row's of its own observation, and the images (B, C, R, R)."""
         parts = torch.split(v, self.rows)
         ws = [member.latents(part) for member, part in zip(self.members, parts, strict=True)]
-        images = self.members[0].drawn(torch.cat(ws))
+        images = synthesized(self.members[0].prior, torch.cat(ws), self.members[0].settings)
         each = [
             member.terms_of(part, w, seen)
             for member, part, w, seen in zip(self.members, parts, ws, torch.split(images, self.rows), strict=True)

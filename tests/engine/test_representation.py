@@ -66,7 +66,8 @@ def test_scale_is_that_of_the_residual(random_stylegan2, hole, true_std):
         problem, shown = replace(problem, likelihood=likelihood), clean
         field = field_of(posterior.prior, posterior.settings, problem, shown)
         assert field is prior.parts.residual
-        scales.append(residual_scale(posterior.prior, posterior.settings, problem, field, shown, torch.Generator().manual_seed(0)))
+        seeded = torch.Generator().manual_seed(0)
+        scales.append(residual_scale(posterior.prior, posterior.settings, problem, field, shown, seeded))
     assert np.mean(scales) == pytest.approx(true_std / 8.0, rel=0.25)
 
 

@@ -47,8 +47,8 @@ def test_observations_side_by_side_share_one_synthesis(distant, collect, optimis
         return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
 
     batches = []
-    drawn = Posterior.drawn
-    monkeypatch.setattr(Posterior, "drawn", lambda self, ws: batches.append(len(ws)) or drawn(self, ws))
+    draw = maximum.synthesized
+    monkeypatch.setattr(maximum, "synthesized", lambda prior, ws, s: batches.append(len(ws)) or draw(prior, ws, s))
     told, found = together(members, generators())
     starts = changes.get("starts", 1)
     assert len(batches) == 40 and batches[0] == 2 * starts and batches[-1] == 2

@@ -1,0 +1,89 @@
+"""The study of volumes: what its rivals are, and that a cut run goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_brgm.errors import InputError
+from napari_brgm.evaluation import volumes
+from napari_brgm.evaluation.volumes import Case, VolumeStudy, cases_of, interpolated, projected
+
+
+def test_a_slope_through_the_slices_is_met_by_both_splines():
+    """Catches middles of thick slices that are half a thin one off."""
+    thin = np.arange(24, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    thick = thin.reshape(8, 3, 2, 2).mean(axis=1)
+    np.testing.assert_allclose(interpolated(thick, 3, 1)[1:-1], thin[1:-1], atol=1e-5)
+    np.testing.assert_allclose(interpolated(thick, 3, 3)[6:-6], thin[6:-6], atol=0.05)
+
+
+def test_projected_slices_have_the_means_that_were_measured():
+    rng = np.random.default_rng(0)
+    thick = rng.uniform(0, 200, (4, 6, 6)).astype(np.float32)
+    found = projected(interpolated(thick, 5, 3), thick)
+    np.testing.assert_allclose(found.reshape(4, 5, 6, 6).mean(axis=1), thick, atol=1e-2)
+
+
+def test_cases_are_those_that_were_asked_for():
+    found = cases_of(["hole-3", "thick-5"], [1, 2], [4])
+    assert len(found) == 2 * 7 + 1 and found[-1] == Case(4, factor=5)
+    with pytest.raises(InputError, match="there is no 'hole-2'; tasks are hole-1"):
+        cases_of(["hole-2"], [1], [0])
+    with pytest.raises(InputError, match="there is no '4'"):
+        cases_of(["hole-1"], [4], [0])
+
+
+@pytest.fixture
+def study(stack_prior, tmp_path, monkeypatch):
+    """Of a small prior's own draws: two subjects of 12 slices."""
+    rng = np.random.default_rng(1)
+    stacks = [np.clip(rng.normal(100, 30, (12, stack_prior.resolution, stack_prior.resolution)), 0, 255)] * 2
+    monkeypatch.setattr(volumes, "stacks_in", lambda _: [one.astype(np.float32) for one in stacks])
+    monkeypatch.setattr(volumes, "set_of", lambda _: _Held())
+    hole = np.zeros((24, 24), dtype=bool)
+    hole[9:14, 8:15] = True
+    monkeypatch.setattr(volumes, "paper_masks", lambda _: [hole] * 7)
+
+    def made() -> VolumeStudy:
+        return VolumeStudy(stack_prior, tmp_path, tmp_path, 4, 0, alone=False)
+
+    return made
+
+
+class _Held:
+    class framing:
+        spacing_mm = 1.0
+
+    @staticmethod
+    def read(data, part):
+        return None
+
+
+def test_a_study_goes_on_where_it_was(study, tmp_path, monkeypatch):
+    """And what was measured with other samples is not taken for it."""
+    cases = [Case(0, 1, 1, 3), Case(0, factor=3)]
+    first = study()
+    first.run(cases[:1])
+    told = []
+    again = study()
+    monkeypatch.setattr(VolumeStudy, "_hole", lambda *_: pytest.fail("it was there"))
+    again.run(cases, lambda done, total, what: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
+    assert again.rows[cases[0].key] == first.rows[cases[0].key]
+    table = again.table()
+    assert "| 1 hidden, every 1 mm | all | 1 |" in table and "thick 3 mm" in table
+    lines = (tmp_path / "volumes.jsonl").read_text().splitlines()
+    marks = [json.loads(line)["mark"]["samples"] for line in lines]
+    assert marks == [4, 4]
+
+
+def test_a_hole_is_compared_with_the_line_between_its_neighbours(study):
+    """A stack that is a straight line through its slices is what the line gives: its error is 0."""
+    found = study()
+    found.stacks[0][:] += 50 * np.arange(12, dtype=np.float32)[:, None, None] - found.stacks[0] + found.stacks[0][0]
+    found.run([Case(0, 1, 3, 3)])
+    (row,) = found.rows.values()
+    assert row["squares"]["line"] == pytest.approx(0, abs=1e-2) and row["count"] > 0
