@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_brgm.engine.anchor import Anchor
 from napari_brgm.engine.devices import attempts
 from napari_brgm.engine.layout import Layout
+from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoring import IMAGES, image_and_corruption
-from napari_brgm.engine.stacked import Anchor, StackedRestoring
+from napari_brgm.engine.stacked import StackedRestoring
 from napari_brgm.engine.windows import windows_of
 from napari_brgm.errors import InputError
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
     from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job, Stack
+    from napari_brgm.engine.known import Known
     from napari_brgm.engine.restoration import Restoration
-    from napari_brgm.engine.stacked import Known
     from napari_brgm.engine.windows import StackPart
     from napari_brgm.inference import Step
     from napari_brgm.priors.prior import Prior
@@ -119,10 +121,13 @@ def run_stack(
                 part = window if known is not None else replace(window, known=())  # the one before was not restored
                 try:
                     one = StackedRestoring(
-                        plan.layout, part, job, prior, settings, attempt, anchor, known, number, told
-                    )
+                        plan.layout, part, job, prior, settings, attempt, anchor, known, number, told,
+                        held=job.count, with_samples=keep is None,
+                    )  # fmt: skip
                     restored, following = one.finish()
                 except InputError as error:
+                    if isinstance(error, TooLarge) and not results:
+                        raise  # nothing is done yet: the person may choose again
                     done, carried = dict.fromkeys(wanted, error), None
                 else:
                     carried = following

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +22,10 @@ import torch
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine.assembled import assembled
 from napari_brgm.engine.draws import Draws, finished, on_grid
+from napari_brgm.engine.known import Known
 from napari_brgm.engine.layout import MeasuredSlice
 from napari_brgm.engine.misfit import misfit_of
+from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.representation import residual_scale
 from napari_brgm.engine.restoring import image_and_corruption
@@ -34,15 +36,16 @@ from napari_brgm.inference.stack import StackPosterior
 from napari_brgm.inference.stack_objective import StackImages, StackObjective
 from napari_brgm.likelihood import GreyLevels, Likelihood, from_grey, to_grey
 from napari_brgm.observation import Observation, StackObservation
-from napari_brgm.posterior import images_at_once
+from napari_brgm.posterior import bytes_of_images, images_at_once
 from napari_brgm.priors.stack_field import StackField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy.typing as npt
     from torch import Tensor
 
-    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.anchor import Anchor
     from napari_brgm.engine.devices import Attempt
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.layout import Layout
@@ -54,72 +57,12 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Anchor", "Known", "StackedRestoring"]
+__all__ = ["StackedRestoring"]
 
 _SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
 _NOISE = 3.0  # grey levels, of the data given the residual fields of a stack
+_COPIES = 4  # of the images of all draws: drawn, completed, their fields, and in work
 _PIXELS = 1 << 22  # of images that are worked on at a time
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Anchor:
-    """The slice that tells where a whole stack lies against the prior.
-
-    Attributes
-    ----------
-    problem : Problem
-    """
-
-    problem: Problem
-
-    @property
-    def alignment(self) -> Alignment:
-        return self.problem.placed.alignment
-
-    @property
-    def noise_sigma(self) -> float:
-        """Noise of a measured pixel, in the scan's units."""
-        return self.problem.placed.noise.measured / self.problem.window.gain
-
-    def unseen(self) -> Problem:
-        """The problem of a slice of which nothing was measured."""
-        placed = self.problem.placed
-        none = np.zeros(placed.given.grid.fine, dtype=bool)
-        given = replace(placed.given, seen=np.zeros_like(placed.given.seen), kept=none)
-        outside = ~placed.frame.covers(~none).reshape(none.shape)
-        observation, y = self.problem.likelihood.observation, torch.zeros_like(self.problem.likelihood.y)
-        assert isinstance(observation, Observation)
-        likelihood = Likelihood(replace(observation, measured=torch.zeros_like(observation.measured)), y)
-        return replace(
-            self.problem, placed=replace(placed, given=given), likelihood=likelihood, unseen=outside,
-            notes=list(placed.notes),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Known:
-    """What was found of slices that a later window goes on from; k of them, S draws.
-
-    Attributes
-    ----------
-    latents, field, images : (1, k, ...) Tensor
-        Whitened latents, residual field in grey levels and completed images in [-1, 1], of the maximum.
-    drawn_latents, drawn_field, drawn_images : (S, k, ...) Tensor
-        The same of each draw.
-    native : tuple of (1, k, H, W) and (S, k, H, W) Tensor, or None
-        On the scan's grid, grey levels, where the measured slices are weighted sums of those restored.
-    scale : float
-        Of the spread of their window, for one in which nothing was measured that it could be told from.
-    """
-
-    latents: Tensor
-    field: Tensor
-    images: Tensor
-    drawn_latents: Tensor
-    drawn_field: Tensor
-    drawn_images: Tensor
-    native: tuple[Tensor, Tensor] | None
-    scale: float
 
 
 class StackedRestoring:
@@ -142,6 +85,10 @@ class StackedRestoring:
         Of the window, for its random numbers.
     tell : callable
         Gets the window's steps.
+    held : int
+        Results that memory will hold at the end, the window's among them.
+    with_samples : bool
+        Whether with their samples.
 
     Attributes
     ----------
@@ -151,18 +98,20 @@ class StackedRestoring:
 
     def __init__(
         self, layout: Layout, window: StackPart, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
-        anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step], object],
+        anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step], object], *, held: int = 1,
+        with_samples: bool = True,
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
         self.layout, self.window, self.job, self.prior, self.settings = layout, window, job, prior, settings
         self.attempt, self.anchor, self.known = attempt, anchor, known
         self.generator = torch.Generator().manual_seed(int(job.seed) + number)
-        self.progress = Progress(tell)
+        self.progress = Progress(tell, preview=self._preview)
         self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
         self.refused: dict[int, InputError] = {}
         self.notes: list[str] = list(attempt.notes)
         self._at = {slice_: i for i, slice_ in enumerate(window.slices)}
         self._seen: list[tuple[MeasuredSlice, Problem]] = []
+        self._blank = anchor.unseen()
         new = set(window.new)
         for one in layout.measured:
             if new.isdisjoint(one.holds) or not self._at.keys() >= one.holds.keys():
@@ -173,15 +122,15 @@ class StackedRestoring:
                     continue  # a lost one says that tissue ends: a hole beside three was missed by 15 for 10
                 self._seen.append((one, problem))
             except InputError as error:
-                thick = bool(job.stack is not None and job.stack.thin)
-                told_of = [int(layout.results[slice_]) for slice_ in one.holds] if thick else [one.number]
+                told_of = [int(layout.results[slice_]) for slice_ in one.holds] if self._thick else [one.number]
                 self.refused |= {number: error for number in told_of if number is not None}
                 if one.number is None:
                     self.notes.append(f"a neighbouring slice was left out: {error}")
         if not self._seen and known is None:
             raise next(iter(self.refused.values()), InputError("nothing was measured near the slices to be restored"))
         if not self._seen:  # the prior goes on from what is known: as if a slice were seen of which all is hidden
-            self._seen.append((MeasuredSlice(job.slices[0], {window.new[0]: 1.0}), anchor.unseen()))
+            self._seen.append((MeasuredSlice(job.slices[0], {window.new[0]: 1.0}), self._blank))
+        self._need(held, with_samples=with_samples).check()
         steps = math.ceil(job.draws / self.batch)
         self.progress.total = len(self._masks()) + settings.steps + steps
 
@@ -217,6 +166,8 @@ class StackedRestoring:
         count = len(self.window.known)
         field = StackField(residual, through.of_residual(places).to(device), count)
         images = StackImages(self.prior, self.settings, self._drawn_by_network())
+        with torch.no_grad():
+            images.at(stack.mean[None])
         eta = self._maximum(stack, images, likelihood)
         with torch.no_grad():
             best = stack.latents(eta)
@@ -233,6 +184,49 @@ class StackedRestoring:
             return self._results(images, likelihood, best, whole, added, drawn)
 
     # the parts of it
+
+    @property
+    def _kept(self) -> list[int]:
+        """Slices of the stack whose restorations the window gives."""
+        return [slice_ for slice_ in self.window.kept if self.layout.results[slice_] >= 0]
+
+    def _problem(self, slice_: int) -> Problem:
+        """That of a slice of the stack, which may not have been measured."""
+        if self._thick:
+            return self._blank
+        return next((problem for one, problem in self._seen if slice_ in one.holds), self._blank)
+
+    @property
+    def _thick(self) -> bool:
+        """Whether what was measured are sums of the slices that are restored."""
+        return self.job.stack is not None and bool(self.job.stack.thin)
+
+    def _need(self, held: int, *, with_samples: bool) -> Need:
+        """Memory that the window takes: images of all its slices for every draw, and what is made of them."""
+        stack = 4 * len(self.window.slices) * self.prior.resolution**2
+        count, device = len(self._drawn_by_network()), self.prior.latents.mean.device
+        network = 0
+        if device.type == "cpu":
+            together = min(count, images_at_once(self.prior.resolution, device, gradient=True))
+            network = bytes_of_images(together, self.prior.resolution, gradient=True)
+        network += _COPIES * stack * self.job.draws
+        problems = [self._problem(slice_) for slice_ in self._kept]
+        shape = self.anchor.problem.shape
+        drawn = max((int(np.count_nonzero(problem.free)) for problem in problems), default=0)
+        if self._thick:
+            network += 4 * len(self.window.slices) * math.prod(shape) * (self.job.draws + 1)
+        return Need(shape, drawn, self.job.draws, network, max(held, len(problems)), with_samples)
+
+    def _preview(self, number: int, images: Tensor) -> npt.NDArray[np.float32] | None:
+        """What the generator's images (1, n, R, R) look like on the slice that steps tell of, now and then."""
+        if (number - 1) % self.settings.preview_every and number != self.progress.total:
+            return None
+        kept = self._kept
+        slice_ = kept[min(number * len(kept) // max(self.progress.total, 1), len(kept) - 1)]
+        problem, i = self._problem(slice_), self._at[slice_]
+        with torch.no_grad():
+            finished_ = problem.finish(images[:, i : i + 1], False, self.progress.check)[0]
+        return problem.whole(finished_).astype(np.float32)
 
     def _likelihood(self) -> tuple[Likelihood, Tensor | None]:
         device = self.prior.latents.mean.device
@@ -339,21 +333,19 @@ class StackedRestoring:
         drawn: tuple[Tensor, Tensor, Tensor] | None,
     ) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:  # fmt: skip
         """The restorations of the slices that are kept, one by one."""
-        thick = bool(self.job.stack is not None and self.job.stack.thin)
-        own = {slice_: problem for one, problem in self._seen for slice_ in one.holds} if not thick else {}
         shown = from_grey(to_grey(whole) - added)
         scale = self._scale(likelihood, shown)
         native: tuple[Tensor, Tensor] | None = None
-        if thick:
+        if self._thick:
             native = self._native(whole, drawn)
         found: dict[int, Restoration] = {}
         steps = max(math.ceil(self.job.draws / self.batch), 1)
-        kept = [s for s in self.window.kept if self.layout.results[s] >= 0]
+        kept = self._kept
         for done, slice_ in enumerate(kept):
             number, i = int(self.layout.results[slice_]), self._at[slice_]
             if number in self.refused:
                 continue
-            problem = own.get(slice_) or self.anchor.unseen()
+            problem = self._problem(slice_)
             draws = None
             if native is None:
                 field, exact = self.prior.parts.residual, self.settings.data_consistency
@@ -368,12 +360,13 @@ class StackedRestoring:
                 if drawn is not None:
                     draws = Draws(problem, self._units(native[1][:, i]), self.progress.check)
             misfit = math.nan
-            if slice_ in own:
+            if problem.placed.given.seen.any():
                 misfit = misfit_of(problem.likelihood, shown[:, i : i + 1], self.prior.resolution, problem.pixel)
             found[number] = assembled(
                 problem, self.prior, self.settings, self.job, draws=draws, estimate=problem.whole(estimate),
-                latents=self._w(best[0, i]), scale=1.0 if thick else scale, misfit=misfit, device=self.attempt.device,
-                notes=self.notes, trace=self.progress.trace, began=self.began, stack=self._record(slice_),
+                latents=self._w(best[0, i]), scale=1.0 if self._thick else scale, misfit=misfit,
+                device=self.attempt.device, notes=self.notes, trace=self.progress.trace,
+                began=self.began, stack=self._record(slice_),
             )  # fmt: skip
             if done * steps // len(kept) != (done + 1) * steps // len(kept):
                 self.progress.step("samples")

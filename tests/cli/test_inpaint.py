@@ -308,3 +308,20 @@ def test_the_prior_is_moved_once_for_all_slices(shell, scan, masked_everywhere, 
     done = shell("inpaint", scan, "--mask", masked_everywhere, "--out", tmp_path / "out", *QUICK)
     assert done.exit_code == 0, done.output
     assert len(moves) == 1
+
+
+def test_neighbours_count_unless_slices_are_restored_alone(shell, scan, save, tmp_path, shipped_weights):
+    """And where --index asks for one slice, the others that the mask touches are not relied on."""
+    missing = np.zeros((60, 72, 3))
+    missing[20:32, 30:40, :2] = 1
+    mask = save("two.nii.gz", missing)
+
+    def stack_of_record(name, *options):
+        done = shell("inpaint", scan, "--mask", mask, "--out", tmp_path / name, *options, *QUICK)
+        assert done.exit_code == 0, done.output
+        record = json.loads((tmp_path / name / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+        return record["slices"][0].get("stack") or record.get("stack")
+
+    assert stack_of_record("together")["neighbours_mm"] == pytest.approx([5.0, 10.0])
+    assert stack_of_record("alone", "--alone") is None
+    assert stack_of_record("one", "--index", 1)["neighbours_mm"] == pytest.approx([5.0])

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Downsample, Mask
+from napari_brgm.engine import need
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.job import Job, ObservedSlice, Stack
 from napari_brgm.engine.restoration import Restoration
@@ -338,3 +339,24 @@ def test_one_slice_is_refused_what_needs_a_stack(stack_prior, stack_of):
         restore(truth, Downsample((3, 1, 1)), stack_prior)
     with pytest.raises(InputError, match="mask is that of a stack"):
         restore(truth, Mask(holes(2, 1)), stack_prior)
+
+
+def test_what_the_network_draws_is_shown_on_the_slice_that_is_told_of(restored, stack_of):
+    truth, missing = stack_of(9, seed=1), holes(9, 3, 4, 5)
+    told = []
+    restored(truth, Mask(missing), settings=PLAIN.but(preview_every=1, steps=6), callback=told.append)
+    shown = [step for step in told if step.preview is not None]
+    assert len({step.slice for step in shown}) > 1 and all(step.slices == 3 for step in shown)
+    for step in shown:
+        i = (3, 4, 5)[step.slice]
+        np.testing.assert_array_equal(step.preview[~missing[i]], truth[i][~missing[i]])
+
+
+def test_a_stack_that_memory_cannot_hold_is_refused_before_it_is_begun(restored, stack_of, monkeypatch):
+    """A system without memory ends the window with all that is in it."""
+    truth, missing = stack_of(9, seed=1), holes(9, 3, 4, 5)
+    monkeypatch.setattr(need, "free_memory", lambda: 700 << 20)
+    with pytest.raises(need.TooLarge, match="of memory, and"):
+        restored(truth, Mask(missing), samples=20_000)
+    monkeypatch.undo()
+    assert restored(truth, Mask(missing)).shape == truth.shape
