@@ -23,8 +23,6 @@ class Known:
         The same of each draw.
     native : tuple of (1, k, H, W) and (S, k, H, W) Tensor, or None
         On the scan's grid, grey levels, where the measured slices are weighted sums of those restored.
-    scale : float
-        Of the spread of their window, for one in which nothing was measured that it could be told from.
     """
 
     latents: Tensor
@@ -34,4 +32,3 @@ class Known:
     drawn_field: Tensor
     drawn_images: Tensor
     native: tuple[Tensor, Tensor] | None
-    scale: float

@@ -27,7 +27,6 @@ from napari_brgm.engine.layout import MeasuredSlice
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
-from napari_brgm.engine.representation import residual_scale
 from napari_brgm.engine.restoring import image_and_corruption
 from napari_brgm.engine.thick import consistent
 from napari_brgm.errors import InputError
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["StackedRestoring"]
 
 _SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
+_SCALE = 1.0  # of the spread: latents of a stack come nearer to what was measured, which tells nothing of the rest
 _NOISE = 3.0  # grey levels, of the data given the residual fields of a stack
 _COPIES = 4  # of the images of all draws: drawn, completed, their fields, and in work
 _PIXELS = 1 << 22  # of images that are worked on at a time
@@ -181,7 +181,7 @@ class StackedRestoring:
                 )
                 latents[:, count:] += (best - stack.mean)[:, count:]
                 drawn = (latents, *self._completed(images, field, likelihood, latents, noise, self.generator))
-            return self._results(images, likelihood, best, whole, added, drawn)
+            return self._results(best, whole, added, drawn)
 
     # the parts of it
 
@@ -329,12 +329,10 @@ class StackedRestoring:
         return done, added
 
     def _results(
-        self, images: StackImages, likelihood: Likelihood, best: Tensor, whole: Tensor, added: Tensor,
-        drawn: tuple[Tensor, Tensor, Tensor] | None,
-    ) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:  # fmt: skip
+        self, best: Tensor, whole: Tensor, added: Tensor, drawn: tuple[Tensor, Tensor, Tensor] | None
+    ) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:
         """The restorations of the slices that are kept, one by one."""
         shown = from_grey(to_grey(whole) - added)
-        scale = self._scale(likelihood, shown)
         native: tuple[Tensor, Tensor] | None = None
         if self._thick:
             native = self._native(whole, drawn)
@@ -364,7 +362,7 @@ class StackedRestoring:
                 misfit = misfit_of(problem.likelihood, shown[:, i : i + 1], self.prior.resolution, problem.pixel)
             found[number] = assembled(
                 problem, self.prior, self.settings, self.job, draws=draws, estimate=problem.whole(estimate),
-                latents=self._w(best[0, i]), scale=1.0 if self._thick else scale, misfit=misfit,
+                latents=self._w(best[0, i]), scale=_SCALE, misfit=misfit,
                 device=self.attempt.device, notes=self.notes, trace=self.progress.trace,
                 began=self.began, stack=self._record(slice_),
             )  # fmt: skip
@@ -377,27 +375,10 @@ class StackedRestoring:
             latents, images_, fields = drawn or (best[:0], whole[:0], added[:0])
             on_grid = None if native is None else (native[0][:, at], native[1][:, at])
             return Known(
-                best[:, at], added[:, at], whole[:, at], latents[:, at], fields[:, at], images_[:, at], on_grid, scale
+                best[:, at], added[:, at], whole[:, at], latents[:, at], fields[:, at], images_[:, at], on_grid
             )
 
         return found, known
-
-    def _scale(self, likelihood: Likelihood, shown: Tensor) -> float:
-        """Of the spread in tissue: the root of the mean square of what each measured slice says of it."""
-        residual, said = self.prior.parts.residual, []
-        for one, problem in self._seen:
-            if len(one.holds) > 1:
-                return 1.0  # what is missed of a sum of slices is less than of each
-            if self.known is not None and not problem.placed.given.seen.any():
-                return self.known.scale
-            i = self._at[min(one.holds)]
-            seeded = torch.Generator().manual_seed(int(self.job.seed))
-            said.append(
-                residual_scale(
-                    self.prior, self.settings, problem, residual, shown[:, i : i + 1], seeded, self.progress.check
-                )
-            )
-        return float(np.sqrt(np.mean(np.square(said))))
 
     def _native(self, whole: Tensor, drawn: tuple[Tensor, Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """The window's slices on the scan's grid, grey levels, agreeing with the thick slices; one draw at a time."""
