@@ -118,14 +118,19 @@ class StackedRestoring:
                 continue
             try:
                 problem = self._observed(one)
-                if one.number is None and np.ptp(problem.placed.given.values) == 0:
+                blank = not self._thick and np.ptp(problem.placed.given.values) == 0
+                if blank and one.number is None:
                     continue  # a lost one says that tissue ends: a hole beside three was missed by 15 for 10
+                if blank:
+                    raise InputError("all measured pixels have the same value; there is nothing to restore from")
                 self._seen.append((one, problem))
             except InputError as error:
                 told_of = [int(layout.results[slice_]) for slice_ in one.holds] if self._thick else [one.number]
                 self.refused |= {number: error for number in told_of if number is not None}
                 if one.number is None:
                     self.notes.append(f"a neighbouring slice was left out: {error}")
+        if self._kept and self.refused.keys() >= {int(layout.results[slice_]) for slice_ in self._kept}:
+            raise next(iter(self.refused.values()))
         if not self._seen and known is None:
             raise next(iter(self.refused.values()), InputError("nothing was measured near the slices to be restored"))
         if not self._seen:  # the prior goes on from what is known: as if a slice were seen of which all is hidden

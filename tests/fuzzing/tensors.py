@@ -50,7 +50,7 @@ def _samples() -> list[Sample]:
     line = LinearModel(torch.zeros(1, 8, 8), torch.rand(2, 1, 8, 8, generator=draw), 0.1)
     full = StyleGAN2Prior(
         style.synthesis, style.latents, info, mapping=style.mapping, base=line,
-        parts=Parts(Line(line, exact=False), field, through=ThroughPlane(torch.eye(33)[:2], torch.eye(33)[3])),
+        parts=Parts(Line(line, exact=False), field, through=ThroughPlane(torch.eye(33)[:2], torch.eye(33)[:12])),
     )  # fmt: skip
     drawn = ConvolutionalMap()
     phi = drawn.project(drawn.start(draw) + 0.004 * torch.randn(4, drawn.size, generator=draw))
