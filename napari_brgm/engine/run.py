@@ -54,7 +54,8 @@ def run(
     Returns
     -------
     list of Restoration or InputError
-        One for each slice; an error says why that slice could not be restored. It does not cost the others.
+        One for each slice, or for each thin one of a stack of thick ones; an error says why that slice could not be
+        restored. It does not cost the others.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def run(
         if reason:
             priors.notes.append(f"each slice was restored by itself: {reason}")
         else:
-            plan = StackPlan(job, settings)
+            plan = StackPlan(job)
             results |= run_stack(job, plan, settings, chosen, priors.on, progress.of, keep)
     left_alone = [i for i in range(job.count) if plan is None or i not in plan.together]
     together = IMAGES if chosen.type == "cuda" else 1

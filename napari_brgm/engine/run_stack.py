@@ -47,7 +47,7 @@ class StackPlan:
         Those of more than one slice.
     """
 
-    def __init__(self, job: Job, settings: InferenceSettings) -> None:
+    def __init__(self, job: Job) -> None:
         through = job.prior.parts.through
         assert through is not None and job.stack is not None
         reach = max(through.reach, min(_MORE * _step(job.stack), _FURTHEST_MM))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class StackedRestoring:
             self._seen.append((MeasuredSlice(job.slices[0], {window.new[0]: 1.0}), self._blank))
         self._need(held, with_samples=with_samples).check()
         steps = math.ceil(job.draws / self.batch)
-        self.progress.total = len(self._masks()) + settings.steps + steps
+        self.progress.total = len(self._groups) + settings.steps + steps
 
     def _observed(self, one: MeasuredSlice) -> Problem:
         given, anchor = one.given, self.anchor
@@ -151,7 +152,8 @@ class StackedRestoring:
             raise InputError("slices of a stack must have the same pixels, and have been seen in a linear way")
         return replace(found, placed=replace(found.placed, fitted=anchor.problem.placed.fitted))
 
-    def _masks(self) -> list[list[int]]:
+    @cached_property
+    def _groups(self) -> list[list[int]]:
         """Numbers of the measured slices of which the same pixels were measured, group by group."""
         groups: dict[bytes, list[int]] = {}
         for j, (_, problem) in enumerate(self._seen):
@@ -258,7 +260,7 @@ class StackedRestoring:
         assert line is not None and through is not None
         model = line.whitened
         posteriors: list[GaussianPosterior | None] = [None] * len(self._seen)
-        for group in self._masks():
+        for group in self._groups:
             seen = [self._seen[j][1].likelihood for j in group]
             operator = GreyLevels(seen[0].observation)
             shift = operator.A(torch.ones_like(model.mean)[None])
@@ -296,7 +298,7 @@ class StackedRestoring:
 
         objective = StackObjective(stack, drawn, likelihood, 1 / self._variance, settings)
         found = maximise(objective, self.generator, self.progress).v  # type: ignore[arg-type]
-        self.progress.skip(len(self._masks()) + self.settings.steps)
+        self.progress.skip(len(self._groups) + self.settings.steps)
         return found
 
     @staticmethod
