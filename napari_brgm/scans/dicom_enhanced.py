@@ -86,9 +86,8 @@ def _groups(
     if not plane.own_grid:
         measures: dict[str, Any] = {"PixelSpacing": decimals(plane.spacing)}
         measures["SpacingBetweenSlices"] = decimals([plane.step])[0]
-        before = groups["PixelMeasuresSequence"].value if "PixelMeasuresSequence" in groups else []
-        if before and before[0].get("SliceThickness"):
-            measures["SliceThickness"] = decimals([float(before[0].SliceThickness) * plane.thicker])[0]
+        if plane.thickness is not None:
+            measures["SliceThickness"] = decimals([plane.thickness])[0]
         _replace(groups, "PixelMeasuresSequence", **measures)
         _replace(groups, "PlaneOrientationSequence", ImageOrientationPatient=decimals(plane.axes.ravel()))
         _replace(groups, "PlanePositionSequence", ImagePositionPatient=decimals(plane.position))

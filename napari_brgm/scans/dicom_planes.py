@@ -50,8 +50,8 @@ class DicomPlane:
         Between rows, between columns, mm.
     step : float
         Distance to the next plane along the normal, mm.
-    thicker : float
-        Its thickness as part of the source's.
+    thickness : float or None
+        mm: its slices lie at other distances than the source's, and without gaps; None: that of the source.
     slice, time : int
         From 0.
     own_grid : bool
@@ -65,7 +65,7 @@ class DicomPlane:
     axes: npt.NDArray[np.float64]
     spacing: tuple[float, float]
     step: float
-    thicker: float
+    thickness: float | None
     slice: int
     time: int
     own_grid: bool
@@ -93,7 +93,7 @@ def planes_of(scan: Scan) -> list[DicomPlane]:
         It is not of a DICOM source, has other times than that, or rows and columns that are not perpendicular.
     """
     stack = stack_of(scan)
-    times, thickness = len(stack.frames), _distance(stack.affine)
+    times, distance = len(stack.frames), _distance(stack.affine)
     if scan.volumes not in (1, times):
         raise OutputError(
             f"'{scan.name}' has {scan.volumes} volumes and its DICOM source {times}, which DICOM has no place for; "
@@ -103,6 +103,7 @@ def planes_of(scan: Scan) -> list[DicomPlane]:
     array, affine = _upright(scan)
     axes, spacing = _directions(scan.name, affine)
     step = _distance(affine)
+    thickness = None if np.isclose(step, distance, rtol=_SAME) else step
     planes = []
     for t in range(scan.volumes):
         volume = array if array.ndim == 3 else array[..., t]
@@ -112,13 +113,11 @@ def planes_of(scan: Scan) -> list[DicomPlane]:
             if own_grid:
                 own = frames[k]
                 place = own.position, own.axes, own.spacing
-                planes.append(DicomPlane(values, own, (own,), *place, step, 1.0, k, t, True))
+                planes.append(DicomPlane(values, own, (own,), *place, step, None, k, t, True))
                 continue
             template, sources = _nearest(frames, np.linalg.solve(stack.affine, affine), values.shape, k)
             position = _LPS @ (affine @ [0, 0, k, 1])[:3]
-            planes.append(
-                DicomPlane(values, template, sources, position, axes, spacing, step, step / thickness, k, t, False)
-            )
+            planes.append(DicomPlane(values, template, sources, position, axes, spacing, step, thickness, k, t, False))
     return planes
 
 

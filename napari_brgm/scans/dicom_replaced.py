@@ -42,8 +42,8 @@ def place(dataset: Dataset, plane: DicomPlane) -> None:
         target.ImageOrientationPatient = decimals(plane.axes.ravel())
     dataset.PixelSpacing = decimals(plane.spacing)
     dataset.SpacingBetweenSlices = format_number_as_ds(plane.step)
-    if dataset.get("SliceThickness"):
-        dataset.SliceThickness = format_number_as_ds(float(dataset.SliceThickness) * plane.thicker)
+    if plane.thickness is not None:
+        dataset.SliceThickness = format_number_as_ds(plane.thickness)
     if dataset.get("SliceLocation") not in (None, ""):
         shift = float((plane.position - before.position) @ np.cross(*before.axes))
         dataset.SliceLocation = format_number_as_ds(float(dataset.SliceLocation) + shift)

@@ -215,6 +215,27 @@ def test_coronal_slice_of_an_axial_series_is_an_image_of_its_own(tmp_path: Path,
         assert back.array[tuple(np.round(at).astype(int))] == piece.array[i, 0, k]
 
 
+@pytest.mark.parametrize("thickness", [2, 4, None])
+def test_thin_slices_of_thick_ones_say_how_thick_they_are_and_where(tmp_path: Path, write_dicom, thickness) -> None:
+    """Whatever gap was between the thick ones; in the plane alone slices stay as they are."""
+    for k in range(3):
+        pixels = np.random.default_rng(k).integers(0, 900, (6, 7)).astype(np.uint16)
+        place = {"ImagePositionPatient": [1.0, 2.0, 4.0 * k], "SliceLocation": 4.0 * k, "InstanceNumber": k}
+        place |= {} if thickness is None else {"SliceThickness": thickness}
+        write_dicom(f"{k}.dcm", pixels, tmp_path / "in", SpacingBetweenSlices=4, **place)
+    (scan,) = read_scan(tmp_path / "in")
+    back, files = reread(wanted := finer(scan, (1, 1, 4)), tmp_path / "thin")
+    assert_same_place(back, wanted, 1e-6)
+    np.testing.assert_array_equal(back.array, wanted.array)
+    assert [float(file.SliceThickness) for file in files] == [1.0] * 12
+    assert [float(file.SpacingBetweenSlices) for file in files] == [1.0] * 12
+    for i, file in enumerate(files):
+        np.testing.assert_allclose(file.ImagePositionPatient, [1, 2, i - 1.5], atol=1e-9)
+        assert float(file.SliceLocation) == pytest.approx(i - 1.5)
+    _, files = reread(finer(scan, (2, 2, 1)), tmp_path / "fine")
+    assert [file.get("SliceThickness") for file in files] == [thickness] * 3
+
+
 def _shifted(row: int) -> np.ndarray:
     index = np.eye(4)
     index[1, 3] = row
