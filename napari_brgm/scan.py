@@ -178,6 +178,42 @@ class Scan:
                 notes = (*notes, _ROUNDED)
         return replace(self, array=array, notes=notes)
 
+    def refined(self, plane: Plane, images: npt.NDArray[Any], factor: tuple[float, float, float]) -> Scan:
+        """Put slices, all of them estimates, on a finer grid of the same box, along this scan's axes: a view of them.
+
+        Slice i' lies at (i' + 1/2) / factor - 1/2 of this scan's slices, as pixels do of its pixels: the edges stay,
+        the centres move.
+
+        Parameters
+        ----------
+        plane : {'axial', 'coronal', 'sagittal'}
+        images : (K', H', W') or (T, K', H', W') array
+            In display orientation, slices in the order of ``slice``; of the shape of this scan times the factor, to the
+            nearest voxel.
+        factor : (float, float, float)
+            Voxels of the finer grid per voxel of this one: from slice to slice, row, column.
+
+        Raises
+        ------
+        InputError
+            A factor is not above 0, or the images have not the shape that it asks for.
+        """
+        if not (min(factor) > 0 and np.isfinite(factor).all()):
+            raise InputError(f"factor must be three numbers above 0, got {factor}")
+        axes, signs = self._axes(plane), dict(zip(*nearest_axes(self.affine), strict=True))
+        expected = tuple(round(self.shape[axis] * f) for axis, f in zip(axes, factor, strict=True))
+        if images.ndim not in (3, 4) or images.shape[-3:] != expected:
+            raise InputError(f"a factor of {factor} asks for slices of the shape {expected}, got {images.shape}")
+        index = np.eye(4)  # finer index -> index
+        for axis, f, found in zip(axes, factor, expected, strict=True):
+            flipped = axis != axes[0] and signs[axis] > 0  # display runs towards the negative end of the world axis
+            index[axis, axis] = 1 / f
+            index[axis, 3] = self.shape[axis] - 0.5 - (found - 0.5) / f if flipped else (1 / f - 1) / 2
+        space = np.flip(images, tuple(d - 3 for d in (1, 2) if signs[axes[d]] > 0))
+        order = [space.ndim - 3 + axes.index(axis) for axis in range(3)]
+        array = space.transpose(*order, *range(space.ndim - 3))
+        return replace(self, array=array, affine=self.affine @ index)
+
     def _axes(self, plane: str) -> tuple[int, int, int]:
         """Array axes (normal, rows, columns) of a plane."""
         if plane not in _WORLD:

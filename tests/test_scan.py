@@ -257,3 +257,47 @@ def test_needs_numpy_only():
         "import sys, napari_brgm.scan; print([m for m in ('nibabel', 'pydicom', 'torch', 'qtpy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_finer_slices_of_a_whole_volume_lie_where_its_own_do(plane):
+    """Catches an origin that does not move by half a slice, or moves at the wrong end of a flipped axis."""
+    values = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    for affine in oriented_affines():
+        scan = Scan(values, affine, units="HU", notes=("n",), header="h")
+        images = np.stack([scan.slice(plane, i).image for i in range(scan.count(plane))])
+        same = scan.refined(plane, images, (1, 1, 1))
+        np.testing.assert_array_equal(same.array, values)
+        np.testing.assert_array_equal(same.affine, affine)
+        assert (same.units, same.notes, same.header) == ("HU", ("n",), "h")
+        fine = images.repeat(3, 0).repeat(2, 1)
+        refined = scan.refined(plane, np.stack([fine, -fine]), (3, 2, 1))
+        index = np.indices(refined.shape[:3]).reshape(3, -1)
+        at = np.linalg.solve(affine, refined.affine @ np.vstack([index, np.ones(index.shape[1])]))[:3]
+        offsets = np.abs(at - at.round()).max(axis=1)  # of centres from the nearest centre, along each axis
+        np.testing.assert_allclose(sorted(offsets), (0, 1 / 4, 1 / 3), atol=1e-9)
+        np.testing.assert_array_equal(refined.array[..., 0].ravel(), values[tuple(at.round().astype(int))])
+        np.testing.assert_array_equal(refined.array[..., 1], -refined.array[..., 0])
+
+
+def test_finer_slices_of_parts_of_voxels_keep_the_edges_that_are_shown_first():
+    """5 rows become 8, not 7.5: as of a single slice."""
+    for affine in itertools.islice(oriented_affines(), 0, None, 5):
+        scan = Scan(np.zeros(SHAPE), affine)
+        count, (height, width) = scan.count("axial"), scan.slice("axial", 0).image.shape
+        shape = round(1.5 * count), round(1.5 * height), round(1.5 * width)
+        refined = scan.refined("axial", np.zeros(shape), (1.5, 1.5, 1.5))
+        piece = scan.slice("axial", 0)
+        alone = piece.refined(np.zeros(shape[1:]), (1.5, 1.5))
+        found = refined.slice("axial", 0).affine
+        np.testing.assert_allclose(found[:3, :2], alone.affine[:3, :2])
+        np.testing.assert_allclose(found[:3, 2], piece.affine[:3, 2] / 1.5)
+        np.testing.assert_allclose(found[:3, 3], alone.affine[:3, 3] + piece.affine[:3, 2] * (1 / 1.5 - 1) / 2)
+
+
+def test_finer_slices_of_another_shape_are_refused():
+    scan = Scan(np.zeros(SHAPE), np.diag([-1.0, -1, 1, 1]))
+    with pytest.raises(InputError, match=r"asks for slices of the shape \(12, 5, 4\), got \(11, 5, 4\)"):
+        scan.refined("axial", np.zeros((11, 5, 4)), (2, 1, 1))
+    with pytest.raises(InputError, match="three numbers above 0"):
+        scan.refined("axial", np.zeros((12, 5, 4)), (0, 1, 1))

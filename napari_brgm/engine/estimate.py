@@ -70,7 +70,7 @@ class Work:
         pixels = max((height * width for height, width in shapes), default=0)
         return cls(
             info.name, 0 if info.preset == "untrained" else job.prior.resolution,
-            job.settings or preset(info.preset), job.method, job.draws, len(job.slices), pixels,
+            job.settings or preset(info.preset), job.method, job.draws, job.count, pixels,
             pick_device(job.device).type == "cuda",
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 from napari_brgm.engine.devices import attempts, outward, pick_device
 from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.restoring import IMAGES, Restoring
-from napari_brgm.engine.run_stack import StackPlan, run_stack, why_alone
+from napari_brgm.engine.run_stack import StackPlan, run_stack, why_alone, why_not_thin
 from napari_brgm.errors import InputError
 from napari_brgm.inference import maximise_together
 from napari_brgm.priors.compiled import with_compiled_network
@@ -71,9 +71,9 @@ def run(
     results: dict[int, Restoration | InputError] = {}
     plan: StackPlan | None = None
     if job.stack is not None:
+        if job.stack.thin and (refused := why_not_thin(job, settings)):
+            raise InputError(refused)
         reason = why_alone(job, settings)
-        if reason and job.stack.thin:
-            raise InputError(f"thin slices cannot be restored from thick ones here: {reason}")
         if reason:
             priors.notes.append(f"each slice was restored by itself: {reason}")
         else:

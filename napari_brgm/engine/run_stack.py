@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["StackPlan", "run_stack", "why_alone"]
+__all__ = ["StackPlan", "run_stack", "why_alone", "why_not_thin"]
 
 
 _MORE, _FURTHEST_MM = 1.01, 20.0  # the next slice is looked at, however far its detail is known, up to here
@@ -84,6 +84,13 @@ def why_alone(job: Job, settings: InferenceSettings) -> str:
     if job.method != "map":
         return f"method '{job.method}' restores one slice at a time"
     return ""
+
+
+def why_not_thin(job: Job, settings: InferenceSettings) -> str:
+    """Why no thin slices can be made of thick ones, and what to choose instead; '' where they can."""
+    reason = why_alone(job, settings)
+    instead = "choose a prior of brain slices, with method 'map' and the preset that suits it"
+    return f"thin slices cannot be restored from thick ones here: {reason}; {instead}" if reason else ""
 
 
 def run_stack(

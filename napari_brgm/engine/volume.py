@@ -12,6 +12,7 @@ from napari_brgm.engine.job import Job, ObservedSlice, Stack
 from napari_brgm.engine.provenance import shared_record
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.run import run
+from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.samples import samples_of
 
@@ -115,17 +116,12 @@ def _observed(
         )  # fmt: skip
         clear = tuple((places[i], array[i]) for i in range(len(array)) if i not in set(hidden))
         return slices, Stack(tuple(places[i] for i in hidden), clear), len(array)
-    thin: tuple[float, ...] = ()
-    profile = None
     plane: LinearOperator = f
-    size = len(array)
+    stack = Stack(places)
     if isinstance(f, Downsample) and f.through > 1:
-        size, plane = f.image_channels(len(array)), f.in_plane
-        factor = float(f.through)
-        thin = tuple(through * ((i + 0.5) / factor - 0.5) for i in range(size))
-        profile = f.slice_profile(size)
+        plane, stack = f.in_plane, ThinSlices(len(array), through, f).stack()
     slices = tuple(ObservedSlice(one, lambda: plane, pixel, noise_sigma) for one in array)
-    return slices, Stack(places, (), thin, profile), size
+    return slices, stack, len(stack.thin or stack.places)
 
 
 def _stacked(
