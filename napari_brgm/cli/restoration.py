@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from napari_brgm.inference import Step
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Written", "restore_source", "tell_notes"]
+__all__ = ["LONG", "Written", "image_record", "restore_source", "shown_row", "tell_notes"]
 
 _SHEET_ROWS = 6
-_LONG = 60.0  # seconds from which on it is told how long a run takes
+LONG = 60.0  # seconds from which on it is told how long a run takes
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -116,7 +116,7 @@ def restore_source(
         descent = None if video is None else _descent(pieces[0], heads[0], what)
         job = options.job(observed, prior, None if what.alone else source.stack(pieces, what.seen(source), what.spoilt))
         work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
-        if (expected := estimated_seconds(work)) > _LONG:
+        if (expected := estimated_seconds(work)) > LONG:
             say(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
         began = time.monotonic()
         try:
@@ -139,14 +139,14 @@ def restore_source(
             if one.piece.index in what.truth
         }
         written = [
-            (files.path(name), _sidecar(source, done, errors, what, read, text, units))
+            (files.path(name), image_record(source, done, errors, what, read, text, units))
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
         source.write(done, written[0], written[1] if spread else None)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
         more = f"; {len(done) - len(shown)} more slices in the volume" if len(shown) < len(done) else ""
         title = f"{source.name}, {what.done}{more}"
-        draw_sheet(files.path(sheet), [_row(one, what) for one in shown], title, source.units, what.notice)
+        draw_sheet(files.path(sheet), [shown_row(one, what) for one in shown], title, source.units, what.notice)
         if descent is not None and video is not None:
             descent.save(video, done[0].restored.estimate)
         kept = [target.folder / name for name in (*images, sheet, *posteriors) if name in files.names]
@@ -180,7 +180,7 @@ def _both(tell: Callable[[Step], None], descent: DescentVideo | None) -> Callabl
     return told
 
 
-def _sidecar(
+def image_record(
     source: Source, done: Sequence[Result], errors: Mapping[int, dict[str, float | None]], what: Treatment,
     read: Sequence[Path], description: str, units: str,
 ) -> dict[str, Any]:  # fmt: skip
@@ -205,7 +205,8 @@ def _sidecar(
     }
 
 
-def _row(one: Result, what: Treatment) -> SheetRow:
+def shown_row(one: Result, what: Treatment) -> SheetRow:
+    """Row of a sheet: the slice as it was, as it was given and restored, and its spread."""
     piece, result = one.piece, one.restored
     spacing = piece.spacing or (1.0, 1.0)
     fine = (spacing[0] / what.factor[0], spacing[1] / what.factor[1])

@@ -85,6 +85,14 @@ class ScanSource:
         return self.scan.count(self.plane)
 
     @property
+    def distance(self) -> float | None:
+        """Of neighbouring slices along their normal, mm; None: they lean, and pixels do not lie above each other."""
+        affine = self.scan.slice(self.plane, 0).affine
+        step, normal = affine[:3, 2], np.cross(affine[:3, 0], affine[:3, 1])
+        found = abs(float(step @ normal)) / float(np.linalg.norm(normal))
+        return None if found < _UPRIGHT * float(np.linalg.norm(step)) else found
+
+    @property
     def record(self) -> dict[str, Any]:
         return {"plane": self.plane, "volume": self.volume}
 
@@ -96,12 +104,9 @@ class ScanSource:
     def stack(
         self, pieces: Sequence[Piece], seen: Callable[[int], npt.NDArray[Any]], spoilt: Set[int]
     ) -> Stack | None:  # fmt: skip
-        place = pieces[0].place
-        assert place is not None
-        step, normal = place.affine[:3, 2], np.cross(place.affine[:3, 0], place.affine[:3, 1])
-        distance = abs(float(step @ normal)) / float(np.linalg.norm(normal))
-        if self.count < 2 or distance < _UPRIGHT * float(np.linalg.norm(step)):
-            return None  # a leaning stack: pixels of neighbours do not lie above each other
+        distance = self.distance
+        if self.count < 2 or distance is None:
+            return None
         own = {piece.index for piece in pieces} | spoilt
         return Stack(
             tuple(distance * piece.index for piece in pieces),
