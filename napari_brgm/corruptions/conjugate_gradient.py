@@ -42,7 +42,7 @@ def solved(
     iterations : int
         At most.
     tolerance : float
-        Of the residual's norm, relative to that of ``right``.
+        Of the residual's norm, relative to that of ``right``; with ``eased`` of the norm that this gives.
     rest : bool
         Whether an entry that has reached it rests while others go on, so that it comes out as it would alone.
     check : callable, optional
@@ -56,11 +56,10 @@ def solved(
 
     x = torch.zeros_like(right)
     residual, direction = right, right if eased is None else eased(right)
-    left = dot(right, right)  # of the residual
-    goal = left.detach() * tolerance**2
-    power = left if eased is None else dot(right, direction)
+    power = dot(right, direction)  # of the residual
+    goal = power.detach() * tolerance**2
     for _ in range(iterations):
-        active = left > goal
+        active = power > goal
         if not active.any():
             break
         active = active | (not rest)
@@ -75,7 +74,6 @@ def solved(
         new = dot(residual, near)
         direction = near + torch.where(active, new / power.clamp(min=1e-30), 0.0) * direction
         power = torch.where(active, new, power)
-        left = power if eased is None else dot(residual, residual)
     return x
 
 

@@ -62,27 +62,35 @@ class StackField:
 
     def covariance(self, z: Tensor) -> Tensor:
         """The covariance times z (B, n, R, R), grey levels."""
-        return self._filtered(self.std * z, self._whole)
+        return self.std * self.filtered(self.std * z, self._whole)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw fields (count, n, R, R) in grey levels; made on the CPU so that a seed means the same everywhere."""
         shape = count, self._root.shape[-1], *self.slice.correlation.shape
-        return self._filtered(torch.randn(shape, generator=generator).to(self.std), self._root)
+        return self.std * self.filtered(torch.randn(shape, generator=generator).to(self.std), self._root)
 
     def expected(self, known: Tensor) -> Tensor:
         """Mean (B, n, R, R) of all slices where the first ones are ``known`` (B, k, R, R), grey levels."""
-        others = self._filtered(known / self.std, self._gain) if self.known else known[:, :0]
+        others = self.std * self.filtered(known / self.std, self._gain) if self.known else known[:, :0]
         found: Tensor = torch.cat([known, others], dim=1)
         return found
 
-    def _filtered(self, x: Tensor, matrices: Tensor) -> Tensor:
-        """Images (B, n, h, w), mixed frequency by frequency, times the standard deviation: (B, n, R, R)."""
+    def mixed(self, profile: Tensor | None, share: float) -> Tensor:
+        """(P, Q, m, m): (M R_f rho_f M' + share I)^-1 of each frequency; slices seen are sums M (m, n) of these."""
+        power = self._whole.double()
+        if profile is not None:
+            power = torch.einsum("ji,pqik,lk->pqjl", profile.double(), power, profile.double())
+        found: Tensor = torch.linalg.inv(power + share * torch.eye(power.shape[-1]).to(power))
+        return found.float()
+
+    def filtered(self, x: Tensor, matrices: Tensor) -> Tensor:
+        """Images (B, n, h, w) of size R or of the torus, mixed frequency by frequency (P, Q, l, n): (B, l, R, R)."""
         size, whole = self.std.shape[-1], tuple(self.slice.correlation.shape)
         seen = torch.fft.rfft2(x, s=whole).permute(2, 3, 1, 0)  # (P, Q, n, B)
         pairs = torch.view_as_real(seen).flatten(-2)  # (P, Q, n, 2 B)
         mixed = torch.view_as_complex((matrices @ pairs).reshape(*matrices.shape[:3], -1, 2))
         found: Tensor = torch.fft.irfft2(mixed.permute(3, 2, 0, 1), s=whole)
-        return self.std * found[..., :size, :size]
+        return found[..., :size, :size]
 
 
 def radii(side: int) -> Tensor:

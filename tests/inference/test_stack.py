@@ -223,7 +223,7 @@ def test_the_residual_field_of_a_stack_is_kriged_through(field, thick):
     stack = StackField(field, through(18 + 6, [0.0, 0.4, 0.8]))
     found = (complete(images, stack, likelihood, 2.0) + 1) * 127.5
     for one, image in zip(found, images, strict=True):
-        torch.testing.assert_close(one.double(), kriged(stack, likelihood, image, 2.0), atol=0.3, rtol=0)
+        torch.testing.assert_close(one.double(), kriged(stack, likelihood, image, 2.0), atol=0.5, rtol=0)
 
 
 def test_slices_whose_fields_know_nothing_of_each_other_are_completed_alone(field):
