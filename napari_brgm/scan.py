@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Plane", "Scan", "ScanSlice"]
+__all__ = ["LEANING", "Plane", "Scan", "ScanSlice", "distance_of", "lean_of", "nearest_axes"]
+
+LEANING = 30.0  # degrees between slices and a plane, from which on they are not called by it
 
 Plane = Literal["axial", "coronal", "sagittal"]
 Affine = npt.NDArray[np.float64]
 
 # world axes (x, y, z) of a plane: (normal, rows, columns); rows and columns are shown from the + to the - end
 _WORLD: dict[str, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
+_UPRIGHT = 0.99  # of the step from slice to slice, that lies along their normal
 _ROUNDED = "its whole numbers are too large for fractions beside them: restored voxels are rounded to whole numbers"
 
 
@@ -323,6 +326,23 @@ def nearest_axes(affine: Affine) -> tuple[tuple[int, int, int], tuple[int, int, 
         free[world] = False
         axes[world], signs[world] = int(voxel), 1 if cosines[world, voxel] >= 0 else -1
     return (axes[0], axes[1], axes[2]), (signs[0], signs[1], signs[2])
+
+
+def distance_of(affine: Affine) -> float | None:
+    """Of neighbouring slices along their normal, mm; the third axis goes from slice to slice.
+
+    None where the slices are shifted against each other, so that pixels of neighbours do not lie above each other.
+    """
+    step, normal = affine[:3, 2], np.cross(affine[:3, 0], affine[:3, 1])
+    found = abs(float(step @ normal)) / float(np.linalg.norm(normal))
+    return None if found < _UPRIGHT * float(np.linalg.norm(step)) else found
+
+
+def lean_of(affine: Affine) -> float:
+    """Degrees between the slices across the third axis and the plane (axial, ...) that is nearest to all three axes."""
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    world = nearest_axes(affine)[0].index(2)
+    return float(np.degrees(np.arccos(min(abs(normal[world]) / float(np.linalg.norm(normal)), 1.0))))
 
 
 def _unmasked(values: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ from napari_brgm.cli.source import Piece
 from napari_brgm.cli.terminal import say_note
 from napari_brgm.engine.job import Later, Stack
 from napari_brgm.errors import InputError
+from napari_brgm.scan import distance_of
 from napari_brgm.scans.export import write_nifti
 from napari_brgm.scans.names import series_label, source_label, stem_of
 from napari_brgm.scans.picture_file import FORMATS
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from napari_brgm.scan import Plane, Scan
 
 __all__ = ["ScanSource"]
-
-_UPRIGHT = 0.99  # of the step from slice to slice, that lies along their normal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +86,7 @@ class ScanSource:
     @property
     def distance(self) -> float | None:
         """Of neighbouring slices along their normal, mm; None: they lean, and pixels do not lie above each other."""
-        affine = self.scan.slice(self.plane, 0).affine
-        step, normal = affine[:3, 2], np.cross(affine[:3, 0], affine[:3, 1])
-        found = abs(float(step @ normal)) / float(np.linalg.norm(normal))
-        return None if found < _UPRIGHT * float(np.linalg.norm(step)) else found
+        return distance_of(self.scan.slice(self.plane, 0).affine)
 
     @property
     def record(self) -> dict[str, Any]:

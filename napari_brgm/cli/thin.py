@@ -27,7 +27,7 @@ from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.run_stack import why_not_thin
 from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.errors import InputError
-from napari_brgm.scan import nearest_axes
+from napari_brgm.scan import LEANING, lean_of
 from napari_brgm.scans.export import write_nifti
 from napari_brgm.scans.names import derivative_name, json_name
 from napari_brgm.scans.slice_thickness import slice_thickness
@@ -46,7 +46,6 @@ __all__ = ["check_prior", "restore_thin", "thin_slices"]
 
 _NAME = "brgmSuperres"
 _THICKER = 1.2  # times the distance of the slices: what counts as thicker
-_LEANING = 30.0  # degrees between slices and the plane that they are called by
 _ROWS = 6  # of the sheet
 
 
@@ -90,15 +89,15 @@ def thin_slices(
         )
     across, spacing = scan.axis_across(plane), scan.spacing
     first = source.piece(0)
-    assert first.spacing is not None
+    assert first.spacing is not None and first.place is not None
     if spacing.max() > _THICKER * spacing[across]:
         way = f"{factor:g},1" if first.spacing[0] >= first.spacing[1] else f"1,{factor:g}"
         raise InputError(
             f"the thick slices of {name} are not {plane}, and {prior.name} knows {plane} ones; make them thinner in "
             f"{plane} planes across them, with --factor {way} in place of --slices"
         )
-    degrees = _lean(source)
-    if degrees > _LEANING:
+    degrees = lean_of(first.place.affine)
+    if degrees > LEANING:
         raise InputError(
             f"the slices of {name} lean by {degrees:.0f} degrees against {plane} ones, which {prior.name} knows; "
             f"reformat them to {plane} slices first"
@@ -232,12 +231,3 @@ class _Volume:
 def _thin_piece(thick: Piece, index: int) -> Piece:
     """A thin slice, shown beside the thick one that holds its middle; it has no place among those of the scan."""
     return replace(thick, title=f"thin slice {index}", tag=f"Thin{index:03d}", index=index, place=None)
-
-
-def _lean(source: ScanSource) -> float:
-    """Degrees between the slices of a source and the plane that they are called by."""
-    place = source.piece(0).place
-    assert place is not None
-    normal = np.cross(place.affine[:3, 0], place.affine[:3, 1])
-    world = nearest_axes(source.scan.affine)[0].index(source.scan.axis_across(source.plane))
-    return float(np.degrees(np.arccos(min(abs(normal[world]) / float(np.linalg.norm(normal)), 1.0))))

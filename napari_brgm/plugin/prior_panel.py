@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["PriorPanel", "has_density", "offered_priors", "takes_slice_as_frame"]
+__all__ = ["PriorPanel", "has_density", "knows_stacks", "offered_priors", "takes_slice_as_frame"]
 
 _OWN_FRAME_HINT = (
     "For modalities without a prior: continues edges and texture, knows no anatomy; its spread is a lower bound."
@@ -117,6 +117,13 @@ def offered_priors() -> dict[str, PriorEntry]:
 def has_density(entry: PriorEntry) -> bool:
     """Whether the latents of a prior have a density, to be drawn from and to fit a spread in."""
     return not entry.preset or preset(entry.preset).prior_density != "flat"
+
+
+def knows_stacks(entry: PriorEntry) -> bool:
+    """Whether a prior knows how neighbouring slices belong together."""
+    from napari_brgm.zoo import registry
+
+    return registry.knows_stacks(entry)
 
 
 def takes_slice_as_frame(entry: PriorEntry) -> bool:

@@ -1,4 +1,4 @@
-"""Entries without family or settings, as older versions wrote them: the file's header tells both."""
+"""What the header of a prior's file tells: family and settings, where older versions wrote entries without them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["with_family"]
+__all__ = ["knows_neighbours", "with_family"]
 
 
 def with_family(entry: PriorEntry, path: Path) -> PriorEntry:
@@ -30,3 +30,12 @@ def with_family(entry: PriorEntry, path: Path) -> PriorEntry:
     family = family_of_format(metadata.get("format", ""))
     rank = entry.rank if entry.family else family.rank
     return replace(entry, family=family.name, preset=entry.preset or family.preset(names), rank=rank)
+
+
+def knows_neighbours(path: Path) -> bool:
+    """Whether the prior in a file knows how neighbouring slices belong together."""
+    try:
+        names, _ = read_header(path)
+    except (OSError, ValueError):
+        return False
+    return "through.latents" in names

@@ -12,14 +12,14 @@ from napari_brgm.zoo.entry import Kind, PriorEntry
 from napari_brgm.zoo.families import families
 from napari_brgm.zoo.files import read_prior, sha256_of
 from napari_brgm.zoo.folder import installed, user_folder
-from napari_brgm.zoo.header import with_family
+from napari_brgm.zoo.header import knows_neighbours, with_family
 
 if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "available_priors", "builtin", "card_of", "catalogue", "entry_of", "file_of", "load_entry", "load_prior",
-    "loadable", "published", "registered", "status_of", "weights_folder",
+    "available_priors", "builtin", "card_of", "catalogue", "entry_of", "file_of", "knows_stacks", "load_entry",
+    "load_prior", "loadable", "published", "registered", "status_of", "weights_folder",
 ]  # fmt: skip
 
 
@@ -102,6 +102,12 @@ def file_of(entry: PriorEntry) -> Path | None:
             return user_folder() / entry.name / entry.file
         case Kind.published | Kind.builtin:
             return None
+
+
+def knows_stacks(entry: PriorEntry) -> bool:
+    """Whether a prior knows how neighbouring slices belong together, by the header of its file."""
+    file = file_of(entry)
+    return file is not None and knows_neighbours(file)
 
 
 def card_of(entry: PriorEntry) -> Path | None:

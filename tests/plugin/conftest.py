@@ -81,9 +81,13 @@ class FakeEngine:
         self.jobs.append(job)
         self.threads.add(threading.get_ident())
         assert job.settings is not None
-        steps, count, results = job.settings.steps, len(job.slices), []
-        for number, observed in enumerate(job.slices):
-            given = {key: value for key, value in happened(observed).items() if key in ("missing", "factor")}
+        slices, thin = list(job.slices), job.stack is not None and bool(job.stack.thin)
+        if thin:  # each as the thick slice that holds most of it
+            slices = [job.slices[int(np.argmax(shares))] for shares in np.asarray(job.stack.profile).T]
+        steps, count, results = job.settings.steps, len(slices), []
+        for number, observed in enumerate(slices):
+            given = {"factor": (1.0, 1.0)} if thin else {}
+            given |= {key: value for key, value in happened(observed).items() if key in ("missing", "factor")}
             result = restoration(observed.image, **given, seed=job.seed, method=job.method)
             for i in range(1, steps + 1):
                 time.sleep(self.pause)

@@ -74,8 +74,8 @@ class Block:
     Attributes
     ----------
     source : Image
-    start : (n,) int array
-        Source index at which it begins.
+    first : (n,) int array
+        Index of its first pixel, as the planes count.
     factor : (n,) float array
         Result pixels per source pixel.
     shape : tuple of int
@@ -83,7 +83,7 @@ class Block:
     """
 
     source: Image
-    start: npt.NDArray[np.int_]
+    first: npt.NDArray[np.int_]
     factor: npt.NDArray[np.float64]
     shape: tuple[int, ...]
 
@@ -92,17 +92,23 @@ class Block:
         """Span ``planes``, whose results have ``size`` (H', W') as shown."""
         first = planes[0]
         index = np.array([[0 if isinstance(i, slice) else i for i in shown.index] for shown in planes])
-        start = index.min(axis=0)
-        shape = index.max(axis=0) - start + 1
+        begin = index.min(axis=0)
+        shape = index.max(axis=0) - begin + 1
         shape[[first.rows, first.columns]] = size
         factor = np.ones(source.ndim)
+        factor[first.thinner[0]] = first.thinner[1]
         factor[[first.rows, first.columns]] = np.array(size) / first.image.shape
-        return cls(source, start, factor, tuple(int(n) for n in shape))
+        return cls(source, begin, factor, tuple(int(n) for n in shape))
+
+    @property
+    def start(self) -> npt.NDArray[np.float64]:
+        """(n,): source index at which it begins."""
+        return np.asarray(self.first / self.factor)
 
     def index(self, shown: ShownSlice) -> tuple[int | slice, ...]:
         """Where a plane lies in data of ``shape``."""
-        pairs = zip(shown.index, self.start, strict=True)
-        return tuple(i if isinstance(i, slice) else i - int(start) for i, start in pairs)
+        pairs = zip(shown.index, self.first, strict=True)
+        return tuple(i if isinstance(i, slice) else i - int(first) for i, first in pairs)
 
     def place(self, leading: int = 0) -> dict[str, Any]:
         """Keyword arguments for a layer of this block, with ``leading`` axes in front."""

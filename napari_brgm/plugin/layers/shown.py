@@ -57,6 +57,9 @@ class ShownSlice:
         Data axes that run along the rows' and the columns' numbering.
     flips : (bool, bool)
         Whether the stored rows, columns run against the shown ones.
+    thinner : (int, float)
+        Of a thin slice of a result: data axis across it, and how many lie in each slice of the layer; the index along
+        that axis is the result's.
     """
 
     image: npt.NDArray[np.float32]
@@ -65,6 +68,7 @@ class ShownSlice:
     rows: int
     columns: int
     flips: tuple[bool, bool]
+    thinner: tuple[int, float] = (0, 1.0)
 
     def as_shown(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Turn a stored plane, its axes in the order of the data, into (H, W) as shown."""

@@ -88,6 +88,7 @@ class ChoicesPanel(PriorPanel):
         self.with_samples = CheckBox(text="Samples layer (a stack)", value=False)
         self.strip, self.alignment = StripBox(), AlignmentBox()
         self.estimate, self.advice = wrapped(""), wrapped("", AMBER)
+        self.advice.hide()  # an empty one takes a line
         self._choose_active()
         self._lay_out()
         self.refresh_priors()

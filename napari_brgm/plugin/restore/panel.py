@@ -100,7 +100,8 @@ class RestorationPanel(ChoicesPanel):
         shown = shown_slice(image, self.viewer.dims)
         parts = self.parts(image, shown, everywhere)
         stack = None if self.strip.wanted else self.stack(image, parts, shown)  # neighbours have their skulls on
-        order, work = self.order([part.observed for part in parts], stack), self.work(len(parts))
+        observed = list(dict.fromkeys(part.observed for part in parts))
+        order, work = self.order(observed, stack), self.work(len(parts))
         entry = self.chosen_entry()
         assert work is not None and entry is not None  # an image and a prior are chosen
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
@@ -162,8 +163,11 @@ class RestorationPanel(ChoicesPanel):
         if run is None or self.task is None or self.task.cancelled:
             return self._on_error(Cancelled("cancelled"))
         pairs = zip(run.parts, results, strict=True)
-        done = [(part.shown, r) for part, r in pairs if not isinstance(r, InputError)]
-        failed = [r for r in results if isinstance(r, InputError)]
+        told = [(part.shown, r) for part, r in pairs if part.wanted]
+        done = [(shown, r) for shown, r in told if not isinstance(r, InputError)]
+        failed = [r for _, r in told if isinstance(r, InputError)]
+        if not done:
+            return self._on_error(failed[0])
         scan = run.image.metadata.get("scan")
         units = str(scan.get("units", "a.u.")) if isinstance(scan, dict) else "a.u."
         layers = add_results(self.viewer, run.image, done, self.restores, run.extras, units)
@@ -175,7 +179,7 @@ class RestorationPanel(ChoicesPanel):
         notes = [note for record in records for note in record.get("notes", ())]
         notes += turned_about(run.image, done[0][0], records, run.entry)
         if failed:
-            notes.insert(0, f"{len(failed)} of {len(results)} slices were left as they are: {failed[0]}")
+            notes.insert(0, f"{len(failed)} of {len(told)} slices were left as they are: {failed[0]}")
         self._show_advice(list(dict.fromkeys(notes)), after=True)
         for button in (self.inspect_button, self.save_button):
             button.show()
@@ -202,6 +206,7 @@ class RestorationPanel(ChoicesPanel):
         text = "\n".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
         before = self.advice.text() if after else ""
         self.advice.setText("\n".join(filter(None, (before, text))))
+        self.advice.setVisible(bool(self.advice.text()))
 
     def _clear_preview(self) -> None:
         if self._run is not None and self._run.preview is not None:

@@ -33,17 +33,20 @@ class Part(NamedTuple):
     ----------
     shown : ShownSlice
     observed : ObservedSlice
-        The same for the engine.
+        The same for the engine; thin slices of a thick one share it.
     missing : (H, W) bool ndarray or None
         In-painting: true where to.
     factor : (float, float)
         Result pixels per pixel along rows and columns.
+    wanted : bool
+        Whether it becomes a layer; else it is restored for its neighbours' sake.
     """
 
     shown: ShownSlice
     observed: ObservedSlice
     missing: npt.NDArray[np.bool_] | None = None
     factor: tuple[float, float] = (1.0, 1.0)
+    wanted: bool = True
 
     def start(self) -> npt.NDArray[np.float32]:
         """What is shown before the first estimate: what was measured, on the result's grid; black where nothing was."""

@@ -10,7 +10,7 @@ from napari.layers import Image
 
 from napari_brgm.plugin import prior_panel
 from napari_brgm.plugin.preferences import Preferences
-from napari_brgm.plugin.restore import panel
+from napari_brgm.plugin.restore import panel, super_resolve
 from napari_brgm.zoo.entry import Kind, PriorEntry
 
 SHAPE = (6, 10, 8)
@@ -25,6 +25,7 @@ PRIORS = {
 @pytest.fixture(autouse=True)
 def two_priors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior_panel, "offered_priors", lambda: PRIORS)
+    monkeypatch.setattr(super_resolve, "knows_stacks", lambda entry: entry.name == "fake")
     monkeypatch.setattr(panel, "preferences", lambda: Preferences(preview=False))  # which only costs time here
 
 
@@ -210,9 +211,13 @@ def test_only_what_counts_is_shown(scan) -> None:
     shown = {}
     for way in ("factor", "size", "through"):
         widget.way.value = way
-        choices = (widget.factor, widget.target, widget.thickness)
+        choices = (widget.factor, widget.target, widget.slices, widget.thickness)
         shown[way] = [not choice.native.isHidden() for choice in choices]
-    assert shown == {"factor": [True, False, False], "size": [False, True, False], "through": [False, True, True]}
+    assert shown == {
+        "factor": [True, False, True, False],
+        "size": [False, True, True, False],
+        "through": [False, True, False, True],
+    }
 
 
 def test_refusals_in_one_sentence(scan, click, fake_engine, sentences) -> None:
