@@ -13,8 +13,8 @@ from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import show_row
 from napari_brgm.plugin.layers.anatomy import plane_of
-from napari_brgm.plugin.layers.planes import all_planes, reformatted_planes, thick_axis
-from napari_brgm.plugin.layers.shown import shown_axes
+from napari_brgm.plugin.layers.planes import all_planes, parallel_planes, reformatted_planes, thick_axis
+from napari_brgm.plugin.layers.shown import shown_axes, stored
 from napari_brgm.plugin.layers.thick_stack import thick_stack
 from napari_brgm.plugin.prior_panel import knows_stacks
 from napari_brgm.plugin.restore.panel import RestorationPanel
@@ -137,12 +137,13 @@ class SuperResolveWidget(RestorationPanel):
     def _thin(self, image: Image, shown: ShownSlice, factor: tuple[float, float], everywhere: bool) -> list[Part]:
         """Thin slices of all thick ones; or of the one on show, beside which its neighbours are restored."""
         found, finer = self._thick_stack(image, shown), int(self.slices.value)
-        thick = all_planes(image, shown)
-        own = [plane.index[found.axis] for plane in thick].index(shown.index[found.axis])
-        near = max(1, int(_NEAR_MM / found.distance))
-        first, last = (0, len(thick)) if everywhere else (max(own - near, 0), own + near + 1)
+        own, count, near = shown.index[found.axis], stored(image).shape[found.axis], int(_NEAR_MM / found.distance)
+        assert isinstance(own, int)
+        numbers = range(count) if everywhere else range(max(own - max(near, 1), 0), min(own + max(near, 1) + 1, count))
+        fixed = {axis: place for axis, place in enumerate(shown.index) if not isinstance(place, slice)}
+        thick = parallel_planes(image, shown, [list((fixed | {found.axis: number}).values()) for number in numbers])
         parts = []
-        for number, plane in list(enumerate(thick))[first:last]:
+        for number, plane in zip(numbers, thick, strict=True):
             observed = ObservedSlice(plane.image, partial(_coarse, factor, None), plane.spacing)
             for i in range(finer * number, finer * (number + 1)):
                 index = tuple(i if axis == found.axis else place for axis, place in enumerate(plane.index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from itertools import product
 
+import dask.array
 import numpy as np
 import pydicom
 import pytest
@@ -14,9 +15,11 @@ from pydicom.uid import generate_uid
 from napari_brgm.plugin import prior_panel
 from napari_brgm.plugin.layers.saving import layers_of_run, save_run
 from napari_brgm.plugin.layers.scans import image_layer
+from napari_brgm.plugin.layers.shown import shown_slice
 from napari_brgm.plugin.layers.tag import TAG
 from napari_brgm.plugin.preferences import Preferences
 from napari_brgm.plugin.restore import panel, super_resolve
+from napari_brgm.plugin.restore.preview import Preview
 from napari_brgm.scan import Scan
 from napari_brgm.scans import read_scan
 from napari_brgm.zoo.entry import Kind, PriorEntry
@@ -111,6 +114,35 @@ def test_the_slice_on_show_with_its_neighbours(scan, run, fake_engine, step, fir
     assert restored.data.shape == (4, 10, 8)
     assert_over(restored, image, step, step)
     assert widget.slice_progress.maximum() == 1  # done: the bar is back
+
+
+def test_of_a_lazy_layer_only_what_counts_is_computed(scan, run, fake_engine) -> None:
+    computed: set[int] = set()
+
+    def block(block_info: dict) -> np.ndarray:
+        computed.add(number := block_info[None]["chunk-location"][0])
+        return VOLUME[number : number + 1]
+
+    data = dask.array.map_blocks(block, chunks=((1,) * 6, (10,), (8,)), dtype=np.float32, meta=np.zeros((0, 0, 0)))
+    viewer, widget, image = scan(data)
+    viewer.dims.set_current_step(0, 1)
+    widget.slices.value = 2
+    computed.clear()
+    run(widget)
+    assert computed <= {0, 1, 2, 3}
+    assert_over(viewer.layers[1], image, 1, 1)
+
+
+def test_previews_lie_where_the_thin_slices_will(scan) -> None:
+    viewer, widget, image = scan(scale=(3, 0.5, -0.7), translate=(1, 2, 3))
+    widget.slices.value = 3
+    parts = widget.parts(image, shown_slice(image, viewer.dims), True)
+    preview = Preview(viewer, image, parts)
+    layer = viewer.layers[-1]
+    assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(0)  # a third of 3 mm below the first middle
+    preview.show(16, np.full((10, 8), 7, np.float32))
+    assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(1 + 15) and (layer.data == 7).all()
+    preview.remove()
 
 
 def test_in_a_series_of_volumes(scan, run, fake_engine) -> None:
