@@ -10,9 +10,10 @@ depends on the pixel, and is known for some methods and tasks only:
 
 A share p of hidden pixels of such slices then lies inside, whatever their distribution, for each group by itself.
 Groups are what is known when a slice is restored, never the truth: tissue or air by the posterior mean; in-painting by
-the depth of the hole; super-resolution by the size of the observed pixels. Between groups factors are interpolated,
-beyond them held. Not the depth of the pixel: pixels beside the rim of a small hole and of half an image share nothing
-but that, and factors by it held 85 % of small holes in X-rays where these hold 90.
+the depth of the hole; super-resolution by the size of the observed pixels; slices restored together by the depth of the
+hole and by how far along the stack the same pixel was measured; thin slices of thick ones by the thickness. Between
+groups factors are interpolated, beyond them held. Not the depth of the pixel: pixels beside the rim of a small hole and
+of half an image share nothing but that, and factors by it held 85 % of small holes in X-rays where these hold 90.
 
 The promise is about a pixel drawn at random from slices like those of the validation set. Pixels of one slice share
 their fate: on a single slice coverage may well be 80 or 98 %; the subject is what is independent.
@@ -27,6 +28,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -53,7 +55,8 @@ DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides 
 _Z = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
 _LIMIT = 100.0  # no factor is larger
 _PACKED = 1 << 20  # pixels whose widths are packed at a time
-_TASKS, _MATTER = ("mask", "downsample"), ("tissue", "air")
+_TASKS, _MATTER = ("mask", "downsample", "thick"), ("tissue", "air")
+_HOLE = re.compile(r"hole (\d+(?:\.\d+)?) mm")  # of a stack: from the nearest slice in which the pixel was measured
 
 
 def conformal_factors(scores: npt.NDArray[np.floating[Any]]) -> tuple[float, ...]:
@@ -105,7 +108,8 @@ class Calibration:
     preset : str
         Name of the settings they hold for.
     curves : mapping
-        (method, 'mask' or 'downsample', 'tissue' or 'air') -> Curve.
+        (method, task, 'tissue' or 'air') -> Curve. Tasks: 'mask', 'downsample'; of slices that were restored together
+        'hole 2 mm' and other distances, and 'thick', along mm.
     scales : mapping
         'mask' or 'downsample' -> factor on the standard deviation of tissue, for all methods; 1 where it is missing.
         'downsample' also serves other linear corruptions that hide no pixel: blur, motion, noise.
@@ -139,6 +143,27 @@ class Calibration:
         tissue = self.curves[method, task, "tissue"]
         air = self.curves.get((method, task, "air"), tissue)
         return np.where(mean > TISSUE, tissue.widths(at), air.widths(at))
+
+    def stack_widths(
+        self, method: str, at: npt.NDArray[np.floating[Any]], distance: npt.NDArray[np.floating[Any]],
+        mean: npt.NDArray[np.floating[Any]],
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """As ``widths``, of holes in slices that were restored together.
+
+        ``distance`` (n,), mm above 0: to the nearest slice in which the same pixel was measured. Linear in its
+        logarithm.
+        """
+        tasks = self.hole_tasks(method)
+        place = np.interp(np.log(distance), np.log([mm for mm, _ in tasks]), np.arange(len(tasks)))
+        found = np.zeros((len(LEVELS), *np.shape(at)))
+        for i, (_, task) in enumerate(tasks):
+            found += np.clip(1 - np.abs(place - i), 0, 1) * self.widths(method, task, at, mean)
+        return found
+
+    def hole_tasks(self, method: str) -> list[tuple[float, str]]:
+        """Distances, mm ascending, and names of the tasks of holes in slices that were restored together."""
+        named = {task: _HOLE.fullmatch(task) for key, task, _ in self.curves if key == method}
+        return sorted((float(found[1]), task) for task, found in named.items() if found is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, rounded to four digits."""
@@ -183,7 +208,8 @@ class Calibration:
             for matter, curve in matters.items()
         }
         for method, task, matter in curves:
-            if task not in _TASKS or matter not in _MATTER or (method, task, "tissue") not in curves:
+            known = task in _TASKS or ((hole := _HOLE.fullmatch(task)) is not None and float(hole[1]) > 0)
+            if not known or matter not in _MATTER or (method, task, "tissue") not in curves:
                 raise ValueError(f"the group {task!r}, {matter!r} is not known, or has no tissue beside it")
         scales = {task: float(scale) for task, scale in record.get("scales", {}).items()}
         if not all(task in _TASKS and 1 / _LIMIT <= scale <= _LIMIT for task, scale in scales.items()):

@@ -194,3 +194,36 @@ def test_malformed_records_are_refused(calibration, path, value):
 def test_what_is_no_record_is_refused(record):
     with pytest.raises(WeightsError, match="malformed"):
         Calibration.from_dict(record)
+
+
+# slices restored together
+
+
+@pytest.fixture
+def of_stacks(calibration) -> Calibration:
+    """Intervals three times as wide 4 mm from what was measured as 1 mm from it."""
+    near, far = (Curve((0.1,), ((f, f, f, f),)) for f in (0.5, 1.5))
+    more = {("map", "hole 4.0 mm", "tissue"): far, ("map", "hole 1 mm", "tissue"): near}
+    return Calibration("toy", 10, 20, "default", {**calibration.curves, **more}, calibration.scales)
+
+
+def test_between_distances_factors_are_interpolated_and_beyond_them_held(of_stacks):
+    """Linear in the logarithm: 2 mm is half way from 1 to 4."""
+    assert of_stacks.hole_tasks("map") == [(1.0, "hole 1 mm"), (4.0, "hole 4.0 mm")]
+    assert of_stacks.hole_tasks("vi") == []
+    distance = np.array([0.5, 1.0, 2.0, 4.0, 30.0])
+    found = of_stacks.stack_widths("map", np.full(5, 0.1), distance, np.full(5, 100.0))
+    np.testing.assert_allclose(found[2] / half_width(0.9), [0.5, 0.5, 1.0, 1.5, 1.5], rtol=1e-6)
+
+
+def test_factors_of_stacks_outlive_their_record(of_stacks):
+    again = Calibration.from_dict(json.loads(json.dumps(of_stacks.to_dict())))
+    assert again.hole_tasks("map") == of_stacks.hole_tasks("map") and again.curves == dict(of_stacks.curves)
+
+
+@pytest.mark.parametrize("task", ["hole", "hole 0 mm", "hole -1 mm", "hole 1 m", "hole x mm", "hole 1 mm "])
+def test_distances_that_are_none_are_refused(of_stacks, task):
+    record = of_stacks.to_dict()
+    record["methods"]["map"][task] = record["methods"]["map"]["hole 1 mm"]
+    with pytest.raises(WeightsError, match="is not known"):
+        Calibration.from_dict(record)

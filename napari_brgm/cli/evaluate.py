@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -223,15 +224,17 @@ def volumes(
         str, typer.Option(help="Comma-separated: hole-1, -3, -5, -9 (slices hidden), thick-3, -5, -8 (mm).")
     ] = "hole-1,hole-3,hole-5,hole-9,thick-3,thick-5,thick-8",
     every: Annotated[str, typer.Option(help="Of holes: every so many slices was measured; comma-separated.")] = "1,2,3",
-    alone: Annotated[
-        bool, typer.Option("--alone", help="Restore each slice by itself, too: most of the time.")
-    ] = False,
-    samples: Annotated[int, typer.Option(min=0, help="Of each stack; 0: neither intervals nor jumps.")] = 16,
+    masks: Annotated[
+        int, typer.Option(min=1, max=8, help="Masks of each subject, in turn: the paper's seven, brush strokes.")
+    ] = 8,
+    alone: Annotated[bool, typer.Option("--alone", help="Restore each slice by itself, too.")] = False,
+    samples: Annotated[int, typer.Option(min=0, help="Of each stack; 0: no intervals, jumps and factors.")] = 32,
     seed: options.Seed = 0,
 ) -> None:
     """Measure holes in stacks and thick slices, beside straight lines and splines between the slices.
 
-    Writes volumes.jsonl and volumes.md. A run that was stopped goes on where it was when the command is given again.
+    Writes volumes.jsonl, volumes.md and, with samples, calibration.json for the prior's card. A run that was stopped
+    goes on where it was when the command is given again.
     """
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.target import ShellOutputs
@@ -242,8 +245,10 @@ def volumes(
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         study = VolumeStudy(load_prior(prior), data_folder(data), out, samples, seed, alone=alone)
         chosen = evenly_spaced(len(study.stacks), subjects)
-        study.run(cases_of(names(tasks), [int(step) for step in names(every)], chosen), tell)
+        study.run(cases_of(names(tasks), [int(step) for step in names(every)], chosen, masks), tell)
         (out / "volumes.md").write_text(study.table())
+        if samples:
+            (out / "calibration.json").write_text(json.dumps(study.calibration().to_dict(), indent=2))
     say_path(out / "volumes.md")
 
 

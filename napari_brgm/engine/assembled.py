@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.draws import Draws
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.observed import Problem
+    from napari_brgm.engine.stack_place import StackPlace
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
@@ -29,7 +30,7 @@ __all__ = ["assembled"]
 def assembled(
     problem: Problem, prior: Prior, settings: InferenceSettings, job: Job, *, draws: Draws | None,
     estimate: npt.NDArray[Any] | None, latents: torch.Tensor, scale: float, misfit: float, device: torch.device,
-    notes: list[str], trace: list[dict[str, Any]], began: float, stack: dict[str, Any] | None = None,
+    notes: list[str], trace: list[dict[str, Any]], began: float, together: StackPlace | None = None,
 ) -> Restoration:  # fmt: skip
     """Assemble a restoration.
 
@@ -54,7 +55,7 @@ def assembled(
     trace : list of dict
     began : float
         When the slice was begun, ``time.perf_counter``.
-    stack : dict or None
+    together : StackPlace or None
         What it was restored together with; None: by itself.
     """
     remark = unlike(misfit, prior.info.misfit_limit)
@@ -66,7 +67,7 @@ def assembled(
         spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
     else:
         scale_tissue(draws, scale)
-        spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), stack=stack)
+        spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), together=together)
         draws.add_detail()
         mean = problem.whole(draws.mean)
         variance, samples = draws.image(draws.variance.astype(np.float32)), draws.samples()
@@ -96,5 +97,5 @@ def assembled(
             notes=([remark] if remark else []) + notes + problem.notes,
             seconds=time.perf_counter() - began,
         )
-        | ({} if stack is None else {"stack": stack}),
+        | ({} if together is None else {"stack": together.record}),
     )  # fmt: skip

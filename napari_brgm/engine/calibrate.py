@@ -3,6 +3,7 @@
     x_k <- m + a d_k,   d_k = x_k - m,   a = scale of the prior in tissue, 1 in air;   m: mean of x_k
     x_k <- m + c d_k,   c = half width of the 90 % interval / 1.645, of each pixel
     x_k <- m + c d_k - A^+ A (c d_k - d_k)        super-resolution: A x_k stays what it was
+    slices restored together: a = 1, c their own; of thin slices one c for all, so that their sums stay what they were
 
 The mean stays as it is, bit for bit; variance, samples and the 90 % interval agree; other levels have widths of their
 own. Both were measured with a prior's own settings: with others everything stays as it came. The scale serves every
@@ -16,20 +17,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from napari_brgm.calibration import LEVELS, TISSUE, half_width, pack_widths
+from napari_brgm.engine.coordinate import coordinate, task_of
 from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from napari_brgm.calibration import Calibration
     from napari_brgm.engine.draws import Draws
     from napari_brgm.engine.observed import Problem
+    from napari_brgm.engine.stack_place import StackPlace
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Calibrated", "calibrated", "coordinate", "scale_tissue", "why_not"]
+__all__ = ["Calibrated", "calibrated", "scale_tissue", "why_not"]
 
 _AT_ONCE = 1 << 20  # pixels whose widths are worked on together
 _STRETCH = 1.5  # an observed pixel that is longer than that many times its width was not measured
@@ -59,39 +62,42 @@ class Calibrated:
 
 def calibrated(
     draws: Draws, problem: Problem, prior: Prior, settings: InferenceSettings, method: str, *, unlike: bool = False,
-    stack: dict[str, Any] | None = None,
+    together: StackPlace | None = None,
 ) -> Calibrated:  # fmt: skip
     """Rescale the draws of one slice about their mean.
 
     ``unlike``: the scan is unlike what the prior knows, so that figures of held-out subjects say little of it.
-    ``stack``: what the slice was restored together with, if it was.
+    ``together``: what the slice was restored together with, if it was.
     """
-    reason = why_not(problem, prior, settings, method)
-    if stack is not None and not reason:
-        reason = "it was not measured for slices that are restored together"
     factors = prior.info.calibration
-    known = _scale(problem, prior, settings)
+    if together is None:
+        reason, known = why_not(problem, prior, settings, method), _scale(problem, prior, settings)
+    else:
+        reason = _why_not_together(together, problem, prior, settings, method)
+        known = _scale(problem, prior, settings) if reason and not together.thick_mm else 1.0
     scale_tissue(draws, known)
     if reason or factors is None:
         label = f"intervals are not calibrated: {reason}"
         if factors is not None and known != 1:
             label += f"; their width was scaled as on {factors.subjects} held-out subjects"
         return Calibrated(None, {"applied": False, "label": label, "scale": known})
-    task, at = coordinate(problem, prior.resolution)
+    task, at = coordinate(problem, prior.resolution) if together is None else together.coordinate(problem, prior)
     label = f"90 % intervals calibrated on {factors.subjects} held-out subjects"
     if unlike:
         label += ", which this scan is unlike"
     packed = np.empty((len(LEVELS), math.prod(problem.shape)), np.float32)
     if problem.measured.any():  # of no use, but above 0: air in the shallowest hole
-        least = factors.widths(method, task, at[problem.measured][:1], np.zeros(1))
+        far_one = None if together is None else np.ones(1)
+        least = _widths(factors, method, task, at[problem.measured][:1], np.zeros(1), far_one)
         packed[:] = least / (half_width(0.9, least) / _GAUSSIAN_90)
     at, unseen = at.reshape(-1), problem.unseen.reshape(-1)
+    far = None if together is None else together.distance_mm.reshape(-1)
     where, mean = np.flatnonzero(draws.free), draws.grey_mean
     scale = np.empty(mean.shape)
     for first in range(0, len(where), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
         pixels = where[part]
-        widths = factors.widths(method, task, at[pixels], mean[part])  # (4, n)
+        widths = _widths(factors, method, task, at[pixels], mean[part], None if far is None else far[pixels])  # (4, n)
         for width, level in zip(widths, LEVELS, strict=True):
             width[unseen[pixels]] = half_width(level)  # nothing is known there, and nothing was measured
         scale[part] = half_width(0.9, widths) / _GAUSSIAN_90
@@ -108,6 +114,34 @@ def calibrated(
     return Calibrated(shown, record)
 
 
+def _widths(
+    factors: Calibration, method: str, task: str, at: npt.NDArray[Any], mean: npt.NDArray[Any],
+    distance: npt.NDArray[Any] | None,
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    """(4, n); ``distance`` (n,) only of slices restored together."""
+    if distance is None:
+        return factors.widths(method, task, at, mean)
+    if task == "thick":  # in air as in tissue, or sums of thin slices would not stay what was measured
+        return factors.widths(method, task, at, np.full(np.shape(mean), np.inf))
+    return factors.stack_widths(method, at, distance, mean)
+
+
+def _why_not_together(
+    together: StackPlace, problem: Problem, prior: Prior, settings: InferenceSettings, method: str
+) -> str:  # fmt: skip
+    """As ``why_not``, of a slice that was restored together with others."""
+    unknown = _unknown(prior, settings)
+    factors = prior.info.calibration
+    if unknown or factors is None:
+        return unknown
+    thick = bool(together.thick_mm)
+    if not thick and task_of(problem) != "mask":
+        return "it was not measured for coarse pixels of slices that are restored together"
+    if not (factors.knows(method, "thick") if thick else factors.hole_tasks(method)):
+        return "it was not measured for slices that are restored together"
+    return ""
+
+
 def why_not(problem: Problem, prior: Prior, settings: InferenceSettings, method: str) -> str:
     """Give the reason why there are no factors for this run; '' if there are."""
     unknown = _unknown(prior, settings)
@@ -121,7 +155,7 @@ def why_not(problem: Problem, prior: Prior, settings: InferenceSettings, method:
             return "it was measured for coarse pixels that are square means of fine ones only"
     elif not problem.measured.any():
         return "it was measured for in-painting and super-resolution only"
-    if not factors.knows(method, _task(problem)):
+    if not factors.knows(method, task_of(problem)):
         return f"it was not measured for method '{method}'"
     return ""
 
@@ -146,28 +180,6 @@ def _scale(problem: Problem, prior: Prior, settings: InferenceSettings) -> float
         return 1.0  # noise is no blur, and its error another one
     hides = not problem.placed.given.seen.all()
     return factors.scales.get("mask" if hides else "downsample", 1.0)
-
-
-def _task(problem: Problem) -> str:
-    grid = problem.placed.given.grid
-    return "downsample" if grid.fine != grid.plane else "mask"
-
-
-def coordinate(problem: Problem, resolution: int) -> tuple[str, npt.NDArray[np.float64]]:
-    """Kind of task and coordinate (H, W) of the groups of its pixels.
-
-    In-painting: depth of the hole that a pixel lies in, which is the greatest distance in it to a measured pixel, in
-    sides of the frame. Super-resolution: size of an observed pixel in frame pixels, the same throughout.
-    """
-    if _task(problem) == "downsample":
-        rows, columns = problem.placed.pixel
-        return "downsample", np.broadcast_to(math.sqrt(rows * columns), problem.shape)
-    ratio = problem.placed.frame.ratio
-    distance = ndimage.distance_transform_edt(~problem.measured, sampling=ratio)
-    holes, count = ndimage.label(~problem.measured, structure=np.ones((3, 3)))
-    deepest = ndimage.maximum(distance, holes, np.arange(1, count + 1))
-    depth = np.concatenate([[min(ratio)], deepest])  # of measured pixels anything above 0
-    return "mask", depth[holes] / resolution
 
 
 def scale_tissue(draws: Draws, factor: float) -> None:

@@ -138,7 +138,7 @@ def run_stack(
                     done, carried = dict.fromkeys(wanted, error), None
                 else:
                     carried = following
-                    done = restored | {i: error for i, error in one.refused.items() if i in wanted}
+                    done = restored | {i: error for i, error in one.seen.refused.items() if i in wanted}
         for i, found in done.items():
             results[i] = found if keep is None or isinstance(found, InputError) else keep(i, found)
     return results

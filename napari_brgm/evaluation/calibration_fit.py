@@ -6,14 +6,14 @@ Pixels are gathered once, with their subject; any set of subjects can then be fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_brgm.calibration import DEPTHS, LEVELS, TISSUE, Curve, conformal_factors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import numpy.typing as npt
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Gathered", "Halvings"]
 
 _LEAST = 200  # pixels, below which a group has no factor of its own
-_BOUNDS = {  # of the groups; pixels of super-resolution x2, x4 and x8 differ by whole octaves
+_BOUNDS: dict[str, npt.NDArray[np.float64]] = {  # of the groups
     "mask": np.array(DEPTHS),
-    "downsample": 2.0 ** np.array([0.5, 1.5, 2.5, 3.5]),
+    "downsample": 2.0 ** np.array([0.5, 1.5, 2.5, 3.5]),  # pixels of super-resolution x2, x4 and x8
 }
 _AT90 = LEVELS.index(0.9)
 _AS_IT_CAME = Curve((1.0,), ((1.0,) * len(LEVELS),))  # of a kind of task with too few pixels for a factor
@@ -58,10 +58,14 @@ class Halvings:
 
 
 class Gathered:
-    """Scores |truth - mean| / std of hidden pixels."""
+    """Scores |truth - mean| / std of hidden pixels.
 
-    def __init__(self) -> None:
+    ``bounds``: for each kind of task those between its groups.
+    """
+
+    def __init__(self, bounds: Mapping[str, npt.NDArray[np.float64]] = _BOUNDS) -> None:
         self._parts: list[_Part] = []
+        self.bounds = bounds
 
     def add(
         self, task: str, kind: str, subject: int, at: npt.NDArray[np.float64], mean: npt.NDArray[np.float32],
@@ -71,13 +75,19 @@ class Gathered:
         error = np.abs(truth.astype(np.float64) - mean)
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = np.where(error > 0, error / std, 0.0)  # a certain pixel that is right, or infinitely wrong
-        own = at.astype(np.float32), mean > TISSUE, scores.astype(np.float32)
-        self._parts.append(_Part(task, kind, subject, *own))
+        self.add_scores(task, kind, subject, at, mean > TISSUE, scores)
+
+    def add_scores(
+        self, task: str, kind: str, subject: int, at: npt.NDArray[np.floating[Any]], tissue: npt.NDArray[np.bool_],
+        scores: npt.NDArray[np.floating[Any]],
+    ) -> None:  # fmt: skip
+        """Add pixels (n,) of one slice or stack: coordinate of the group, whether it is tissue, and the score."""
+        self._parts.append(_Part(task, kind, subject, at.astype(np.float32), tissue, scores.astype(np.float32)))
 
     def scales(self, subjects: Collection[int]) -> dict[str, float]:
         """Scale of the standard deviation of tissue by kind of task, from these subjects."""
         found = {}
-        for kind in _BOUNDS:
+        for kind in self.bounds:
             scores = [p.scores[p.tissue] for p in self._parts if p.kind == kind and p.subject in subjects]
             if sum(map(len, scores)) >= _LEAST:
                 found[kind] = conformal_factors(np.concatenate(scores))[_AT90]
@@ -90,7 +100,7 @@ class Gathered:
         for part in self._parts:
             if part.subject not in subjects:
                 continue
-            group = np.searchsorted(_BOUNDS[part.kind], part.at, side="right")
+            group = np.searchsorted(self.bounds[part.kind], part.at, side="right")
             for matter, own in (("tissue", part.tissue), ("air", ~part.tissue)):
                 for number in np.unique(group[own]):
                     these = own & (group == number)
@@ -123,9 +133,16 @@ class Gathered:
             total[part.task] = total.get(part.task, 0) + len(widths)
         return {task: inside[task] / total[task] for task in total}
 
+    def counts(self) -> dict[str, int]:
+        """Pixels of each task."""
+        found: dict[str, int] = {}
+        for part in self._parts:
+            found[part.task] = found.get(part.task, 0) + len(part.scores)
+        return found
+
     def halvings(self, count: int, seed: int = 0) -> dict[str, Halvings]:
         """Coverage of the tasks over ``count`` random halvings of the subjects."""
-        thin = Gathered()
+        thin = Gathered(self.bounds)
         thin._parts = [
             _Part(p.task, p.kind, p.subject, p.at[::_THIN], p.tissue[::_THIN], p.scores[::_THIN]) for p in self._parts
         ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_brgm.calibration import LEVELS, Calibration
-from napari_brgm.engine.calibrate import coordinate
+from napari_brgm.engine.coordinate import coordinate
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.calibration_cells import (
     KeptDraws,

@@ -11,7 +11,7 @@ import pytest
 from napari_brgm.calibration import Calibration, Curve, interval, unpack_widths
 from napari_brgm.corruptions import Blur, Compose, Downsample, Identity, Jpeg, Mask
 from napari_brgm.engine import calibrate
-from napari_brgm.engine.calibrate import coordinate
+from napari_brgm.engine.coordinate import coordinate
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.restore import restore

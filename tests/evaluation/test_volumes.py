@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from napari_brgm.calibration import Calibration, Curve
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation import volumes
-from napari_brgm.evaluation.volumes import Case, VolumeStudy, cases_of, interpolated, projected
+from napari_brgm.evaluation.volumes import MASKS, Case, VolumeStudy, cases_of, interpolated, projected
 
 
 def test_a_slope_through_the_slices_is_met_by_both_splines():
@@ -29,7 +32,11 @@ def test_projected_slices_have_the_means_that_were_measured():
 
 def test_cases_are_those_that_were_asked_for():
     found = cases_of(["hole-3", "thick-5"], [1, 2], [4])
-    assert len(found) == 2 * 7 + 1 and found[-1] == Case(4, factor=5)
+    assert len(found) == 2 * MASKS + 1 and found[-1] == Case(4, factor=5)
+    few = cases_of(["hole-1"], [1], [4, 9, 11], 3)
+    assert [(case.subject, case.mask) for case in few] == [
+        (4, 0), (4, 1), (4, 2), (9, 3), (9, 4), (9, 5), (11, 0), (11, 6), (11, 7)
+    ]  # fmt: skip
     with pytest.raises(InputError, match="there is no 'hole-2'; tasks are hole-1"):
         cases_of(["hole-2"], [1], [0])
     with pytest.raises(InputError, match="there is no '4'"):
@@ -47,13 +54,17 @@ def study(stack_prior, tmp_path, monkeypatch):
     hole[9:14, 8:15] = True
     monkeypatch.setattr(volumes, "paper_masks", lambda _: [hole] * 7)
 
-    def made() -> VolumeStudy:
-        return VolumeStudy(stack_prior, tmp_path, tmp_path, 4, 0, alone=False)
+    def made(prior=stack_prior) -> VolumeStudy:
+        found = VolumeStudy(prior, tmp_path, tmp_path, 4, 0, alone=False)
+        found.settings = found.settings.but(steps=2, fit_pose=False)
+        return found
 
     return made
 
 
 class _Held:
+    name = "toys"
+
     class framing:
         spacing_mm = 1.0
 
@@ -87,3 +98,29 @@ def test_a_hole_is_compared_with_the_line_between_its_neighbours(study):
     found.run([Case(0, 1, 3, 3)])
     (row,) = found.rows.values()
     assert row["squares"]["line"] == pytest.approx(0, abs=1e-2) and row["count"] > 0
+
+
+def test_shares_of_intervals_and_factors_for_the_card(study, stack_prior, monkeypatch):
+    """Of a prior's own draws: the table tells both shares, and the card keeps what is known of single slices."""
+    hole = np.zeros((24, 24), dtype=bool)
+    hole[2:22, 2:22] = True
+    monkeypatch.setattr(volumes, "paper_masks", lambda _: [hole] * 7)
+    monkeypatch.setattr(volumes, "_EVERY", 1)
+    single = Curve((0.1,), ((1.0,) * 4,))
+    stack_prior = copy.copy(stack_prior)
+    known = Calibration("toys", 2, 2, "default", {("map", "mask", "tissue"): single}, {"mask": 0.9})
+    stack_prior.info = replace(stack_prior.info, calibration=known)
+    found = study(stack_prior)
+    found.run([Case(subject, 1, 3, 3) for subject in (0, 1)] + [Case(subject, factor=3) for subject in (0, 1)])
+    calibration = found.calibration()
+    assert calibration.curves["map", "mask", "tissue"] == single and dict(calibration.scales) == {"mask": 0.9}
+    assert [mm for mm, _ in calibration.hole_tasks("map")] == [1.0, 2.0] and calibration.knows("map", "thick")
+    (row,) = (line for line in found.table().splitlines() if line.startswith("| 3 hidden, every 1 mm | all"))
+    came, calibrated = row.split("|")[-5:-3]
+    assert came.strip().endswith("%") and "% +- " in calibrated
+
+
+def test_without_a_card_of_single_slices_there_is_nothing_to_add_to(study):
+    found = study()
+    with pytest.raises(InputError, match="has no calibration of single slices to add to"):
+        found.calibration()
