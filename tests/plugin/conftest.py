@@ -170,11 +170,11 @@ def click(qtbot) -> Callable[..., None]:
 def picture(qtbot) -> Callable[..., None]:
     """Keep a picture of the window where the variable BRGM_SCREENSHOTS names a folder."""
 
-    def keep(viewer, name: str) -> None:
+    def keep(viewer, name: str, size: tuple[int, int] = (1400, 900)) -> None:
         folder = os.environ.get("BRGM_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            viewer.window._qt_window.resize(1400, 900)
+            viewer.window._qt_window.resize(*size)
             qtbot.wait(300)
             viewer.reset_view()
             viewer.screenshot(str(Path(folder) / f"{name}.png"), canvas_only=False, flash=False)

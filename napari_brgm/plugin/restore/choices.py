@@ -231,6 +231,8 @@ class ChoicesPanel(PriorPanel):
         ):
             folded = QCollapsible(title)
             folded.setDuration(0)
+            if (inner := folded.layout()) is not None:  # its margins took 100 of 720 pixels from the texts below
+                inner.setContentsMargins(4, 0, 0, 0)
             folded.addWidget(content)
             layout.addWidget(folded)
 
