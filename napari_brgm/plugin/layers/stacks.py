@@ -10,7 +10,9 @@ import numpy as np
 from napari_brgm.engine.job import Later, Stack
 from napari_brgm.plugin.layers.anatomy import spatial_axes
 from napari_brgm.plugin.layers.planes import parallel_planes
-from napari_brgm.plugin.layers.shown import linear, pixel_size, stored
+from napari_brgm.plugin.layers.scans import scan_record, shown_affine
+from napari_brgm.plugin.layers.shown import pixel_size, stored
+from napari_brgm.scan import distance_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.shown import ShownSlice
 
 __all__ = ["stack_of"]
-
-_UPRIGHT = 0.99  # of the step from slice to slice, that lies along their normal
 
 
 def stack_of(image: Image, planes: Sequence[ShownSlice], spoilt: Collection[int] = ()) -> Stack | None:
@@ -59,14 +59,18 @@ def stack_of(image: Image, planes: Sequence[ShownSlice], spoilt: Collection[int]
 
 
 def _distance(image: Image, axis: int, like: ShownSlice) -> float | None:
-    """Of neighbouring slices along their normal, mm."""
+    """Of neighbouring slices along their normal, mm.
+
+    None where it is not known, or pixels of neighbours do not lie above each other in the scan that the layer
+    shows, which stands upright on the screen even so.
+    """
     size = pixel_size(image, axis, axis)
-    step = linear(image)[:, [like.rows, like.columns, axis]]
     if size is None or image.ndim < 3:
         return None
-    row, column, along = (v / np.linalg.norm(v) for v in step.T)
-    leaning = np.hypot(along @ row, along @ column)
-    return size[0] if leaning <= np.sqrt(1 - _UPRIGHT**2) else None
+    if not scan_record(image):
+        return size[0]
+    axes = [one - image.ndim + 3 for one in (like.rows, like.columns, axis)]
+    return distance_of(shown_affine(image)[:, [*axes, 3]])
 
 
 def _pixels(image: Image, like: ShownSlice, axis: int, number: int) -> npt.NDArray[np.float32]:
