@@ -15,6 +15,7 @@ from napari_brgm.engine.known import Known
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.stack_place import StackPlace
 from napari_brgm.engine.thick import consistent
+from napari_brgm.engine.thin_detail import SPREAD, thin_of
 from napari_brgm.likelihood import from_grey, to_grey
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ class StackResults:
         """
         drawn = draws or best.none()
         thin = (self._thin(best.images, 0), self._thin(drawn.images, 1)) if self.seen.thick else None
+        shown = thin if thin is None else self._finer(*thin)
         kept, found = self.seen.kept, {}
         steps = max(math.ceil(len(drawn.images) / batch), 1)
         for done, slice_ in enumerate(kept):
             number = int(self.seen.layout.results[slice_])
             if number in self.seen.refused:
                 continue
-            found[number] = self._one(slice_, best, draws, thin)
+            found[number] = self._one(slice_, best, draws, shown)
             if done * steps // len(kept) != (done + 1) * steps // len(kept):
                 self.progress.step("samples")
 
@@ -157,6 +159,17 @@ class StackResults:
                 x = consistent(x, self.seen.each, self.seen.at, between, before, self.progress.check)
             found[b] = x[0].cpu()
         return found
+
+    def _finer(self, best: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """As a network reads the thick slices, where it can (thin_detail.py)."""
+        net = self.prior.parts.detail
+        read = None
+        if net is not None and self.settings.data_consistency:
+            read = thin_of(self.seen, net, self.progress.check)
+        if read is None:
+            return best, draws
+        spread = draws - draws.mean(dim=0)
+        return read[None], spread.mul_(SPREAD).add_(read)
 
     def _units(self, grey: Tensor) -> Any:
         """(B, H W) values in the scan's units of grey levels (B, H, W)."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_brgm.engine.course import Course
 from napari_brgm.engine.draws import LEAST_NOISE
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.stack_results import StackFound, StackResults
@@ -73,7 +74,7 @@ class StackedRestoring:
     number : int
         Of the window, for its random numbers.
     tell : callable
-        Gets the window's steps.
+        Gets the window's steps, and how much of the window is done with each, 0 .. 1.
     held : int
         Results that memory will hold at the end, the window's among them.
     with_samples : bool
@@ -87,16 +88,19 @@ class StackedRestoring:
 
     def __init__(
         self, layout: Layout, window: StackPart, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
-        anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step], object], *, held: int = 1,
+        anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step, float], object], *, held: int = 1,
         with_samples: bool = True,
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
         self.window, self.job, self.prior, self.settings = window, job, prior, settings
         self.attempt, self.anchor, self.known = attempt, anchor, known
         self.generator = torch.Generator().manual_seed(int(job.seed) + number)
-        self.progress = Progress(tell, preview=self._preview)
+        self.progress = Progress(self._told, preview=self._preview)
         self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
-        self.seen = StackSeen(layout, window, job, prior, settings, anchor, self.progress.check)
+        drawn = int(np.count_nonzero(layout.results[list(window.new)] >= 0))
+        self.course, self._tell, self._groups = Course(len(window.new), drawn, settings.steps, job.draws), tell, 0
+        self.seen = StackSeen(layout, window, job, prior, settings, anchor, self._asked)
+        self._groups = len(self.seen.groups)
         self._need(held, with_samples=with_samples).check()
         steps = math.ceil(job.draws / self.batch)
         self.progress.total = len(self.seen.groups) + settings.steps + steps
@@ -118,12 +122,14 @@ class StackedRestoring:
             images.at(stack.mean[None])
         eta = self._maximum(stack, images, likelihood)
         with torch.no_grad():
+            self.course.begin("best")
             best = stack.latents(eta)
             images.at(best)
             noise = max(self.anchor.problem.noise.measured, LEAST_NOISE)
             whole, added = self._completed(images, field, likelihood, best, noise, None)
             drawn = None
             if self.job.draws:
+                self.course.begin("latents")
                 latents = stack.sample(
                     self.job.draws, self.generator, None if self.known is None else self.known.drawn_latents
                 )
@@ -135,6 +141,17 @@ class StackedRestoring:
                 began=self.began,
             )  # fmt: skip
             return results.made(StackFound(best, whole, added), drawn, self.batch)
+
+    def _told(self, step: Step) -> None:
+        if step.phase == "map":  # told again in the stages that follow
+            self.course.begin("map")
+            self.course.reach((step.iteration - self._groups) / self.settings.steps, stage="map")
+        self._tell(step, 1.0 if step.iteration >= step.total else self.course.share)
+
+    def _asked(self) -> None:
+        """Called now and then in long work; what it raises ends the work."""
+        self.course.ask()
+        self.progress.check()
 
     def _need(self, held: int, *, with_samples: bool) -> Need:
         """Memory that the window takes: images of all its slices for every draw, and what is made of them."""
@@ -149,7 +166,7 @@ class StackedRestoring:
         shape = self.anchor.problem.shape
         drawn = max((int(np.count_nonzero(problem.free)) for problem in problems), default=0)
         if self.seen.thick:
-            network += 4 * len(self.window.slices) * math.prod(shape) * (self.job.draws + 1)
+            network += 2 * 4 * len(self.window.slices) * math.prod(shape) * (self.job.draws + 1)
         return Need(shape, drawn, self.job.draws, network, max(held, len(problems)), with_samples)
 
     def _preview(self, number: int, images: Tensor) -> npt.NDArray[np.float32] | None:
@@ -173,9 +190,7 @@ class StackedRestoring:
             seen = [self.seen.each[j][1].likelihood for j in group]
             operator = GreyLevels(seen[0].observation)
             shift = operator.A(torch.ones_like(model.mean)[None])
-            found = model.posteriors(
-                torch.cat([one.y - shift for one in seen]), operator, self._variance, self.progress.check
-            )
+            found = model.posteriors(torch.cat([one.y - shift for one in seen]), operator, self._variance, self._asked)
             for j, one in zip(group, found, strict=True):
                 posteriors[j] = one
             self.progress.step("placing")
@@ -183,7 +198,7 @@ class StackedRestoring:
         device = self.prior.latents.mean.device
         return StackPosterior(
             [one for one in posteriors if one is not None], through.of_latents(places).to(device), profile,
-            None if self.known is None else self.known.latents[0], self.progress.check,
+            None if self.known is None else self.known.latents[0], self._asked,
         )  # fmt: skip
 
     @property
@@ -225,8 +240,13 @@ class StackedRestoring:
         """Images (B, n, R, R) in [-1, 1] with their residual fields, and these in grey levels, for each latents."""
         known, k = self.known, len(self.window.known)
         pictures = []
-        for part in torch.split(latents, max(self.batch // max(len(images.network), 1), 1)):
+        if generator is not None:
+            self.course.begin("images")
+        parts = torch.split(latents, max(self.batch // max(len(images.network), 1), 1))
+        for part in parts:
             pictures.append(images(part))
+            if generator is not None:
+                self.course.reach(len(pictures) / len(parts))
             self.progress.check()
         drawn = torch.cat(pictures)
         if known is not None:
@@ -238,7 +258,9 @@ class StackedRestoring:
         if not self.settings.residual_field:
             return drawn, torch.zeros_like(drawn)
         each = max(_PIXELS // max(likelihood.entries, drawn[0].numel()), 1)
-        done = complete(drawn, field, likelihood, noise, generator, each, self.progress.check)
+        if generator is not None:
+            self.course.begin("fields", batches=math.ceil(len(drawn) / each))
+        done = complete(drawn, field, likelihood, noise, generator, each, self._asked)
         added = to_grey(done) - to_grey(torch.cat(pictures))
         if known is not None:
             added[:, :k] = field_known

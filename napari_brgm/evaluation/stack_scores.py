@@ -1,7 +1,7 @@
 """Stack scores: how far restored slices of stacks missed, in standard deviations, and factors for their intervals.
 
-Groups are those of the engine (engine/stack_place.py): of holes the distance along the stack to where the same pixel was
-measured and the depth in the plane; of thin slices the thickness of the thick ones.
+Groups are those of the engine (engine/stack_place.py): of holes the distance along the stack to where the same pixel
+was measured and the depth in the plane; of thin slices the thickness of the thick ones.
 """
 
 from __future__ import annotations

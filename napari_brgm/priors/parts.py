@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.linear_model import LinearModel
     from napari_brgm.priors.residual_field import ResidualField
+    from napari_brgm.priors.through_detail import ThroughDetail
     from napari_brgm.priors.through_plane import ThroughPlane
 
 __all__ = ["Line", "Parts"]
@@ -74,12 +75,15 @@ class Parts:
         Image -> leading latents, and features for the perceptual term.
     through : ThroughPlane or None
         How the slices of a stack belong together, in whitened latents and residual field; None: not known.
+    detail : ThroughDetail or None
+        What is finer than thick slices.
     """
 
     line: Line | None = None
     residual: ResidualField | None = None
     encoder: Encoder | None = None
     through: ThroughPlane | None = None
+    detail: ThroughDetail | None = None
 
     def to(self, device: torch.device | str) -> Parts:
         """Copy on ``device``."""
@@ -88,4 +92,5 @@ class Parts:
             None if self.residual is None else self.residual.to(device),
             None if self.encoder is None else copy.deepcopy(self.encoder).to(device),
             None if self.through is None else self.through.to(device),
+            None if self.detail is None else copy.deepcopy(self.detail).to(device),
         )

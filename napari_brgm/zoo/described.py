@@ -20,6 +20,7 @@ from napari_brgm.priors.info import PriorInfo
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.priors.parts import Line, Parts
 from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.through_detail import ThroughDetail
 from napari_brgm.priors.through_plane import ThroughPlane
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def parts_tensors(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
         found |= {"residual.std": parts.residual.std, "residual.correlation": parts.residual.correlation}
     if parts.through is not None:
         found |= {"through.latents": parts.through.latents, "through.residual": parts.through.residual}
+    if parts.detail is not None:
+        found |= {f"detail.{k}": v for k, v in parts.detail.state_dict().items()}
     found = rounded(found, dtype)
     line = parts.line
     if line is not None and line.complete and not line.exact:
@@ -98,7 +101,8 @@ def parts_of(file: WeightsFile) -> Parts:
     if "residual.std" in tensors:
         residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
     encoder = Encoder.from_state_dict(weights) if (weights := file.under("encoder.")) else None
-    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors))
+    detail = ThroughDetail.from_state_dict(weights) if (weights := file.under("detail.")) else None
+    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors), detail)
 
 
 def _through_of(tensors: dict[str, Tensor]) -> ThroughPlane | None:

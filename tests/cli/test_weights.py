@@ -10,13 +10,18 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from napari_brgm.cli import app
 from napari_brgm.cli.weights import _table
+from napari_brgm.tensor_file import read_tensors
 from napari_brgm.zoo.files import sha256_of, write_prior
+from napari_brgm.zoo.registry import load_prior
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -177,3 +182,41 @@ def test_what_is_wrong_with_a_file_names_it(shell, tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     done = shell("weights", "import", str(tmp_path / "other.safetensors"), "--name", "other")
     assert done.exit_code == 2 and done.stderr.startswith("napari-brgm: other.safetensors: these weights are not")
+
+
+def test_thin_adds_a_network_for_thick_slices_and_leaves_the_rest(tmp_path):
+    """Of subjects in folders; the file loads, and all else of it is what it was."""
+    random = np.random.default_rng(0)
+    for subject in range(2):
+        folder = tmp_path / "data" / f"subject-{subject}"
+        folder.mkdir(parents=True)
+        for i in range(9):
+            smooth = ndimage.gaussian_filter(random.uniform(0, 255, (40, 40)), 2 + i / 9)
+            Image.fromarray(smooth.astype(np.uint8)).save(folder / f"{i:02d}.png")
+    out = tmp_path / "new.safetensors"
+    data = str(tmp_path / "data")
+    found = CliRunner().invoke(
+        app,
+        [
+            "weights",
+            "thin",
+            "ours",
+            "--data",
+            data,
+            "--slice-mm",
+            "1",
+            "--pixel-mm",
+            "1",
+            "--steps",
+            "1",
+            "--out",
+            str(out),
+        ],
+    )
+    assert found.exit_code == 0, found.output
+    before, _ = read_tensors(tmp_path / "shipped" / "ours.safetensors")
+    after, _ = read_tensors(out)
+    assert {key for key in after.keys() - before.keys() if not key.startswith("detail.")} == set()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    net = load_prior(out).parts.detail
+    assert net is not None and f"{sum(one.numel() for one in net.parameters()):,} parameters" in found.output
