@@ -6,6 +6,7 @@ own, which fill a batch by themselves. A CPU, which gains nothing from a batch, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from napari_brgm.settings import InferenceSettings
 
 __all__ = ["run"]
+
+_DRAWN = 8  # samples drawn in one step of a slice by itself
 
 
 def run(
@@ -66,10 +69,10 @@ def run(
     settings = _checked(job)
     chosen = pick_device(job.device)
     tell, keep = outward(tell), outward(keep)
-    progress = _JobProgress(job.count, tell)
     priors = _Priors(job.prior, settings)
     results: dict[int, Restoration | InputError] = {}
     plan: StackPlan | None = None
+    costs = [float(settings.steps + settings.refine_steps + math.ceil(job.draws / _DRAWN))] * job.count
     if job.stack is not None:
         if job.stack.thin and (refused := why_not_thin(job, settings)):
             raise InputError(refused)
@@ -78,8 +81,13 @@ def run(
             priors.notes.append(f"each slice was restored by itself: {reason}")
         else:
             plan = StackPlan(job)
-            results |= run_stack(job, plan, settings, chosen, priors.on, progress.of, keep)
-    left_alone = [i for i in range(job.count) if plan is None or i not in plan.together]
+            for number, cost in plan.costs(settings, job.draws).items():
+                costs[number] = cost
+    progress = _JobProgress(costs, tell)
+    if plan is not None:
+        results |= run_stack(job, plan, settings, chosen, priors.on, progress.of, keep)
+    stacked = set() if plan is None else plan.together
+    left_alone = [i for i in range(job.count) if i not in stacked]
     together = IMAGES if chosen.type == "cuda" else 1
     alone = settings.prior_density == "flat" or settings.optimiser == "gauss-newton"
     most = 1 if alone else together  # slices that share a synthesis
@@ -185,20 +193,21 @@ class _Priors:
 
 
 class _JobProgress:
-    """Tells steps of slices as steps of the job."""
+    """Tells steps of slices as steps of the job; ``costs`` of each slice, of any unit."""
 
-    def __init__(self, count: int, tell: Callable[[Step], object] | None) -> None:
-        self.tell = tell
-        self.shares = [0.0] * count  # of each slice, that are done
+    def __init__(self, costs: Sequence[float], tell: Callable[[Step], object] | None) -> None:
+        self.costs, self.tell = costs, tell
+        self.shares = [0.0] * len(costs)  # of each slice, that are done
 
-    def of(self, numbers: Sequence[int]) -> Callable[[Step], None]:
-        """What gets the steps of one slice, or of some that are restored together."""
+    def of(self, numbers: Sequence[int]) -> Callable[..., None]:
+        """What gets the steps of one slice, or of some that are restored together, and how much of these is done."""
 
-        def told(step: Step) -> None:
+        def told(step: Step, share: float | None = None) -> None:
             for number in numbers:
-                self.shares[number] = step.iteration / step.total
+                self.shares[number] = step.iteration / step.total if share is None else share
             if self.tell is not None:
-                done = sum(self.shares) / len(self.shares)
+                parts = (share * cost for share, cost in zip(self.shares, self.costs, strict=True))
+                done = min(sum(parts) / sum(self.costs), 1.0)
                 at = numbers[min(step.iteration * len(numbers) // step.total, len(numbers) - 1)]
                 self.tell(replace(step, slice=at, slices=len(self.shares), done=done))
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_brgm.engine.anchor import Anchor
+from napari_brgm.engine.course import Course
 from napari_brgm.engine.devices import attempts
 from napari_brgm.engine.layout import Layout
 from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoring import IMAGES, image_and_corruption
 from napari_brgm.engine.stacked import StackedRestoring
-from napari_brgm.engine.windows import windows_of
+from napari_brgm.engine.windows import helping_mm, windows_of
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_brgm.engine.devices import Attempt
-    from napari_brgm.engine.job import Job, Stack
+    from napari_brgm.engine.job import Job
     from napari_brgm.engine.known import Known
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.windows import StackPart
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from napari_brgm.settings import InferenceSettings
 
 __all__ = ["StackPlan", "run_stack", "why_alone", "why_not_thin"]
-
-
-_MORE, _FURTHEST_MM = 1.01, 20.0  # the next slice is looked at, however far its detail is known, up to here
 
 
 class StackPlan:
@@ -50,7 +48,7 @@ class StackPlan:
     def __init__(self, job: Job) -> None:
         through = job.prior.parts.through
         assert through is not None and job.stack is not None
-        reach = max(through.reach, min(_MORE * _step(job.stack), _FURTHEST_MM))
+        reach = helping_mm(job.stack, through.reach)
         self.layout = Layout.of(job, reach)
         layout = self.layout
         windows = windows_of(layout.places.tolist(), layout.results >= 0, reach, layout.longest)
@@ -66,11 +64,14 @@ class StackPlan:
         """Restorations that some window gives."""
         return {number for window in self.windows for number in self.results(window)}
 
-
-def _step(stack: Stack) -> float:
-    """Least distance of slices, mm; 0 where there is one alone."""
-    places = np.sort([*stack.places, *(at for at, _ in stack.neighbours), *stack.thin])
-    return float(np.diff(places).min(initial=np.inf)) if len(places) > 1 else 0.0
+    def costs(self, settings: InferenceSettings, draws: int) -> dict[int, float]:
+        """Of each restoration that some window gives, its part of the window's cost, in steps of one slice."""
+        found: dict[int, float] = {}
+        for window in self.windows:
+            numbers, drawn = self.results(window), int((self.layout.results[list(window.new)] >= 0).sum())
+            cost = Course(len(window.new), drawn, settings.steps, draws).cost
+            found |= dict.fromkeys(numbers, cost / max(len(numbers), 1))
+        return found
 
 
 def why_alone(job: Job, settings: InferenceSettings) -> str:
@@ -95,7 +96,7 @@ def why_not_thin(job: Job, settings: InferenceSettings) -> str:
 
 def run_stack(
     job: Job, plan: StackPlan, settings: InferenceSettings, device: torch.device,
-    prior_on: Callable[[Attempt], Prior], tell: Callable[[list[int]], Callable[[Step], None]],
+    prior_on: Callable[[Attempt], Prior], tell: Callable[[list[int]], Callable[[Step, float], None]],
     keep: Callable[[int, Restoration], Restoration] | None,
 ) -> dict[int, Restoration | InputError]:  # fmt: skip
     """Restore what a plan has together.
@@ -109,7 +110,7 @@ def run_stack(
     prior_on : callable
         The prior for an attempt.
     tell : callable
-        Of the restorations that a window gives: what gets its steps.
+        Of the restorations that a window gives: what gets its steps, and how much of the window is done with each.
     keep : callable or None
         As of ``engine.run.run``.
     """

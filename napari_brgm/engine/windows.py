@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["StackPart", "windows_of"]
+    from napari_brgm.engine.job import Stack
+
+__all__ = ["StackPart", "helping_mm", "windows_of"]
 
 _ASIDE = 4  # slices of context on a side, at most, and as many known ones
 _NEW = 16  # slices of a window that are not known, about
+_MORE, _FURTHEST_MM = 1.01, 20.0  # the next slice is looked at, however far its detail is known, up to here
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,13 @@ def windows_of(
             found.append(StackPart(*(tuple(part.tolist()) for part in parts)))
             start = keep
     return found
+
+
+def helping_mm(stack: Stack, reach: float) -> float:
+    """How far a slice of a stack helps another, where detail is known up to ``reach`` mm."""
+    places = np.sort([*stack.places, *(at for at, _ in stack.neighbours), *stack.thin])
+    step = float(np.diff(places).min(initial=np.inf)) if len(places) > 1 else 0.0
+    return max(reach, min(_MORE * step, _FURTHEST_MM))
 
 
 def _runs(at: npt.NDArray[np.float64], wanted: npt.NDArray[np.intp], reach: float) -> list[npt.NDArray[np.intp]]:

@@ -11,7 +11,9 @@ import pytest
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine import estimate
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
-from napari_brgm.engine.job import Job, ObservedSlice
+from napari_brgm.engine.job import Job, ObservedSlice, Stack
+from napari_brgm.engine.run_stack import StackPlan
+from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.plugin.prior_panel import offered_priors
 from napari_brgm.priors.deep_image import DeepImagePrior
 from napari_brgm.settings import preset, settings_for
@@ -77,6 +79,45 @@ def test_what_an_entry_leaves_open_is_read_off_its_file(tmp_path, random_stylega
     wanted = settings_for(preset or "unaided", "standard").steps
     assert of_prior(entry).steps == wanted + 4 + (0 if preset else 40)
     assert entry.rank == (3 if family else 0)
+
+
+STACK = Stack(tuple(map(float, range(6, 26))), tuple((float(i), np.zeros((2, 2))) for i in (*range(6), *range(26, 32))))
+
+
+@pytest.mark.parametrize("gap", [None, 12])
+@pytest.mark.parametrize("mm", [1.0, 3.0, 50.0])
+def test_windows_of_a_stack_are_those_of_the_run(stack_prior, gap, mm) -> None:
+    """Catches an estimate of other windows than there will be, and slices far apart that are taken for a stack."""
+    places = tuple(mm * at for at in STACK.places if at != gap)
+    stack = Stack(places, tuple((mm * at, image) for at, image in STACK.neighbours))
+    slices = (ObservedSlice(np.zeros((24, 24)), lambda: Identity()),) * len(places)
+    job = Job(slices, stack_prior, settings_for("default"), samples=8, device="cpu", stack=stack)
+    plan, work = StackPlan(job), Work.of(job, [(24, 24)] * len(places))
+    results = plan.layout.results
+    sizes = [(len(part.new), int((results[list(part.new)] >= 0).sum())) for part in plan.windows]
+    assert list(work.windows) == sizes and (mm == 50.0) == (not sizes)
+    assert work.slices == len(places) - len(plan.together)
+    costs = plan.costs(job.settings, 8)
+    alone = replace(work, slices=0).steps
+    assert alone == pytest.approx(sum(costs.values()), abs=1)
+    assert replace(job, method="vi").stack is stack and not Work.of(replace(job, method="vi"), [(24, 24)]).windows
+
+
+def test_thin_slices_are_timed_as_their_windows(stack_prior) -> None:
+    thin = ThinSlices.of(8, 3.0, 3, None)
+    slices = (ObservedSlice(np.zeros((24, 24)), lambda: Identity()),) * 8
+    job = Job(slices, stack_prior, settings_for("default"), samples=8, device="cpu", stack=thin.stack())
+    work, plan = Work.of(job, [(24, 24)] * 8), StackPlan(job)
+    assert work.slices == 0 and [new for new, _ in work.windows] == [len(part.new) for part in plan.windows]
+
+
+def test_a_stack_learns_for_itself_and_starts_from_slices_alone() -> None:
+    stack = WORK.in_windows(STACK)
+    learn(WORK, 2 * estimated_seconds(WORK))
+    assert estimated_seconds(stack) == pytest.approx(2 * stack.steps * 0.14, rel=1e-3)
+    single = estimated_seconds(WORK)
+    learn(stack, 500.0)
+    assert estimated_seconds(stack) == pytest.approx(500) and estimated_seconds(WORK) == single
 
 
 def test_a_job_is_timed_as_it_will_run(random_stylegan2, linear_prior) -> None:

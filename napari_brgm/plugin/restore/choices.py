@@ -19,7 +19,7 @@ from napari_brgm.plugin.layers.anatomy import plane_of
 from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
 from napari_brgm.plugin.layers.shown import shown_axes
 from napari_brgm.plugin.preferences import preferences
-from napari_brgm.plugin.prior_panel import PriorPanel, has_density
+from napari_brgm.plugin.prior_panel import PriorPanel, has_density, knows_stacks
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
 from napari_brgm.plugin.restore.strip_box import StripBox
@@ -142,13 +142,13 @@ class ChoicesPanel(PriorPanel):
         """Give the entry of the chosen prior; None while none is chosen."""
         return self._entries.get(self.prior.value or "")
 
-    def work(self, slices: int = 1) -> Work | None:
-        """What a run on this many slices would cost; None while nothing is chosen."""
+    def work(self, slices: int = 1, stack: Stack | None = None) -> Work | None:
+        """What a run on this many slices, or on a stack of them, would cost; None while nothing is chosen."""
         image, entry = self.image.value, self.chosen_entry()
         if image is None or entry is None:
             return None
         pixels = int(image.data.shape[-1] * image.data.shape[-2]) if image.ndim >= 2 else 0
-        return Work(
+        found = Work(
             prior=entry.name,
             side=entry.resolution,
             settings=settings_for(entry.preset or "default", self.quality.value),
@@ -158,6 +158,9 @@ class ChoicesPanel(PriorPanel):
             pixels=pixels,
             on_gpu=why_cpu(self.device.value) == "",
         )
+        if stack is None or found.method != "map" or not knows_stacks(entry):
+            return found
+        return found.in_windows(stack)
 
     def sizeHint(self) -> QSize:
         """Wide enough for the names of layers."""

@@ -101,7 +101,7 @@ class RestorationPanel(ChoicesPanel):
         parts = self.parts(image, shown, everywhere)
         stack = None if self.strip.wanted else self.stack(image, parts, shown)  # neighbours have their skulls on
         observed = list(dict.fromkeys(part.observed for part in parts))
-        order, work = self.order(observed, stack), self.work(len(parts))
+        order, work = self.order(observed, stack), self.work(len(parts), stack)
         entry = self.chosen_entry()
         assert work is not None and entry is not None  # an image and a prior are chosen
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None

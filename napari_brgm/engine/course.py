@@ -1,0 +1,76 @@
+"""Course: what the window of a stack costs, stage by stage, and how far along it a run is. Imports no torch.
+
+Costs are in steps of a slice that is restored by itself (engine/estimate.py). As measured with ``brain-axial-128``, 16
+slices a window, 8 and 24 draws, steps of 0.14 s; with larger frames all of it takes longer at about the same rates.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Course"]
+
+_STEP = 0.27  # of MAP, of one slice among others: they fill a batch
+_PLACED, _BEST, _ROOTS = 1.5, 0.6, 0.6  # of a slice: its posterior; its part of the most probable stack; of all draws
+_LATENTS, _IMAGE, _FIELD = 0.055, 0.14, 0.22  # of a draw of a slice: conjugate gradients; a network; kriging
+_FULL = 0.95  # of a stage, that is taken for done after as many questions as are usual
+# how often one is asked in a stage whether to go on; of fields of draws in each batch
+_ASKED = {"placing": 360, "map": 0, "best": 21, "latents": 95, "images": 0, "fields": 21}
+
+
+class Course:
+    """The stages of one window.
+
+    Parameters
+    ----------
+    slices : int
+        Of the window that are not known.
+    drawn : int
+        Of these, those that are restored: the network draws them.
+    steps : int
+        Of MAP.
+    draws : int
+
+    Attributes
+    ----------
+    cost : float
+        Of the whole window, in steps of one slice.
+    """
+
+    def __init__(self, slices: int, drawn: int, steps: int, draws: int) -> None:
+        self._costs = {
+            "placing": _PLACED * slices,
+            "map": _STEP * drawn * steps,
+            "best": _BEST * slices,
+            "latents": (_ROOTS + _LATENTS * draws) * slices if draws else 0.0,
+            "images": _IMAGE * drawn * draws,
+            "fields": _FIELD * slices * draws,
+        }
+        self.cost = float(sum(self._costs.values()))
+        self._stage, self._part, self._count, self._usual = "placing", 0.0, 0, _ASKED["placing"]
+
+    def begin(self, stage: str, *, batches: int = 1) -> None:
+        """A stage begins, worked on in so many batches; those before it are done, and never come again."""
+        order = list(self._costs)
+        if order.index(stage) > order.index(self._stage):
+            self._stage, self._part, self._count, self._usual = stage, 0.0, 0, batches * _ASKED[stage]
+
+    def reach(self, part: float, stage: str = "") -> None:
+        """So much of a stage is done, 0 .. 1: of the one under way, unless it is named and over."""
+        if stage in ("", self._stage):
+            self._part = max(self._part, min(part, 1.0))
+
+    def ask(self) -> None:
+        """Somebody was asked in a stage whether to go on; it may take longer than is usual, but never seems done."""
+        self._count += 1
+        if self._usual:
+            times = self._count / self._usual
+            self.reach(_FULL * times if times < 1 else 1 - (1 - _FULL) / times)
+
+    @property
+    def share(self) -> float:
+        """Of the window that is done, 0 .. 1."""
+        done = 0.0
+        for stage, cost in self._costs.items():
+            if stage == self._stage:
+                return (done + self._part * cost) / self.cost
+            done += cost
+        return 1.0

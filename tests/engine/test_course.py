@@ -1,0 +1,64 @@
+"""How far along a window is: by what its stages took where they were measured, on a clock that is told the time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from napari_brgm.engine.course import Course
+
+# seconds of one core, brain-axial-128, 16 slices of which 12 are restored, 8 steps; stage, questions, seconds
+MEASURED = {
+    8: [("placing", 370, 3.5), ("map", 8, 3.8), ("best", 20, 1.3), ("latents", 95, 2.4), ("images", 8, 1.9),
+        ("fields", 20, 4.1)],
+    24: [("placing", 365, 3.4), ("map", 8, 3.6), ("best", 20, 1.3), ("latents", 95, 4.4), ("images", 24, 5.7),
+         ("fields", 40, 11.6)],
+}  # fmt: skip
+
+
+def walked(draws: int) -> list[tuple[float, float]]:
+    """Seconds and share after each question, in the order in which a window asks them."""
+    course, clock, told = Course(16, 12, 8, draws), 0.0, []
+    for stage, times, seconds in MEASURED[draws]:
+        course.begin(stage, batches=2 if stage == "fields" and draws == 24 else 1)
+        for i in range(times):
+            clock += seconds / times
+            if stage in ("map", "images"):
+                course.reach((i + 1) / times)
+            else:
+                course.ask()
+            told.append((clock, course.share))
+    return told
+
+
+@pytest.mark.parametrize("draws", [8, 24])
+def test_time_left_after_a_tenth(draws: int) -> None:
+    """Catches stages that weigh as much as their steps are many: drawing was one step of eleven, and half the time."""
+    told = walked(draws)
+    whole = told[-1][0]
+    assert all(a[1] <= b[1] for a, b in pairwise(told)) and told[-1][1] > 0.95
+    for clock, share in told:
+        if 0.1 * whole < clock < 0.9 * whole:
+            assert 1 / 1.5 < clock * (1 / share - 1) / (whole - clock) < 1.5, (clock, share)
+
+
+@pytest.mark.parametrize("draws", [8, 24])
+def test_cost_of_a_window(draws: int) -> None:
+    """In steps of 0.14 s."""
+    assert 0.14 * Course(16, 12, 8, draws).cost == pytest.approx(sum(s for *_, s in MEASURED[draws]), rel=0.2)
+    assert Course(16, 12, 8, 0).cost < Course(16, 12, 8, 2).cost
+
+
+def test_a_stage_never_comes_again_and_never_seems_done() -> None:
+    """The last step of MAP is told again while samples are drawn; kriging may take longer than is usual."""
+    course = Course(16, 12, 8, 8)
+    course.begin("best")
+    before = course.share
+    course.begin("map")
+    course.reach(0.1, stage="map")
+    assert course.share == before
+    course.begin("fields")
+    for _ in range(5000):
+        course.ask()
+    assert 0.9 < course.share < 1
