@@ -5,6 +5,8 @@ None of these derives from RuntimeError: napari's generator workers swallow a Ru
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["BrgmError", "Cancelled", "DeviceError", "InputError", "OutputError", "ScanError", "WeightsError"]
 
 
@@ -33,4 +35,14 @@ class DeviceError(BrgmError):
 
 
 class Cancelled(BrgmError):
-    """The person stopped the run."""
+    """The person stopped the run.
+
+    Attributes
+    ----------
+    finished : dict of int to Restoration
+        What a job had restored by then, by the number of the slice.
+    """
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*said)
+        self.finished: dict[int, Any] = {}

@@ -16,7 +16,7 @@ from napari_brgm.engine.devices import attempts, outward, pick_device
 from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.restoring import IMAGES, Restoring
 from napari_brgm.engine.run_stack import StackPlan, run_stack, why_alone, why_not_thin
-from napari_brgm.errors import InputError
+from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.inference import maximise_together
 from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.settings import Method, preset
@@ -49,7 +49,7 @@ def run(
     job : Job
     tell : callable, optional
         Called with each Step, and with the last one again while a step lasts; ``Cancelled``, or whatever it raises,
-        ends the job.
+        ends the job. ``Cancelled`` comes back with what was restored by then, in its ``finished``.
     keep : callable, optional
         Called with the number of a slice and its restoration as soon as that is there; gives what is to be kept of it
         (without its samples, for instance, once they are on disk). What it raises ends the job.
@@ -66,11 +66,23 @@ def run(
         What was asked for cannot be done with any slice (the first one's reason), there is not enough memory for all
         of it, or the device cannot be used.
     """
+    results: dict[int, Restoration | InputError] = {}
+    try:
+        return _run(job, tell, keep, results)
+    except Cancelled as stop:
+        stop.finished = {i: found for i, found in sorted(results.items()) if not isinstance(found, InputError)}
+        raise
+
+
+def _run(
+    job: Job, tell: Callable[[Step], object] | None, keep: Callable[[int, Restoration], Restoration] | None,
+    results: dict[int, Restoration | InputError],
+) -> list[Restoration | InputError]:  # fmt: skip
+    """As ``run``; what becomes of a slice stands in ``results`` as soon as it is known."""
     settings = _checked(job)
     chosen = pick_device(job.device)
     tell, keep = outward(tell), outward(keep)
     priors = _Priors(job.prior, settings)
-    results: dict[int, Restoration | InputError] = {}
     plan: StackPlan | None = None
     costs = [float(settings.steps + settings.refine_steps + math.ceil(job.draws / _DRAWN))] * job.count
     if job.stack is not None:
@@ -85,7 +97,7 @@ def run(
                 costs[number] = cost
     progress = _JobProgress(costs, tell)
     if plan is not None:
-        results |= run_stack(job, plan, settings, chosen, priors.on, progress.of, keep)
+        run_stack(job, plan, settings, chosen, priors.on, progress.of, keep, results)
     stacked = set() if plan is None else plan.together
     left_alone = [i for i in range(job.count) if i not in stacked]
     together = IMAGES if chosen.type == "cuda" else 1

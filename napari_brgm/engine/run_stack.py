@@ -97,8 +97,8 @@ def why_not_thin(job: Job, settings: InferenceSettings) -> str:
 def run_stack(
     job: Job, plan: StackPlan, settings: InferenceSettings, device: torch.device,
     prior_on: Callable[[Attempt], Prior], tell: Callable[[list[int]], Callable[[Step, float], None]],
-    keep: Callable[[int, Restoration], Restoration] | None,
-) -> dict[int, Restoration | InputError]:  # fmt: skip
+    keep: Callable[[int, Restoration], Restoration] | None, results: dict[int, Restoration | InputError],
+) -> None:  # fmt: skip
     """Restore what a plan has together.
 
     Parameters
@@ -113,8 +113,9 @@ def run_stack(
         Of the restorations that a window gives: what gets its steps, and how much of the window is done with each.
     keep : callable or None
         As of ``engine.run.run``.
+    results : dict
+        Gets what became of each restoration, by its number, as soon as its window is done.
     """
-    results: dict[int, Restoration | InputError] = {}
     anchor: Anchor | None = None
     carried: Callable[[Sequence[int]], Known] | None = None
     for number, window in enumerate(plan.windows):
@@ -140,9 +141,8 @@ def run_stack(
                 else:
                     carried = following
                     done = restored | {i: error for i, error in one.seen.refused.items() if i in wanted}
-        for i, found in done.items():
-            results[i] = found if keep is None or isinstance(found, InputError) else keep(i, found)
-    return results
+                for i, found in done.items():
+                    results[i] = found if keep is None or isinstance(found, InputError) else keep(i, found)
 
 
 def _anchor(job: Job, plan: StackPlan, prior: Prior, settings: InferenceSettings) -> Anchor:

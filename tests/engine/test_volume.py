@@ -18,7 +18,7 @@ from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.restore import restore
 from napari_brgm.engine.run import run
 from napari_brgm.engine.volume import restore_volume
-from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.errors import Cancelled, InputError, OutputError
 from napari_brgm.settings import preset
 
 PLAIN = preset("default").but(fit_pose=False, steps=2)  # the scan is the prior's own: nothing is to be placed
@@ -360,3 +360,38 @@ def test_a_stack_that_memory_cannot_hold_is_refused_before_it_is_begun(restored,
         restored(truth, Mask(missing), samples=20_000)
     monkeypatch.undo()
     assert restored(truth, Mask(missing)).shape == truth.shape
+
+
+def long_job(stack_prior, stack_of, count: int = 30) -> Job:
+    truth, missing = stack_of(count, seed=8), holes(count, *range(count))
+    slices = tuple(ObservedSlice(truth[i], partial(Mask, missing[i]), MM[1:]) for i in range(count))
+    stack = Stack(tuple(map(float, range(count))))
+    return Job(slices, stack_prior, PLAIN, samples=2, device="cpu", stack=stack)
+
+
+def test_what_a_cancelled_run_had_finished_is_told(stack_prior, stack_of):
+    """The slices whose windows are done, as they would have come out; none where no window is."""
+    job = long_job(stack_prior, stack_of)
+    whole = run(job)
+    for last, count in ((0, 0), (13, 12)):
+
+        def tell(step, last=last):
+            if step.slice >= last:
+                raise Cancelled("enough")
+
+        with pytest.raises(Cancelled, match="enough") as stop:
+            run(job, tell)
+        assert list(stop.value.finished) == list(range(count))
+        for i, found in stop.value.finished.items():
+            np.testing.assert_array_equal(found.estimate, whole[i].estimate)
+            np.testing.assert_array_equal(found.samples, whole[i].samples)
+
+
+def test_what_keeping_a_slice_raises_ends_the_run_as_itself(stack_prior, stack_of):
+    """A full disk, say: catches an error in the wrapping that carries it past the work's own."""
+
+    def keep(number, found):
+        raise OutputError("the disk is full")
+
+    with pytest.raises(OutputError, match="the disk is full"):
+        run(long_job(stack_prior, stack_of, 6), keep=keep)

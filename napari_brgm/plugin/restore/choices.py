@@ -249,6 +249,8 @@ class ChoicesPanel(PriorPanel):
             bar.setFormat(text)
             layout.addWidget(bar)
         self.inspect_button, self.save_button = QPushButton("Inspect uncertainty"), QPushButton("Save with provenance")
+        self.keep_button = QPushButton()
+        self.keep_button.hide()  # until a run is cancelled of which something is finished
         row = QHBoxLayout()
         for button in (self.inspect_button, self.save_button):
             button.hide()  # until there is a result
@@ -256,6 +258,7 @@ class ChoicesPanel(PriorPanel):
         layout.addWidget(self.estimate)
         layout.addWidget(self.advice)
         layout.addWidget(self.status)
+        layout.addWidget(self.keep_button)
         layout.addLayout(row)
         layout.addWidget(wrapped(LAYER_NOTICE, AMBER))
         layout.addStretch(1)

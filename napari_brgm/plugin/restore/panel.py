@@ -63,6 +63,7 @@ class RestorationPanel(ChoicesPanel):
 
     restores: ClassVar[str]
     _run: _Ongoing | None = None
+    _stopped: tuple[_Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -70,6 +71,7 @@ class RestorationPanel(ChoicesPanel):
         self.run_all_button.clicked.connect(lambda: self.run(everywhere=True))
         self.inspect_button.clicked.connect(lambda: self._open("Uncertainty"))
         self.save_button.clicked.connect(lambda: self._open("Save with provenance"))
+        self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
         self._show_running(False)
 
     @property
@@ -107,6 +109,7 @@ class RestorationPanel(ChoicesPanel):
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
         preview = Preview(self.viewer, image, parts) if preferences().preview else None
         self._run = run = _Ongoing(image, parts, self.extras(), entry, work, preview, time.monotonic())
+        self._offer_finished(None)
         self._show_advice(advice_for(image, parts, entry))
         slices = "one slice" if len(parts) == 1 else f"{len(parts)} slices"
         first = "loading the prior" if find is None else "finding the brain"
@@ -126,9 +129,15 @@ class RestorationPanel(ChoicesPanel):
                 run.pictured = run.pictured if step.preview is None else step
                 tell(step)
 
+            try:
+                results = engine.run(job, told)
+            except Cancelled as stop:
+                whole = ((heads[i], i, found) for i, found in stop.finished.items())
+                stop.finished = {i: found if head is None else head.beside(found) for head, i, found in whole}
+                raise
             return [
                 result if head is None or isinstance(result, InputError) else head.beside(result)
-                for head, result in zip(heads, engine.run(job, told), strict=True)
+                for head, result in zip(heads, results, strict=True)
             ]
 
         self._start_task(restored, "the restoration")
@@ -168,9 +177,7 @@ class RestorationPanel(ChoicesPanel):
         failed = [r for _, r in told if isinstance(r, InputError)]
         if not done:
             return self._on_error(failed[0])
-        scan = run.image.metadata.get("scan")
-        units = str(scan.get("units", "a.u.")) if isinstance(scan, dict) else "a.u."
-        layers = add_results(self.viewer, run.image, done, self.restores, run.extras, units)
+        layers = self._added(run, done)
         seconds = time.monotonic() - run.began
         learn(run.work, seconds)
         self._on_cost()
@@ -185,6 +192,39 @@ class RestorationPanel(ChoicesPanel):
             button.show()
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
+
+    def _added(self, run: _Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
+        scan = run.image.metadata.get("scan")
+        units = str(scan.get("units", "a.u.")) if isinstance(scan, dict) else "a.u."
+        return add_results(self.viewer, run.image, done, self.restores, run.extras, units)
+
+    def _on_error(self, error: Exception) -> None:
+        super()._on_error(error)
+        finished = error.finished if isinstance(error, Cancelled) else {}
+        if self._run is not None and (own := {i: f for i, f in finished.items() if self._run.parts[i].wanted}):
+            self._offer_finished((self._run, own))
+            self._say(f"{self._CANCELLED}; {len(own)} of {len(self._run.parts)} slices are finished")
+
+    def _offer_finished(self, stopped: tuple[_Ongoing, dict[int, Restoration]] | None) -> None:
+        """Offer what a cancelled run had finished, until the next one."""
+        self._stopped = stopped
+        count = 0 if stopped is None else len(stopped[1])
+        self.keep_button.setText("Keep the finished slice" if count == 1 else f"Keep the {count} finished slices")
+        self.keep_button.setVisible(count > 0)
+
+    def keep_finished(self) -> None:
+        """Add what the cancelled run had finished, as the layers of a run of these slices alone."""
+        if self._stopped is None:
+            return
+        run, finished = self._stopped
+        self._offer_finished(None)
+        if run.image not in self.viewer.layers:
+            raise InputError(f"'{run.image.name}' is no longer open; open it and run again")
+        layers = self._added(run, [(run.parts[i].shown, found) for i, found in finished.items()])
+        for button in (self.inspect_button, self.save_button):
+            button.show()
+        left = len(run.parts) - len(finished)
+        self._say(f"added '{layers[0].name}'; {left} slices were left as they are")
 
     def _on_finish(self) -> None:
         self._clear_preview()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
 
 import numpy as np
@@ -167,3 +168,51 @@ def test_the_panel_fits_1280_x_720(opened, qtbot, picture, run) -> None:
             for button in (widget.run_button, widget.run_all_button):
                 assert button.visibleRegion().boundingRect().size() == button.size(), button.text()
             picture(viewer, f"stack-{station}-{theme}", size=(1280, 720))
+
+
+def test_a_cancelled_run_keeps_the_slices_of_finished_windows_if_wanted(
+    window, stack_of, qtbot, click, monkeypatch, picture
+):  # fmt: skip
+    """The run ends within a second; nothing is added unasked, and on request what the windows so far gave."""
+    run_of = import_module("napari_brgm.engine.run")
+    engine, reached, go = run_of.run, threading.Event(), threading.Event()
+
+    def slowly(job, tell):
+        def told(step):
+            if step.slice >= 12 and not reached.is_set():  # in the second window
+                reached.set()
+                go.wait(60)
+            tell(step)
+
+        return engine(job, told)
+
+    monkeypatch.setattr(run_of, "run", slowly)
+    viewer, widget = window("In-paint", show=True)
+    viewer.window._qt_window.resize(1280, 720)
+    truth = stack_of(30, seed=1)
+    image = viewer.add_image(truth.copy(), name="scan", **PLACE)
+    masks = np.zeros(truth.shape, np.uint8)
+    masks[(slice(None), *WHERE)] = 1
+    viewer.add_labels(masks, name="masks", **PLACE)
+    widget.image.value = image
+    widget.quality.value, widget.device.value, widget.samples.value = "preview", "cpu", 2
+    widget.alignment.mode.value = "placed"
+    click(widget.run_all_button)
+    qtbot.waitUntil(reached.is_set, timeout=60_000)
+    before = [layer for layer in viewer.layers if "preview" not in layer.name]
+    assert widget.keep_button.isHidden()
+    click(widget.cancel_button)
+    go.set()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=60_000)
+    assert list(viewer.layers) == before
+    assert widget.status.text() == "Cancelled; nothing was changed; 12 of 30 slices are finished"
+    assert widget.keep_button.text() == "Keep the 12 finished slices" and not widget.keep_button.isHidden()
+    picture(viewer, "stack-cancelled", size=(1280, 720))
+    click(widget.keep_button)
+    restored = layers_by_role(viewer)["restored"]
+    changed = np.flatnonzero((restored.data != truth).any(axis=(1, 2)))
+    assert changed.tolist() == list(range(12))
+    np.testing.assert_array_equal(restored.data[masks == 0], truth[masks == 0])
+    assert len(restored.metadata["brgm"]["slices"]) == 12
+    assert "18 slices were left as they are" in widget.status.text()
+    assert widget.keep_button.isHidden() and not widget.save_button.isHidden()
