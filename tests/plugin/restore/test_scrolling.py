@@ -173,7 +173,7 @@ def test_the_panel_fits_1280_x_720(opened, qtbot, picture, run) -> None:
 def test_a_cancelled_run_keeps_the_slices_of_finished_windows_if_wanted(
     window, stack_of, qtbot, click, monkeypatch, picture
 ):  # fmt: skip
-    """The run ends within a second; nothing is added unasked, and on request what the windows so far gave."""
+    """Nothing is added unasked, and on request what the windows so far gave."""
     run_of = import_module("napari_brgm.engine.run")
     engine, reached, go = run_of.run, threading.Event(), threading.Event()
 
