@@ -52,6 +52,7 @@ __all__ = ["StackedRestoring"]
 
 _SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
 _COPIES = 4  # of the images of all draws: drawn, completed, their fields, and in work
+_OF_LATENTS, _OF_FREQUENCIES = 48, 40  # bytes of a number of such matrices, with those on the way to it
 _PIXELS = 1 << 22  # of images that are worked on at a time
 
 
@@ -161,13 +162,20 @@ class StackedRestoring:
         if device.type == "cpu":
             together = min(count, images_at_once(self.prior.resolution, device, gradient=True))
             network = bytes_of_images(together, self.prior.resolution, gradient=True)
-        network += _COPIES * stack * self.job.draws
+        network += _COPIES * stack * self.job.draws + self._matrices()
         problems = [self.seen.problem(slice_) for slice_ in self.seen.kept]
         shape = self.anchor.problem.shape
         drawn = max((int(np.count_nonzero(problem.free)) for problem in problems), default=0)
         if self.seen.thick:
             network += 2 * 4 * len(self.window.slices) * math.prod(shape) * (self.job.draws + 1)
         return Need(shape, drawn, self.job.draws, network, max(held, len(problems)), with_samples)
+
+    def _matrices(self) -> int:
+        """Bytes of the correlations of each slice with each: of every latent, and of every frequency of the field."""
+        residual = self.prior.parts.residual
+        assert residual is not None
+        latents = _OF_LATENTS * self.prior.latents.mean.numel()
+        return len(self.window.slices) ** 2 * (latents + _OF_FREQUENCIES * residual.spectrum.numel())
 
     def _preview(self, number: int, images: Tensor) -> npt.NDArray[np.float32] | None:
         """What the generator's images (1, n, R, R) look like on the slice that steps tell of, now and then."""

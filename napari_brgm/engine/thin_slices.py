@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from napari_brgm.corruptions import LinearOperator
 
-__all__ = ["ThinSlices"]
+__all__ = ["MOST", "ThinSlices"]
 
+MOST = 16  # thin slices in a thick one: with their neighbours' they are restored at once, each with each
 _NO_GAP = 0.01  # of the distance, between it and the thickness
 
 
@@ -38,11 +39,20 @@ class ThinSlices:
         Of these along their normal, mm.
     profile : Downsample
         How thick slices are sums of thin ones; it leaves the plane as it is.
+
+    Raises
+    ------
+    InputError
+        There would be more than MOST thin slices of each thick one.
     """
 
     thick: int
     distance: float
     profile: Downsample
+
+    def __post_init__(self) -> None:
+        if self.factor > MOST:
+            raise InputError(f"at most {MOST} thin slices of each thick one can be made, got {self.factor:g}")
 
     @classmethod
     def of(cls, thick: int, distance: float, factor: float, thickness: float | None = None) -> Self:

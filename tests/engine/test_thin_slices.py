@@ -54,3 +54,12 @@ def test_factors_that_cannot_be(factor):
 def test_a_thickness_that_cannot_be(thickness):
     with pytest.raises(InputError, match="must be a length above 0 mm"):
         ThinSlices.of(3, 5.0, 5, thickness)
+
+
+def test_more_thin_slices_than_memory_can_relate_are_refused():
+    """Each of a window is related to each: 1,000 of a thick one had taken 13 GB before anything was asked."""
+    ThinSlices.of(4, 4.0, 16)
+    with pytest.raises(InputError, match="at most 16 thin slices of each thick one can be made, got 1000"):
+        ThinSlices.of(4, 4.0, 1000)
+    with pytest.raises(InputError, match="at most 16 thin slices"):
+        ThinSlices(4, 4.0, Downsample((20, 1, 1)))
