@@ -17,7 +17,7 @@ import torch
 
 from napari_brgm.engine.placed import grey_tensor
 from napari_brgm.errors import InputError
-from napari_brgm.priors.through_detail import agreeing, between
+from napari_brgm.priors.through_detail import THICKNESSES_MM, agreeing, between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ __all__ = ["SPREAD", "thin_of"]
 
 SPREAD = 0.7  # a: the jump from slice to slice of such draws is that of the truth (16.8 for 16.4 and 16.8 grey levels)
 _ASIDE = 4  # thick slices on either side that a spline of one feels
+_BEYOND_MM = 1.0  # of the thicknesses that were learnt
 _EVEN = 1e-3  # of a share
 
 
@@ -49,8 +50,11 @@ def thin_of(seen: StackSeen, net: ThroughDetail, check: Callable[[], None]) -> T
     """
     layout, slices = seen.layout, seen.window.slices
     factor = _factor(layout.measured)
-    resolution = seen.anchor.problem.placed.frame.resolution
-    if factor is None or resolution % net.shuffle:
+    frame = seen.anchor.problem.placed.frame
+    if factor is None or frame.resolution % net.shuffle:
+        return None
+    thickness = factor * float(np.diff(layout.places).mean())
+    if not THICKNESSES_MM[0] - _BEYOND_MM <= thickness <= THICKNESSES_MM[-1] + _BEYOND_MM:
         return None
     first, last = slices[0] // factor, slices[-1] // factor + 1
     near = range(max(first - _ASIDE, 0), min(last + _ASIDE, len(layout.measured)))
@@ -70,10 +74,8 @@ def thin_of(seen: StackSeen, net: ThroughDetail, check: Callable[[], None]) -> T
     while high in read:
         high += 1
     thick = torch.cat([read[j] for j in range(low, high)])  # (m, H, W)
-    frame = seen.anchor.problem.placed.frame
-    distance = float(np.diff(np.asarray(layout.places)).mean()) if len(layout.places) > 1 else 0.0
     placed = frame.to_frame(thick[:, None])[:, 0]
-    detail = net.detail(placed.to(net.strength), factor, factor * distance, check)
+    detail = net.detail(placed.to(net.strength), factor, thickness, check)
     whole = between(thick, factor) + frame.A(detail[:, None])[:, 0].to(thick)
     start = slices[0] - low * factor
     return agreeing(whole, thick)[start : start + len(slices)]

@@ -78,7 +78,8 @@ def restore_volume(
     results: list[Restoration] = []
     for i, found in enumerate(run(job, told)):
         if isinstance(found, InputError):
-            raise InputError(f"slice {i} of those to restore: {found}") from found
+            which = f"thin slice {i}" if stack.thin else f"slice {i} of those to restore"
+            raise InputError(f"{which}: {found}") from found
         results.append(found)
     places = list(range(size)) if stack.thin else [round(at / through) for at in stack.places]
     return _stacked(array, f, results, places, size)

@@ -126,9 +126,14 @@ class ThroughDetail(nn.Module):
     def detail(
         self, thick: Tensor, factor: int, thickness_mm: float, check: Callable[[], None] | None = None
     ) -> Tensor:  # fmt: skip
-        """What thin slices (n factor, H, W) have beside ``between(thick, factor)``, grey levels; of mean 0 in each."""
-        c = self.coefficients(thick, thickness_mm, check)
-        return torch.einsum("df,ndhw->nfhw", polynomials(factor).to(c), c).flatten(0, 1)
+        """What thin slices (n factor, H, W) have beside ``between(thick, factor)``, grey levels; of mean 0 in each.
+
+        The same whichever end of the stack comes first: it is read both ways.
+        """
+        rows = polynomials(factor).to(thick)
+        ways = [self.coefficients(one, thickness_mm, check) for one in (thick, thick.flip(0))]
+        there, back = (torch.einsum("df,ndhw->nfhw", rows, c).flatten(0, 1) for c in ways)
+        return (there + back.flip(0)) / 2
 
     def thin(
         self, thick: Tensor, factor: int, thickness_mm: float, check: Callable[[], None] | None = None

@@ -82,6 +82,15 @@ def test_other_slices_are_those_of_the_stack_alone(restored, stack_prior, stack_
     np.testing.assert_array_equal(found.estimate, plain.estimate)
 
 
+@pytest.mark.parametrize(("spacing", "read"), [(0.9, False), (3.0, True), (9.0, True), (9.5, False)])
+def test_thicknesses_that_nobody_taught_are_those_of_the_stack_alone(restored, stack_prior, stack_of, spacing, read):
+    f = Downsample((3, 1, 1))
+    seen = seen_of(stack_of(9, seed=12), f)
+    mm = (spacing, 1.5, 1.5)
+    found, plain = (restored(seen, f, spacing=mm, prior=one) for one in (restored.keywords["prior"], stack_prior))
+    assert np.array_equal(found.estimate, plain.estimate) != read
+
+
 def test_a_slice_that_cannot_be_read_is_an_end_of_the_stack(restored, stack_of, net):
     f, truth = Downsample((3, 1, 1)), stack_of(30, seed=13)
     seen = seen_of(truth, f)

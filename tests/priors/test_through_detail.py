@@ -47,7 +47,8 @@ def test_means_of_thin_slices_are_the_thick_ones(net, count, factor):
     for thin in (plain, found):
         assert thin.shape == (count * factor, 12, 16)
         torch.testing.assert_close(thin.unflatten(0, (count, factor)).mean(dim=1), thick, atol=1e-3, rtol=0)
-    assert (factor == 1) == torch.allclose(plain, found, atol=1e-2)
+    nothing = factor == 1 or (factor == 2 and count == 1)  # of one slice alone up and down are the same
+    assert nothing == torch.allclose(plain, found, atol=1e-2)
 
 
 def test_what_is_black_stays_black(net):
@@ -96,3 +97,15 @@ def test_weights_that_do_not_fit_are_refused(net, name):
         broken = {**weights, name: wrong} if wrong is not None else {k: v for k, v in weights.items() if k != name}
         with pytest.raises(WeightsError, match="thick slices"):
             ThroughDetail.from_state_dict(broken)
+
+
+def test_it_is_the_same_whichever_end_of_the_stack_comes_first():
+    """Catches a network that was taught both ways and read one: top-down scans differed by a seventh of the range."""
+    torch.manual_seed(1)
+    net = ThroughDetail(4, 1, 2).eval()
+    with torch.no_grad():
+        net.leave.weight.mul_(6)
+    thick = 200 * torch.rand(5, 8, 8)
+    found, turned = net.thin(thick, 3, 3.0), net.thin(thick.flip(0), 3, 3.0).flip(0)
+    torch.testing.assert_close(found, turned, atol=1e-3, rtol=0)
+    assert (found - torch.repeat_interleave(thick, 3, dim=0)).abs().max() > 5
