@@ -7,6 +7,7 @@ own, which fill a batch by themselves. A CPU, which gains nothing from a batch, 
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
@@ -22,7 +23,7 @@ from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.settings import Method, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
@@ -67,70 +68,71 @@ def run(
         of it, or the device cannot be used.
     """
     results: dict[int, Restoration | InputError] = {}
-    try:
-        return _run(job, tell, keep, results)
-    except Cancelled as stop:
-        stop.finished = {i: found for i, found in sorted(results.items()) if not isinstance(found, InputError)}
-        raise
-
-
-def _run(
-    job: Job, tell: Callable[[Step], object] | None, keep: Callable[[int, Restoration], Restoration] | None,
-    results: dict[int, Restoration | InputError],
-) -> list[Restoration | InputError]:  # fmt: skip
-    """As ``run``; what becomes of a slice stands in ``results`` as soon as it is known."""
-    settings = _checked(job)
-    chosen = pick_device(job.device)
-    tell, keep = outward(tell), outward(keep)
-    priors = _Priors(job.prior, settings)
-    plan: StackPlan | None = None
-    costs = [float(settings.steps + settings.refine_steps + math.ceil(job.draws / _DRAWN))] * job.count
-    if job.stack is not None:
-        if job.stack.thin and (refused := why_not_thin(job, settings)):
-            raise InputError(refused)
-        reason = why_alone(job, settings)
-        if reason:
-            priors.notes.append(f"each slice was restored by itself: {reason}")
-        else:
-            plan = StackPlan(job)
-            for number, cost in plan.costs(settings, job.draws).items():
-                costs[number] = cost
-    progress = _JobProgress(costs, tell)
-    if plan is not None:
-        run_stack(job, plan, settings, chosen, priors.on, progress.of, keep, results)
-    stacked = set() if plan is None else plan.together
-    left_alone = [i for i in range(job.count) if i not in stacked]
-    together = IMAGES if chosen.type == "cuda" else 1
-    alone = settings.prior_density == "flat" or settings.optimiser == "gauss-newton"
-    most = 1 if alone else together  # slices that share a synthesis
-    for first in range(0, len(left_alone), together):
-        for attempt in attempts(chosen, IMAGES, cpu=job.device == "auto"):
-            with attempt:
-                prior = priors.on(attempt)
-                fewer = settings.but(vi_samples_per_step=max(settings.vi_samples_per_step * attempt.batch // IMAGES, 1))
-                size = min(attempt.batch, most)
-                left = [i for i in left_alone[first : first + together] if i not in results]
-                for start in range(0, len(left), size):
-                    group: dict[int, Restoring] = {}
-                    for i in left[start : start + size]:
-                        try:
-                            begun = bool(group) or not all(isinstance(r, InputError) for r in results.values())
-                            held = 1 if begun else len(job.slices) - i
-                            group[i] = Restoring(
-                                job.slices[i], job, prior, fewer, attempt, progress.of([i]), held=held,
-                                with_samples=keep is None,
-                            )  # fmt: skip
-                        except InputError as error:
-                            if isinstance(error, TooLarge) and not begun:
-                                raise  # nothing is done yet: the person may choose again
-                            results[i] = error
-                            progress.shares[i] = 1.0
-                    _finish(group, results, keep)
+    with _with_finished(results):
+        settings = _checked(job)
+        chosen = pick_device(job.device)
+        tell, keep = outward(tell), outward(keep)
+        priors = _Priors(job.prior, settings)
+        plan: StackPlan | None = None
+        costs = [float(settings.steps + settings.refine_steps + math.ceil(job.draws / _DRAWN))] * job.count
+        if job.stack is not None:
+            if job.stack.thin and (refused := why_not_thin(job, settings)):
+                raise InputError(refused)
+            reason = why_alone(job, settings)
+            if reason:
+                priors.notes.append(f"each slice was restored by itself: {reason}")
+            else:
+                plan = StackPlan(job)
+                for number, cost in plan.costs(settings, job.draws).items():
+                    costs[number] = cost
+        progress = _JobProgress(costs, tell)
+        if plan is not None:
+            run_stack(job, plan, settings, chosen, priors.on, progress.of, keep, results)
+        stacked = set() if plan is None else plan.together
+        left_alone = [i for i in range(job.count) if i not in stacked]
+        together = IMAGES if chosen.type == "cuda" else 1
+        alone = settings.prior_density == "flat" or settings.optimiser == "gauss-newton"
+        most = 1 if alone else together  # slices that share a synthesis
+        for first in range(0, len(left_alone), together):
+            for attempt in attempts(chosen, IMAGES, cpu=job.device == "auto"):
+                with attempt:
+                    prior = priors.on(attempt)
+                    fewer = settings.but(
+                        vi_samples_per_step=max(settings.vi_samples_per_step * attempt.batch // IMAGES, 1)
+                    )
+                    size = min(attempt.batch, most)
+                    left = [i for i in left_alone[first : first + together] if i not in results]
+                    for start in range(0, len(left), size):
+                        group: dict[int, Restoring] = {}
+                        for i in left[start : start + size]:
+                            try:
+                                begun = bool(group) or not all(isinstance(r, InputError) for r in results.values())
+                                held = 1 if begun else len(job.slices) - i
+                                group[i] = Restoring(
+                                    job.slices[i], job, prior, fewer, attempt, progress.of([i]), held=held,
+                                    with_samples=keep is None,
+                                )  # fmt: skip
+                            except InputError as error:
+                                if isinstance(error, TooLarge) and not begun:
+                                    raise  # nothing is done yet: the person may choose again
+                                results[i] = error
+                                progress.shares[i] = 1.0
+                        _finish(group, results, keep)
     found_all = [results[i] for i in range(job.count)]
     failed = [result for result in found_all if isinstance(result, InputError)]
     if len(failed) == len(found_all):
         raise failed[0]
     return found_all
+
+
+@contextmanager
+def _with_finished(results: dict[int, Restoration | InputError]) -> Iterator[None]:
+    """What ``Cancelled`` takes along: what stands in ``results`` by then."""
+    try:
+        yield
+    except Cancelled as stop:
+        stop.finished = {i: found for i, found in sorted(results.items()) if not isinstance(found, InputError)}
+        raise
 
 
 def _finish(
