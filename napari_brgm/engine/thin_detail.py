@@ -4,7 +4,7 @@
     x_k <- h + a (x_k - m)                  x_k draws of the stack, m their mean; both agree with the thick slices
 
 The stack's Gaussian model is linear in what was measured, and misses what the network (priors/through_detail.py) sees:
-of 20 subjects h left 0.85 to 0.86 of the error of interpolation, the model 0.9 to 0.98. a is about what h leaves of the
+of 20 subjects h left 0.84 to 0.85 of the error of interpolation, the model 0.9 to 0.98. a is about what h leaves of the
 model's error. Only of slices that are plain means of thin ones, without gaps, measured throughout.
 """
 
