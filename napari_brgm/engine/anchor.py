@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_brgm.engine.observed import beyond_view
 from napari_brgm.likelihood import Likelihood
 from napari_brgm.observation import Observation
 
@@ -49,5 +50,5 @@ class Anchor:
         likelihood = Likelihood(replace(observation, measured=torch.zeros_like(observation.measured)), y)
         return replace(
             self.problem, placed=replace(placed, given=given), likelihood=likelihood, unseen=outside,
-            notes=list(placed.notes),
+            notes=placed.notes + beyond_view(outside),
         )  # fmt: skip

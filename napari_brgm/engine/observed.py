@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.window import Window
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Problem", "observe", "observed"]
+__all__ = ["Problem", "beyond_view", "observe", "observed"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _SMALL = 1.0  # grey levels; noise up to which the data are met exactly
@@ -194,15 +194,21 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Proble
     unseen = np.zeros(given.grid.fine, dtype=bool)
     if given.kept.any():
         unseen[~given.kept] = ~slice_.frame.covers(~given.kept)
-    if unseen.any():
-        notes.append(
-            f"{int(unseen.sum())} masked pixels lie outside the generator's field of view; they are left black, "
-            "with the variance of a uniform guess"
-        )
+    notes += beyond_view(unseen)
     known = given.noise_sigma is not None and slice_.noise.measured > _SMALL
     tolerance = slice_.noise.measured if known else 0.0
     likelihood = Likelihood(Observation(f, measured, noise.pixel, weight, frame), y)
     return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes)
+
+
+def beyond_view(unseen: npt.NDArray[np.bool_]) -> list[str]:
+    """What is to be said of pixels (H, W) that are to be restored where the prior sees nothing."""
+    if not unseen.any():
+        return []
+    return [
+        f"{int(unseen.sum())} masked pixels lie outside the generator's field of view; they are left black, "
+        "with the variance of a uniform guess"
+    ]
 
 
 def _weight(f: LinearOperator, frame: Frame | Axes, noise: NoiseLevels, prior: Prior) -> Tensor | None:

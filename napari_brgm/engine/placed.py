@@ -104,6 +104,8 @@ def placed(
     sigma = _measurement_noise(given, window)
     remark = unstripped(given, prior.info)
     notes = [remark] if remark else []
+    if alignment is None and window.low > 0 and given.values.min() > 0:
+        notes.append(f"no pixel is near 0; {window.low:g}, the darkest of them, was taken to be black")
     fitted = False
     fixed = fixed_frame(grid, prior)
     if alignment is not None:

@@ -88,6 +88,8 @@ def run(
         progress = _JobProgress(costs, tell)
         if plan is not None:
             run_stack(job, plan, settings, chosen, priors.on, progress.of, keep, results)
+            if job.stack is not None and len(job.stack.places) + len(job.stack.neighbours) > 1:
+                priors.notes.append(f"it was restored by itself: no other slice is within {plan.reach:.3g} mm of it")
         stacked = set() if plan is None else plan.together
         left_alone = [i for i in range(job.count) if i not in stacked]
         together = IMAGES if chosen.type == "cuda" else 1

@@ -43,15 +43,17 @@ class StackPlan:
     layout : Layout
     windows : list of StackPart
         Those of more than one slice.
+    reach : float
+        How far a slice helps another, mm.
     """
 
     def __init__(self, job: Job) -> None:
         through = job.prior.parts.through
         assert through is not None and job.stack is not None
-        reach = helping_mm(job.stack, through.reach)
-        self.layout = Layout.of(job, reach)
+        self.reach = helping_mm(job.stack, through.reach)
+        self.layout = Layout.of(job, self.reach)
         layout = self.layout
-        windows = windows_of(layout.places.tolist(), layout.results >= 0, reach, layout.longest)
+        windows = windows_of(layout.places.tolist(), layout.results >= 0, self.reach, layout.longest)
         whole = bool(job.stack.thin)
         self.windows = [window for window in windows if whole or len(window.slices) > 1]
 

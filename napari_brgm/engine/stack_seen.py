@@ -76,13 +76,17 @@ class StackSeen:
         self.notes: list[str] = []
         blank = anchor.unseen()
         # of thick slices each pixel was measured, outside the frame too
-        self._blank = replace(blank, unseen=np.zeros_like(blank.unseen)) if self.thick else blank
+        if self.thick:
+            blank = replace(blank, unseen=np.zeros_like(blank.unseen), notes=blank.placed.notes)
+        self._blank = blank
         new = set(window.new)
         for one in layout.measured:
             if not new.isdisjoint(one.holds) and self.at.keys() >= one.holds.keys():
                 self._add(one)
         if self.kept and self.refused.keys() >= {int(layout.results[slice_]) for slice_ in self.kept}:
             raise next(iter(self.refused.values()))
+        if self.thick:
+            self.notes += self._lost()
         if self.each:
             return
         if not window.known:
@@ -104,6 +108,16 @@ class StackSeen:
             self.refused |= {number: error for number in told_of if number is not None}
             if one.number is None:
                 self.notes.append(f"a neighbouring slice was left out: {error}")
+
+    def _lost(self) -> list[str]:
+        """Of thick slices that show nothing, between others that do."""
+        empty = [bool(np.ptp(problem.placed.given.values) == 0) for _, problem in self.each]
+        return [
+            f"thick slice {self.each[j][0].number} has the same value throughout, those on either side have not; where "
+            "it was lost, its thin slices are wrong and those beside them, too"
+            for j in range(1, len(empty) - 1)
+            if empty[j] and not all(empty[:j]) and not all(empty[j + 1 :])
+        ]
 
     def _observed(self, one: MeasuredSlice) -> Problem:
         given, anchor = one.given, self.anchor

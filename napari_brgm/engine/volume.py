@@ -120,6 +120,10 @@ def _observed(
     plane: LinearOperator = f
     stack = Stack(places)
     if isinstance(f, Downsample) and f.through > 1:
+        if array.dtype.kind == "f" and not (finite := np.isfinite(array).all(axis=(1, 2))).all():
+            raise InputError(
+                f"slice {int(finite.argmin())} holds NaN or infinite pixels; of thick slices all pixels are needed"
+            )
         plane, stack = f.in_plane, ThinSlices(len(array), through, f).stack()
     slices = tuple(ObservedSlice(one, lambda: plane, pixel, noise_sigma) for one in array)
     return slices, stack, len(stack.thin or stack.places)

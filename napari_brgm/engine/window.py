@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 __all__ = ["Window", "foreground_box"]
 
+_LIFTED = 0.75  # of the bright tissue; where the darkest pixel is above it, something was added to all
+
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
@@ -41,7 +43,8 @@ class Window:
     def of(cls, values: FloatArray, bright_level: float) -> Window:
         """Robust window of measured values (N,): the 99th percentile of the tissue goes to ``bright_level``.
 
-        Black is 0 for images that are never negative (MR, X-ray), else the darkest half percent.
+        Black is 0 for images that are never negative (MR, X-ray); else, and where even the darkest are nearly as
+        bright as tissue, so that something was added to all, the darkest half percent.
 
         Values that are grey levels already (within 0..255 and reaching at least 100) are taken as they are.
         """
@@ -50,7 +53,7 @@ class Window:
         bright = float(np.percentile(tissue if tissue.size else values, 99))
         if low >= 0 and bright >= 100 and high <= 255.5:
             return cls(0.0, 255.0)
-        bottom = 0.0 if low >= 0 else float(np.percentile(values, 0.5))
+        bottom = 0.0 if 0 <= low < _LIFTED * bright else float(np.percentile(values, 0.5))
         if not bright > bottom:  # all but a few pixels are alike
             bottom, bright = low, high
         return cls(bottom, bottom + (bright - bottom) * 255.0 / bright_level)

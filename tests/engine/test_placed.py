@@ -60,6 +60,18 @@ def test_coarse_pixels_of_the_priors_field_are_turned_about(upright_prior, head)
         assert found.frame.shape == (64, 64)
 
 
+def test_an_offset_of_all_pixels_is_told_of(upright_prior, head, strokes):
+    """Catches it taken for tissue, which made any restoration nonsense."""
+    scan = 10 * (head - np.percentile(head, 5)).clip(0)
+    found = [
+        placed(checked(image, strokes, upright_prior, (1.5, 1.5)), upright_prior, pose=False)
+        for image in (scan, scan + 40_000)
+    ]
+    grey = [one.window.to_grey(np.array([0.0, 1000.0]) + 40_000 * i) for i, one in enumerate(found)]
+    np.testing.assert_allclose(*grey, atol=1)
+    assert [len(one.notes) for one in found] == [0, 1] and "40000, the darkest" in found[1].notes[0]
+
+
 def test_a_given_alignment_is_taken_as_it_is(upright_prior, head, strokes):
     given = Alignment(row=1.5, column=-2.0, scale=1.1, rotation=31.0, low=4.0, high=240.0)
     for spacing in (None, OWN):

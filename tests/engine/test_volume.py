@@ -299,6 +299,29 @@ def test_blank_thick_slices_are_restored_as_such(restored, stack_of):
     assert np.abs(f(torch.from_numpy(np.asarray(found.samples))).numpy() - seen).max() < 1e-2
 
 
+def test_a_thick_slice_that_was_lost_is_told_of(restored, stack_of):
+    """It rings into its neighbours. The last one of a volume may be above the head."""
+    f = Downsample((2, 1, 1))
+    seen = f(torch.from_numpy(stack_of(8, seed=15))[None])[0].numpy()
+    seen[[1, 3]] = 0.0
+    notes = restored(seen, f).provenance["notes"]
+    assert [note.split(" has")[0] for note in notes if "same value throughout" in note] == ["thick slice 1"]
+
+
+def test_a_slice_beyond_the_reach_of_all_others_says_that_it_is_alone(restored, stack_of):
+    truth = stack_of(3, seed=16)
+    found = restored(truth, Mask(holes(3, 1)), spacing=(30.0, 1.5, 1.5))
+    assert [note for note in found.provenance["notes"] if "by itself: no other slice is within 20 mm" in note]
+
+
+def test_pixels_of_a_slice_hidden_as_a_whole_outside_the_field_of_view_are_told_of(restored, stack_of):
+    truth = np.pad(stack_of(5, seed=16), ((0, 0), (4, 4), (4, 4)))
+    missing = np.zeros(truth.shape, dtype=bool)
+    missing[2] = True
+    found = restored(truth, Mask(missing), alignment=Alignment(0, 0, 1, 0, 0, 255))
+    assert sum("lie outside the generator's field of view" in note for note in found.provenance["notes"]) == 1
+
+
 def test_slices_far_from_all_that_was_measured_are_refused(restored, stack_of):
     truth = stack_of(3, seed=16)
     with pytest.raises(InputError, match="nothing of this slice was measured"):
@@ -323,6 +346,7 @@ def test_slices_far_from_all_that_was_measured_are_refused(restored, stack_of):
         ({"samples": 1}, "samples must be at least 2"),
         ({"noise_sigma": -1.0}, "noise_sigma must be 0 or above"),
         ({"volume": np.zeros((4, 24, 24), complex)}, "real numbers"),
+        ({"volume": np.full((4, 24, 24), np.nan), "corruption": Downsample((2, 1, 1))}, "slice 0 holds NaN"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(restored, stack_of, change, said):

@@ -22,6 +22,16 @@ def test_window_is_invertible_and_follows_the_units():
     )
 
 
+def test_what_was_added_to_all_pixels_is_not_tissue():
+    """An offset of many times the contrast: the same grey levels. A crop of tissue alone keeps its black at 0."""
+    mr = np.where(np.random.default_rng(0).random(4000) < 0.4, 0, np.random.default_rng(1).normal(400, 80, 4000))
+    mr = mr.clip(0)
+    np.testing.assert_allclose(
+        Window.of(mr + 20000, 230.0).to_grey(mr + 20000), Window.of(mr, 230.0).to_grey(mr), atol=1e-6
+    )
+    assert Window.of(mr[mr > 320], 230.0).low == 0
+
+
 def test_grey_levels_are_taken_as_they_are():
     grey = np.random.default_rng(0).integers(0, 240, 1000)
     assert Window.of(grey, 230.0) == Window(0.0, 255.0)
