@@ -239,7 +239,8 @@ def volumes(
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation.held_out import evenly_spaced
-    from napari_brgm.evaluation.volumes import VolumeStudy, cases_of
+    from napari_brgm.evaluation.volume_cases import cases_of
+    from napari_brgm.evaluation.volumes import VolumeStudy
     from napari_brgm.zoo.registry import load_prior
 
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:

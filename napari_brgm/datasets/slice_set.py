@@ -111,6 +111,19 @@ class SliceSet:
             raise InputError(f"{len(kept)} slices are too few to train on; give at least {_FEWEST}")
         return kept, out
 
+    def stacks(self) -> list[npt.NDArray[np.float32]]:
+        """(Z, R, R) neighbouring slices of each subject that has any, in their order, grey levels 0..255.
+
+        Raises
+        ------
+        InputError
+            They are in colour.
+        """
+        if self.images.shape[1] != 1:
+            raise InputError("stacks are made of grey slices, and these are in colour")
+        grey = self.images[:, 0].astype(np.float32) * np.float32(255 / self.white)
+        return [grey[self.subjects == subject] for subject in np.unique(self.subjects)]
+
     def digest(self) -> str:
         """SHA-256 of the images and of whose they are; where they came from does not count."""
         found = hashlib.sha256(f"{self.images.dtype.str} {self.images.shape}".encode())

@@ -1,10 +1,9 @@
 """Native detail: what a scan holds that is finer than the generator's frame; a part of the residual field e.
 
     y = F x + d,   d(p) = l(b(p)) g(p),   g a stationary Gaussian field on the scan's own grid,   b the brightness
-    S_d = (1 - |H|^2) S_y = S_r (1 + H) / (1 - H),   r = y - H y,   H the mean over a frame pixel, then interpolation
 
-Spectrum and level come from measured pixels round the holes: S_d is what the frame passes nothing of, so that power
-which e has already is not added again. Given the rim, by Matheron's rule,
+Spectrum and level come from measured pixels round the holes (detail_model.py): the spectrum is what the frame passes
+nothing of, so that power which e has already is not added again. Given the rim, by Matheron's rule,
 
     d = d0 + C_fm (C_mm + v I)^-1 (q_m - d0_m),   q what was measured there beyond the frame's image
 
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from scipy import fft, ndimage
 
-from napari_brgm.engine.placed import grey_tensor
+from napari_brgm.engine.detail_model import DetailModel, covered
 from napari_brgm.likelihood import to_grey
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from napari_brgm.corruptions import Frame
     from napari_brgm.engine.observed import Problem
 
     Floats = npt.NDArray[np.float64]
@@ -42,16 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["NativeDetail"]
 
 _FINER = 0.9  # frame pixels: a native pixel below that holds what the frame does not
-_SURROUNDINGS = ((8, 1.0), (32, 1.0), (128, 1.0), (8, 0.5))
-# tried in turn: frame pixels from a hole, and the least share of what H looks at that was measured; the rest is F x
-_ENOUGH = 400  # measured pixels that tell a spectrum
-_SIDE = 16  # frame pixels, and at least 64 of the scan: windows that the surroundings are read in
-_READ = 1 << 21  # pixels in all windows, which then are evenly spaced
-_EDGES = np.array([2.0, 8.0, *np.arange(24, 256, 16)])  # grey levels, between classes of brightness
-_SHRUNK = 30  # pixels that a class's level is drawn to that of all with
-_LEAST = 0.3  # grey levels: rounding; where there is less no detail is told from it
-_REACH = 2.5  # frame pixels that correlations are looked at
-_LONG = 0.3  # 1 - H below which waves are longer than detail's: anatomy, and e's
 _TORUS = 1 << 24  # numbers in all fields together
 _RIM = 3  # pixels round a hole that are kriged from: those behind them say no more
 _MARGIN = 12  # pixels round a tile whose rim it sees
@@ -62,24 +50,19 @@ _NUGGET = 0.01  # of the variance
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NativeDetail:
-    """The model of one slice's native detail.
+    """What is finer than the frame in one slice.
 
     Attributes
     ----------
     problem : Problem
     image : (1, 1, R, R) Tensor
         Grey levels of the generator's frame that the detail is beside: the mean of what is drawn.
-    brightness, level : (B,) float64 ndarray
-        Grey levels; standard deviation of r where the image is so bright.
-    covariance : (2 h + 1, 2 k + 1) float64 ndarray
-        Of r / level, by lag, (0, 0) in the middle.
+    model : DetailModel
     """
 
     problem: Problem
     image: Tensor
-    brightness: Floats
-    level: Floats
-    covariance: Floats
+    model: DetailModel
 
     @classmethod
     def of(
@@ -99,34 +82,12 @@ class NativeDetail:
         if not problem.measured.any() or problem.measured.all() or min(ratio) >= _FINER or images.shape[1] != 1:
             return None
         image = to_grey(images).mean(dim=0, keepdim=True).cpu()
-        for reach, share in _SURROUNDINGS:
-            parts = list(_surroundings(problem, image, reach, share, check))
-            if sum(int(valid.sum()) for _, _, valid in parts) >= _ENOUGH:
-                break
-        else:
-            return None
-        brightness, level = _levels(parts)
-        if level.max() < _LEAST:
-            return None
-        lags = tuple(math.ceil(_REACH / min(side, 1.0)) for side in ratio)
-        covariance = _covariance(parts, brightness, level, (lags[0], lags[1]))
-        return cls(problem, image, brightness, level, covariance)
-
-    def _spectrum(self, shape: tuple[int, int]) -> Floats:
-        """(P, Q // 2 + 1) eigenvalues of g's covariance on a torus of ``shape`` (P, Q)."""
-        rows, columns = (n // 2 for n in self.covariance.shape)
-        torus = np.zeros(shape)
-        torus[: 2 * rows + 1, : 2 * columns + 1] = self.covariance
-        torus = np.roll(torus, (-rows, -columns), axis=(0, 1))
-        ratio = self.problem.placed.frame.ratio
-        across, down = _transfer(ratio[1], np.fft.rfftfreq(shape[1])), _transfer(ratio[0], np.fft.fftfreq(shape[0]))
-        passed = np.minimum(down[:, None] * across[None], 1)  # by rounding it may be above
-        gain: Floats = (1 + passed) * (1 - passed) / np.maximum(1 - passed, _LONG) ** 2
-        return np.clip(np.fft.rfft2(torus).real, 0, None) * gain
+        model = DetailModel.measured(problem, image, check)
+        return None if model is None else cls(problem, image, model)
 
     def _levels(self, grey: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """Level (..., n) of r where the image has these grey levels; 0 where the frame does not reach (n,)."""
-        found: npt.NDArray[np.float32] = np.interp(grey, self.brightness, self.level).astype(np.float32)
+        found: npt.NDArray[np.float32] = self.model.level_at(grey).astype(np.float32)
         return found * known
 
     def add(
@@ -148,7 +109,7 @@ class NativeDetail:
         """
         count, window = len(draws), self.problem.window
         shape = self._torus(count)
-        spectrum = self._spectrum(shape)
+        spectrum = self.model.spectrum(shape)
         fields = _fields(spectrum, shape, count, generator).reshape(count, -1)
         covariance = _covariance_near(spectrum, shape)
         gained = np.zeros(draws.shape[1])
@@ -170,7 +131,7 @@ class NativeDetail:
         """Kriged mean (N,) beside an image of the pixels that were not measured (N,), both in the scan's units."""
         window = self.problem.window
         shape = self._torus(1)
-        covariance = _covariance_near(self._spectrum(shape), shape)
+        covariance = _covariance_near(self.model.spectrum(shape), shape)
         found = np.zeros(values.shape)
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
@@ -183,7 +144,7 @@ class NativeDetail:
         """Sides that hold all holes and what correlates, as far as ``count`` fields may."""
         most = math.isqrt(_TORUS // count)
         free, sides = self.problem.free, []
-        for axis, lags in zip((1, 0), self.covariance.shape, strict=True):
+        for axis, lags in zip((1, 0), self.model.covariance.shape, strict=True):
             found = np.flatnonzero(free.any(axis=axis))
             side = min(int(found[-1] - found[0]) + 2 * _MARGIN + lags, most)
             sides.append(fft.next_fast_len(max(side, 2 * lags, _TILE + 2 * _MARGIN + lags), real=True))
@@ -206,13 +167,18 @@ class NativeDetail:
             rim = ndimage.maximum_filter(beside, 2 * _RIM + 1, mode="constant") & ~beside
             rim = rim[low - outer : high - outer]
             cut = frame.cut((low, 0), rim.shape)
-            rim[rim] = _covered(cut, rim)
+            rim[rim] = covered(cut, rim)
             shown = cut.at(self.image, rim)[0, 0].double().numpy()
             rest = np.asarray(problem.window.to_grey(problem.placed.given.image[low:high][rim].astype(np.float64)))
             places = np.stack(np.nonzero(rim)) + np.array([[low], [0]])
-            level = np.maximum(np.interp(shown, self.brightness, self.level), _LEAST)
             yield _Stripe(
-                top, first, last, own, ~problem.unseen[top : top + _TILE][own], places, (rest - shown) / level
+                top,
+                first,
+                last,
+                own,
+                ~problem.unseen[top : top + _TILE][own],
+                places,
+                self.model.in_levels(rest - shown, shown),
             )
 
 
@@ -242,110 +208,6 @@ class _Stripe:
     known: npt.NDArray[np.bool_]
     places: npt.NDArray[np.int64]
     rest: Floats
-
-
-def _transfer(ratio: float, frequency: npt.NDArray[np.floating[Any]]) -> Floats:
-    """H of an axis at frequencies in cycles a native pixel."""
-    kernel = _kernel(ratio)
-    lag = np.arange(len(kernel)) - len(kernel) // 2
-    found: Floats = (kernel * np.cos(2 * np.pi * frequency[..., None] * lag)).sum(axis=-1)
-    return found
-
-
-def _kernel(ratio: float) -> Floats:
-    """Mean over a frame pixel, then linear interpolation: a quadratic B-spline three frame pixels wide; sum 1."""
-    if ratio >= 1:
-        return np.ones(1)
-    half = math.ceil(1.5 / ratio)
-    t = np.abs(np.arange(-half, half + 1) * ratio)
-    kernel: Floats = np.where(t < 0.5, 0.75 - t**2, 0.5 * np.clip(1.5 - t, 0, None) ** 2)
-    return np.asarray(kernel / kernel.sum())
-
-
-def _surroundings(
-    problem: Problem, image: Tensor, reach: int, least: float, check: Callable[[], None] | None
-) -> Iterator[tuple[Floats, Floats, npt.NDArray[np.bool_]]]:  # fmt: skip
-    """Windows near the holes: F x and r in grey levels, and where r is known, within reach."""
-    ratio, seen = problem.placed.frame.ratio, problem.measured
-    block = [max(round(1 / side), 1) for side in ratio]
-    starts = [np.arange(0, n, b) for n, b in zip(seen.shape, block, strict=True)]
-    hidden = np.logical_or.reduceat(np.logical_or.reduceat(~seen, starts[0], axis=0), starts[1], axis=1)
-    near = ndimage.distance_transform_edt(~hidden) <= reach
-    many = [max(_SIDE, math.ceil(64 / b)) for b in block]
-    found = [
-        (row, column)
-        for row in range(0, len(starts[0]), many[0])
-        for column in range(0, len(starts[1]), many[1])
-        if near[row : row + many[0], column : column + many[1]].any()
-    ]
-    most = min(max(_READ // math.prod(b * n for b, n in zip(block, many, strict=True)), 1), len(found))
-    found = [found[i * len(found) // most] for i in range(most)]
-    kernels = [_kernel(side) for side in ratio]
-    half = [len(kernel) // 2 for kernel in kernels]
-    for place in found:
-        if check is not None:
-            check()
-        core, outer = [], []
-        for start, b, n, m, h in zip(place, block, many, seen.shape, half, strict=True):
-            low, high = start * b, min((start + n) * b, m)
-            outer.append(slice(max(low - h, 0), min(high + h, m)))
-            core.append(slice(low - outer[-1].start, high - outer[-1].start))
-        window, inner = (outer[0], outer[1]), (core[0], core[1])
-        known = seen[window]
-        cut = problem.placed.frame.cut((outer[0].start, outer[1].start), known.shape)
-        every = np.ones(known.shape, dtype=np.bool_)
-        shown = cut.at(image, every)[0, 0].double().numpy().reshape(known.shape)
-        covered = _covered(cut, every).reshape(known.shape)
-        scan = problem.placed.given.image[window]
-        grey = np.where(known, grey_tensor(scan, known, problem.window)[0, 0].double().numpy(), shown)
-        low_pass, share = grey, (known & covered).astype(np.float64)
-        for axis, kernel in enumerate(kernels):
-            low_pass = ndimage.convolve1d(low_pass, kernel, axis=axis, mode="nearest")
-            share = ndimage.convolve1d(share, kernel, axis=axis, mode="constant")
-        blocks = near[place[0] : place[0] + many[0], place[1] : place[1] + many[1]]
-        rows, columns = shown[inner].shape
-        valid = blocks.repeat(block[0], axis=0).repeat(block[1], axis=1)[:rows, :columns] & known[inner]
-        yield shown[inner], (grey - low_pass)[inner], valid & (share[inner] >= least - 1e-6)
-
-
-def _covered(frame: Frame, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(N,) whether native pixels lie wholly inside the frame: at its border images fade."""
-    whole = torch.ones(1, 1, frame.resolution, frame.resolution)
-    found: npt.NDArray[np.bool_] = frame.at(whole, chosen)[0, 0].numpy() > 0.999
-    return found
-
-
-def _levels(parts: list[tuple[Floats, Floats, npt.NDArray[np.bool_]]]) -> tuple[Floats, Floats]:
-    """Mean brightness of its classes, and the root mean square of r in each."""
-    count, total, square = (np.zeros(len(_EDGES) + 1) for _ in range(3))
-    for smooth, rest, valid in parts:
-        kind = np.digitize(smooth[valid], _EDGES)
-        count += np.bincount(kind, minlength=len(count))
-        total += np.bincount(kind, smooth[valid], minlength=len(count))
-        square += np.bincount(kind, rest[valid] ** 2, minlength=len(count))
-    there = count > 0
-    mean = square.sum() / count.sum()
-    variance = (square + _SHRUNK * mean) / (count + _SHRUNK)
-    return total[there] / count[there], np.sqrt(variance[there])
-
-
-def _covariance(
-    parts: list[tuple[Floats, Floats, npt.NDArray[np.bool_]]], brightness: Floats, level: Floats, lags: tuple[int, int]
-) -> Floats:  # fmt: skip
-    """Of r / level by lag, from pairs of pixels that are both known; tapered."""
-    products, pairs = (np.zeros((2 * lags[0] + 1, 2 * lags[1] + 1)) for _ in range(2))
-    for smooth, rest, valid in parts:
-        size = [fft.next_fast_len(n + lag, real=True) for n, lag in zip(rest.shape, lags, strict=True)]
-        own = np.interp(smooth, brightness, level)
-        known = valid & (own > _LEAST)
-        scaled = np.where(known, rest / np.maximum(own, _LEAST), 0)
-        for total, values in ((products, scaled), (pairs, known.astype(np.float64))):
-            by_lag = np.fft.irfft2(np.abs(np.fft.rfft2(values, s=size)) ** 2, s=size)
-            total += by_lag[np.ix_(*(np.arange(-lag, lag + 1) for lag in lags))]
-    rows, columns = (np.arange(-lag, lag + 1)[(...,)] for lag in lags)
-    taper = np.exp(-2 * ((rows[:, None] / lags[0]) ** 2 + (columns[None] / lags[1]) ** 2))
-    found: Floats = products / np.maximum(pairs, 50) * taper
-    return found
 
 
 def _covariance_near(spectrum: Floats, shape: tuple[int, int]) -> Floats:

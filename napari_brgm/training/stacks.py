@@ -30,6 +30,7 @@ __all__ = ["fit_through_plane", "stacks_of"]
 
 _REACH_MM = 16.0  # lags that are measured
 _FOLDS = 5
+_FEWEST = 4  # slices of a subject
 
 
 def stacks_of(slices: SliceSet) -> Tensor:
@@ -40,13 +41,12 @@ def stacks_of(slices: SliceSet) -> Tensor:
     InputError
         They are in colour, or a subject has fewer than four.
     """
-    counts = np.bincount(slices.subjects, minlength=len(slices.subject_names))
-    fewest = min(counts[counts > 0].tolist(), default=0)
-    if fewest < 4 or slices.images.shape[1] != 1:
+    stacks = slices.stacks()
+    fewest = min(map(len, stacks), default=0)
+    if fewest < _FEWEST:
         raise InputError("grey slices are needed, at least four neighbours of each subject, in order")
-    chosen = [np.flatnonzero(slices.subjects == subject)[:fewest] for subject in np.flatnonzero(counts)]
-    images = torch.from_numpy(slices.images[np.stack(chosen)].astype(np.float32))
-    return images * (2 / slices.white) - 1
+    images = torch.from_numpy(np.stack([stack[:fewest] for stack in stacks]))
+    return images[:, :, None] / 127.5 - 1
 
 
 def fit_through_plane(

@@ -46,6 +46,17 @@ def test_white_and_description():
     assert (described["slices"], described["subjects"], described["spacing_mm"]) == (3, 2, 1.0)
 
 
+def test_stacks_are_in_grey_levels_whatever_the_bits():
+    images = np.zeros((3, 1, 8, 8), np.uint16)
+    images[1:] = 65535
+    found = SliceSet(images, np.array([0, 0, 2]), ("a", "b", "c"), ("s", "none", "t"), Framing(8)).stacks()
+    assert [stack.shape for stack in found] == [(2, 8, 8), (1, 8, 8)]
+    np.testing.assert_allclose([stack.max() for stack in found], 255, rtol=1e-6)
+    colour = SliceSet(np.zeros((1, 3, 8, 8), np.uint8), np.array([0]), ("a",), ("a",), Framing(8))
+    with pytest.raises(InputError, match="in colour"):
+        colour.stacks()
+
+
 def test_refusals():
     whole = make(np.repeat(np.arange(4), 5))
     for share in (0.0, 1.0, -1.0, float("nan")):

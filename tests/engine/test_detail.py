@@ -111,7 +111,7 @@ def test_its_power_is_nowhere_negative(linear_prior, shape):
     detail = NativeDetail.of(problem, flat_of())
     for ratio in np.linspace(0.1, 0.9, 17):
         detail.problem.placed.frame.__dict__["ratio"] = (ratio, ratio)
-        power = detail._spectrum(shape)
+        power = detail.model.spectrum(shape)
         assert (power >= 0).all()
         assert power[0, 0] < 0.05 * power.mean()
 

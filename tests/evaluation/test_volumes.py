@@ -11,8 +11,10 @@ import pytest
 
 from napari_brgm.calibration import Calibration, Curve
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation import volumes
-from napari_brgm.evaluation.volumes import MASKS, Case, VolumeStudy, cases_of, interpolated, projected
+from napari_brgm.evaluation import volume_cases, volumes
+from napari_brgm.evaluation.through_splines import interpolated, projected
+from napari_brgm.evaluation.volume_cases import MASKS, Case, cases_of
+from napari_brgm.evaluation.volumes import VolumeStudy
 
 
 def test_a_slope_through_the_slices_is_met_by_both_splines():
@@ -48,11 +50,10 @@ def study(stack_prior, tmp_path, monkeypatch):
     """Of a small prior's own draws: two subjects of 12 slices."""
     rng = np.random.default_rng(1)
     stacks = [np.clip(rng.normal(100, 30, (12, stack_prior.resolution, stack_prior.resolution)), 0, 255)] * 2
-    monkeypatch.setattr(volumes, "stacks_in", lambda _: [one.astype(np.float32) for one in stacks])
-    monkeypatch.setattr(volumes, "set_of", lambda _: _Held())
+    monkeypatch.setattr(volumes, "set_of", lambda _: _Held([one.astype(np.float32) for one in stacks]))
     hole = np.zeros((24, 24), dtype=bool)
     hole[9:14, 8:15] = True
-    monkeypatch.setattr(volumes, "paper_masks", lambda _: [hole] * 7)
+    monkeypatch.setattr(volume_cases, "paper_masks", lambda _: [hole] * 7)
 
     def made(prior=stack_prior) -> VolumeStudy:
         found = VolumeStudy(prior, tmp_path, tmp_path, 4, 0, alone=False)
@@ -68,9 +69,14 @@ class _Held:
     class framing:
         spacing_mm = 1.0
 
-    @staticmethod
-    def read(data, part):
-        return None
+    def __init__(self, stacks: list[np.ndarray]) -> None:
+        self._stacks = stacks
+
+    def read(self, data, part) -> _Held:
+        return self
+
+    def stacks(self) -> list[np.ndarray]:
+        return self._stacks
 
 
 def test_a_study_goes_on_where_it_was(study, tmp_path, monkeypatch):
@@ -104,7 +110,7 @@ def test_shares_of_intervals_and_factors_for_the_card(study, stack_prior, monkey
     """Of a prior's own draws: the table tells both shares, and the card keeps what is known of single slices."""
     hole = np.zeros((24, 24), dtype=bool)
     hole[2:22, 2:22] = True
-    monkeypatch.setattr(volumes, "paper_masks", lambda _: [hole] * 7)
+    monkeypatch.setattr(volume_cases, "paper_masks", lambda _: [hole] * 7)
     monkeypatch.setattr(volumes, "_EVERY", 1)
     single = Curve((0.1,), ((1.0,) * 4,))
     stack_prior = copy.copy(stack_prior)
