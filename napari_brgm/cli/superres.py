@@ -82,7 +82,7 @@ def superres(
     corruption = None if slices is not None and finer == (1, 1) else Downsample(finer)
     if slices is None and thickness is not None:
         raise InputError("--thickness is about --slices; leave it out")
-    for option, given in (("index", index), ("strip", strip or None), ("save-video", save_video)):
+    for option, given in (("index", index), ("save-video", save_video)):
         if slices is not None and given is not None:
             raise InputError(f"--{option} is about slices one by one, and --slices restores all together; leave it out")
     check_strip(strip)
@@ -92,7 +92,9 @@ def superres(
         check_prior(how, loaded)
     source = source_of(found, scan, choice, loaded.info)
     if slices is not None:
-        restore_thin(*thin_slices(source, loaded.info, slices, thickness), corruption, how, loaded, target, scan).tell()
+        thick, thin = thin_slices(source, loaded.info, slices, thickness)
+        brain = brain_of(source, loaded.info) if strip else None
+        restore_thin(thick, thin, corruption, brain, how, loaded, target, scan).tell()
         return
     assert corruption is not None
     what = Treatment(

@@ -21,6 +21,7 @@ from napari_brgm.cli.terminal import say, say_note
 from napari_brgm.cli.treatment import Treatment
 from napari_brgm.corruptions import Identity
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
+from napari_brgm.engine.head import Head
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.engine.provenance import shared_record
 from napari_brgm.engine.restoration import Restoration
@@ -33,6 +34,7 @@ from napari_brgm.scans.names import derivative_name, json_name
 from napari_brgm.scans.slice_thickness import slice_thickness
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_brgm.cli.options import InferenceOptions
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from napari_brgm.corruptions import Downsample
     from napari_brgm.priors.info import PriorInfo
     from napari_brgm.priors.prior import Prior
+    from napari_brgm.scans.strip import Brain
 
 __all__ = ["check_prior", "restore_thin", "thin_slices"]
 
@@ -118,8 +121,8 @@ def thin_slices(
 
 
 def restore_thin(
-    source: ScanSource, thin: ThinSlices, plane: Downsample | None, options: InferenceOptions, prior: Prior,
-    target: Target, read: Path,
+    source: ScanSource, thin: ThinSlices, plane: Downsample | None, brain: Callable[[int], Brain] | None,
+    options: InferenceOptions, prior: Prior, target: Target, read: Path,
 ) -> Written:  # fmt: skip
     """Make thin slices of the thick ones of a scan, and write them.
 
@@ -127,6 +130,9 @@ def restore_thin(
     ----------
     plane : Downsample or None
         What happened in the plane too; None: nothing.
+    brain : callable or None
+        Of a whole head: gives the brain (H, W) of a thick slice by its index. Outside it each thin slice holds the
+        values of the thick one.
     read : Path
         The scan's file.
 
@@ -141,7 +147,11 @@ def restore_thin(
     pieces = [_thin_piece(thick[thin.holder(i)], i) for i in range(thin.count)]
     corruption = Identity() if plane is None else plane
     factor = (1.0, 1.0) if plane is None else (float(plane.factor[0]), float(plane.factor[1]))
-    slices = tuple(ObservedSlice(piece.image, lambda: corruption, piece.spacing) for piece in thick)
+    heads = None if brain is None else [Head(piece.image, brain(piece.index)) for piece in thick]
+    seen = [piece.image for piece in thick] if heads is None else [head.stripped for head in heads]
+    slices = tuple(
+        ObservedSlice(image, lambda: corruption, piece.spacing) for piece, image in zip(thick, seen, strict=True)
+    )
     job = options.job(slices, prior, thin.stack())
     what = Treatment(_NAME, "super-resolved", {}, factor=factor)
     images = [derivative_name(source.stem, _NAME + role, ".nii.gz") for role in ("", "Variance", "Samples")]
@@ -153,12 +163,16 @@ def restore_thin(
             files.do_without(json_name(name))
         scratch = files.path(images[2]).with_suffix(".raw") if job.draws else None
         volume = _Volume(thin.count, corruption.image_shape(thick[0].image.shape[:2]), job.draws, scratch)
+
+        def keep(number: int, result: Restoration) -> Restoration:
+            return volume.keep(number, result if heads is None else heads[thin.holder(number)].beside(result))
+
         work = Work.of(job, [piece.image.shape[:2] for piece in thick])
         if (expected := estimated_seconds(work)) > LONG:
             say(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
         began = time.monotonic()
         with slice_bar([piece.title for piece in pieces]) as tell:
-            results = run(job, tell, volume.keep)
+            results = run(job, tell, keep)
         learn(work, time.monotonic() - began)
         done = []
         for piece, result in zip(pieces, results, strict=True):
@@ -191,19 +205,21 @@ class _Volume:
     Attributes
     ----------
     estimate, mean, variance : (K, H, W) float32 ndarray
+    measured : (K, H, W) bool ndarray
     samples : (S, K, H, W) float32 memmap or None
     """
 
     def __init__(self, count: int, plane: tuple[int, int], draws: int, scratch: Path | None) -> None:
         shape = (count, *plane)
         self.estimate, self.mean, self.variance = (np.zeros(shape, np.float32) for _ in range(3))
+        self.measured = np.zeros(shape, dtype=bool)
         self.widths: Any = None
         self.samples = None if scratch is None else np.memmap(scratch, np.float32, "w+", shape=(draws, *shape))
 
     def keep(self, number: int, result: Restoration) -> Restoration:
         """Take a slice in, and give it back with views of what was taken."""
         self.estimate[number], self.mean[number] = result.estimate, result.mean
-        self.variance[number] = result.variance
+        self.variance[number], self.measured[number] = result.variance, result.measured
         if result.widths is not None:
             if self.widths is None:
                 self.widths = np.ones((len(result.widths), *self.estimate.shape), np.float32)
@@ -224,7 +240,7 @@ class _Volume:
         shape = self.estimate.shape
         return Restoration(
             self.estimate, self.mean, self.variance, np.empty((0, *shape), np.float32),
-            np.stack([one.latents for one in slices]), np.zeros(shape, bool), slices[0].trace, record, self.widths,
+            np.stack([one.latents for one in slices]), self.measured, slices[0].trace, record, self.widths,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.corruptions import Downsample, Mask, as_corruption
+from napari_brgm.engine.head import Head
 from napari_brgm.engine.job import Job, ObservedSlice, Stack
 from napari_brgm.engine.provenance import shared_record
 from napari_brgm.engine.restoration import Restoration
@@ -15,6 +16,7 @@ from napari_brgm.engine.run import run
 from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.samples import samples_of
+from napari_brgm.scans.strip import Brain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +36,7 @@ def restore_volume(
     volume: npt.ArrayLike, corruption: Corruption, prior: Prior, *, spacing: tuple[float, float, float],
     method: str = "map", samples: int = 32, seed: int = 0, device: str = "auto", noise_sigma: float | None = None,
     settings: InferenceSettings | None = None, alignment: Alignment | None = None,
-    callback: Callable[[Step], bool | None] | None = None,
+    brain: Brain | npt.ArrayLike | None = None, callback: Callable[[Step], bool | None] | None = None,
 ) -> Restoration:  # fmt: skip
     """Restore slices that lie one above the other, so that each knows what its neighbours measured.
 
@@ -54,6 +56,9 @@ def restore_volume(
         Distance of neighbouring slices and pixel size of ``volume``, mm.
     method, samples, seed, device, noise_sigma, settings, alignment, callback
         As of ``restore``. The alignment is one for all slices, fitted to a measured one in the middle.
+    brain : (K, H, W) Brain or array-like of bool, or None
+        Of a whole head, as of ``restore``. Slices of which nothing is missing inside the brain stay as they are;
+        outside it each thin slice of a thick one holds that one's values.
 
     Returns
     -------
@@ -67,7 +72,8 @@ def restore_volume(
     """
     array, f = np.asarray(volume), as_corruption(corruption)
     through, pixel = _checked(array, spacing)
-    slices, stack, size = _observed(array, f, through, pixel, noise_sigma)
+    heads = None if brain is None else _heads(array, f, brain)
+    slices, stack, size, own = _observed(array, f, through, pixel, noise_sigma, heads)
     job = Job(slices, prior, settings, method, samples, seed, device, alignment, stack)
 
     def told(step: Step) -> None:
@@ -80,8 +86,8 @@ def restore_volume(
         if isinstance(found, InputError):
             which = f"thin slice {i}" if stack.thin else f"slice {i} of those to restore"
             raise InputError(f"{which}: {found}") from found
-        results.append(found)
-    places = list(range(size)) if stack.thin else [round(at / through) for at in stack.places]
+        results.append(found if heads is None else heads[own[i]].beside(found))
+    places = list(range(size)) if stack.thin else own
     return _stacked(array, f, results, places, size)
 
 
@@ -99,34 +105,66 @@ def _checked(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[float, 
     return float(mm[0]), (float(mm[1]), float(mm[2]))
 
 
+def _heads(array: npt.NDArray[Any], f: LinearOperator, brain: Brain | npt.ArrayLike) -> list[Head]:
+    """One of each slice."""
+    found = brain if isinstance(brain, Brain) else Brain(np.asarray(brain, dtype=bool), "the person")
+    if found.inside.shape != array.shape:
+        raise InputError(
+            f"the brain has the shape {found.inside.shape} but the volume {array.shape}; give that of the volume"
+        )
+    if not found.inside.any():
+        raise InputError("there is no brain in this volume; restore it without stripping")
+    missing = f.missing.numpy() if isinstance(f, Mask) and f.missing.shape == array.shape else [None] * len(array)
+    return [
+        Head(image, Brain(inside, found.found_by), hole)
+        for image, inside, hole in zip(array, found.inside, missing, strict=True)
+    ]
+
+
 def _observed(
-    array: npt.NDArray[Any], f: LinearOperator, through: float, pixel: tuple[float, float], noise_sigma: float | None
-) -> tuple[tuple[ObservedSlice, ...], Stack, int]:
-    """Slices, how they lie, and how many there will be."""
+    array: npt.NDArray[Any], f: LinearOperator, through: float, pixel: tuple[float, float], noise_sigma: float | None,
+    heads: list[Head] | None,
+) -> tuple[tuple[ObservedSlice, ...], Stack, int, list[int]]:  # fmt: skip
+    """Slices, how they lie, how many there will be, and which of the volume's each restoration is of."""
     places = tuple(through * i for i in range(len(array)))
+    images = list(array) if heads is None else [head.stripped for head in heads]
     if isinstance(f, Mask):
-        missing = f.missing.numpy()
-        if missing.shape != array.shape:
-            raise InputError(f"the mask has the shape {missing.shape} but the volume {array.shape}; give a mask of it")
-        hidden = [i for i, plane in enumerate(missing) if plane.any()]
-        slices = tuple(
-            ObservedSlice(
-                None if missing[i].all() else array[i], partial(Mask, missing[i]), pixel, noise_sigma
-            )
-            for i in hidden
-        )  # fmt: skip
-        clear = tuple((places[i], array[i]) for i in range(len(array)) if i not in set(hidden))
-        return slices, Stack(tuple(places[i] for i in hidden), clear), len(array)
+        if f.missing.shape != array.shape:
+            shape = tuple(f.missing.shape)
+            raise InputError(f"the mask has the shape {shape} but the volume {array.shape}; give a mask of it")
+        holes = _holes(images, f.missing.numpy(), pixel, noise_sigma, heads)
+        clear = tuple((places[i], image) for i, image in enumerate(images) if i not in holes)
+        return tuple(holes.values()), Stack(tuple(places[i] for i in holes), clear), len(array), list(holes)
     plane: LinearOperator = f
-    stack = Stack(places)
+    stack, own = Stack(places), list(range(len(array)))
     if isinstance(f, Downsample) and f.through > 1:
         if array.dtype.kind == "f" and not (finite := np.isfinite(array).all(axis=(1, 2))).all():
             raise InputError(
                 f"slice {int(finite.argmin())} holds NaN or infinite pixels; of thick slices all pixels are needed"
             )
-        plane, stack = f.in_plane, ThinSlices(len(array), through, f).stack()
-    slices = tuple(ObservedSlice(one, lambda: plane, pixel, noise_sigma) for one in array)
-    return slices, stack, len(stack.thin or stack.places)
+        thin = ThinSlices(len(array), through, f)
+        plane, stack, own = f.in_plane, thin.stack(), [thin.holder(i) for i in range(thin.count)]
+    slices = tuple(ObservedSlice(one, lambda: plane, pixel, noise_sigma) for one in images)
+    return slices, stack, len(stack.thin or stack.places), own
+
+
+def _holes(
+    images: list[npt.NDArray[Any]], missing: npt.NDArray[np.bool_], pixel: tuple[float, float],
+    noise_sigma: float | None, heads: list[Head] | None,
+) -> dict[int, ObservedSlice]:  # fmt: skip
+    """Slices to be in-painted, by their numbers; without an image where nothing that the prior sees was measured."""
+    seen = np.ones(missing.shape, dtype=bool) if heads is None else np.stack([head.brain.inside for head in heads])
+    hit = [i for i, plane in enumerate(missing) if plane.any()]
+    found = {}
+    for i in [i for i in hit if (missing[i] & seen[i]).any()] or hit[
+        :1
+    ]:  # of a head the refusal says why there is none
+        if seen[i].any() and missing[i][seen[i]].all():
+            found[i] = ObservedSlice(None, partial(Mask, missing[i]), pixel, noise_sigma)
+            continue
+        one = ObservedSlice(images[i], partial(Mask, missing[i]), pixel, noise_sigma)
+        found[i] = one if heads is None else heads[i].observed(one)
+    return found
 
 
 def _stacked(

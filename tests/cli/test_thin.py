@@ -14,7 +14,9 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from napari_brgm import Restoration, read_scan
+from napari_brgm.cli import strip
 from napari_brgm.engine import need
+from napari_brgm.scans.strip import Brain
 
 THICK, FACTOR = 4, 3
 # columns along i, rows along j; patient's left is at small i; slices of 3 mm that lean by a few degrees, as a head may
@@ -149,6 +151,31 @@ def test_slices_of_a_dicom_series(shell, series, prior, tmp_path, thickness):
         np.testing.assert_allclose(place[:3, 3], [-17, -18, 41 - i if scan.affine[2, 2] < 0 else 30 + i], atol=1e-4)
 
 
+@pytest.mark.parametrize("factor", [(), ("--factor", 2)])
+def test_of_a_whole_head_the_brain_alone_is_made_thinner(shell, save, thick, prior, tmp_path, monkeypatch, factor):
+    """Outside it each thin slice holds the values of the thick one; a slice without brain refuses nothing."""
+    head, inside = thick.copy(), np.zeros(thick.shape, dtype=bool)
+    inside[3:20, 4:21, :3] = True
+    head[~inside] = np.round(head[~inside] + 150)
+    monkeypatch.setattr(strip, "find_brain", lambda scan, painted: Brain(inside, "deepbet 1.0.2"))
+    monkeypatch.setattr(strip, "why_no_strip", lambda: "")
+    monkeypatch.setattr("napari_brgm.engine.whole_head.knows_brains", lambda modality: True)
+    out, path = tmp_path / "out", save("sub-01_T1w.nii.gz", head, AFFINE)
+    done = shell("superres", path, "--slices", FACTOR, *factor, "--strip", "--out", out, *prior)
+    assert done.exit_code == 0, done.output
+    image, samples = (nib.load(out / f"sub-01_desc-brgmSuperres{role}_T1w.nii.gz") for role in ("", "Samples"))
+    finer = (2 if factor else 1, 2 if factor else 1, FACTOR)
+    brain, held = (np.kron(array, np.ones(finer)) for array in (inside, head))
+    np.testing.assert_array_equal(image.get_fdata(dtype=np.float32)[brain == 0], held[brain == 0].astype(np.float32))
+    assert (samples.get_fdata().std(axis=3) > 0)[brain == 0].sum() == 0
+    assert (samples.get_fdata().std(axis=3) > 0)[brain == 1].mean() > 0.9
+    assert_refined(np.where(brain, image.get_fdata(), 0), image.affine, np.where(inside, thick, 0), AFFINE, finer)
+    record = json.loads((out / "sub-01_desc-brgmSuperres_T1w.json").read_text())
+    assert record["slices"][0]["strip"]["found_by"] == "deepbet 1.0.2"
+    posterior = Restoration.load(next(out.glob("*.safetensors")))
+    assert (~posterior.measured).sum() == brain.sum()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -157,7 +184,6 @@ def test_slices_of_a_dicom_series(shell, series, prior, tmp_path, thickness):
         (["--slices", 2, "--thickness", 0], "thickness of slices must be a length above 0 mm"),
         (["--thickness", 2], "--thickness is about --slices"),
         (["--slices", 2, "--index", 1], "--index is about slices one by one"),
-        (["--slices", 2, "--strip"], "--strip is about slices one by one"),
         (["--slices", 2, "--save-video", "a.gif"], "--save-video is about slices one by one"),
         (["--slices", 2, "--plane", "coronal"], "leave --plane out"),
         (["--slices", 2, "--method", "vi"], "method 'vi' restores one slice at a time; choose"),

@@ -238,6 +238,62 @@ def test_thin_slices_of_a_thick_one_that_cannot_be_used_are_refused_with_it(stac
     assert "NaN" in str(found[18])
 
 
+# heads
+
+
+@pytest.fixture
+def headed(stack_of):
+    """Brains of six slices in bright skulls, and which pixels are brain; the last slice has none."""
+    truth = stack_of(6, seed=20)
+    inside = np.zeros(truth.shape, dtype=bool)
+    inside[:5, 2:22, 2:22] = True
+    return np.where(inside, truth, 220.0), inside
+
+
+def test_of_heads_the_brain_alone_is_seen_and_restored(restored, headed):
+    """As though the skull had been cut off before; outside nothing changes, nor where only the skull was hit."""
+    head, inside = headed
+    missing = holes(6, 1, 2, whole=(4,))
+    missing[0, :2] = missing[5, :3] = True
+    spoilt = np.where(missing, np.nan, head)
+    found = restored(spoilt, Mask(missing), brain=inside)
+    own = missing & inside
+    assert np.array_equal(found.measured, ~own)
+    np.testing.assert_array_equal(found.estimate[~own], spoilt[~own])
+    np.testing.assert_array_equal(np.asarray(found.samples)[:, ~own], np.repeat(spoilt[~own][None], 4, 0))
+    own[4] = True  # what is hidden of a slice with all of its brain
+    cut = restored(np.where(inside & ~own, head, 0), Mask(own))
+    own &= inside
+    np.testing.assert_allclose(found.estimate[own], cut.estimate[own], atol=1e-3)
+    assert found.provenance["slices"][0]["strip"]["left_outside"] == 0
+    assert found.provenance["slices"][-1]["strip"]["left_outside"] == 24**2 - 20**2
+
+
+def test_thin_slices_of_heads_have_the_thick_ones_outside_the_brain(restored, headed):
+    head, inside = headed
+    thick, brain = head.reshape(3, 2, 24, 24).mean(axis=1), inside.reshape(3, 2, 24, 24).any(axis=1)
+    f = Downsample((2, 1, 1))
+    found = restored(thick, f, brain=brain)
+    twice = np.repeat(brain, 2, 0)
+    assert np.array_equal(found.measured, ~twice)
+    np.testing.assert_allclose(found.estimate[~twice], np.repeat(thick, 2, 0)[~twice])
+    again = f(torch.from_numpy(np.asarray(found.samples))).numpy()
+    assert np.abs(again - thick).max() < 0.05
+
+
+def test_brains_that_cannot_be_used_are_refused(restored, headed):
+    head, inside = headed
+    skull = np.zeros(head.shape, dtype=bool)
+    skull[1, :2] = True
+    for brain, missing, said in (
+        (inside[1:], skull, r"the brain has the shape \(5, 24, 24\) but the volume \(6, 24, 24\)"),
+        (np.zeros_like(inside), skull, "there is no brain in this volume"),
+        (inside, skull, "lies outside the brain"),
+    ):
+        with pytest.raises(InputError, match=said):
+            restored(head, Mask(missing), brain=brain)
+
+
 # what is wrong
 
 
