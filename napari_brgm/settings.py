@@ -77,6 +77,7 @@ class InferenceSettings:
     precision: Literal["float32", "bfloat16"] = "float32"  # of the generator's arithmetic
     compiled: bool = False  # torch.compile the generator first: minutes, then faster steps
     data_consistency: bool = True  # x + A^+(y - A x) on every result (always on for masks: measured pixels are kept)
+    finish: bool = True  # give samples the texture of scans, where the prior has a network for it
     calibrate: bool = True  # widen or narrow the spread by the prior's conformal factors, where it has some
     preview_every: int = 10  # steps between previews
     # studied (docs/performance.md), and set by no preset, since it did not pay with the priors here:

@@ -42,6 +42,7 @@ def inpaint(
     preset: options.PresetName = options.AUTO,
     features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
+    finish: options.Finish = True,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
     volume: options.Volume = None,
@@ -78,7 +79,7 @@ def inpaint(
         raise InputError("say what is missing: give either --mask, or --missing-share to try a prior out")
     if mask is None and (invert_mask or yes):
         raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     check_strip(strip)

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "InferenceOptions",
-    "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName", "PlaneOption",
-    "PresetName", "PriorName", "Priors", "Refine", "SampleCount", "SaveVideo", "ScanPath", "Seed", "SeriesNumber",
-    "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription", "data_folder", "names", "pair",
+    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "Finish",
+    "InferenceOptions", "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName",
+    "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "SampleCount", "SaveVideo", "ScanPath", "Seed",
+    "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription",
+    "data_folder", "names", "pair",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -114,6 +115,13 @@ Refine = Annotated[
     typer.Option(
         "--refine",
         help="Steps that tune the generator itself to this slice after MAP; its notes say so. For small factors.",
+    ),
+]
+Finish = Annotated[
+    bool,
+    typer.Option(
+        "--finish/--no-finish",
+        help="Give samples the texture of scans, where the prior has a network for it; mean and variance stay.",
     ),
 ]
 PlaneOption = Annotated[
@@ -240,11 +248,12 @@ class InferenceOptions:
     steps: int | None = None
     refine: int = 0
     features: FeaturesName = FeaturesName.auto
+    finish: bool = True
 
     @classmethod
     def of(
         cls, prior: str, method: str, steps: int | None, samples: int, seed: int, device: str, preset_name: str,
-        refine: int = 0, features: FeaturesName = FeaturesName.auto,
+        refine: int = 0, features: FeaturesName = FeaturesName.auto, finish: bool = True,
     ) -> InferenceOptions:  # fmt: skip
         """Check what can be checked without loading anything.
 
@@ -265,12 +274,12 @@ class InferenceOptions:
             )
         if not -(2**63) <= seed < 2**63:
             raise InputError(f"--seed must fit 64 bits, got {seed}")
-        return cls(prior, str(method), samples, seed, device, preset_name, steps, refine, features)
+        return cls(prior, str(method), samples, seed, device, preset_name, steps, refine, features, finish)
 
     def settings_for(self, prior: Prior) -> InferenceSettings:
         """Settings of the chosen preset, or of the one that suits the prior, with the wanted steps."""
         found = preset(prior.info.preset if self.preset == AUTO else self.preset)
-        found = found.but(refine_steps=self.refine)
+        found = found.but(refine_steps=self.refine, finish=self.finish)
         if self.features != FeaturesName.auto:
             found = found.but(features=self.features.value)
         return found if self.steps is None else found.but(steps=self.steps, vi_steps=self.steps)

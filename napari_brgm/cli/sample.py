@@ -29,6 +29,14 @@ def sample(
     residual_field: Annotated[
         bool, typer.Option("--residual-field", help="Add a draw of what the generator cannot draw: fine texture.")
     ] = False,
+    finish: Annotated[
+        bool | None,
+        typer.Option(
+            "--finish/--no-finish",
+            help="Give images the texture of scans; default: where the prior has a network for it.",
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
@@ -55,11 +63,14 @@ def sample(
         raise InputError(
             f"{loaded.info.name} draws colour, which NIfTI files do not hold; use napari_brgm.draw in Python"
         )
+    if finish is None:
+        finish = loaded.parts.finish is not None and not residual_field
     stem = Path(loaded.info.name).stem or "prior"
     stack, sheet = derivative_name(stem, _TASK, ".nii.gz"), derivative_name(stem, f"{_TASK}Sheet", ".png")
     with ShellOutputs(out, [stack, sheet, json_name(stack)], overwrite) as files:
-        images = draw(loaded, count, seed, residual=residual_field, device=device)  # (n, R, R)
-        record = drawn_record(loaded, count, seed, residual=residual_field, device=device)
+        look = {"residual": residual_field, "finish": finish}
+        images = draw(loaded, count, seed, **look, device=device)  # (n, R, R)
+        record = drawn_record(loaded, count, seed, **look, device=device)
         pixel = loaded.info.spacing_mm or 1.0
         volumes = images.transpose(1, 2, 0)[:, :, None]  # (R, R, 1, n)
         scan = Scan(volumes, _affine(loaded.info.plane, pixel), "grey levels", loaded.info.name)

@@ -46,6 +46,7 @@ def superres(
     preset: options.PresetName = options.AUTO,
     features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
+    finish: options.Finish = True,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
     volume: options.Volume = None,
@@ -74,7 +75,7 @@ def superres(
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.corruptions import Downsample
 
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     factor = factor or ("4" if slices is None else "1")

@@ -49,6 +49,7 @@ def trial(
     preset: options.PresetName = options.AUTO,
     features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
+    finish: options.Finish = True,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
     volume: options.Volume = None,
@@ -69,7 +70,7 @@ def trial(
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.target import Target
 
-    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features)
+    how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video)
     mask = Path(corrupt)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.engine.calibrate import Calibrated, calibrated, scale_tissue
+from napari_brgm.engine.finishing import FINISHED
 from napari_brgm.engine.misfit import unlike
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.restoration import Restoration
@@ -29,8 +30,9 @@ __all__ = ["assembled"]
 
 def assembled(
     problem: Problem, prior: Prior, settings: InferenceSettings, job: Job, *, draws: Draws | None,
-    estimate: npt.NDArray[Any] | None, latents: torch.Tensor, scale: float, misfit: float, device: torch.device,
-    notes: list[str], trace: list[dict[str, Any]], began: float, together: StackPlace | None = None,
+    finished: Draws | None = None, estimate: npt.NDArray[Any] | None, latents: torch.Tensor, scale: float,
+    misfit: float, device: torch.device, notes: list[str], trace: list[dict[str, Any]], began: float,
+    together: StackPlace | None = None,
 ) -> Restoration:  # fmt: skip
     """Assemble a restoration.
 
@@ -41,6 +43,8 @@ def assembled(
         As they were used.
     draws : Draws or None
         Their spread is scaled here; None: no uncertainty was asked for.
+    finished : Draws or None
+        What is shown in their place.
     estimate : (H, W[, 3]) ndarray or None
         None: the mean of the draws.
     latents : (num_ws, D) Tensor
@@ -70,7 +74,11 @@ def assembled(
         spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), together=together)
         draws.add_detail()
         mean = problem.whole(draws.mean)
-        variance, samples = draws.image(draws.variance.astype(np.float32)), draws.samples()
+        variance = draws.image(draws.variance.astype(np.float32))
+        if finished is not None:
+            finished.add_detail()
+            notes = [*notes, FINISHED]
+        samples = (finished or draws).samples()
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     alignment, noise = problem.placed.alignment, problem.placed.noise
     return Restoration(
@@ -97,5 +105,6 @@ def assembled(
             notes=([remark] if remark else []) + notes + problem.notes,
             seconds=time.perf_counter() - began,
         )
-        | ({} if together is None else {"stack": together.record}),
+        | ({} if together is None else {"stack": together.record})
+        | ({} if finished is None else {"finished": True}),
     )  # fmt: skip

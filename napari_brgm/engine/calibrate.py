@@ -38,7 +38,7 @@ _AT_ONCE = 1 << 20  # pixels whose widths are worked on together
 _STRETCH = 1.5  # an observed pixel that is longer than that many times its width was not measured
 _PASSIVE = (
     "name", "steps", "vi_steps", "vi_samples_per_step", "preview_every", "precision", "compiled", "tolerance",
-    "calibrate",
+    "calibrate", "finish",
 )  # fmt: skip
 _GAUSSIAN_90 = float(half_width(0.9))
 

@@ -20,6 +20,7 @@ from napari_brgm.samples import samples_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_brgm.engine.finishing import Finishing
     from napari_brgm.engine.observed import Problem
     from napari_brgm.inference import Progress, Spread
     from napari_brgm.posterior import Posterior
@@ -113,10 +114,11 @@ class Draws:
 def drawn(
     problem: Problem, posterior: Posterior, spread: Spread, field: ResidualField | None, count: int,
     generator: torch.Generator, progress: Progress, batch: int, *, sparing: bool,
-) -> Draws:  # fmt: skip
-    """``count`` draws, each consistent with the data; a step for each batch of images.
+    finishing: Finishing | None = None,
+) -> tuple[Draws, Draws | None]:  # fmt: skip
+    """``count`` draws, each consistent with the data, and the same finished; a step for each batch of images.
 
-    ``sparing`` completes no more than ``batch`` at a time, for want of memory.
+    ``sparing`` completes no more than ``batch`` at a time, for want of memory. ``finishing`` None: as they came.
     """
     images = []
     for part in torch.split(spread.sample(count, generator), batch):
@@ -125,12 +127,16 @@ def drawn(
         progress.step("samples")
     seen = max(problem.likelihood.entries, posterior.prior.resolution**2)
     solved = max(_PIXELS // seen, 1)
+    plain = torch.cat(images)
     with torch.no_grad():
-        whole = completed(
-            problem, field, torch.cat(images), generator, min(solved, batch) if sparing else solved, progress
-        )
-    most = batch if sparing else count
-    return on_grid(problem, whole, field, posterior.settings.data_consistency, generator, progress, most)
+        whole = completed(problem, field, plain, generator, min(solved, batch) if sparing else solved, progress)
+    most, exact = batch if sparing else count, posterior.settings.data_consistency
+    draws = on_grid(problem, whole, field, exact, generator, progress, most)
+    if finishing is None:
+        return draws, None
+    agreeing = partial(completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress)
+    shown = finishing(plain, whole, agreeing, progress.check)
+    return draws, on_grid(problem, shown, field, exact, finishing.generator, progress, most)
 
 
 def on_grid(

@@ -37,7 +37,7 @@ _BATCH = 8  # images synthesised at once
 
 
 def draw(
-    prior: Prior, n: int, seed: int = 0, *, residual: bool = False, device: str = "auto"
+    prior: Prior, n: int, seed: int = 0, *, residual: bool = False, finish: bool = False, device: str = "auto"
 ) -> npt.NDArray[np.float32]:
     """Draw images from the prior.
 
@@ -50,6 +50,8 @@ def draw(
         The same seed gives the same images on the same device.
     residual : bool
         Add a draw of what the generator cannot draw (the prior's residual field): fine texture.
+    finish : bool
+        Give images the texture of scans by the prior's network for it (priors/finish.py).
     device : str
         'auto', 'cpu', 'cuda' or 'cuda:N'.
 
@@ -61,7 +63,7 @@ def draw(
     Raises
     ------
     InputError
-        ``n`` is below 1, or the prior has no residual field to add.
+        ``n`` is below 1, the prior has no residual field to add or no network to finish with, or both are asked for.
     DeviceError
         There is no such device.
     """
@@ -71,18 +73,28 @@ def draw(
     field = prior.parts.residual if residual else None
     if residual and field is None:
         raise InputError(f"{prior.info.name} has no residual field; draw without it")
-    grey = to_grey(prior.sample(n, seed))  # (n, C, R, R)
+    if finish and residual:
+        raise InputError("texture comes from the residual field or from the finish; choose one of them")
+    network = prior.parts.finish if finish else None
+    if finish and network is None:
+        raise InputError(f"{prior.info.name} has no network to finish draws with; draw without it")
+    images = prior.sample(n, seed)  # (n, C, R, R)
+    if network is not None:
+        images = network.finished(images, torch.ones_like(images[:1]), torch.Generator().manual_seed(seed))
+    grey = to_grey(images)
     if field is not None:
         grey = grey + field.sample(n, torch.Generator().manual_seed(seed))
     grey = torch.rot90(grey, round(prior.info.rotation / 90), (-2, -1))  # as radiologists look at it
-    images = grey.clamp(0, 255).float().cpu().numpy()
-    return images[:, 0] if images.shape[1] == 1 else np.ascontiguousarray(np.moveaxis(images, 1, -1))
+    found = grey.clamp(0, 255).float().cpu().numpy()
+    return found[:, 0] if found.shape[1] == 1 else np.ascontiguousarray(np.moveaxis(found, 1, -1))
 
 
-def drawn_record(prior: Prior, n: int, seed: int, *, residual: bool = False, device: str = "auto") -> dict[str, Any]:
+def drawn_record(
+    prior: Prior, n: int, seed: int, *, residual: bool = False, finish: bool = False, device: str = "auto"
+) -> dict[str, Any]:  # fmt: skip
     """Record, JSON-ready, of ``draw`` with these arguments."""
     start = origin(prior, notice=DRAWN, method="draw", device=pick_device(device))
-    return start | {"count": n, "seed": seed, "residual_field": residual}
+    return start | {"count": n, "seed": seed, "residual_field": residual, "finish": finish}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ import torch
 from napari_brgm.corruptions import as_corruption
 from napari_brgm.engine.assembled import assembled
 from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn, finished
+from napari_brgm.engine.finishing import finishing_of
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
@@ -178,19 +179,21 @@ class Restoring:
             scale = residual_scale(prior, settings, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.pixel)
         progress.skip(progress.total - math.ceil(self.samples / self.batch))
-        draws = estimate = None
+        draws = shown_draws = estimate = None
         if spread is not None:
-            draws = drawn(
+            draws, shown_draws = drawn(
                 problem, posterior, spread, field, self.samples, generator, progress, self.batch,
                 sparing=self.attempt.batch < IMAGES,
+                finishing=finishing_of(problem, prior, settings, int(job.seed)),
             )  # fmt: skip
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
                 estimate = problem.whole(finished(problem, field, image, settings.data_consistency, progress))
         return assembled(
-            problem, prior, settings, job, draws=draws, estimate=estimate, latents=latents, scale=scale, misfit=misfit,
-            device=self.attempt.device, notes=self.notes, trace=progress.trace, began=self.began,
+            problem, prior, settings, job, draws=draws, finished=shown_draws, estimate=estimate, latents=latents,
+            scale=scale, misfit=misfit, device=self.attempt.device, notes=self.notes, trace=progress.trace,
+            began=self.began,
         )  # fmt: skip
 
     def _spread(self, maximum: Maximum | None) -> tuple[Spread | None, torch.Tensor | None]:

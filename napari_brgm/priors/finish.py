@@ -6,23 +6,38 @@ x is a draw of the linear part (prior or posterior), which has the large shapes 
 those, differently for each noise n. It comes after inference, on draws: what is measured, and the mean, do not go
 through it. A push-forward of the linear posterior, not a posterior of its own.
 
+In a file weights are whole numbers of 8 bits, each output channel of a convolution with a step of its own; that moves
+images by 0.1 grey levels.
+
 A U-Net on 1, 1/2, 1/4 and 1/8 of the frame's grid; most of its weights are where there are few pixels. Enlarging is
 bilinear and the last two convolutions are on the full grid: nearest neighbours and shuffled pixels leave a cross-hatch.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CONTRAST", "PLACE", "Finish", "high_pass", "place_maps"]
+from napari_brgm.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["CONTRAST", "PLACE", "Finish", "feathered", "high_pass", "packed", "place_maps"]
 
 Widths = tuple[int, int, int, int]
 WIDTHS: Widths = (16, 40, 96, 192)  # channels on 1, 1/2, 1/4, 1/8 of the grid
 CONTRAST = 3.0  # contrast that the network sees
 _DEEP = 3  # blocks on the coarsest grid
 PLACE = 3  # channels of ``place_maps``
+_FEATHER = 1 / 64  # of the frame's side, reach of what the border's misfit says of the hole
+_ASIDE = 24  # pixels round a hole that the network sees
+_AT_ONCE = 4  # images: more are no faster
+_STEPS = 127  # of a weight in a file, to either side
+_STEP = ".step"  # ends the name of their size
 
 
 def high_pass(x: Tensor) -> Tensor:
@@ -67,7 +82,14 @@ class Finish(nn.Module):
     ----------
     widths : tuple of int
         Channels on 1, 1/2, 1/4 and 1/8 of the grid.
+
+    Attributes
+    ----------
+    place : (1, 3, R / 2, R / 2) Tensor or None
+        Of the prior's frame; None: it is given with the images.
     """
+
+    place: Tensor | None
 
     def __init__(self, widths: Widths = WIDTHS) -> None:
         super().__init__()
@@ -86,6 +108,36 @@ class Finish(nn.Module):
         self.join_full = nn.Conv2d(full + 2, full, 3, padding=1)
         self.on_full = _Block(full)
         self.out = nn.Conv2d(full, 1, 3, padding=1)
+        self.register_buffer("place", None)
+
+    @classmethod
+    def from_state_dict(cls, weights: Mapping[str, Tensor]) -> Finish:
+        """Build the network that fits ``weights``, packed or not, with the place that it was trained for.
+
+        Raises
+        ------
+        WeightsError
+            Names or shapes do not fit, or an entry is no finite number.
+        """
+        try:
+            state = {
+                name: one.float() * weights[name + _STEP].float() if name + _STEP in weights else one.float()
+                for name, one in weights.items()
+                if not name.endswith(_STEP)
+            }
+            widths = tuple(len(state[f"{name}.bias"]) for name in ("narrow", "enter", "to_quarter", "to_eighth"))
+            net = cls((widths[0], widths[1], widths[2], widths[3]))
+            place = state.pop("place")
+            net.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise WeightsError("the network for the texture of draws in these weights is incomplete") from error
+        if place.ndim != 4 or place.shape[:2] != (1, PLACE) or place.shape[2] != place.shape[3] or place.shape[2] % 4:
+            raise WeightsError("the network for the texture of draws in these weights has no place in the frame")
+        if not all(bool(one.isfinite().all()) for one in (*state.values(), place)):
+            raise WeightsError("the network for the texture of draws in these weights holds what is no number")
+        net.place = place
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net.eval().requires_grad_(False)
 
     def noise(self, n: int, shape: tuple[int, int], generator: torch.Generator | None = None) -> list[Tensor]:
         """Noise for images (n, 1, H, W): (n, maps, H / 2^k, W / 2^k) for each grid, on the generator's device."""
@@ -93,6 +145,38 @@ class Finish(nn.Module):
         maps = (1, 3, 2, _DEEP)
         sizes = [(n, count, shape[0] >> k, shape[1] >> k) for k, count in enumerate(maps)]
         return [torch.randn(size, generator=generator, device=device) for size in sizes]
+
+    @torch.no_grad()
+    def finished(
+        self, x: Tensor, hole: Tensor, generator: torch.Generator, check: Callable[[], None] | None = None
+    ) -> Tensor:  # fmt: skip
+        """Images x (B, 1, R, R) of the frame, finished where hole (1, 1, R, R) says, each with noise of its own.
+
+        The network sees the hole and what is within ``_ASIDE`` pixels of it; all else stays as it is.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            CPU.
+        check : callable, optional
+            Called for every few images; what it raises ends the work.
+        """
+        assert self.place is not None
+        rows, columns = (_reach(hole.amax(dim=(0, 1, axis)) > 0) for axis in (3, 2))
+        if rows.stop == rows.start:
+            return x
+        size = rows.stop - rows.start, columns.stop - columns.start
+        place = self.place[..., rows.start // 2 : rows.stop // 2, columns.start // 2 : columns.stop // 2]
+        found = x.clone()
+        for first in range(0, len(x), _AT_ONCE):
+            if check is not None:
+                check()
+            some = slice(first, first + _AT_ONCE)
+            part = x[some, :, rows, columns].contiguous(memory_format=torch.channels_last)
+            noise = [one.to(x.device) for one in self.noise(len(part), size, generator)]
+            drawn = hole[..., rows, columns].expand(len(part), -1, -1, -1)
+            found[some, :, rows, columns] = drawn * self(part, drawn, place, noise) + (1 - drawn) * part
+        return found
 
     def forward(self, x: Tensor, hole: Tensor, place: Tensor, noise: list[Tensor]) -> Tensor:
         """Finished images (B, 1, H, W).
@@ -122,6 +206,44 @@ class Finish(nn.Module):
         z = torch.cat([_enlarged(self.narrow(a)), views.to(a.dtype)], dim=1)
         z = self.on_full(_act(self.join_full(z)), fine)
         return x + torch.tanh(self.out(_act(z)).float())
+
+
+def packed(finish: Finish) -> dict[str, Tensor]:
+    """What a file holds of it: convolutions in int8 with their steps, all else in float16."""
+    found: dict[str, Tensor] = {}
+    for name, one in finish.state_dict().items():
+        if one.ndim == 4 and name.endswith("weight"):
+            step = (one.abs().amax(dim=(1, 2, 3), keepdim=True) / _STEPS).clamp(min=1e-7).half()
+            found[name] = (one / step.float()).round().clamp(-_STEPS, _STEPS).to(torch.int8)
+            found[name + _STEP] = step
+        else:
+            found[name] = one.half()
+    return found
+
+
+def feathered(x: Tensor, real: Tensor, known: Tensor) -> Tensor:
+    """``real`` where ``known`` (1 or 0), elsewhere x moved by what the border's misfit says; all (B, 1, R, R)."""
+    sigma = x.shape[-1] * _FEATHER
+    reach = int(3 * sigma)
+    at = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.exp(-at.square() / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+
+    def blurred(z: Tensor) -> Tensor:
+        z = F.conv2d(F.pad(z, (reach, reach, 0, 0)), kernel.view(1, 1, 1, -1))
+        return F.conv2d(F.pad(z, (0, 0, reach, reach)), kernel.view(1, 1, -1, 1))
+
+    offset = blurred((real - x) * known) / (blurred(known.expand_as(x)) + 0.1)
+    return torch.where(known > 0, real, x + offset)
+
+
+def _reach(drawn: Tensor) -> slice:
+    """Of rows or columns (R,): those near some that are drawn, from and to multiples of 8; empty: none is."""
+    at = drawn.nonzero()[:, 0]
+    if not len(at):
+        return slice(0, 0)
+    low, high = max(int(at.min()) - _ASIDE, 0), min(int(at.max()) + 1 + _ASIDE, len(drawn))
+    return slice(low // 8 * 8, min(-(-high // 8) * 8, len(drawn)))
 
 
 def _act(x: Tensor) -> Tensor:

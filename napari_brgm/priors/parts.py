@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_brgm.priors.encoder import Encoder
+    from napari_brgm.priors.finish import Finish
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.linear_model import LinearModel
     from napari_brgm.priors.residual_field import ResidualField
@@ -77,6 +78,8 @@ class Parts:
         How the slices of a stack belong together, in whitened latents and residual field; None: not known.
     detail : ThroughDetail or None
         What is finer than thick slices.
+    finish : Finish or None
+        Gives draws the texture of scans.
     """
 
     line: Line | None = None
@@ -84,6 +87,7 @@ class Parts:
     encoder: Encoder | None = None
     through: ThroughPlane | None = None
     detail: ThroughDetail | None = None
+    finish: Finish | None = None
 
     def to(self, device: torch.device | str) -> Parts:
         """Copy on ``device``."""
@@ -93,4 +97,5 @@ class Parts:
             None if self.encoder is None else copy.deepcopy(self.encoder).to(device),
             None if self.through is None else self.through.to(device),
             None if self.detail is None else copy.deepcopy(self.detail).to(device),
+            None if self.finish is None else copy.deepcopy(self.finish).to(device),
         )

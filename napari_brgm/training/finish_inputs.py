@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_brgm.priors.finish import feathered
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.training.bandwidths import fit_shrinkage
 from napari_brgm.training.crossfit import random_missing
@@ -21,14 +22,13 @@ from napari_brgm.training.crossfit import random_missing
 if TYPE_CHECKING:
     from napari_brgm.priors.latents import LatentStatistics
 
-__all__ = ["Batch", "FinishInputs", "Shares", "feathered"]
+__all__ = ["Batch", "FinishInputs", "Shares", "back_projected"]
 
 _FOLDS = 3
 _MASKS = 6  # holes in a batch
 _RECENT = 192  # holes whose factorisations are kept
 _GAIN = 0.12  # largest change of brightness
 _FACTORS = (2, 4, 8)  # of the slices seen on a coarser grid of the frame
-_FEATHER = 1 / 64  # of the frame's side, reach of what the border's misfit says of the hole
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,19 +269,3 @@ class FinishInputs:
 def back_projected(x: Tensor, real: Tensor, factor: int) -> Tensor:
     """Images x (B, 1, R, R) with the averages over ``factor`` pixels of ``real``."""
     return x + F.interpolate(F.avg_pool2d(real - x, factor), scale_factor=factor, mode="nearest")
-
-
-def feathered(x: Tensor, real: Tensor, known: Tensor) -> Tensor:
-    """``real`` where ``known`` (1 or 0), elsewhere x moved by what the border's misfit says; all (B, 1, R, R)."""
-    sigma = x.shape[-1] * _FEATHER
-    reach = int(3 * sigma)
-    at = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
-    kernel = torch.exp(-at.square() / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-
-    def blurred(z: Tensor) -> Tensor:
-        z = F.conv2d(F.pad(z, (reach, reach, 0, 0)), kernel.view(1, 1, 1, -1))
-        return F.conv2d(F.pad(z, (0, 0, reach, reach)), kernel.view(1, 1, -1, 1))
-
-    offset = blurred((real - x) * known) / (blurred(known.expand_as(x)) + 0.1)
-    return torch.where(known > 0, real, x + offset)

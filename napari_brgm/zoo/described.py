@@ -3,7 +3,8 @@
 Tensors: ``residual.std`` and ``residual.correlation`` for what the generator cannot draw, ``encoder.*`` for perceptual
 features; ``linearisation.mean`` (C, R, R), ``linearisation.basis`` (K, C, r, r) and ``linearisation.noise`` (), the
 variance of what the line through the generator's draws misses (priors/line.py); ``through.latents`` (K, M) and
-``through.residual`` (F, M), shares of the correlations along the slice axis (priors/through_plane.py).
+``through.residual`` (F, M), shares of the correlations along the slice axis (priors/through_plane.py); ``detail.*`` and
+``finish.*``, the networks of through_detail.py and finish.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 
 from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.priors.encoder import Encoder
+from napari_brgm.priors.finish import Finish, packed
 from napari_brgm.priors.info import PriorInfo
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.priors.parts import Line, Parts
@@ -79,6 +81,8 @@ def parts_tensors(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
     if parts.detail is not None:
         found |= {f"detail.{k}": v for k, v in parts.detail.state_dict().items()}
     found = rounded(found, dtype)
+    if parts.finish is not None:
+        found |= {f"finish.{k}": v for k, v in packed(parts.finish).items()}
     line = parts.line
     if line is not None and line.complete and not line.exact:
         found |= {
@@ -102,7 +106,8 @@ def parts_of(file: WeightsFile) -> Parts:
         residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
     encoder = Encoder.from_state_dict(weights) if (weights := file.under("encoder.")) else None
     detail = ThroughDetail.from_state_dict(weights) if (weights := file.under("detail.")) else None
-    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors), detail)
+    finish = Finish.from_state_dict(weights) if (weights := file.under("finish.")) else None
+    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors), detail, finish)
 
 
 def _through_of(tensors: dict[str, Tensor]) -> ThroughPlane | None:

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from napari_brgm.priors.finish import Finish, high_pass, place_maps
+from napari_brgm.errors import WeightsError
+from napari_brgm.priors.finish import Finish, high_pass, packed, place_maps
 
 
 def _finished(net: Finish, x: torch.Tensor, seed: int) -> torch.Tensor:
@@ -39,3 +41,73 @@ def test_place_tells_left_from_right_unless_the_anatomy_is_symmetric():
 
 def test_high_pass_takes_away_what_is_level():
     assert high_pass(torch.full((1, 1, 12, 12), 0.3)).abs().max() < 1e-6
+
+
+@pytest.fixture
+def placed() -> Finish:
+    """With random weights, for a frame of 96 px."""
+    torch.manual_seed(3)
+    net = Finish((4, 6, 8, 8))
+    net.place = place_maps(torch.rand(1, 96, 96) - 0.5, mirror=True)
+    return Finish.from_state_dict(net.state_dict())
+
+
+def _random(seed: int = 5) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_only_the_hole_is_finished_and_a_seed_says_how(placed):
+    x, hole = torch.randn(5, 1, 96, 96) / 3, torch.zeros(1, 1, 96, 96)
+    hole[..., 40:52, 10:21] = 1
+    first, again, other = (placed.finished(x, hole, _random(seed)) for seed in (1, 1, 2))
+    outside = (hole == 0).expand(5, -1, -1, -1)
+    assert torch.equal(first, again) and torch.equal(first[outside], x[outside])
+    changed = (first != x)[~outside].float().mean()
+    assert changed > 0.99 and not torch.equal(first, other)
+    assert torch.equal(placed.finished(x, torch.zeros_like(hole), _random()), x)
+
+
+def test_a_part_of_the_frame_is_finished_as_in_the_whole_of_it(placed):
+    """Catches a place or noise that is shifted against the images: nothing is beyond the window of a small hole."""
+    x, hole = torch.randn(1, 1, 96, 96) / 3, torch.zeros(1, 1, 96, 96)
+    hole[..., 44:52, 44:52] = 1
+    found = placed.finished(x, hole, _random())
+    rows = slice(16, 80)  # the hole, 24 pixels on either side, from and to multiples of 8
+    noise = placed.noise(1, (64, 64), _random())
+    with torch.no_grad():
+        direct = placed(x[..., rows, rows], hole[..., rows, rows], placed.place[..., 8:40, 8:40], noise)
+    torch.testing.assert_close(found[..., 44:52, 44:52], direct[..., 28:36, 28:36])
+
+
+def test_a_check_ends_it(placed):
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        placed.finished(torch.zeros(1, 1, 96, 96), torch.ones(1, 1, 96, 96), _random(), stop)
+
+
+def test_eight_bits_are_enough_and_are_not_rounded_twice(placed):
+    again = Finish.from_state_dict(packed(placed))
+    x, hole = torch.randn(2, 1, 96, 96) / 3, torch.ones(1, 1, 96, 96)
+    missed = placed.finished(x, hole, _random()) - again.finished(x, hole, _random())
+    assert 0 < missed.square().mean().sqrt() * 127.5 < 0.5
+    for name, one in packed(again).items():
+        torch.testing.assert_close(one, packed(placed)[name], msg=name)
+
+
+@pytest.mark.parametrize("trouble", ["missing", "shape", "place", "nan", "step"])
+def test_weights_that_do_not_fit_are_refused(placed, trouble):
+    weights = packed(placed)
+    if trouble == "missing":
+        del weights["on_full.first.weight"]
+    if trouble == "shape":
+        weights["enter.weight"] = weights["enter.weight"][:, :-1]
+    if trouble == "place":
+        weights["place"] = weights["place"][..., :-1]
+    if trouble == "nan":
+        weights["out.bias"] = weights["out.bias"] * float("nan")
+    if trouble == "step":
+        weights["enter.weight.step"] = weights["enter.weight.step"] * float("inf")
+    with pytest.raises(WeightsError, match="the network for the texture of draws in these weights"):
+        Finish.from_state_dict(weights)

@@ -53,7 +53,7 @@ class DrawnImages:
 
 
 def drawn_samples(prior: str, count: int, seed: int, device: str, tell: Tell) -> DrawnImages:
-    """Draw ``count`` images.
+    """Draw ``count`` images, with the texture of scans where the prior has a network for it.
 
     Raises
     ------
@@ -66,9 +66,11 @@ def drawn_samples(prior: str, count: int, seed: int, device: str, tell: Tell) ->
     tell("loading the prior", 0, None)
     loaded = load_prior(prior)
     tell("drawing", 0, None)
-    images = draw(loaded, count, seed, device=device)
+    finish = loaded.parts.finish is not None
+    images = draw(loaded, count, seed, finish=finish, device=device)
     tell("drawing", count, count)
-    return DrawnImages(images, loaded.info.spacing_mm, drawn_record(loaded, count, seed, device=device))
+    record = drawn_record(loaded, count, seed, finish=finish, device=device)
+    return DrawnImages(images, loaded.info.spacing_mm, record)
 
 
 def drawn_between(

@@ -50,7 +50,7 @@ class ChoicesPanel(PriorPanel):
 
     Attributes
     ----------
-    image, method, quality, device, seed, samples, with_std, with_samples, with_interval, level : magicgui widgets
+    image, method, quality, device, seed, samples, with_std, with_samples, with_interval, level, finish : widgets
         The choices; ``.value`` reads and sets them.
     strip : StripBox
     alignment : AlignmentBox
@@ -86,6 +86,10 @@ class ChoicesPanel(PriorPanel):
         self.with_interval = CheckBox(text="Interval layers (low, high)", value=False)
         self.level = FloatSlider(label="Level", value=chosen.level, min=0.5, max=0.99, step=0.01)
         self.with_samples = CheckBox(text="Samples layer (a stack)", value=False)
+        self.finish = CheckBox(
+            text="Samples with the texture of scans", value=True,
+            tooltip="Where the prior has a network for it; mean, variance and intervals stay as they are",
+        )  # fmt: skip
         self.strip, self.alignment = StripBox(), AlignmentBox()
         self.estimate, self.advice = wrapped(""), wrapped("", AMBER)
         self.advice.hide()  # an empty one takes a line
@@ -106,13 +110,14 @@ class ChoicesPanel(PriorPanel):
         """What gives the job of these slices, with the choices as they are now; it loads the prior, so in a thread."""
         name, quality, method, device = self.chosen_prior(), self.quality.value, self.method.value, self.device.value
         samples, seed, fit, given = self.samples.value, self.seed.value, *self.alignment.choices().values()
+        finish = self.finish.value
 
         def job() -> Job:
             from napari_brgm.engine.alignment import Alignment
             from napari_brgm.zoo.registry import load_prior
 
             prior = load_prior(name)
-            settings = settings_for(prior.info.preset, quality)
+            settings = settings_for(prior.info.preset, quality).but(finish=finish)
             return Job(
                 slices=tuple(slices),
                 prior=prior,
@@ -226,7 +231,7 @@ class ChoicesPanel(PriorPanel):
         if isinstance(box, QComboBox):  # as wide as what is left beside the check box
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         layout.addWidget(form(self.image, *self.inputs(), prior, self.reason, self.hint, self.method, self.quality))
-        extras = form(self.with_std, self.with_interval, self.level, self.with_samples)
+        extras = form(self.with_std, self.with_interval, self.level, self.with_samples, self.finish)
         for title, content in (
             ("Alignment with the prior", self.alignment),
             ("Layers", extras),

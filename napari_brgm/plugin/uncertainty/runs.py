@@ -68,6 +68,12 @@ class InspectedRun:
         told = [one.get("calibration") for one in (record, *record.get("slices", ())) if isinstance(one, dict)]
         return next((str(one["label"]) for one in told if isinstance(one, dict) and "label" in one), "")
 
+    @property
+    def finished(self) -> bool:
+        """Whether its samples have a texture that its mean, variance and intervals know nothing of."""
+        record = self.base.metadata["brgm"]
+        return any(bool(one.get("finished")) for one in (record, *record.get("slices", ())) if isinstance(one, dict))
+
     def same(self, other: InspectedRun) -> bool:
         """Whether it is made of the same layers."""
         ours, theirs = (self.base, *self.parts), (other.base, *other.parts)

@@ -25,6 +25,10 @@ __all__ = ["UncertaintyWidget", "usual_limit", "usual_threshold"]
 
 _WORK_MS, _WORK_SECONDS = 15, 0.02  # between looks at maps that are not complete; time spent at each
 _PLAY_MS = 200
+_FINISHED = (
+    "Samples, their histogram and probabilities have the texture of scans added by a network; standard deviation and "
+    "intervals are those of the draws before it."
+)
 _GAUSSIAN = "These results hold no samples: probabilities are those of a Gaussian of each pixel's mean and variance."
 
 
@@ -234,7 +238,11 @@ class UncertaintyWidget(PixelPanel):
         number = f"{self.sample_slider.value()} of {self.sample_slider.maximum()}"
         self.sample_label.setText(number if shown else "none shown")
         trust = "" if self.run is None else self.run.trust
-        told = [f"{trust[:1].upper()}{trust[1:]}." if trust else "", _GAUSSIAN if there and not drawn else ""]
+        told = [
+            f"{trust[:1].upper()}{trust[1:]}." if trust else "",
+            _GAUSSIAN if there and not drawn else "",
+            _FINISHED if self.run is not None and drawn and self.run.finished else "",
+        ]
         self.status.setText(" ".join(filter(None, told)))
 
 
