@@ -214,6 +214,36 @@ def detail(
         )
 
 
+@evaluate.command(epilog="Example:\n\nnapari-brgm evaluate finish --data data --out finish")
+def finish(
+    out: options.Out,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    data: options.Data = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: mask-0 to mask-6, x2, x4, x8.", show_default="all"),
+    ] = None,
+    slices: Annotated[int, typer.Option(min=1, help="Held-out slices of each task, evenly spaced.")] = 12,
+    draws: Annotated[int, typer.Option(min=16, help="Of the prior, against as many held-out slices.")] = 320,
+    samples: Annotated[int, typer.Option(min=4, help="Of each slice.")] = 32,
+    seed: options.Seed = 0,
+) -> None:
+    """Measure what the texture that samples are finished with is worth: draws of the prior, and posterior draws.
+
+    Writes finish.jsonl and finish.md. A run that was stopped goes on where it was when the command is given again.
+    """
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.target import ShellOutputs
+    from napari_brgm.evaluation.finish import FINISH_TASKS, FinishStudy
+    from napari_brgm.zoo.registry import load_prior
+
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
+        study = FinishStudy(load_prior(prior), data_folder(data), out, slices, draws, samples, seed)
+        study.run(FINISH_TASKS if tasks is None else names(tasks), tell)
+        (out / "finish.md").write_text(study.table(study.textures()))
+    say_path(out / "finish.md")
+
+
 @evaluate.command(epilog="Example:\n\nnapari-brgm evaluate volumes --data data --out volumes")
 def volumes(
     out: options.Out,

@@ -42,7 +42,7 @@ def inpaint(
     preset: options.PresetName = options.AUTO,
     features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,
-    finish: options.Finish = True,
+    finish: options.FinishOption = True,
     plane: options.PlaneOption = None,
     index: options.SliceIndex = None,
     volume: options.Volume = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
 
 __all__ = [
-    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "Finish",
+    "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "FinishOption",
     "InferenceOptions", "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName",
     "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "SampleCount", "SaveVideo", "ScanPath", "Seed",
     "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription",
@@ -117,7 +117,7 @@ Refine = Annotated[
         help="Steps that tune the generator itself to this slice after MAP; its notes say so. For small factors.",
     ),
 ]
-Finish = Annotated[
+FinishOption = Annotated[
     bool,
     typer.Option(
         "--finish/--no-finish",

@@ -77,7 +77,6 @@ def assembled(
         variance = draws.image(draws.variance.astype(np.float32))
         if finished is not None:
             finished.add_detail()
-            notes = [*notes, FINISHED]
         samples = (finished or draws).samples()
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     alignment, noise = problem.placed.alignment, problem.placed.noise
@@ -106,5 +105,5 @@ def assembled(
             seconds=time.perf_counter() - began,
         )
         | ({} if together is None else {"stack": together.record})
-        | ({} if finished is None else {"finished": True}),
+        | ({} if finished is None else {"finished": FINISHED}),
     )  # fmt: skip

@@ -164,7 +164,7 @@ def test_the_shipped_prior_draws_heads(shipped):
     """Finite, in range, dark at the border and bright inside: catches weights that no longer fit the code."""
     entry = registered()[SHIPPED]
     assert shipped.resolution == entry.resolution and shipped.info.weights_sha256 == entry.sha256
-    assert (weights_folder() / entry.file).stat().st_size <= 15e6
+    assert (weights_folder() / entry.file).stat().st_size <= 25e6
     images = shipped.sample(4, seed=0)[:, 0].numpy()
     assert images.shape == (4, 128, 128) and np.isfinite(images).all() and np.abs(images).max() < 2
     border = np.concatenate([images[:, :4].ravel(), images[:, -4:].ravel()])
