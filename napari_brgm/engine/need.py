@@ -55,6 +55,8 @@ class Need:
         Whose results are held at the end.
     with_samples : bool
         Whether their samples are held, too.
+    finished : bool
+        Whether finished samples stand beside those of which statistics are made, while a slice is at work.
     """
 
     shape: tuple[int, int]
@@ -63,25 +65,27 @@ class Need:
     network: int
     slices: int = 1
     with_samples: bool = True
+    finished: bool = False
 
     @classmethod
     def of(
         cls, problem: Problem, samples: int, resolution: int, batch: int, device: torch.device, slices: int,
-        *, with_samples: bool,
+        *, with_samples: bool, finished: bool = False,
     ) -> Need:  # fmt: skip
         """Of ``slices`` like this one; ``batch`` images of ``resolution`` pixels a side at once on ``device``."""
         network = 0
         if device.type == "cpu":
             batch = min(batch, images_at_once(resolution, device), max(samples, 1))
             network = max(bytes_of_images(1, resolution, gradient=True), bytes_of_images(batch, resolution))
-        return cls(problem.shape, int(np.count_nonzero(problem.free)), samples, network, slices, with_samples)
+        return cls(problem.shape, int(np.count_nonzero(problem.free)), samples, network, slices, with_samples, finished)
 
     @property
     def memory(self) -> int:
         """Bytes."""
         pixels, draws = self.shape[0] * self.shape[1], 4 * self.samples * self.drawn
         kept = _KEPT * pixels + (draws if self.with_samples else 0)
-        return _BASE + self.network + _PIXEL * pixels + _DRAWN * self.drawn + draws + (self.slices - 1) * kept
+        work = 2 * draws if self.finished else draws
+        return _BASE + self.network + _PIXEL * pixels + _DRAWN * self.drawn + work + (self.slices - 1) * kept
 
     def check(self) -> None:
         """Hold it against the memory that is free.

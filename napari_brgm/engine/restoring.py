@@ -128,8 +128,10 @@ class Restoring:
         device = prior.latents.mean.device
         self.batch = min(attempt.batch, images_at_once(prior.resolution, device))
         self.samples = job.draws
+        self.finishing = finishing_of(self.problem, prior, settings, int(job.seed)) if self.samples else None
         need = Need.of(
-            self.problem, self.samples, prior.resolution, self.batch, device, held, with_samples=with_samples
+            self.problem, self.samples, prior.resolution, self.batch, device, held, with_samples=with_samples,
+            finished=self.finishing is not None,
         )  # fmt: skip
         need.check()
         likelihood = self.problem.likelihood
@@ -184,7 +186,7 @@ class Restoring:
             draws, shown_draws = drawn(
                 problem, posterior, spread, field, self.samples, generator, progress, self.batch,
                 sparing=self.attempt.batch < IMAGES,
-                finishing=finishing_of(problem, prior, settings, int(job.seed)),
+                finishing=self.finishing,
             )  # fmt: skip
         if best is not None:
             with torch.no_grad():

@@ -63,7 +63,7 @@ class _Row:
     spread: float
     crps: float
     covered: float
-    seam: float
+    seam: float | None
     seconds: float
 
 
@@ -143,7 +143,7 @@ class FinishStudy:
         mean, std = x.mean(axis=0), x.std(axis=0)
         few = drawn[:_ONE]
         alike = np.broadcast_to(truth, few.shape).astype(np.float32)
-        seam = float("nan")
+        seam = None
         if not hidden.all():
             seam = seam_sums(drawn, hidden).ratio / seam_sums(truth[None], hidden).ratio
         return _Row(
@@ -211,7 +211,8 @@ def _means(rows: list[_Row]) -> list[str]:
     def pooled(name: str) -> float:
         return _rms(np.array([getattr(row, name) for row in rows]))
 
+    seam = "" if rows[0].seam is None else f"{mean('seam'):.2f}"
     return [
         f"{mean('ms_ssim'):.4f}", f"{mean('gmsd'):.4f}", f"{pooled('rmse'):.2f}", f"{pooled('spread'):.2f}",
-        f"{mean('crps'):.2f}", f"{mean('covered'):.1%}", f"{mean('seam'):.2f}", f"{mean('seconds'):.1f}",
+        f"{mean('crps'):.2f}", f"{mean('covered'):.1%}", seam, f"{mean('seconds'):.1f}",
     ]  # fmt: skip

@@ -71,7 +71,9 @@ def octaves_of(images: Images) -> npt.NDArray[np.float64]:
     size = images.shape[-1]
     radius = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None]) * size
     mean = images.mean(axis=0)
-    power = sum(np.abs(np.fft.fft2(image - mean)) ** 2 for image in images) / len(images)
+    power = np.zeros((size, size))
+    for image in images:
+        power += np.abs(np.fft.fft2(image - mean)) ** 2 / len(images)
     edges = 2 ** np.arange(1, int(np.log2(size)) - 1)
     return np.array([np.mean(power[(radius >= low) & (radius < 2 * low)]) for low in edges])
 
@@ -116,7 +118,7 @@ def _told(drawn: Images, real: Images, subjects: npt.NDArray[np.integer]) -> flo
         found.backward()  # type: ignore[no-untyped-call]
         return float(found.detach())
 
-    optimiser.step(loss)
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         right = [
             (((images - mean) / scale @ weights[1:] + weights[0] > 0) == truth).float().mean()

@@ -35,7 +35,7 @@ _DEEP = 3  # blocks on the coarsest grid
 PLACE = 3  # channels of ``place_maps``
 _FEATHER = 1 / 64  # of the frame's side, reach of what the border's misfit says of the hole
 _ASIDE = 24  # pixels round a hole that the network sees
-_AT_ONCE = 4  # images: more are no faster
+_AT_ONCE = 1 << 16  # pixels of images: more are no faster
 _STEPS = 127  # of a weight in a file, to either side
 _STEP = ".step"  # ends the name of their size
 
@@ -168,10 +168,11 @@ class Finish(nn.Module):
         size = rows.stop - rows.start, columns.stop - columns.start
         place = self.place[..., rows.start // 2 : rows.stop // 2, columns.start // 2 : columns.stop // 2]
         found = x.clone()
-        for first in range(0, len(x), _AT_ONCE):
+        most = max(_AT_ONCE // (size[0] * size[1]), 1)
+        for first in range(0, len(x), most):
             if check is not None:
                 check()
-            some = slice(first, first + _AT_ONCE)
+            some = slice(first, first + most)
             part = x[some, :, rows, columns].contiguous(memory_format=torch.channels_last)
             noise = [one.to(x.device) for one in self.noise(len(part), size, generator)]
             drawn = hole[..., rows, columns].expand(len(part), -1, -1, -1)
