@@ -151,6 +151,8 @@ app.command(epilog=_example("napari-brgm benchmark --device cpu"))(benchmark)
 app.command(
     epilog=_example(
         "napari-brgm train --data brain_train.zip --work runs/brain --out brain.safetensors --minutes 120",
+        "napari-brgm train --recipe finish --like brain-axial-128 --data brain_train.zip --work runs/finish "
+        "--out brain.safetensors --minutes 120",
     )
 )(train)
 

@@ -1,4 +1,4 @@
-"""``napari-brgm train``: slices to a weights file by one of four recipes, kept as it goes."""
+"""``napari-brgm train``: slices to a weights file by one of five recipes, kept as it goes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from napari_brgm.cli.options import Device
 from napari_brgm.cli.progress import training_bar
 from napari_brgm.cli.terminal import say
+from napari_brgm.cli.train_finish import FinishWish, say_notes
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.reason import reason_of
 from napari_brgm.scan import Plane
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_NOTES = 8  # of a folder of scans there may be thousands
 _OF_LIKE = ("modality", "plane", "resolution", "spacing_mm")
 _OF_LCM = ("latents", "every")
-_OF_GAN = ("r1_gamma", "compact", "compiled", "warm_start", "finish")
+_OF_GAN = ("r1_gamma", "compact", "compiled", "finish")
+_NOT_OF_FINISH = ("name", *_OF_LIKE)  # the prior has them
 
 
 def train(
@@ -39,13 +40,18 @@ def train(
     work: Annotated[Path, typer.Option(help="Folder of checkpoints and stages; the same one goes on with a cut run.")],
     out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors); its card and samples go beside it.")],
     recipe: Annotated[
-        Literal["linear", "autoencoder", "gan", "lcm"],
-        typer.Option(help="linear, autoencoder (hours) and lcm (an hour) suit a CPU, gan needs a GPU."),
+        Literal["linear", "autoencoder", "gan", "lcm", "finish"],
+        typer.Option(
+            help="linear, autoencoder (hours) and lcm (an hour) suit a CPU, gan needs a GPU. finish gives samples of "
+            "the prior --like the texture of scans (minutes on a GPU, a day or more on a CPU)."
+        ),
     ] = "linear",
     like: Annotated[
         str | None,
         typer.Option(
-            help="Frame, pixel size and kind of a shipped prior, for example brain-axial-256.", metavar="NAME"
+            help="Frame, pixel size and kind of a shipped prior, for example brain-axial-256. finish: the prior, "
+            "by its name or weights file.",
+            metavar="NAME",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the prior.", show_default="that of the file")] = None,
@@ -75,7 +81,7 @@ def train(
     ] = None,
     compact: Annotated[bool, typer.Option(help="gan: smaller checkpoints, resuming not bit for bit.")] = False,
     compiled: Annotated[bool, typer.Option(help="gan: compile the networks (minutes at each start).")] = False,
-    warm_start: Annotated[Path | None, typer.Option(help="gan: weights to start from, where they fit.")] = None,
+    warm_start: Annotated[Path | None, typer.Option(help="gan, finish: weights to start from, where they fit.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     finish: Annotated[
         bool, typer.Option(help="gan: no more training; write the weights of the last checkpoint as it stands.")
@@ -101,6 +107,8 @@ def train(
         _refuse(context, _OF_LIKE, "is what --like decides; leave one of the two out")
     if recipe != "gan":
         _refuse(context, _OF_GAN, "belongs to --recipe gan; leave it out, or choose that recipe")
+    if recipe not in ("gan", "finish"):
+        _refuse(context, ("warm_start",), "belongs to --recipe gan or finish; leave it out, or choose one of those")
     if recipe != "lcm":
         _refuse(context, _OF_LCM, "belongs to --recipe lcm; leave it out, or choose that recipe")
     else:
@@ -109,6 +117,16 @@ def train(
         raise InputError("the linear recipe runs on the CPU; leave --device out, or choose another recipe")
     pick_device(device)
     _check_out(out)
+    changes = {"images": images, "batch": batch}
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None} | {"seed": seed}
+    if recipe == "finish":
+        _refuse(context, _NOT_OF_FINISH, "is what the prior of --like has; leave it out")
+        seconds = float("inf") if minutes is None else 60 * minutes
+        wish = FinishWish(
+            like, data, work, out, mirror, pixel_mm, _range(slices), learning_rate, given, seconds, device, warm_start
+        )
+        wish.train(began)
+        return
     shipped, manifold = SHIPPED.get(like or ""), MANIFOLDS.get(like or "")
     if like is not None and shipped is None and manifold is None:
         raise InputError(f"no shipped prior is called {like!r}; choose from {', '.join([*SHIPPED, *MANIFOLDS])}")
@@ -121,8 +139,8 @@ def train(
         info = manifold.info
     info = replace(info, name=name or out.stem)
     mirror = mirror or (shipped is not None and shipped.recipe.mirror)
-    changes = {"images": images, "batch": batch, "learning_rate": learning_rate}
-    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None} | {"seed": seed}
+    if learning_rate is not None:
+        given["learning_rate"] = learning_rate
     settings: Recipe | AutoencoderSettings | GanSettings | LcmSettings
     if recipe == "linear":
         linear = (
@@ -140,10 +158,7 @@ def train(
     if pixel_mm is None and model is not None and holds_images(data):  # volumes tell theirs
         pixel_mm = model.pixel_mm
     found = cached(data, framing, work / "slices", pixel_mm=pixel_mm, plane=plane, slices=_range(slices))
-    for note in found.notes[:_NOTES]:
-        say(note)
-    if len(found.notes) > _NOTES:
-        say(f"and {len(found.notes) - _NOTES} more notes like these, which {work / 'slices'} keeps")
+    say_notes(found.notes, work / "slices")
     seconds = float("inf") if minutes is None else max(60 * minutes - (time.monotonic() - began), 0.0)
     with training_bar() as (tell, progress):
         if isinstance(settings, Recipe):

@@ -42,12 +42,13 @@ def cached(
     plane: Plane = "axial",
     slices: tuple[int, int] | None = None,
     stride: int = 1,
+    deblock: bool = False,
 ) -> SliceSet:
     """Read slices as ``read_slices`` does, or take them from ``folder`` if they were read before.
 
     Parameters
     ----------
-    source, framing, pixel_mm, plane, slices, stride
+    source, framing, pixel_mm, plane, slices, stride, deblock
         As for ``read_slices``.
     folder : Path
         Made if missing.
@@ -59,12 +60,13 @@ def cached(
     OutputError
         The folder cannot be written to.
     """
-    key = _key(source, [asdict(framing), pixel_mm, plane, slices, stride])
+    way = [asdict(framing), pixel_mm, plane, slices, stride, *(["deblocked"] if deblock else [])]
+    key = _key(source, way)
     images, record = folder / f"slices-{key}.npy", folder / f"slices-{key}.json"
     found = _load(images, record, framing)
     if found is not None:
         return found
-    made = read_slices(source, framing, pixel_mm=pixel_mm, plane=plane, slices=slices, stride=stride)
+    made = read_slices(source, framing, pixel_mm=pixel_mm, plane=plane, slices=slices, stride=stride, deblock=deblock)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _save(made, images, record)

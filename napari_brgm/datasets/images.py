@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_brgm.datasets.deblock import deblocked
 from napari_brgm.datasets.image_archive import ImageArchive, subjects_of
 from napari_brgm.datasets.slice_set import SliceSet
 from napari_brgm.errors import InputError, ScanError
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["check_size", "chosen_images", "slices_of_images", "to_levels"]
 
 _MOST_BYTES = 1 << 35  # where the machine does not tell its memory
+_JPEG = (".jpg", ".jpeg")
 _SURVEYED = 32  # images looked at to learn what the set holds
 
 
 def slices_of_images(
-    archive: ImageArchive, framing: Framing, pixel_mm: tuple[float, float], chosen: Sequence[int]
+    archive: ImageArchive, framing: Framing, pixel_mm: tuple[float, float], chosen: Sequence[int], deblock: bool = False
 ) -> SliceSet:
     """Decode the ``chosen`` images (indices into ``archive.names``, ascending) into the frame.
 
     Grey levels are kept as stored. A set that uses the lower k of its 16 bits (12-bit X-rays) is moved up by 16 - k
-    bits, so that white is white. Colour files whose three channels agree are grey.
+    bits, so that white is white. Colour files whose three channels agree are grey. ``deblock`` smooths those of JPEG.
 
     Raises
     ------
@@ -59,7 +61,8 @@ def slices_of_images(
         if planes.min() == planes.max():  # shows nothing, though its edge would inside the padding
             images[i] = 0
         else:
-            images[i] = to_levels(framing.apply(planes, pixel_mm), dtype)
+            smooth = deblock and name.lower().endswith(_JPEG)
+            images[i] = to_levels(framing.apply(deblocked(planes) if smooth else planes, pixel_mm), dtype)
     levels = "as stored"
     if dtype == np.uint16 and 0 < (shift := 16 - brightest.bit_length()) < 16:
         images <<= np.uint16(shift)

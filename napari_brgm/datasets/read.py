@@ -31,6 +31,7 @@ def read_slices(
     plane: Plane = "axial",
     slices: tuple[int, int] | None = None,
     stride: int = 1,
+    deblock: bool = False,
 ) -> SliceSet:
     """Read training slices into the frame.
 
@@ -50,6 +51,8 @@ def read_slices(
         from the feet, the back or the left.
     stride : int
         Take every so-many-th of them all.
+    deblock : bool
+        Smooth the blocks of images that come as JPEG.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def read_slices(
             if not archive.names:
                 raise ScanError(f"{source.name} holds no png, jpg or tif image; unpack it if it holds volumes")
             chosen = chosen_images(archive, slices, stride)
-            return _without_blank(slices_of_images(archive, framing, size or (1.0, 1.0), chosen))
+            return _without_blank(slices_of_images(archive, framing, size or (1.0, 1.0), chosen, deblock))
     files = volume_files(source)
     if not files:
         raise ScanError(f"{source.name} holds no images, NIfTI files or DICOM series; check the path")

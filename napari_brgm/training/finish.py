@@ -26,15 +26,15 @@ from napari_brgm.training.adversarial import average_weights
 from napari_brgm.training.finish_critics import PatchCritic, WholeCritic
 from napari_brgm.training.finish_inputs import Batch, FinishInputs, Shares, back_projected
 
-__all__ = ["FinishSettings", "FinishTraining"]
+__all__ = ["DARK", "FinishSettings", "FinishTraining"]
 
 _FRESH = 4  # steps after which a new hole is made
 _LAZY = 4  # steps between two penalties of the discriminators
 _PENALISED = 16  # real and as many drawn images in one
 _CLIP = 3.0
 _BETAS = (0.5, 0.99)
-_AHEAD = 100  # steps that the discriminators learn alone
-_DARK, _MARGIN = 20.0, 2  # grey levels of the mean where anatomy ends; pixels round it
+_AHEAD = 100  # steps that the discriminators learn alone, no more than a tenth of all
+DARK, _MARGIN = 20.0, 2  # grey levels of the mean where anatomy ends; pixels round it
 _JITTER = 4  # pixels, to either side: blocks of JPEG have no place in the frame
 
 
@@ -130,6 +130,7 @@ class FinishTraining:
         self.critic_optimiser = torch.optim.Adam(self.judges, settings.critic_rate, _BETAS, fused=fused)
         self.random = torch.Generator(device).manual_seed(settings.seed)
         self.shown, self.steps = 0, 0
+        self._ahead = min(_AHEAD, settings.images // (10 * settings.batch))
         self.figures: dict[str, Tensor] = {}
         low = torch.full((self.shares.total, 1, 1, 1), settings.low)
         low[: self.shares.draws] = settings.free_low
@@ -159,7 +160,7 @@ class FinishTraining:
         self._note(critic=loss, real=logits[0][:b].mean(), fake=logits[0][b:].mean())  # type: ignore[arg-type]
         self.steps += 1
         self.shown += b
-        if self.steps <= _AHEAD:
+        if self.steps <= self._ahead:
             return
         for parameter in self.judges:
             parameter.requires_grad_(False)
@@ -184,7 +185,7 @@ class FinishTraining:
         s = self.settings
         late = min(max(3 * self.shown / s.images - 2, 0.0), 1.0)
         fall = 0.5 * (1 + math.cos(math.pi * late))
-        warm = min(1.0, max(self.steps - _AHEAD, 1) / 200)
+        warm = min(1.0, max(self.steps - self._ahead, 1) / max(2 * self._ahead, 1))
         for group in self.optimiser.param_groups:
             group["lr"] = s.rate * fall * warm
         for group in self.critic_optimiser.param_groups:
@@ -286,7 +287,7 @@ def _shape(x: Tensor) -> tuple[int, int]:
 def _window(inputs: FinishInputs) -> tuple[slice, slice]:
     """Rows and columns of the frame where there is anatomy, sides multiples of a sixteenth of the frame's."""
     unit = max(inputs.size // 16, 8)
-    drawn = (inputs.model.mean[0] + 1) * 127.5 > _DARK
+    drawn = (inputs.model.mean[0] + 1) * 127.5 > DARK
     found = []
     for axis in (1, 0):
         at = drawn.any(dim=axis).nonzero()[:, 0]

@@ -8,27 +8,34 @@ not fitted to, as in use. Each batch is made anew, on the device of the training
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_brgm.priors.finish import feathered
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.training.bandwidths import fit_shrinkage
 from napari_brgm.training.crossfit import random_missing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_brgm.priors.latents import LatentStatistics
 
-__all__ = ["Batch", "FinishInputs", "Shares", "back_projected"]
+    Make = Callable[[], dict[str, Tensor]]
+
+__all__ = ["Batch", "FinishInputs", "Shares", "back_projected", "feathered"]
 
 _FOLDS = 3
 _MASKS = 6  # holes in a batch
 _RECENT = 192  # holes whose factorisations are kept
 _GAIN = 0.12  # largest change of brightness
 _FACTORS = (2, 4, 8)  # of the slices seen on a coarser grid of the frame
+_FEATHER = 1 / 64  # of the frame's side, reach of what the border's misfit says of the hole
+_AT_ONCE = 512  # images made small
+_SHRINKAGE = "shrinkage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +102,17 @@ class FinishInputs:
         Noise of a pixel in grey levels that restorations with this prior assume.
     mirror : bool
         Reflections are slices too.
-    copies : (M, 1, R, R) Tensor, optional
-        Posed copies of the images, M a multiple of N, that the models of the folds are fitted to as well.
+    copies : callable, optional
+        Makes posed copies of the images (M, 1, R, R), M a multiple of N, that the models of the folds are fitted to as
+        well.
+    keep : callable, optional
+        Given the name of a stage and what makes its tensors, returns them: kept from an earlier run, or made.
     """
 
     def __init__(
         self, images: Tensor, subjects: Tensor, model: LinearModel, latents: LatentStatistics, *, sigma: float,
-        mirror: bool, copies: Tensor | None = None, seed: int = 0,
+        mirror: bool, copies: Callable[[], Tensor] | None = None, seed: int = 0,
+        keep: Callable[[str, Make], dict[str, Tensor]] | None = None,
     ) -> None:  # fmt: skip
         self.images, self.subjects, self.model, self.latents, self.mirror = images, subjects, model, latents, mirror
         self.device = images.device
@@ -114,37 +125,50 @@ class FinishInputs:
         gram = self.flat @ self.flat.T
         self.whitened = self._whitened(small, gram)
         reflected = self._whitened(small.flip(-1), gram) if mirror else None
-        self.shrinkage = fit_shrinkage(self.whitened, subjects, reflected)
-        self._fit_folds(small, copies)
+        keep = keep or _made
+        found = keep(_SHRINKAGE, lambda: {_SHRINKAGE: fit_shrinkage(self.whitened, subjects, reflected)})
+        self.shrinkage = found[_SHRINKAGE].to(self.device)
+        self._fit_folds(small, copies, keep)
         self._recent: list[tuple[int, Tensor, Tensor]] = []  # fold, known pixels, Cholesky factor of the precision
 
     def _small(self, images: Tensor) -> Tensor:
-        return F.avg_pool2d(images.float(), self.size // self.grid)
+        parts = torch.split(images, _AT_ONCE)
+        return torch.cat([F.avg_pool2d(part.float(), self.size // self.grid) for part in parts])
 
     def _whitened(self, small: Tensor, gram: Tensor) -> Tensor:
         mean = self._small(self.model.mean[None])
         return self.latents.whiten(torch.linalg.solve(gram, self.flat @ (small - mean).flatten(1).T).T)
 
-    def _fit_folds(self, small: Tensor, copies: Tensor | None) -> None:
+    def _fit_folds(
+        self, small: Tensor, copies: Callable[[], Tensor] | None, keep: Callable[[str, Make], dict[str, Tensor]]
+    ) -> None:  # fmt: skip
         """Models of the other folds, and the factorisations of slices seen on coarser grids."""
         order = torch.randperm(int(self.subjects.max()) + 1, generator=torch.Generator().manual_seed(0))
         self.fold_of = order.to(self.device)[self.subjects] % _FOLDS
-        support = self.model.coarse.abs().amax(dim=0) > 0
         self.rows_of = [(self.fold_of == fold).nonzero()[:, 0] for fold in range(_FOLDS)]
-        self.models, self.coarse = [], {}
-        more = None if copies is None else self._small(copies)
+        self.models: list[LinearModel] = []
+        self.coarse: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        more = None if copies is None else cache(lambda: self._small(copies()))  # of all folds, but made only for some
         for fold in range(_FOLDS):
-            apart = self.fold_of != fold
-            slices = small[apart]
-            if more is not None:
-                slices = torch.cat([slices, more[apart.repeat(len(more) // len(small))]])
-            found = LinearModel.fit(slices, min(len(self.flat), len(slices) - 1), mirror=self.mirror)
-            mean = self.images[apart].mean(dim=0, dtype=torch.float32)
-            mean = (mean + mean.flip(-1)) / 2 if self.mirror else mean
-            self.models.append(LinearModel(mean, found.coarse * support, 0.0))
+            found = keep(f"fold-{fold}", partial(self._fold, fold, small, more))
+            mean, basis = (found[name].to(self.device).float() for name in ("mean", "basis"))
+            self.models.append(LinearModel(mean, basis, 0.0))
             for factor in _FACTORS:
-                seen = self._pooled(self.models[fold].coarse, factor).flatten(1)
+                seen = self._pooled(basis, factor).flatten(1)
                 self.coarse[fold, factor] = (seen, self._factor(seen, self.variance / self._ratio(factor) ** 2))
+
+    def _fold(self, fold: int, small: Tensor, more: Callable[[], Tensor] | None) -> dict[str, Tensor]:
+        """Mean and components of the slices of the other folds."""
+        apart = self.fold_of != fold
+        slices = small[apart]
+        if more is not None:
+            others = more()
+            slices = torch.cat([slices, others[apart.repeat(len(others) // len(small))]])
+        found = LinearModel.fit(slices, min(len(self.flat), len(slices) - 1), mirror=self.mirror)
+        mean = self.images[apart].mean(dim=0, dtype=torch.float32)
+        mean = (mean + mean.flip(-1)) / 2 if self.mirror else mean
+        support = self.model.coarse.abs().amax(dim=0) > 0
+        return {"mean": mean, "basis": (found.coarse * support).half()}
 
     def _ratio(self, factor: int) -> int:
         """Pixels of the components' grid that one of the observed grid is wide."""
@@ -269,3 +293,23 @@ class FinishInputs:
 def back_projected(x: Tensor, real: Tensor, factor: int) -> Tensor:
     """Images x (B, 1, R, R) with the averages over ``factor`` pixels of ``real``."""
     return x + F.interpolate(F.avg_pool2d(real - x, factor), scale_factor=factor, mode="nearest")
+
+
+def _made(name: str, make: Make) -> dict[str, Tensor]:
+    return make()
+
+
+def feathered(x: Tensor, real: Tensor, known: Tensor) -> Tensor:
+    """``real`` where ``known`` (1 or 0), elsewhere x moved by what the border's misfit says; all (B, 1, R, R)."""
+    sigma = x.shape[-1] * _FEATHER
+    reach = int(3 * sigma)
+    at = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.exp(-at.square() / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+
+    def blurred(z: Tensor) -> Tensor:
+        z = F.conv2d(F.pad(z, (reach, reach, 0, 0)), kernel.view(1, 1, 1, -1))
+        return F.conv2d(F.pad(z, (0, 0, reach, reach)), kernel.view(1, 1, -1, 1))
+
+    offset = blurred((real - x) * known) / (blurred(known.expand_as(x)) + 0.1)
+    return torch.where(known > 0, real, x + offset)

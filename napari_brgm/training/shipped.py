@@ -21,6 +21,7 @@ class Shipped:
     framing: Framing
     recipe: Recipe
     pixel_mm: float | None = field(default=None)  # of the images in the archive; None: as they are
+    deblock: bool = field(default=False)  # the archive's JPEG has blocks that a finish would learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ SHIPPED = {
             encoder_steps=1500,
         ),
         pixel_mm=1.0,
+        deblock=True,
     ),
     "brain-axial-256": Shipped(
         Framing(256, 1.0),
@@ -69,6 +71,7 @@ SHIPPED = {
             encoder_steps=1500,
         ),
         pixel_mm=1.0,
+        deblock=True,
     ),
     "chest-xray-256": Shipped(
         Framing(256),

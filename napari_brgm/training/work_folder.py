@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["claim_folder"]
 
 _RECORD = "made-by.json"
-_STAGES = ("linear.pt", "checkpoint.pt", "checkpoint")  # the first that each recipe leaves
+_STAGES = ("linear.pt", "checkpoint.pt", "checkpoint", "shrinkage.safetensors")  # the first that each recipe leaves
 
 
 def claim_folder(work: Path, recipe: str, slices: SliceSet, settings: dict[str, Any]) -> None:

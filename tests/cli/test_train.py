@@ -101,7 +101,7 @@ def test_like_a_shipped_prior(archive, tmp_path, seen):
         (("--like", "knee"), "no shipped prior is called 'knee'"),
         (("--resolution", "100"), "resolution of 32, 64"),
         (("--slices", "10"), "must look like 60:100"),
-        (("--recipe", "linear", "--warm-start", "w.safetensors"), "--warm-start belongs to --recipe gan"),
+        (("--recipe", "linear", "--warm-start", "w.safetensors"), "--warm-start belongs to --recipe gan or finish"),
         (("--recipe", "autoencoder", "--resolution", "64"), "128 and 256 px"),
     ],
 )
@@ -228,3 +228,53 @@ def test_options_of_other_recipes(archive, tmp_path, seen):
         found = _train(archive, tmp_path, *options)
         assert found.exit_code == 2 and sentence in found.stderr, found.output
     assert not seen
+
+
+@pytest.fixture
+def finishes(monkeypatch):
+    """What the command hands to the finish recipe, which does not run."""
+    import napari_brgm.training.finish_recipe as module
+
+    calls = []
+    monkeypatch.setattr(module, "train_finish", lambda *arguments: calls.append(arguments))
+    return calls
+
+
+def test_the_finish_recipe(archive, tmp_path, seen, finishes):
+    """The prior's own frame, copies and reflections; rates that keep their ratio."""
+    options = ("--images", "64", "--batch", "32", "--learning-rate", "0.00015", "--seed", "4", "--minutes", "3")
+    start = ("--warm-start", "w.safetensors")
+    found = _train(archive, tmp_path, "--recipe", "finish", "--like", "brain-axial-128", *options, *start)
+    assert found.exit_code == 0 and "the time is up" in found.output, found.output
+    slices, prior, settings, run = finishes[0]
+    assert slices.images.shape == (20, 1, 128, 128) and slices.framing.spacing_mm == 1.5
+    assert prior.info.name == "brain-axial-128" and run.source.name == "brain-axial-128.safetensors"
+    assert (settings.images, settings.batch, settings.seed, settings.pools) == (64, 32, 4, (1,))
+    assert (settings.rate, settings.critic_rate) == pytest.approx((0.00015, 0.0005))
+    assert run.mirror and run.poses.copies == 1 and 0 < run.seconds < 180 and run.warm_start.name == "w.safetensors"
+    assert not seen
+
+
+def test_a_finish_of_ones_own_weights(archive, tmp_path, finishes):
+    from napari_brgm.zoo.registry import weights_folder
+
+    own = tmp_path / "own.safetensors"
+    own.write_bytes((weights_folder() / "brain-axial-128.safetensors").read_bytes())
+    assert _train(archive, tmp_path, "--recipe", "finish", "--like", str(own), "--pixel-mm", "1").exit_code == 0
+    run = finishes[0][3]
+    assert run.source == own and not run.mirror
+
+
+def test_what_the_finish_recipe_does_not_take(archive, tmp_path, finishes):
+    for options, sentence in (
+        ((), "name it with --like"), (("--like", "knee"), "there is no prior 'knee'"),
+        (("--like", "brain-axial-lcm-128"), "no exact linear part"),
+        (("--like", "brain-axial-128", "--name", "mine"), "--name is what the prior of --like has"),
+        (("--like", "brain-axial-128", "--resolution", "64"), "--resolution is what --like decides"),
+        (("--like", "brain-axial-128", "--compact"), "--compact belongs to --recipe gan"),
+        (("--like", "brain-axial-128", "--finish"), "--finish belongs to --recipe gan"),
+    ):  # fmt: skip
+        found = _train(archive, tmp_path, "--recipe", "finish", *options)
+        assert found.exit_code == 2 and sentence in found.stderr, found.output
+        assert len(found.stderr.strip().splitlines()) == 1
+    assert not finishes and not (tmp_path / "work").exists()
