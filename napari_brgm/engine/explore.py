@@ -80,7 +80,9 @@ def draw(
         raise InputError(f"{prior.info.name} has no network to finish draws with; draw without it")
     images = prior.sample(n, seed)  # (n, C, R, R)
     if network is not None:
-        images = network.finished(images, torch.ones_like(images[:1]), torch.Generator().manual_seed(seed))
+        images = network.finished(
+            images, torch.ones_like(images[0, 0], dtype=torch.bool), torch.Generator().manual_seed(seed)
+        )
     grey = to_grey(images)
     if field is not None:
         grey = grey + field.sample(n, torch.Generator().manual_seed(seed))

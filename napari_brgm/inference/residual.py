@@ -42,6 +42,7 @@ _STACK_TOLERANCE = 5e-3  # of a stack, in the norm that its preconditioner gives
 def complete(
     images: Tensor, field: ResidualField | StackField, likelihood: Likelihood, noise: float,
     generator: torch.Generator | None = None, batch: int | None = None, check: Callable[[], None] | None = None,
+    iterations: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Add the residual field given the data to generator images.
 
@@ -61,6 +62,8 @@ def complete(
         Images solved for at a time, where memory is short; None: all.
     check : callable, optional
         Called before each iteration; what it raises ends the work.
+    iterations : int or None
+        Of conjugate gradients, at most; None: as many as the answer needs everywhere.
     """
     observation: Observation | StackObservation = likelihood.observation  # type: ignore[assignment]
     n = batch or len(images)
@@ -82,7 +85,8 @@ def complete(
             misfit = misfit - noise * next(white).to(misfit) * observation.measured
         misfit = misfit.clamp(-_LARGEST, _LARGEST)
         z = solved(
-            normal, misfit, iterations=_ITERATIONS, tolerance=tolerance, rest=False, check=check, eased=eased
+            normal, misfit, iterations=iterations or _ITERATIONS, tolerance=tolerance, rest=False, check=check,
+            eased=eased,
         )  # fmt: skip
         found.append(field.covariance(observation.A_adjoint(z)))
     return from_grey(to_grey(images) + drawn + torch.cat(found))

@@ -26,15 +26,14 @@ from napari_brgm.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CONTRAST", "PLACE", "Finish", "feathered", "high_pass", "packed", "place_maps"]
+__all__ = ["CONTRAST", "PLACE", "Finish", "high_pass", "packed", "place_maps"]
 
 Widths = tuple[int, int, int, int]
 WIDTHS: Widths = (16, 40, 96, 192)  # channels on 1, 1/2, 1/4, 1/8 of the grid
 CONTRAST = 3.0  # contrast that the network sees
 _DEEP = 3  # blocks on the coarsest grid
 PLACE = 3  # channels of ``place_maps``
-_FEATHER = 1 / 64  # of the frame's side, reach of what the border's misfit says of the hole
-_ASIDE = 24  # pixels round a hole that the network sees
+_ASIDE = 16  # pixels round a hole that are finished with it: what is measured there is kriged from
 _AT_ONCE = 1 << 16  # pixels of images: more are no faster
 _STEPS = 127  # of a weight in a file, to either side
 _STEP = ".step"  # ends the name of their size
@@ -148,21 +147,21 @@ class Finish(nn.Module):
 
     @torch.no_grad()
     def finished(
-        self, x: Tensor, hole: Tensor, generator: torch.Generator, check: Callable[[], None] | None = None
+        self, x: Tensor, where: Tensor, generator: torch.Generator, check: Callable[[], None] | None = None
     ) -> Tensor:  # fmt: skip
-        """Images x (B, 1, R, R) of the frame, finished where hole (1, 1, R, R) says, each with noise of its own.
-
-        The network sees the hole and what is within ``_ASIDE`` pixels of it; all else stays as it is.
+        """Images x (B, 1, R, R) of the frame, finished as if all of them was drawn, each with noise of its own.
 
         Parameters
         ----------
+        where : (R, R) bool Tensor
+            What is to be finished: this and what is near it, ``_ASIDE`` pixels at least; the rest stays as it is.
         generator : torch.Generator
             CPU.
         check : callable, optional
             Called for every few images; what it raises ends the work.
         """
         assert self.place is not None
-        rows, columns = (_reach(hole.amax(dim=(0, 1, axis)) > 0) for axis in (3, 2))
+        rows, columns = (_reach(where.any(dim=axis)) for axis in (1, 0))
         if rows.stop == rows.start:
             return x
         size = rows.stop - rows.start, columns.stop - columns.start
@@ -175,8 +174,7 @@ class Finish(nn.Module):
             some = slice(first, first + most)
             part = x[some, :, rows, columns].contiguous(memory_format=torch.channels_last)
             noise = [one.to(x.device) for one in self.noise(len(part), size, generator)]
-            drawn = hole[..., rows, columns].expand(len(part), -1, -1, -1)
-            found[some, :, rows, columns] = drawn * self(part, drawn, place, noise) + (1 - drawn) * part
+            found[some, :, rows, columns] = self(part, torch.ones_like(part), place, noise)
         return found
 
     def forward(self, x: Tensor, hole: Tensor, place: Tensor, noise: list[Tensor]) -> Tensor:
@@ -220,22 +218,6 @@ def packed(finish: Finish) -> dict[str, Tensor]:
         else:
             found[name] = one.half()
     return found
-
-
-def feathered(x: Tensor, real: Tensor, known: Tensor) -> Tensor:
-    """``real`` where ``known`` (1 or 0), elsewhere x moved by what the border's misfit says; all (B, 1, R, R)."""
-    sigma = x.shape[-1] * _FEATHER
-    reach = int(3 * sigma)
-    at = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
-    kernel = torch.exp(-at.square() / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-
-    def blurred(z: Tensor) -> Tensor:
-        z = F.conv2d(F.pad(z, (reach, reach, 0, 0)), kernel.view(1, 1, 1, -1))
-        return F.conv2d(F.pad(z, (0, 0, reach, reach)), kernel.view(1, 1, -1, 1))
-
-    offset = blurred((real - x) * known) / (blurred(known.expand_as(x)) + 0.1)
-    return torch.where(known > 0, real, x + offset)
 
 
 def _reach(drawn: Tensor) -> slice:
