@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished", "on_grid"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
+_FINE, _FINE_NOISE = 0.9, 15.0  # frame pixels, below which a pixel holds what no draw can meet; grey levels of that
 _NEAR_STEPS = 20  # of kriging near a rim: finished draws have no need of it far inside a hole
 _PIXELS = 1 << 22  # of images that are worked on at a time
 
@@ -135,9 +136,10 @@ def drawn(
     draws = on_grid(problem, whole, field, exact, generator, progress, most)
     if finishing is None:
         return draws, None
+    fine = not finishing.coarse and min(problem.placed.frame.ratio) < _FINE
     agreeing = partial(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
-        iterations=_NEAR_STEPS,
+        iterations=_NEAR_STEPS, least_noise=_FINE_NOISE if fine else LEAST_NOISE,
     )  # fmt: skip
     shown = finishing(plain, agreeing, progress.check)
     return draws, on_grid(problem, shown, field, exact, finishing.generator, progress, most)
@@ -176,10 +178,11 @@ def finished(
 def completed(
     problem: Problem, field: ResidualField | None, images: torch.Tensor, generator: torch.Generator | None = None,
     batch: int | None = None, progress: Progress | None = None, iterations: int | None = None,
+    least_noise: float = LEAST_NOISE,
 ) -> torch.Tensor:  # fmt: skip
     """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
     if field is None:
         return images
-    noise = max(problem.noise.measured, LEAST_NOISE)
+    noise = max(problem.noise.measured, least_noise)
     check = None if progress is None else progress.check
     return complete(images, field, problem.likelihood, noise, generator, batch, check, iterations)
