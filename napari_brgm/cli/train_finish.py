@@ -46,7 +46,8 @@ class FinishWish:
     def train(self, began: float) -> None:
         """Train; ``began`` is when the command did (``time.monotonic()``)."""
         from napari_brgm.datasets import Framing, cached, holds_images
-        from napari_brgm.training.finish_recipe import FinishRun, check_finishable, train_finish
+        from napari_brgm.training.finish_recipe import check_finishable, train_finish
+        from napari_brgm.training.finish_run import FinishRun
         from napari_brgm.training.poses import Poses
         from napari_brgm.training.shipped import SHIPPED
         from napari_brgm.zoo.registry import entry_of, file_of, load_prior

@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_brgm.engine.devices import pick_device
-from napari_brgm.errors import BrgmError, DeviceError, InputError, OutputError, WeightsError
+from napari_brgm.errors import DeviceError, InputError, OutputError, WeightsError
 from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.priors.finish import packed, place_maps
 from napari_brgm.priors.latents import LatentStatistics
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.tensor_file import read_tensors, write_tensors
-from napari_brgm.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from napari_brgm.training.checkpoint import has_checkpoint
 from napari_brgm.training.finish import DARK, FinishSettings, FinishTraining
 from napari_brgm.training.finish_inputs import FinishInputs
-from napari_brgm.training.finish_sheet import FinishSheet
-from napari_brgm.training.poses import Poses, posed_copies
+from napari_brgm.training.finish_loop import FinishLoop
+from napari_brgm.training.poses import posed_copies
 from napari_brgm.training.precision import training_precision
 from napari_brgm.training.work_folder import claim_folder
 from napari_brgm.zoo.files import read_prior, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -41,52 +39,13 @@ if TYPE_CHECKING:
     from napari_brgm.priors.finish import Finish
     from napari_brgm.priors.parts import Line
     from napari_brgm.priors.prior import Prior
+    from napari_brgm.training.finish_run import FinishRun
 
-__all__ = ["FinishRun", "check_finishable", "finish_settings", "train_finish"]
+__all__ = ["check_finishable", "finish_settings", "train_finish"]
 
 _FEWEST_SUBJECTS = 3  # one for each fold
 _SMALLEST, _MULTIPLE = 32, 4  # of a batch
 _SMALLEST_FRAME = 64
-_SAVE_SECONDS, _SHEET_SECONDS, _REPORT_SECONDS = 120.0, 240.0, 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class FinishRun:
-    """Where and how long a finish is trained.
-
-    Attributes
-    ----------
-    source : Path
-        Weights file of the prior; all that is not of a finish is taken over.
-    work : Path
-        Folder of stages, checkpoint and samples; the same one goes on with a cut run.
-    out : Path
-        Weights file to write; its sample sheet (.png) lies beside it.
-    mirror : bool
-        Left and right may be exchanged.
-    poses : Poses
-        Of the copies that draws are made of, as of the prior.
-    device : str
-    seconds : float
-        Stop after so long, with everything kept.
-    report : callable
-        Gets lines for a person.
-    progress : callable, optional
-        Gets (images shown, images in all).
-    warm_start : Path, optional
-        Weights file of a prior whose finish a new training begins with.
-    """
-
-    source: Path
-    work: Path
-    out: Path
-    mirror: bool = False
-    poses: Poses = Poses()  # noqa: RUF009  # frozen
-    device: str = "auto"
-    seconds: float = math.inf
-    report: Callable[[str], None] = print
-    progress: Callable[[int, int], None] | None = None
-    warm_start: Path | None = None
 
 
 class _TimeIsUp(Exception):
@@ -163,7 +122,7 @@ def train_finish(slices: SliceSet, prior: Prior, settings: FinishSettings, run: 
     claim_folder(run.work, "finish", slices, _fixed(prior, line, settings, run))
     begun = _beginning(run, settings)
     try:
-        loop = _Loop(_inputs(slices, prior, line, device, run, began), settings, run, began)
+        loop = FinishLoop(_inputs(slices, prior, line, device, run, began), settings, run, began)
         if begun is not None:
             loop.begin_with(begun)
         finished = loop.train()
@@ -179,94 +138,6 @@ def train_finish(slices: SliceSet, prior: Prior, settings: FinishSettings, run: 
     loop.sheet.write(loop.training, run.out.with_suffix(".png"))
     run.report(f"{run.out.name}: {run.out.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
     return digest
-
-
-class _Loop:
-    """Steps, figures, saves and sheets against the clock."""
-
-    def __init__(self, inputs: FinishInputs, settings: FinishSettings, run: FinishRun, began: float) -> None:
-        self.run, self.began, self.settings = run, began, settings
-        self.training = FinishTraining(inputs, settings)
-        self.sheet = FinishSheet(inputs)
-        self.saving = 0.0  # seconds of the longest save with its sheet
-        folder = run.work / "checkpoint"
-        if has_checkpoint(folder):
-            self._restore(load_checkpoint(folder))
-            run.report(f"going on after {self.training.shown:,} images")
-
-    def train(self) -> bool:
-        """Train until all images are shown, which gives True, or the time is over."""
-        training, run, total = self.training, self.run, self.settings.images
-        told = saved = time.monotonic()
-        drawn = -math.inf  # the first sheet comes with the first save
-        since, slowest = training.shown, 0.0
-        while training.shown < total and self._left() > slowest + 1.5 * self.saving:
-            start = time.monotonic()
-            training.step()
-            if run.progress is not None:
-                run.progress(min(training.shown, total), total)
-            now = time.monotonic()
-            slowest = max(slowest, now - start)
-            if now - told > _REPORT_SECONDS:
-                self._tell((training.shown - since) / (now - told))
-                told, since = now, training.shown
-            if now - saved > _SAVE_SECONDS:
-                with_sheet = now - drawn > _SHEET_SECONDS
-                self._save(with_sheet)
-                saved = time.monotonic()
-                drawn = saved if with_sheet else drawn
-        if training.shown > since:
-            self._tell((training.shown - since) / max(time.monotonic() - told, 1e-9))
-        self._save(with_sheet=True)
-        return training.shown >= total
-
-    def _left(self) -> float:
-        return self.run.seconds - (time.monotonic() - self.began)
-
-    def _tell(self, rate: float) -> None:
-        training = self.training
-        figures = {name: float(value) for name, value in training.figures.items()}
-        line = "".join(f"  {name} {value:.3g}" for name, value in figures.items())
-        self.run.report(f"{training.shown:,} of {self.settings.images:,} images{line}  {rate:.2g} images/s")
-
-    def _save(self, with_sheet: bool) -> None:
-        training, inputs, start = self.training, self.training.inputs, time.monotonic()
-        if not all(bool(p.isfinite().all()) for p in [*training.network.parameters(), *training.judges]):
-            kept = "the last checkpoint is kept" if has_checkpoint(self.run.work / "checkpoint") else "nothing was kept"
-            raise BrgmError(
-                f"the training became unstable before {training.shown:,} images and {kept}; "
-                "go on with a lower learning rate"
-            )
-        generators = {name: one.get_state() for name, one in self._generators().items()}
-        random = {"device": inputs.device.type, "generators": generators, "torch": torch.get_rng_state()}
-        save_checkpoint(self.run.work / "checkpoint", training.state() | {"random": random})
-        if with_sheet:
-            self.sheet.write(training, self.run.work / "samples.png")
-        self.saving = max(self.saving, time.monotonic() - start)
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; on another kind of device, whose generators differ, with new random numbers."""
-        random = state.pop("random")
-        self.training.load(state)
-        if random["device"] == self.training.device.type:
-            for name, one in self._generators().items():
-                one.set_state(random["generators"][name])
-            torch.set_rng_state(random["torch"])
-        else:
-            for one in self._generators().values():
-                one.manual_seed(self.settings.seed + self.training.shown)
-        if self.training.device.type == "cuda":  # noise on the critics' images, which nothing else draws
-            torch.cuda.manual_seed(self.settings.seed + self.training.shown)
-
-    def _generators(self) -> dict[str, torch.Generator]:
-        inputs = self.training.inputs
-        return {"noise": self.training.random, "holes": inputs.holes, "draws": inputs.random}
-
-    def begin_with(self, network: Finish) -> None:
-        """Take over the weights of a trained network; the discriminators stay new."""
-        state = {name: one for name, one in network.state_dict().items() if name != "place"}
-        self.training.network.load_state_dict(state)
-        self.training.average.load_state_dict(state)
 
 
 def _beginning(run: FinishRun, settings: FinishSettings) -> Finish | None:

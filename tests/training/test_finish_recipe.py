@@ -20,11 +20,12 @@ from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.priors.stylegan2 import Synthesis
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.tensor_file import read_tensors
-from napari_brgm.training import bandwidths, finish, finish_inputs, finish_recipe
+from napari_brgm.training import bandwidths, finish, finish_inputs, finish_loop
 from napari_brgm.training.checkpoint import load_checkpoint
 from napari_brgm.training.finish import FinishSettings
 from napari_brgm.training.finish_critics import WholeCritic
-from napari_brgm.training.finish_recipe import FinishRun, check_finishable, train_finish
+from napari_brgm.training.finish_recipe import check_finishable, train_finish
+from napari_brgm.training.finish_run import FinishRun
 from napari_brgm.zoo.files import read_prior, write_prior
 
 SMALL = FinishSettings(images=64, batch=32, widths=(4, 6, 8, 8), critic=(6, 8, 8), averaged=64, precision=torch.float32)
@@ -80,7 +81,7 @@ def test_a_cut_training_goes_on_and_gives_a_file_with_a_finish(slices, source, r
         if len(shown) == 2:
             raise Stop
 
-    monkeypatch.setattr(finish_recipe, "_SAVE_SECONDS", -1.0)  # after each step
+    monkeypatch.setattr(finish_loop, "_SAVE_SECONDS", -1.0)  # after each step
     with pytest.raises(Stop):
         train_finish(slices, prior, SMALL, replace(run, progress=stop_at_the_second))
     assert load_checkpoint(run.work / "checkpoint")["shown"] == 32 and not run.out.exists()
