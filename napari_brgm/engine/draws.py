@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from napari_brgm.engine.detail import NativeDetail
+from napari_brgm.engine.finishing import sharpened
 from napari_brgm.inference import complete
 from napari_brgm.samples import samples_of
 
@@ -142,6 +143,8 @@ def drawn(
         iterations=_NEAR_STEPS, least_noise=_FINE_NOISE if fine else LEAST_NOISE,
     )  # fmt: skip
     shown = finishing(plain, agreeing, progress.check)
+    if fine:
+        shown = sharpened(problem, shown)
     return draws, on_grid(problem, shown, field, exact, finishing.generator, progress, most)
 
 

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Blur, Compose, Downsample, Mask
+from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.explore import draw
-from napari_brgm.engine.finishing import FINISHED
+from napari_brgm.engine.finishing import FINISHED, sharpened
+from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
 from napari_brgm.engine.volume import restore_volume
+from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.finish import Finish, place_maps
 from napari_brgm.settings import preset
 
@@ -93,6 +96,27 @@ def test_what_the_network_has_not_learnt_is_left_as_it_is(finishing_prior, stack
     plain, found = both(finishing_prior, seen, f)
     np.testing.assert_array_equal(found.samples, plain.samples)
     assert "finished" not in found.provenance
+
+
+@pytest.mark.parametrize("blur", [0.6, 0.9])
+def test_images_become_as_sharp_as_the_scan_round_the_hole(linear_prior, blur):
+    """Images that are a blurred copy of the scan become like it; sharper ones stay."""
+    axis = torch.linspace(-3, 3, 9)
+    kernel = torch.exp(-axis.square() / (2 * (blur * 0.75) ** 2))
+    kernel = (kernel[:, None] * kernel / kernel.sum() ** 2)[None, None]
+    truth = 0.3 + 0.2 * torch.randn(1, 1, 24, 24, generator=torch.Generator().manual_seed(2))
+    truth = torch.nn.functional.conv2d(torch.nn.functional.pad(truth, (4,) * 4, mode="reflect"), kernel)
+    blurred = torch.nn.functional.conv2d(torch.nn.functional.pad(truth, (4,) * 4, mode="reflect"), kernel)
+    missing = np.zeros((24, 24), dtype=bool)
+    missing[8:14, 8:14] = True
+    problem = observe(
+        to_grey(truth)[0, 0].numpy(), Mask(missing), linear_prior, alignment=Alignment(0, 0, 1, 0, 0, 255)
+    )
+    found = sharpened(problem, blurred)
+    assert (found - truth).square().mean() < 0.6 * (blurred - truth).square().mean()
+    torch.testing.assert_close(sharpened(problem, found * 1.0), found, atol=0.05, rtol=0)
+    twice = truth + 3 * (truth - blurred)
+    torch.testing.assert_close(sharpened(problem, twice), twice)
 
 
 def test_the_shipped_brains_draws_have_the_texture_of_a_scan(brain_prior):
