@@ -52,7 +52,7 @@ FINISHED = (
 )
 _THIN, _LEAST = 2, 0.3  # frame pixels that are taken off a hole all round, and the share of it that must be left
 _COARSEST = 12.0  # frame pixels in an observed one
-_ROUNDING = 0.99
+_ROUNDING, _HALF = 0.99, 0.5
 _NEAR = 24  # native pixels from a hole that tell how sharp it should be
 _ENOUGH, _MOST = 400, 1 << 18  # of them; more are left out evenly
 _SHARPEST = 2.0  # g
@@ -102,7 +102,8 @@ def finishing_of(problem: Problem, prior: Prior, settings: InferenceSettings, se
         if not problem.measured.any():
             return None
         kept = torch.from_numpy(problem.measured)[None, None].float()
-        drawn = frame.to_frame(kept)[0, 0].numpy() < _ROUNDING
+        share, there = (frame.to_frame(one)[0, 0].numpy() for one in (kept, torch.ones_like(kept)))
+        drawn = (there > _HALF) & (share < _ROUNDING * there)  # beyond the scan nothing is shown
         inner = ndimage.binary_erosion(drawn, iterations=_THIN)
         if inner.sum() < _LEAST * drawn.sum():
             return None
