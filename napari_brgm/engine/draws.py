@@ -119,7 +119,7 @@ def drawn(
     generator: torch.Generator, progress: Progress, batch: int, *, sparing: bool,
     finishing: Finishing | None = None,
 ) -> tuple[Draws, Draws | None]:  # fmt: skip
-    """``count`` draws, each consistent with the data, and the same finished; a step for each batch of images.
+    """``count`` draws, each consistent with the data, and the same finished; a step for each batch of images of both.
 
     ``sparing`` completes no more than ``batch`` at a time, for want of memory. ``finishing`` None: as they came.
     """
@@ -142,7 +142,11 @@ def drawn(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
         iterations=_NEAR_STEPS, least_noise=_FINE_NOISE if fine else LEAST_NOISE,
     )  # fmt: skip
-    shown = finishing(plain, agreeing, progress.check)
+    textured = []
+    for part in torch.split(plain, batch):
+        textured.append(finishing(part, agreeing, progress.check))
+        progress.step("samples")
+    shown = torch.cat(textured)
     if fine:
         shown = sharpened(problem, shown)
     return draws, on_grid(problem, shown, field, exact, finishing.generator, progress, most)

@@ -92,6 +92,8 @@ class Restoring:
         How many draws there will be.
     batch : int
         How many of them at once.
+    drawing : int
+        Steps that drawing and finishing take.
     seeks_maximum : bool
         A maximum is found first; not where there is no density, nor by the released code's VI.
 
@@ -153,7 +155,8 @@ class Restoring:
         self.searched = 0 if straight else settings.steps + settings.refine_steps  # number of the last step so far
         self.gaussian = self.searched + products  # before those of VI
         vi = (settings.vi_steps or settings.steps) if job.method == "vi" else 0
-        self.progress.total = self.gaussian + vi + math.ceil(self.samples / self.batch)
+        self.drawing = math.ceil(self.samples / self.batch) * (1 if self.finishing is None else 2)
+        self.progress.total = self.gaussian + vi + self.drawing
 
     def _preview(self, number: int, images: torch.Tensor) -> npt.NDArray[np.float32] | None:
         """What the generator's images (1, C, R, R) look like in the scan, now and then."""
@@ -180,7 +183,7 @@ class Restoring:
             seeded = torch.Generator().manual_seed(int(job.seed))
             scale = residual_scale(prior, settings, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.pixel)
-        progress.skip(progress.total - math.ceil(self.samples / self.batch))
+        progress.skip(progress.total - self.drawing)
         draws = shown_draws = estimate = None
         if spread is not None:
             draws, shown_draws = drawn(

@@ -173,7 +173,8 @@ class Finish(nn.Module):
                 check()
             some = slice(first, first + most)
             part = x[some, :, rows, columns].contiguous(memory_format=torch.channels_last)
-            noise = [one.to(x.device) for one in self.noise(len(part), size, generator)]
+            each = [self.noise(1, size, generator) for _ in part]  # the same however many go together
+            noise = [torch.cat(maps).to(x.device) for maps in zip(*each, strict=True)]
             found[some, :, rows, columns] = self(part, torch.ones_like(part), place, noise)
         return found
 
