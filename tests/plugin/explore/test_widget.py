@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from napari_brgm.plugin import prior_panel
 from napari_brgm.plugin.explore import drawn as drawing
 from napari_brgm.plugin.explore.drawn import DrawnImages, add_interpolation, add_samples
 from napari_brgm.plugin.layers.shown import shown_slice
+from napari_brgm.priors.parts import Parts
 from napari_brgm.zoo.entry import Kind, PriorEntry
 
 RECORD = {"notice": "DrawnImages by a generative model: synthetic throughout. Not for diagnosis.", "seed": 3}
@@ -143,7 +145,7 @@ def test_unusable_inputs_get_one_sentence(explore, click, sentences) -> None:
 )
 def test_an_error_leaves_the_widget_usable(explore, qtbot, click, sentences, monkeypatch, error, sentence) -> None:
     viewer, widget = explore
-    monkeypatch.setattr("napari_brgm.zoo.registry.load_prior", lambda name: None)
+    monkeypatch.setattr("napari_brgm.zoo.registry.load_prior", lambda name: SimpleNamespace(parts=Parts()))
     threads = []
 
     def fail(*args, **kwargs):
