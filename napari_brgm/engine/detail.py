@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from napari_brgm.corruptions import Frame
     from napari_brgm.engine.observed import Problem
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["NativeDetail"]
+__all__ = ["NativeDetail", "finer_than_frame"]
 
 _FINER = 0.9  # frame pixels: a native pixel below that holds what the frame does not
 _TORUS = 1 << 24  # numbers in all fields together
@@ -78,8 +79,8 @@ class NativeDetail:
         check : callable, optional
             Called now and then; what it raises ends the work.
         """
-        ratio = problem.placed.frame.ratio
-        if not problem.measured.any() or problem.measured.all() or min(ratio) >= _FINER or images.shape[1] != 1:
+        some = problem.measured.any() and not problem.measured.all()
+        if not some or not finer_than_frame(problem.placed.frame) or images.shape[1] != 1:
             return None
         image = to_grey(images).mean(dim=0, keepdim=True).cpu()
         model = DetailModel.measured(problem, image, check)
@@ -180,6 +181,11 @@ class NativeDetail:
                 places,
                 self.model.in_levels(rest - shown, shown),
             )
+
+
+def finer_than_frame(frame: Frame) -> bool:
+    """Whether native pixels hold what the generator's frame does not."""
+    return min(frame.ratio) < _FINER
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_brgm.engine.detail import NativeDetail
+from napari_brgm.engine.detail import NativeDetail, finer_than_frame
 from napari_brgm.engine.finishing import sharpened
 from napari_brgm.inference import complete
 from napari_brgm.samples import samples_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished", "on_grid"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
-_FINE, _FINE_NOISE = 0.9, 15.0  # frame pixels, below which a pixel holds what no draw can meet; grey levels of that
+_FINE_NOISE = 15.0  # grey levels, of what a scan finer than the frame holds and no draw can meet
 _NEAR_STEPS = 20  # of kriging near a rim: finished draws have no need of it far inside a hole
 _PIXELS = 1 << 22  # of images that are worked on at a time
 
@@ -137,7 +137,7 @@ def drawn(
     draws = on_grid(problem, whole, field, exact, generator, progress, most)
     if finishing is None:
         return draws, None
-    fine = not finishing.coarse and min(problem.placed.frame.ratio) < _FINE
+    fine = not finishing.coarse and finer_than_frame(problem.placed.frame)
     agreeing = partial(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
         iterations=_NEAR_STEPS, least_noise=_FINE_NOISE if fine else LEAST_NOISE,

@@ -68,11 +68,11 @@ def restored(
     truth: npt.NDArray[np.float32], task: Task, prior: Prior, method: str, settings: InferenceSettings,
     samples: int, seed: int, device: str,
 ) -> KeptDraws:  # fmt: skip
-    """Restore a slice (R, R) without calibration."""
+    """Restore a slice (R, R) without calibration; its draws are those of which statistics are made, not finished."""
     observed = task.observe(truth[None])[0]
     result = restore(
         observed, task.corruption, prior, method=method, samples=samples, seed=seed, device=device,
-        settings=settings.but(calibrate=False),
+        settings=settings.but(calibrate=False, finish=False),
     )  # fmt: skip
     draws = result.samples.astype(np.float64)
     none = SeamSums()

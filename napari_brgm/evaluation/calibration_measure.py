@@ -171,7 +171,8 @@ class MeasuredPrior:
 
     def _fingerprint(self, method: str) -> dict[str, Any]:
         settings = self.how.settings_for(self.prior).as_dict()
-        settings.pop("calibrate")
+        for shown in ("calibrate", "finish"):
+            settings.pop(shown)
         return {
             "weights_sha256": self.prior.info.weights_sha256, "set": self.held.name, "method": method,
             "settings": settings, "samples": self.how.samples, "seed": self.how.seed,

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_brgm.calibration import LEVELS, Calibration
 from napari_brgm.corruptions import Downsample, Mask
@@ -24,6 +25,7 @@ from napari_brgm.evaluation.calibration_fit import Gathered
 from napari_brgm.evaluation.calibration_measure import HowToCalibrate
 from napari_brgm.evaluation.calibration_report import put_into_registry
 from napari_brgm.evaluation.tasks import tasks_of_size
+from napari_brgm.priors.finish import Finish, place_maps
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.settings import preset
@@ -165,6 +167,20 @@ def test_figures_are_those_of_a_calibrated_restoration(finished, prior, truth, f
         draws, widths = spread_by(drawn, truth[1], task, known, fast, "map")
         np.testing.assert_allclose(draws, at_once.samples[:, task.region], atol=2e-3)
         np.testing.assert_allclose(widths, at_once.widths[:, task.region], rtol=1e-5)
+
+
+def test_factors_are_of_the_draws_that_statistics_are_made_of(prior, truth, fast, with_parts):
+    """Catches factors that are measured on finished samples and applied to others."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        net = Finish((4, 6, 8, 8))
+    net.place = place_maps(torch.zeros(1, SIZE, SIZE), mirror=True)
+    finishing = with_parts(prior, finish=Finish.from_state_dict(net.state_dict()))
+    task = tasks_of_size(SIZE)[3]
+    shown = restore(task.observe(truth[1][None])[0], Mask(task.missing), finishing, samples=8, settings=fast)
+    assert shown.provenance["finished"]
+    plain, drawn = (restored(truth[1], task, one, "map", fast, 8, 0, "cpu") for one in (prior, finishing))
+    np.testing.assert_array_equal(drawn.draws, plain.draws)
 
 
 def test_a_slice_comes_back_from_the_store(prior, truth, fast, tmp_path):
