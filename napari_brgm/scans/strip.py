@@ -40,6 +40,7 @@ _SHA256 = {
 _INSTALL = "pip install napari-brgm[strip]"
 _HEAD_MM = 180.0  # a scan that is thinner is continued to it
 _HALF = 0.5  # probability from which a voxel is brain
+_OF_A_BRAIN = ("a brain", "true where a pixel is brain")  # what its mask must hold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +53,23 @@ class Brain:
         On the grid of a scan, or of a slice of it as displayed.
     found_by : str
         Such as 'deepbet 1.0.2'.
+
+    Raises
+    ------
+    InputError
+        ``inside`` holds anything but true and false (or 1 and 0).
     """
 
     inside: Flags
     found_by: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inside", _flags(self.inside, *_OF_A_BRAIN))
+
+    @classmethod
+    def of(cls, given: Brain | npt.ArrayLike) -> Brain:
+        """A brain as it is, or that of a person who says which pixels are brain; InputError as of any."""
+        return given if isinstance(given, Brain) else cls(_flags(given, *_OF_A_BRAIN), "the person")
 
     def slice(self, scan: Scan, plane: Plane, index: int) -> Brain:
         """Of one slice of the scan whose brain this is, as ``scan.slice`` shows it."""
@@ -88,14 +102,14 @@ def find_brain(scan: Scan, painted: npt.ArrayLike | None = None) -> Brain:
     Raises
     ------
     InputError
-        The scan is 4-D or of one value, or no brain was found in it.
+        The scan is 4-D or of one value, no brain was found in it, or what is painted is no mask of it.
     WeightsError
         deepbet is not there, or not the version that was looked at.
     """
     network = _network()
     array = np.nan_to_num(_volume(scan).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     if painted is not None:
-        array = _filled(array, np.asarray(painted, dtype=bool))
+        array = _filled(array, _flags(painted, "what is painted", "true where a voxel is"))
     if array.min() == array.max():
         raise InputError("all voxels of the scan have the same value; there is no brain to be found")
     try:
@@ -103,6 +117,18 @@ def find_brain(scan: Scan, painted: npt.ArrayLike | None = None) -> Brain:
     except (AssertionError, ValueError) as error:  # its own words where its mask is empty
         raise InputError("no brain was found in the scan; --strip is for T1-weighted heads") from error
     return Brain(found, f"{_PACKAGE} {_VERSION}")
+
+
+def _flags(given: npt.ArrayLike, what: str, meaning: str) -> Flags:
+    """Bool ndarray of true and false, or of 1 and 0; InputError otherwise."""
+    try:
+        values = np.asarray(given)
+        flags = values.astype(bool) if values.dtype.kind in "buif" else None
+    except (TypeError, ValueError):  # rows of several lengths
+        flags = None
+    if flags is None or not np.array_equal(flags, values):
+        raise InputError(f"{what} must hold only true and false (or 1 and 0), {meaning}")
+    return flags
 
 
 def _volume(scan: Scan) -> npt.NDArray[Any]:

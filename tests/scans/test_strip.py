@@ -12,7 +12,7 @@ import pytest
 from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.scan import Scan
 from napari_brgm.scans import read_scan, strip
-from napari_brgm.scans.strip import find_brain, why_no_strip
+from napari_brgm.scans.strip import Brain, find_brain, why_no_strip
 
 needs_deepbet = pytest.mark.skipif(
     importlib.util.find_spec("deepbet") is None, reason="needs deepbet: pip install napari-brgm[strip]"
@@ -107,6 +107,20 @@ def test_what_has_no_brain_is_refused(network, array, what):
 def test_paint_of_another_scan_is_refused(network, head):
     with pytest.raises(InputError, match="paint it on that"):
         find_brain(head, np.zeros((3, 3, 3), bool))
+
+
+@pytest.mark.parametrize("values", [0.3, np.nan, "abc"])
+def test_what_is_no_mask_is_neither_paint_nor_a_brain(network, head, values):
+    """A map of probabilities, say."""
+    with pytest.raises(InputError, match="what is painted must hold only true and false"):
+        find_brain(head, np.full(head.shape, values))
+    with pytest.raises(InputError, match="a brain must hold only true and false"):
+        Brain(np.full(head.shape, values), "the person")
+
+
+def test_a_brain_of_ones_and_zeros_is_one():
+    found = Brain.of(np.eye(3))
+    assert found.inside.dtype == bool and found.found_by == "the person" and Brain.of(found) is found
 
 
 def test_without_the_extra_a_sentence_says_how_to_get_it(head, monkeypatch):
