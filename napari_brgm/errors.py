@@ -15,7 +15,15 @@ class BrgmError(Exception):
 
 
 class InputError(BrgmError, ValueError):
-    """An image, mask, corruption or setting that cannot be used."""
+    """An image, mask, corruption or setting that cannot be used.
+
+    Attributes
+    ----------
+    number : int or None
+        Of the slice of a job whose reason it is, where none of the job's slices can be restored; None: of all of them.
+    """
+
+    number: int | None = None
 
 
 class ScanError(BrgmError):

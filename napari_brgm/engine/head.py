@@ -1,7 +1,8 @@
 """Head: a slice of a whole head of which a prior sees the brain only, as it knows brains without skull.
 
 What lies outside the brain is black to the prior, as in the slices that it was trained on; in the result it is what was
-measured, bit for bit. The misfit and the fit of the pose are those of a stripped slice, too.
+given, bit for bit. The misfit and the fit of the pose are those of a stripped slice, too. Pixels outside that are
+missing, or no numbers, stay as they are and are not called measured: nothing is known of them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.scans.strip import Brain
 
-__all__ = ["Head"]
+__all__ = ["Head", "variance_of_guess"]
 
 Flags = npt.NDArray[np.bool_]
 _BRAIN_NOTICE = "Restored by a generative model: every pixel of the brain is an estimate. Not for diagnosis."
@@ -58,11 +59,13 @@ class Head:
         Raises
         ------
         InputError
-            The slice is no (H, W), or the brain lies on another grid.
+            The slice is no (H, W) of real numbers, or the brain lies on another grid.
         """
         array = np.asarray(image)
         if array.ndim != 2:
             raise InputError(f"a head is stripped in gray slices (H, W), and this one has the shape {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"the image must hold real numbers, got {array.dtype}")
         if brain.inside.shape != array.shape:
             raise InputError(
                 f"the brain has the shape {brain.inside.shape} but the slice {array.shape}; give that of the slice"
@@ -82,15 +85,19 @@ class Head:
         return None if self.missing is None else self.missing & self.brain.inside
 
     @property
+    def known(self) -> Flags:
+        """(H, W): what was measured, all of the head."""
+        numbers: Flags = np.isfinite(self.image)
+        return numbers if self.missing is None else numbers & ~self.missing
+
+    @property
     def stripped(self) -> npt.NDArray[Any]:
         """(H, W) as the prior sees it: outside the brain as dark as the slice can be.
 
         That is 0 where nothing measured is negative (window.py), else the lowest value.
         """
-        measured = np.isfinite(self.image)
-        if self.missing is not None:
-            measured &= ~self.missing
-        least = self.image[measured].min(initial=0) if measured.any() else 0
+        known = self.known
+        least = self.image[known].min(initial=0) if known.any() else 0
         return np.where(self.brain.inside, self.image, np.asarray(least, self.image.dtype))
 
     def observed(self, given: ObservedSlice) -> ObservedSlice:
@@ -115,26 +122,32 @@ class Head:
 
     def shown(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An image (H', W') of the stripped slice, on its grid or a finer one, in the head."""
-        inside, around = self._on(image.shape)
+        inside, around = (self._on(image.shape, one) for one in (self.brain.inside, self.image))
         return np.where(inside, image, around).astype(image.dtype)
 
     def beside(self, result: Restoration) -> Restoration:
         """The restored brain in its head: what lies outside counts as measured. The record says who found the brain.
 
-        On a finer grid each pixel outside holds the value of the measured one that it lies in.
+        On a finer grid each pixel outside holds the value of the measured one that it lies in. What of it was missing
+        or is no number does not count: it stays as it was, with the variance of a uniform guess.
         """
-        inside, around = self._on(result.shape)
-        measured = result.measured | ~inside
-        free = ~measured
+        inside, around, known = (self._on(result.shape, one) for one in (self.brain.inside, self.image, self.known))
+        restored = inside & ~result.measured
+        free = restored | ~(inside | known)
         drawn: Any = result.samples
-        values = drawn.values[:, free[drawn.free]] if isinstance(drawn, Samples) else drawn[:, free]
+        values = np.tile(around[free].astype(np.float32), (len(drawn), 1))
+        values[:, restored[free]] = (
+            drawn.values[:, restored[drawn.free]] if isinstance(drawn, Samples) else drawn[:, restored]
+        )
+        variance = np.where(restored, result.variance, 0).astype(np.float32)
+        variance[free & ~restored] = variance_of_guess(result)
         return replace(
             result,
-            estimate=with_restored(around, free, result.estimate[free]),
-            mean=with_restored(around, free, result.mean[free]),
-            variance=np.where(free, result.variance, 0).astype(np.float32),
+            estimate=with_restored(around, restored, result.estimate[restored]),
+            mean=with_restored(around, restored, result.mean[restored]),
+            variance=variance,
             samples=samples_of(values, free, around),
-            measured=measured,
+            measured=~free,
             provenance=self._record(result.provenance),
         )
 
@@ -143,7 +156,8 @@ class Head:
         notes = [_BRAIN_ESTIMATED if note == ESTIMATED else note for note in record.get("notes", ())]
         if left:
             notes.append(
-                f"the hole reaches over the rim of the brain: {left} of its pixels lie outside and stay as they were"
+                f"the hole reaches over the rim of the brain: {left} of its pixels lie outside and stay as they were, "
+                "with the variance of a uniform guess"
             )
         own: dict[str, Any] = {"notes": notes}
         if record.get("notice") == NOTICE_ESTIMATED:
@@ -151,13 +165,18 @@ class Head:
         own["strip"] = {"found_by": self.brain.found_by, "pixels": int(self.brain.inside.sum()), "left_outside": left}
         return record | own
 
-    def _on(self, shape: tuple[int, ...]) -> tuple[Flags, npt.NDArray[Any]]:
-        """Brain and head on a grid of so many pixels over the same rectangle."""
-        if shape == self.image.shape:
-            return self.brain.inside, self.image
+    def _on(self, shape: tuple[int, ...], image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An image of this slice on a grid of so many pixels over the same rectangle."""
+        if shape == image.shape:
+            return image
         rows, columns = (
             np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1)
-            for n, m in zip(shape, self.image.shape, strict=True)
+            for n, m in zip(shape, image.shape, strict=True)
         )
-        place = np.ix_(rows, columns)
-        return self.brain.inside[place], self.image[place]
+        return image[np.ix_(rows, columns)]
+
+
+def variance_of_guess(result: Restoration) -> float:
+    """Of a pixel of which nothing is known: uniform within the window of a result; nan where there are no samples."""
+    window = result.provenance["window"]
+    return float((window["high"] - window["low"]) ** 2 / 12) if result.has_spread else np.nan

@@ -31,7 +31,8 @@ class ObservedSlice:
         The observation, in any real units; for ``Downsample`` the low-resolution image. None: nothing of the slice was
         measured, and only its neighbours tell of it.
     corruption : callable
-        Gives what happened to it, when its turn comes: a mask that cannot be used costs only its own slice.
+        Gives what happened to it, when its turn comes: a mask that cannot be used costs only its own slice. Where
+        nothing was measured it hides what is restored; ``Identity``: all of it.
     spacing : (float, float) or None
         Pixel size (row, column) of ``image`` in mm; None: the prior's own (times the factor for super-resolution).
     noise_sigma : float or None

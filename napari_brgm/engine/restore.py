@@ -69,8 +69,9 @@ def restore(
         where it is clearly better. Either way ``provenance["alignment"]`` tells it.
     brain : (H, W) Brain or array-like of bool, or None
         Of a whole head: which pixels of ``image`` are brain (``find_brain(scan).slice(scan, plane, index)``). The prior
-        sees these alone; in the result all others are as measured, and a hole is restored inside the brain only. None:
-        the image is what the prior knows, such as a brain without skull.
+        sees these alone; in the result all others are as given, and a hole is restored inside the brain only: what is
+        missing outside, or no number, does not count as measured there. None: the image is what the prior knows, such
+        as a brain without skull.
     callback : callable or None
         Called with every Step, and with the last one again while a step takes long; returning False, or raising
         ``Cancelled``, stops the run.
@@ -87,8 +88,7 @@ def restore(
     one = ObservedSlice(image, lambda: corruption, spacing, noise_sigma)
     head = None
     if brain is not None:
-        found = brain if isinstance(brain, Brain) else Brain(np.asarray(brain, dtype=bool), "the person")
-        head = Head.of(image, found, corruption)
+        head = Head.of(image, Brain.of(brain), corruption)
         one = head.observed(one)
     job = Job((one,), prior, settings, method, samples, seed, device, alignment)
 

@@ -64,8 +64,8 @@ def run(
     Raises
     ------
     InputError, DeviceError
-        What was asked for cannot be done with any slice (the first one's reason), there is not enough memory for all
-        of it, or the device cannot be used.
+        What was asked for cannot be done with any slice (the first one's reason, which then has its ``number``), there
+        is not enough memory for all of it, or the device cannot be used.
     """
     results: dict[int, Restoration | InputError] = {}
     with _with_finished(results):
@@ -123,6 +123,7 @@ def run(
     found_all = [results[i] for i in range(job.count)]
     failed = [result for result in found_all if isinstance(result, InputError)]
     if len(failed) == len(found_all):
+        failed[0].number = 0
         raise failed[0]
     return found_all
 

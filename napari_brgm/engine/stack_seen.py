@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_brgm.corruptions import Identity
+from napari_brgm.corruptions import Identity, as_corruption
 from napari_brgm.engine.layout import MeasuredSlice
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoring import image_and_corruption
@@ -18,7 +18,7 @@ from napari_brgm.likelihood import Likelihood
 from napari_brgm.observation import Observation, StackObservation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
     from torch import Tensor
@@ -79,6 +79,7 @@ class StackSeen:
         if self.thick:
             blank = replace(blank, unseen=np.zeros_like(blank.unseen), notes=blank.placed.notes)
         self._blank = blank
+        self._unmeasured = dict(self._none_measured())
         new = set(window.new)
         for one in layout.measured:
             if not new.isdisjoint(one.holds) and self.at.keys() >= one.holds.keys():
@@ -108,6 +109,19 @@ class StackSeen:
             self.refused |= {number: error for number in told_of if number is not None}
             if one.number is None:
                 self.notes.append(f"a neighbouring slice was left out: {error}")
+
+    def _none_measured(self) -> Iterator[tuple[int, Problem]]:
+        """Problems of slices that the window gives and of which nothing was measured, by their numbers."""
+        for number in [] if self.thick else [int(self.layout.results[slice_]) for slice_ in self.kept]:
+            given = self.job.slices[number]
+            if given.image is not None:
+                continue
+            try:
+                hidden = as_corruption(given.corruption()).hidden(self._blank.shape)
+            except InputError as error:
+                self.refused[number] = error
+            else:
+                yield number, self.anchor.unseen(None if hidden is None else hidden.numpy())
 
     def _lost(self) -> list[str]:
         """Of thick slices that show nothing, between others that do."""
@@ -150,7 +164,8 @@ class StackSeen:
         """That of a slice of the stack, which may not have been measured."""
         if self.thick:
             return self._blank
-        return next((problem for one, problem in self.each if slice_ in one.holds), self._blank)
+        seen = next((problem for one, problem in self.each if slice_ in one.holds), self._blank)
+        return self._unmeasured.get(int(self.layout.results[slice_]), seen)
 
     @cached_property
     def groups(self) -> list[list[int]]:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.corruptions import Downsample, Mask, as_corruption
+from napari_brgm.corruptions import Downsample, Identity, Mask, as_corruption
 from napari_brgm.engine.head import Head
 from napari_brgm.engine.job import Job, ObservedSlice, Stack
-from napari_brgm.engine.provenance import shared_record
-from napari_brgm.engine.restoration import Restoration
+from napari_brgm.engine.joined import joined, outside_the_brain
 from napari_brgm.engine.run import run
 from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.errors import Cancelled, InputError
-from napari_brgm.samples import samples_of
 from napari_brgm.scans.strip import Brain
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.corruptions import Corruption, LinearOperator
     from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference import Step
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -57,18 +56,22 @@ def restore_volume(
     method, samples, seed, device, noise_sigma, settings, alignment, callback
         As of ``restore``. The alignment is one for all slices, fitted to a measured one in the middle.
     brain : (K, H, W) Brain or array-like of bool, or None
-        Of a whole head, as of ``restore``. Slices of which nothing is missing inside the brain stay as they are;
-        outside it each thin slice of a thick one holds that one's values.
+        Of a whole head, as of ``restore``. Slices of which nothing is missing inside the brain stay as they are, and a
+        note names those of which something is missing outside; outside it each thin slice of a thick one holds that
+        one's values.
 
     Returns
     -------
     Restoration
         Its arrays are (K, H, W), of thin slices (K through, H row, W column); sample k of all slices is one stack.
+        ``measured`` is false, and the variance that of a uniform guess, also where pixels that are missing or no
+        numbers lie outside the brain or in other slices than those restored: there nothing changes.
 
     Raises
     ------
     InputError, DeviceError, Cancelled
-        With one sentence that says what to do. Also where a single slice cannot be restored.
+        With one sentence that says what to do, and in which slice. Also where a single slice cannot be restored.
+        ``Cancelled.finished`` has the numbers of the slices in ``volume``, or of the thin ones.
     """
     array, f = np.asarray(volume), as_corruption(corruption)
     through, pixel = _checked(array, spacing)
@@ -81,20 +84,34 @@ def restore_volume(
         if isinstance(answer, bool | np.bool_) and not answer:
             raise Cancelled(f"stopped after step {step.iteration} of {step.total}")
 
-    results: list[Restoration] = []
-    for i, found in enumerate(run(job, told)):
-        if isinstance(found, InputError):
-            which = f"thin slice {i}" if stack.thin else f"slice {i} of those to restore"
-            raise InputError(f"{which}: {found}") from found
-        results.append(found if heads is None else heads[own[i]].beside(found))
+    def whole(i: int, found: Restoration) -> Restoration:
+        return found if heads is None else heads[own[i]].beside(found)
+
     places = list(range(size)) if stack.thin else own
-    return _stacked(array, f, results, places, size)
+    title = "thin slice" if stack.thin else "slice"
+    results: list[Restoration] = []
+    try:
+        for i, found in enumerate(run(job, told)):
+            if isinstance(found, InputError):
+                found.number = i
+                raise found
+            results.append(whole(i, found))
+    except InputError as error:
+        if error.number is None:
+            raise
+        raise InputError(f"{title} {places[error.number]}: {error}") from error
+    except Cancelled as stop:
+        stop.finished = {places[i]: whole(i, found) for i, found in stop.finished.items()}
+        raise
+    return joined(array, f, results, places, size)
 
 
 def _checked(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """Distance of slices and pixel size."""
     if array.ndim != 3:
         raise InputError(f"restore_volume takes slices (K, H, W), got an array of shape {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"the volume must hold real numbers, got {array.dtype}")
     try:
         mm = np.asarray(spacing, dtype=np.float64)
         usable = mm.shape == (3,) and bool(np.isfinite(mm).all() and (mm > 0).all())
@@ -107,7 +124,7 @@ def _checked(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[float, 
 
 def _heads(array: npt.NDArray[Any], f: LinearOperator, brain: Brain | npt.ArrayLike) -> list[Head]:
     """One of each slice."""
-    found = brain if isinstance(brain, Brain) else Brain(np.asarray(brain, dtype=bool), "the person")
+    found = Brain.of(brain)
     if found.inside.shape != array.shape:
         raise InputError(
             f"the brain has the shape {found.inside.shape} but the volume {array.shape}; give that of the volume"
@@ -138,9 +155,10 @@ def _observed(
     plane: LinearOperator = f
     stack, own = Stack(places), list(range(len(array)))
     if isinstance(f, Downsample) and f.through > 1:
-        if array.dtype.kind == "f" and not (finite := np.isfinite(array).all(axis=(1, 2))).all():
+        if (holed := next((i for i, image in enumerate(images) if not np.isfinite(image).all()), None)) is not None:
+            where = "" if heads is None else " inside the brain"
             raise InputError(
-                f"slice {int(finite.argmin())} holds NaN or infinite pixels; of thick slices all pixels are needed"
+                f"slice {holed} holds NaN or infinite pixels{where}; of thick slices all pixels{where} are needed"
             )
         thin = ThinSlices(len(array), through, f)
         plane, stack, own = f.in_plane, thin.stack(), [thin.holder(i) for i in range(thin.count)]
@@ -152,60 +170,26 @@ def _holes(
     images: list[npt.NDArray[Any]], missing: npt.NDArray[np.bool_], pixel: tuple[float, float],
     noise_sigma: float | None, heads: list[Head] | None,
 ) -> dict[int, ObservedSlice]:  # fmt: skip
-    """Slices to be in-painted, by their numbers; without an image where nothing that the prior sees was measured."""
-    seen = np.ones(missing.shape, dtype=bool) if heads is None else np.stack([head.brain.inside for head in heads])
+    """Slices to be in-painted, by their numbers; without an image where nothing that the prior sees was measured.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     hit = [i for i, plane in enumerate(missing) if plane.any()]
     found = {}
-    for i in [i for i in hit if (missing[i] & seen[i]).any()] or hit[
-        :1
-    ]:  # of a head the refusal says why there is none
-        if seen[i].any() and missing[i][seen[i]].all():
-            found[i] = ObservedSlice(None, partial(Mask, missing[i]), pixel, noise_sigma)
+    for i in hit:
+        seen = np.ones(missing[i].shape, dtype=bool) if heads is None else heads[i].brain.inside
+        hole = missing[i] & seen
+        if not hole.any():
+            continue
+        if np.array_equal(hole, seen):
+            wanted = Identity if hole.all() else partial(Mask, hole)
+            found[i] = ObservedSlice(None, wanted, pixel, noise_sigma)
             continue
         one = ObservedSlice(images[i], partial(Mask, missing[i]), pixel, noise_sigma)
         found[i] = one if heads is None else heads[i].observed(one)
+    if not found:
+        raise InputError(f"{outside_the_brain(hit)}; mark a part of the brain")
     return found
-
-
-def _stacked(
-    array: npt.NDArray[Any], f: LinearOperator, results: list[Restoration], places: list[int], size: int
-) -> Restoration:
-    """One result of those of its slices; the others are what was measured."""
-    first = results[0]
-    plane = first.estimate.shape
-    untouched = np.ones(size, dtype=bool)
-    untouched[places] = False
-    kind = np.result_type(*(one.estimate.dtype for one in results), *([array.dtype] if untouched.any() else []))
-
-    def whole(parts: Sequence[npt.NDArray[Any]], measured: npt.NDArray[Any] | float, dtype: Any) -> npt.NDArray[Any]:
-        found = np.empty((size, *plane), dtype)
-        if untouched.any():
-            found[untouched] = measured
-        for i, part in zip(places, parts, strict=True):
-            found[i] = part
-        return found
-
-    kept: Any = array[untouched] if untouched.any() else 0.0
-    measured = whole([one.measured for one in results], True, bool)
-    estimate = whole([one.estimate for one in results], kept, kind)
-    drawn = len(first.samples)
-    values = np.concatenate(
-        [np.asarray(one.samples)[:, ~one.measured].reshape(drawn, (~one.measured).sum()) for one in results], axis=1
-    )  # fmt: skip
-    widths = None
-    if all(one.widths is not None for one in results):
-        widths = np.ones((len(first.widths), size, *plane), np.float32)  # type: ignore[arg-type]
-        for i, one in zip(places, results, strict=True):
-            widths[:, i] = one.widths
-    shared, rest = shared_record([one.provenance for one in results])
-    notes = list(dict.fromkeys(note for one in results for note in one.provenance["notes"]))
-    calibration = first.provenance["calibration"]
-    provenance = shared | {
-        "corruption": f.describe(), "notes": notes, "calibration": calibration, "samples": drawn,
-        "slices": [{"index": i} | own for i, own in zip(places, rest, strict=True)],
-    }  # fmt: skip
-    return Restoration(
-        estimate, whole([one.mean for one in results], kept, np.result_type(first.mean.dtype, kind)),
-        whole([one.variance for one in results], 0.0, np.float32), samples_of(values, ~measured, estimate),
-        np.stack([one.latents for one in results]), measured, first.trace, provenance, widths,
-    )  # fmt: skip

@@ -59,12 +59,31 @@ def test_the_answer_inside_is_that_for_the_stripped_slice(whole, inside, hole, l
 
 
 def test_outside_all_stays_as_measured(whole, inside, hole, linear_prior, quick):
+    """What is missing of it, too, but that is no measured pixel: nothing is known of it."""
     found = restore(whole, Mask(hole), linear_prior, samples=2, settings=quick, brain=brain_of(inside))
     kept = hole & inside
-    assert np.array_equal(found.measured, ~kept)
+    assert np.array_equal(found.measured, ~hole)
     for image in (found.estimate, found.mean, *found.samples):
         assert np.array_equal(image[~kept], whole[~kept])
-    assert (found.variance[~kept] == 0).all() and (found.variance[kept] > 0).all()
+    window = found.provenance["window"]
+    assert (found.variance[~hole] == 0).all() and (found.variance[kept] > 0).all()
+    np.testing.assert_allclose(found.variance[hole & ~inside], (window["high"] - window["low"]) ** 2 / 12)
+    alone = restore(whole, Mask(hole), linear_prior, samples=0, settings=quick, brain=brain_of(inside))
+    assert np.array_equal(np.isnan(alone.variance), hole)
+
+
+def test_a_pixel_outside_that_is_no_number_is_not_measured(whole, inside, hole, linear_prior, quick):
+    """Whatever happened to the slice, on a finer grid too; the brain is what it would be without."""
+    spoilt = whole.astype(np.float32)
+    spoilt[0, 3], spoilt[1, 1] = np.nan, np.inf
+    for f, spacing in ((Mask(hole & inside), (1.5, 1.5)), (Downsample(2), (3.0, 3.0))):
+        found, clean = (
+            restore(one, f, linear_prior, samples=2, settings=quick, brain=inside, spacing=spacing)
+            for one in (spoilt, whole.astype(np.float32))
+        )
+        bad = ~np.isfinite(found.estimate)
+        assert bad.sum() in (2, 8) and np.array_equal(found.measured, clean.measured & ~bad)
+        assert np.array_equal(found.estimate[~bad], clean.estimate[~bad])
 
 
 def test_the_record_says_who_found_the_brain_and_what_was_left(whole, inside, hole, linear_prior, quick):
@@ -102,6 +121,22 @@ def test_a_brain_of_another_slice_and_colour_are_refused(whole, inside):
         Head.of(whole, brain_of(inside[:, 1:]))
     with pytest.raises(InputError, match="gray slices"):
         Head.of(np.zeros((24, 24, 3)), brain_of(inside))
+    with pytest.raises(InputError, match="must hold real numbers"):
+        Head.of(np.full((24, 24), "a"), brain_of(inside))
+
+
+@pytest.mark.parametrize("brain", [np.full((24, 24), 0.3), np.full((24, 24), np.nan), "abc", [[True], [True, False]]])
+def test_a_brain_that_is_no_mask_is_refused(whole, hole, linear_prior, quick, brain):
+    with pytest.raises(InputError, match="a brain must hold only true and false"):
+        restore(whole, Mask(hole), linear_prior, settings=quick, brain=brain)
+
+
+def test_a_brain_of_ones_and_zeros_is_one(whole, inside, hole, linear_prior, quick):
+    one, other = (
+        restore(whole, Mask(hole), linear_prior, samples=2, settings=quick, brain=brain)
+        for brain in (inside, inside.astype(float))
+    )
+    np.testing.assert_array_equal(one.estimate, other.estimate)
 
 
 def test_finer_pixels_outside_hold_the_measured_ones_they_lie_in(whole, inside, linear_prior, quick):

@@ -251,14 +251,20 @@ def headed(stack_of):
 
 
 def test_of_heads_the_brain_alone_is_seen_and_restored(restored, headed):
-    """As though the skull had been cut off before; outside nothing changes, nor where only the skull was hit."""
+    """As though the skull had been cut off before; outside nothing changes, nor where only the skull was hit. What is
+    missing there is told, and no measured pixel."""
     head, inside = headed
     missing = holes(6, 1, 2, whole=(4,))
     missing[0, :2] = missing[5, :3] = True
     spoilt = np.where(missing, np.nan, head)
     found = restored(spoilt, Mask(missing), brain=inside)
     own = missing & inside
-    assert np.array_equal(found.measured, ~own)
+    assert np.array_equal(found.measured, ~missing)
+    assert np.array_equal(found.variance > 0, missing) and len(np.unique(found.variance[missing & ~own])) == 1
+    assert sum(
+        "missing of slices 0, 5 lies outside the brain" in note and "stays as it was" in note
+        for note in found.provenance["notes"]
+    ) == 1  # fmt: skip
     np.testing.assert_array_equal(found.estimate[~own], spoilt[~own])
     np.testing.assert_array_equal(np.asarray(found.samples)[:, ~own], np.repeat(spoilt[~own][None], 4, 0))
     own[4] = True  # what is hidden of a slice with all of its brain
@@ -281,14 +287,62 @@ def test_thin_slices_of_heads_have_the_thick_ones_outside_the_brain(restored, he
     assert np.abs(again - thick).max() < 0.05
 
 
+def test_a_lost_slice_of_a_head_is_lost_inside_the_brain_only(restored, headed):
+    """What lies outside the field of view there is no brain: catches a note that counts the whole slice."""
+    head, inside = (np.pad(array, ((0, 0), (4, 4), (4, 4)), "edge") for array in headed)
+    missing = np.zeros(head.shape, dtype=bool)
+    missing[2] = True
+    spoilt, alignment = np.where(missing, np.nan, head), Alignment(0, 0, 1, 0, 0, 255)
+    found = restored(spoilt, Mask(missing), brain=inside, alignment=alignment)
+    assert not [note for note in found.provenance["notes"] if "field of view" in note]
+    assert np.array_equal(found.measured, ~missing) and np.isfinite(found.estimate[2][inside[2]]).all()
+    larger = inside.copy()
+    larger[2, 1] = True  # a row beyond the frame
+    notes = restored(spoilt, Mask(missing), brain=larger, alignment=alignment).provenance["notes"]
+    assert [note.split(" masked")[0] for note in notes if "field of view" in note] == ["32"]
+
+
+def test_slices_that_are_left_count_no_nan_as_measured(restored, headed):
+    head, inside = headed
+    head[3, 0, 0] = np.inf
+    found = restored(head, Mask(holes(6, 1)), brain=inside)
+    assert not found.measured[3, 0, 0] and found.measured[3].sum() == 24**2 - 1
+    assert found.variance[3, 0, 0] > 0 and np.isinf(found.samples[:, 3, 0, 0]).all()
+
+
+def test_thick_slices_may_hold_anything_outside_the_brain(restored, headed):
+    """As those without; a slice without brain may be lost altogether. Inside they are refused as ever."""
+    head, inside = headed
+    thick, brain = head[[0, 2, 5]], inside[[0, 2, 5]]
+    spoilt = thick.copy()
+    spoilt[1, 0], spoilt[1, 1, 3], spoilt[2] = np.nan, np.inf, np.nan
+    f = Downsample((2, 1, 1))
+    found, clean = (restored(one, f, brain=brain) for one in (spoilt, thick))
+    twice = np.repeat(brain, 2, 0)
+    np.testing.assert_array_equal(found.estimate[twice], clean.estimate[twice])
+    np.testing.assert_array_equal(np.asarray(found.samples)[:, twice], np.asarray(clean.samples)[:, twice])
+    np.testing.assert_array_equal(found.estimate[~twice], np.repeat(spoilt, 2, 0)[~twice])
+    assert np.array_equal(found.measured, ~twice & np.isfinite(np.repeat(spoilt, 2, 0)))
+    spoilt[1, 10, 10] = np.nan
+    with pytest.raises(InputError, match="slice 1 holds NaN or infinite pixels inside the brain"):
+        restored(spoilt, f, brain=brain)
+
+
 def test_brains_that_cannot_be_used_are_refused(restored, headed):
     head, inside = headed
     skull = np.zeros(head.shape, dtype=bool)
-    skull[1, :2] = True
+    skull[1, :2] = skull[5, :2] = True
+    head[3, 4, 4] = np.nan
+    flags = "a brain must hold only true and false"
     for brain, missing, said in (
         (inside[1:], skull, r"the brain has the shape \(5, 24, 24\) but the volume \(6, 24, 24\)"),
         (np.zeros_like(inside), skull, "there is no brain in this volume"),
-        (inside, skull, "lies outside the brain"),
+        (inside, skull, r"missing of slices 1, 5 lies outside the brain.*; mark a part of the brain"),
+        (inside, holes(6, 3), "^slice 3: the image holds NaN"),
+        (inside, holes(6, 1, 3), "^slice 3: the image holds NaN"),
+        (np.where(inside, 0.3, 0), skull, flags),
+        (np.where(inside, np.nan, 0), skull, flags),
+        ("abc", skull, flags),
     ):
         with pytest.raises(InputError, match=said):
             restored(head, Mask(missing), brain=brain)
@@ -331,6 +385,18 @@ def test_a_slice_that_cannot_be_restored_costs_only_itself(stack_prior, stack_of
     assert [type(one) for one in found] == [Restoration, InputError, Restoration]
     for one, i in ((found[0], 1), (found[2], 4)):
         assert rms((one.estimate - truth[i])[HOLE]) < 3
+
+
+def test_a_lost_slice_that_cannot_be_described_costs_only_itself(stack_prior, stack_of):
+    """As one that was measured."""
+    truth, missing = stack_of(5, seed=14), holes(5, 1)
+    slices = (
+        ObservedSlice(truth[1], partial(Mask, missing[1]), (1.5, 1.5)),
+        ObservedSlice(None, partial(Mask, np.ones((24, 24), dtype=bool)), (1.5, 1.5)),
+    )
+    stack = Stack((1.0, 3.0), tuple((float(i), truth[i]) for i in (0, 2, 4)))
+    found = run(Job(slices, stack_prior, PLAIN, samples=2, stack=stack))
+    assert isinstance(found[0], Restoration) and "marks every pixel as missing" in str(found[1])
 
 
 def test_neighbours_that_cannot_be_read_or_are_blank_are_left_out(stack_prior, stack_of):
@@ -465,6 +531,19 @@ def test_what_a_cancelled_run_had_finished_is_told(stack_prior, stack_of):
         for i, found in stop.value.finished.items():
             np.testing.assert_array_equal(found.estimate, whole[i].estimate)
             np.testing.assert_array_equal(found.samples, whole[i].samples)
+
+
+def test_what_a_cancelled_volume_had_finished_has_its_numbers_and_its_head(restored, stack_of):
+    """Not those among the slices to be restored, nor slices without their skulls."""
+    inside = np.zeros((24, 24), dtype=bool)
+    inside[2:22, 2:22] = True
+    brain = np.repeat(inside[None], 32, 0)
+    head, missing = np.where(brain, stack_of(32, seed=8), 220.0), holes(32, *range(2, 32))
+    with pytest.raises(Cancelled) as stop:
+        restored(head, Mask(missing), samples=2, brain=brain, callback=lambda step: step.slice < 13)
+    assert list(stop.value.finished) == list(range(2, 12))
+    for i, found in stop.value.finished.items():
+        np.testing.assert_array_equal(found.estimate[~missing[i]], head[i][~missing[i]])
 
 
 def test_what_keeping_a_slice_raises_ends_the_run_as_itself(stack_prior, stack_of):

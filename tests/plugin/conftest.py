@@ -50,7 +50,7 @@ def restoration(
         estimate = np.where(missing, image[~missing].mean(), image).astype(np.float32)
         variance, measured = missing.astype(np.float32), ~missing
     samples = np.stack([estimate - np.sqrt(variance), estimate, estimate + np.sqrt(variance)]).astype(np.float32)
-    provenance = {"seed": seed, "method": method}
+    provenance = {"seed": seed, "method": method, "window": {"low": 0.0, "high": 255.0}}
     latents = np.zeros((1, 2), np.float32)
     return Restoration(estimate, estimate, variance, samples, latents, measured, [], provenance)
 

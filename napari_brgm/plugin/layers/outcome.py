@@ -59,8 +59,8 @@ class RestoredPlane:
 
     @cached_property
     def free(self) -> npt.NDArray[np.bool_]:
-        """(h, w): estimated, not measured."""
-        return ~self.result.measured
+        """(h, w): estimated, not measured; nor missing outside a brain, without a number."""
+        return np.asarray(~self.result.measured & np.isfinite(self.result.estimate))
 
     @cached_property
     def drawn(self) -> npt.NDArray[np.bool_]:
@@ -84,11 +84,11 @@ class RestoredPlane:
         return (row, column) if 0 <= row < height and 0 <= column < width else None
 
     def at(self, row: int, column: int) -> Restoration | None:
-        """One pixel, its arrays without rows and columns; None in a plane where nothing was estimated.
+        """One pixel, its arrays without rows and columns; None without a number, or where nothing was estimated.
 
         It has no samples where mean and std say more than they do.
         """
-        if not self.free.any():
+        if not (self.free.any() and np.isfinite(self.result.estimate[row, column])):
             return None
         pixel = self.result.turned(lambda array: np.asarray(array[..., row, column]))
         return pixel if self.drawn[row, column] else pixel.without_samples()

@@ -66,6 +66,21 @@ def test_outside_nothing_was_restored(fake_restoration) -> None:
         assert plane.find(near) == exact
 
 
+def test_what_has_no_number_is_no_estimate(fake_restoration) -> None:
+    """Missing outside the brain of a head, and nan there: catches a threshold and a pixel that are none."""
+    viewer = ViewerModel()
+    source = viewer.add_image(np.random.default_rng(0).random((5, 6)).astype(np.float32))
+    shown = shown_slice(source, viewer.dims)
+    result = fake_restoration(shown.image, shown.image > 0.5)
+    row, column = np.argwhere(~result.measured)[0]
+    result.estimate[row, column] = np.nan
+    (plane,) = outcome_of(add_results(viewer, source, [(shown, result)], "in-paint", Extras())[0]).planes
+    assert plane.at(row, column) is None and plane.free.sum() == (~result.measured).sum() - 1
+    assert np.isfinite(usual_threshold(plane)) and words(plane.at(row, column), 0.9, "", 2)[0] == (
+        "outside what was restored"
+    )
+
+
 def calibrated(count: int = 50) -> Restoration:
     """Top row measured; the last column is known to be less sure than its draws say; tissue has other widths."""
     rng = np.random.default_rng(1)
