@@ -44,6 +44,7 @@ __all__ = ["LONG", "Written", "image_record", "restore_source", "shown_row", "te
 
 _SHEET_ROWS = 6
 LONG = 60.0  # seconds from which on it is told how long a run takes
+_NONE: Mapping[int, str] = {}
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -125,11 +126,12 @@ def restore_source(
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
         learn(work, time.monotonic() - began)
-        done = []
+        done, left = [], {}
         for piece, head, title, name, result in zip(pieces, heads, titles, posteriors, results, strict=True):
             if isinstance(result, InputError):
                 files.leave_out(name)
                 say_note(f"{title} was left as it is: {result}")
+                left[piece.index] = str(result)
             else:
                 missing = what.missing.get(piece.index) if head is None else head.hole
                 done.append(Result(piece, result, missing, what.factor))
@@ -139,7 +141,7 @@ def restore_source(
             if one.piece.index in what.truth
         }
         written = [
-            (files.path(name), image_record(source, done, errors, what, read, text, units))
+            (files.path(name), image_record(source, done, errors, what, read, text, units, left))
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
         source.write(done, written[0], written[1] if spread else None)
@@ -182,9 +184,12 @@ def _both(tell: Callable[[Step], None], descent: DescentVideo | None) -> Callabl
 
 def image_record(
     source: Source, done: Sequence[Result], errors: Mapping[int, dict[str, float | None]], what: Treatment,
-    read: Sequence[Path], description: str, units: str,
+    read: Sequence[Path], description: str, units: str, left: Mapping[int, str] = _NONE,
 ) -> dict[str, Any]:  # fmt: skip
-    """Record of an image file: what all its slices share at the top, the rest under 'slices'."""
+    """Record of an image file: what all its slices share at the top, the rest under 'slices'.
+
+    ``left``: why slices could not be restored, by their indices; they stay as they are.
+    """
     from napari_brgm.engine.provenance import shared_record
 
     shared, rest = shared_record([one.restored.provenance for one in done])
@@ -195,6 +200,7 @@ def image_record(
         **source.record,
         **({"mask": dict(what.mask)} if what.mask else {}),
         **({"trial": True} if what.trial else {}),
+        **({"left_as_they_are": [{"index": i, "reason": reason} for i, reason in left.items()]} if left else {}),
         **shared,
         "slices": [
             {"index": one.piece.index}

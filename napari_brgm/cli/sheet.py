@@ -86,7 +86,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, line in zip(rows, axes, strict=True):
         measured = row.panels[0].image[np.isfinite(row.panels[0].image)]
-        limits = (float(measured.min()), float(np.percentile(measured, 99.8)))
+        limits = (float(measured.min()), float(np.percentile(measured, 99.8))) if measured.size else (0.0, 1.0)
         for axis, panel in zip(line, row.panels, strict=False):
             picture = _show(axis, panel, "gray", limits)
         bar = figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7)

@@ -79,7 +79,7 @@ def thin_slices(
     Raises
     ------
     InputError
-        It has no slices one above the other in the prior's plane, or some of it are no numbers.
+        It has no slices one above the other in the prior's plane.
     """
     if not isinstance(source, ScanSource):
         raise InputError("--slices makes the slices of a volume thinner, and a picture is one slice; leave it out")
@@ -108,8 +108,6 @@ def thin_slices(
     distance = source.distance
     if distance is None:
         raise InputError(f"the slices of {name} are shifted against each other; resample it to an upright stack first")
-    if not np.isfinite(scan.array).all():
-        raise InputError(f"{name} holds NaN or infinite voxels; clean the scan first")
     told = slice_thickness(scan.header) if across == 2 else None
     thin = ThinSlices.of(source.count, distance, factor, told if thickness is None else thickness)
     if thickness is None and told is not None and thin.profile.width is not None:
@@ -139,7 +137,8 @@ def restore_thin(
     Raises
     ------
     BrgmError
-        As ``engine.run.run``, or the results cannot be written; there are none then.
+        As ``engine.run.run``, some of what the prior sees are no numbers, or the results cannot be written; there are
+        none then.
     """
     from napari_brgm.engine.run import run
 
@@ -149,6 +148,9 @@ def restore_thin(
     factor = (1.0, 1.0) if plane is None else (float(plane.factor[0]), float(plane.factor[1]))
     heads = None if brain is None else [Head(piece.image, brain(piece.index)) for piece in thick]
     seen = [piece.image for piece in thick] if heads is None else [head.stripped for head in heads]
+    if holed := next((piece for piece, image in zip(thick, seen, strict=True) if not np.isfinite(image).all()), None):
+        where = "" if heads is None else " inside the brain"
+        raise InputError(f"{holed.title} of {source.label} holds NaN or infinite voxels{where}; clean the scan first")
     slices = tuple(
         ObservedSlice(image, lambda: corruption, piece.spacing) for piece, image in zip(thick, seen, strict=True)
     )

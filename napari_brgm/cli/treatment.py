@@ -81,7 +81,7 @@ class Treatment:
         where = " inside the brain" if self.brain is not None else ""
         if self.missing:
             image = f"{self.done}{where} by a generative model; pixels outside the mask are as measured"
-            spread = "posterior variance of the in-painted pixels; 0 where measured"
+            spread = "posterior variance of the in-painted pixels; 0 where measured, and in slices that were left as is"
         else:
             image = f"{self.done}{where} by a generative model"
             spread = f"posterior variance of the slice, {self.done}{where}"

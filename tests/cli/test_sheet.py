@@ -32,6 +32,13 @@ def test_a_sheet_of_any_name(tmp_path, name, titles):
     assert how["parse_math"] is False and len(title) < 600
 
 
+def test_a_row_without_a_number_is_drawn_beside_others(tmp_path):
+    """A thick slice that was lost outside the brain."""
+    rows = [SheetRow("", [Panel("", np.full((8, 8), value), (1.0, 1.0))], None) for value in (1.0, np.nan)]
+    draw_sheet(tmp_path / "sheet.png", rows, "", "a.u.")
+    assert (tmp_path / "sheet.png").stat().st_size
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_gallery_of_any_name(tmp_path, name):
     draw_gallery(tmp_path / "gallery.png", [Panel(name, np.eye(8), (1.0, 1.0))], name, name)
