@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.engine.calibrate import Calibrated, calibrated, scale_tissue
-from napari_brgm.engine.finishing import FINISHED
 from napari_brgm.engine.misfit import unlike
 from napari_brgm.engine.provenance import record
 from napari_brgm.engine.restoration import Restoration
@@ -30,9 +29,9 @@ __all__ = ["assembled"]
 
 def assembled(
     problem: Problem, prior: Prior, settings: InferenceSettings, job: Job, *, draws: Draws | None,
-    finished: Draws | None = None, estimate: npt.NDArray[Any] | None, latents: torch.Tensor, scale: float,
+    estimate: npt.NDArray[Any] | None, latents: torch.Tensor, scale: float,
     misfit: float, device: torch.device, notes: list[str], trace: list[dict[str, Any]], began: float,
-    together: StackPlace | None = None,
+    texture: dict[str, str], together: StackPlace | None = None,
 ) -> Restoration:  # fmt: skip
     """Assemble a restoration.
 
@@ -43,8 +42,6 @@ def assembled(
         As they were used.
     draws : Draws or None
         Their spread is scaled here; None: no uncertainty was asked for.
-    finished : Draws or None
-        What is shown in their place.
     estimate : (H, W[, 3]) ndarray or None
         None: the mean of the draws.
     latents : (num_ws, D) Tensor
@@ -59,6 +56,8 @@ def assembled(
     trace : list of dict
     began : float
         When the slice was begun, ``time.perf_counter``.
+    texture : dict
+        'finished': what that means; or 'unfinished': why samples are not; empty without samples.
     together : StackPlace or None
         What it was restored together with; None: by itself.
     """
@@ -72,12 +71,11 @@ def assembled(
     else:
         scale_tissue(draws, scale)
         spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), together=together)
+        draws.widen_finished()
         draws.add_detail()
         mean = problem.whole(draws.mean)
         variance = draws.image(draws.variance.astype(np.float32))
-        if finished is not None:
-            finished.add_detail()
-        samples = (finished or draws).samples()
+        samples = draws.samples()
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     alignment, noise = problem.placed.alignment, problem.placed.noise
     return Restoration(
@@ -105,5 +103,5 @@ def assembled(
             seconds=time.perf_counter() - began,
         )
         | ({} if together is None else {"stack": together.record})
-        | ({} if finished is None else {"finished": FINISHED}),
+        | texture,
     )  # fmt: skip

@@ -1,9 +1,10 @@
 """Native detail: what a scan holds that is finer than the generator's frame; a part of the residual field e.
 
-    y = F x + d,   d(p) = l(b(p)) g(p),   g a stationary Gaussian field on the scan's own grid,   b the brightness
+    y = F x + d,   d(p) = l(b, s) g(p),   g a stationary Gaussian field on the scan's own grid
 
-Spectrum and level come from measured pixels round the holes (detail_model.py): the spectrum is what the frame passes
-nothing of, so that power which e has already is not added again. Given the rim, by Matheron's rule,
+b and s are the image's brightness and steepness at p. Spectrum and level come from measured pixels round the holes
+(detail_model.py): the spectrum is what the frame passes nothing of, so that power which e has already is not added
+again. Given the rim, by Matheron's rule,
 
     d = d0 + C_fm (C_mm + v I)^-1 (q_m - d0_m),   q what was measured there beyond the frame's image
 
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from scipy import fft, ndimage
 
-from napari_brgm.engine.detail_model import DetailModel, covered
+from napari_brgm.engine.detail_model import DetailModel, covered, steepness
 from napari_brgm.likelihood import to_grey
 
 if TYPE_CHECKING:
@@ -56,18 +57,18 @@ class NativeDetail:
     Attributes
     ----------
     problem : Problem
-    image : (1, 1, R, R) Tensor
-        Grey levels of the generator's frame that the detail is beside: the mean of what is drawn.
+    images : (B, 1, R, R) Tensor
+        Grey levels of the generator's frame that the detail is beside.
     model : DetailModel
     """
 
     problem: Problem
-    image: Tensor
+    images: Tensor
     model: DetailModel
 
     @classmethod
     def of(
-        cls, problem: Problem, images: Tensor, check: Callable[[], None] | None = None
+        cls, problem: Problem, images: Tensor, check: Callable[[], None] | None = None, *, sharp: bool = False
     ) -> NativeDetail | None:  # fmt: skip
         """Estimate it from what is measured; None where there is none to add.
 
@@ -78,18 +79,22 @@ class NativeDetail:
             In [-1, 1], completed.
         check : callable, optional
             Called now and then; what it raises ends the work.
+        sharp : bool
+            Whether they were sharpened (finishing.py): then edges need none.
         """
         some = problem.measured.any() and not problem.measured.all()
         if not some or not finer_than_frame(problem.placed.frame) or images.shape[1] != 1:
             return None
-        image = to_grey(images).mean(dim=0, keepdim=True).cpu()
-        model = DetailModel.measured(problem, image, check)
-        return None if model is None else cls(problem, image, model)
+        grey = to_grey(images).cpu()
+        model = DetailModel.measured(problem, grey.mean(dim=0, keepdim=True), check, sharp=sharp)
+        return None if model is None else cls(problem, grey, model)
 
-    def _levels(self, grey: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        """Level (..., n) of r where the image has these grey levels; 0 where the frame does not reach (n,)."""
-        found: npt.NDArray[np.float32] = self.model.level_at(grey).astype(np.float32)
-        return found * known
+    def _levels(self, values: npt.NDArray[Any], stripe: _Stripe, slopes: Tensor) -> npt.NDArray[np.float32]:
+        """Level (B, n), in the scan's units, of images of these values (B, n); 0 where the frame does not reach."""
+        window = self.problem.window
+        steep = stripe.frame.at(slopes, stripe.free)[:, 0].numpy()
+        found: npt.NDArray[np.float32] = self.model.level_at(window.to_grey(values), steep).astype(np.float32)
+        return found * stripe.known / np.float32(window.gain)
 
     def add(
         self, draws: npt.NDArray[np.float32], generator: torch.Generator, check: Callable[[], None] | None = None
@@ -108,7 +113,7 @@ class NativeDetail:
         (N,) float64 ndarray
             In the scan's units.
         """
-        count, window = len(draws), self.problem.window
+        count, slopes = len(draws), steepness(self.images)
         shape = self._torus(count)
         spectrum = self.model.spectrum(shape)
         fields = _fields(spectrum, shape, count, generator).reshape(count, -1)
@@ -117,7 +122,7 @@ class NativeDetail:
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
             values = draws[:, part]
-            level = self._levels(np.asarray(window.to_grey(values)), stripe.known) / np.float32(window.gain)
+            level = self._levels(values, stripe, slopes)
             down, right = np.nonzero(stripe.free)
             new = fields.take((down + stripe.top) % shape[0] * shape[1] + right % shape[1], axis=1)
             for inside, kriged, points, rest in _tiles(stripe, covariance):
@@ -130,15 +135,14 @@ class NativeDetail:
 
     def mean(self, values: npt.NDArray[np.floating[Any]], check: Callable[[], None] | None = None) -> Floats:
         """Kriged mean (N,) beside an image of the pixels that were not measured (N,), both in the scan's units."""
-        window = self.problem.window
-        shape = self._torus(1)
+        shape, slopes = self._torus(1), steepness(self.images)
         covariance = _covariance_near(self.model.spectrum(shape), shape)
         found = np.zeros(values.shape)
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
             for inside, kriged, _, rest in _tiles(stripe, covariance):
                 found[part][inside] = kriged(rest[None])[0]
-            found[part] *= self._levels(np.asarray(window.to_grey(values[part])), stripe.known) / window.gain
+            found[part] *= self._levels(values[None, part], stripe, slopes)[0]
         return found
 
     def _torus(self, count: int) -> tuple[int, int]:
@@ -154,6 +158,8 @@ class NativeDetail:
     def _stripes(self, check: Callable[[], None] | None) -> Iterator[_Stripe]:
         """Stripes with pixels that were not measured, from the top."""
         problem, last = self.problem, 0
+        image = self.images.mean(dim=0, keepdim=True)
+        slopes = steepness(image)
         free, frame = problem.free, problem.placed.frame
         for top in range(0, len(free), _TILE):
             own = free[top : top + _TILE]
@@ -169,7 +175,7 @@ class NativeDetail:
             rim = rim[low - outer : high - outer]
             cut = frame.cut((low, 0), rim.shape)
             rim[rim] = covered(cut, rim)
-            shown = cut.at(self.image, rim)[0, 0].double().numpy()
+            shown, steep = (cut.at(one, rim)[0, 0].double().numpy() for one in (image, slopes))
             rest = np.asarray(problem.window.to_grey(problem.placed.given.image[low:high][rim].astype(np.float64)))
             places = np.stack(np.nonzero(rim)) + np.array([[low], [0]])
             yield _Stripe(
@@ -177,9 +183,10 @@ class NativeDetail:
                 first,
                 last,
                 own,
+                frame.cut((top, 0), own.shape),
                 ~problem.unseen[top : top + _TILE][own],
                 places,
-                self.model.in_levels(rest - shown, shown),
+                self.model.in_levels(rest - shown, shown, steep),
             )
 
 
@@ -199,6 +206,8 @@ class _Stripe:
     first, last : int
         Numbers of its free pixels, row by row over the slice.
     free : (h, W) bool ndarray
+    frame : Frame
+        Of these rows.
     known : (last - first,) bool ndarray
         Free pixels that the frame reaches.
     places : (2, m) int ndarray
@@ -211,6 +220,7 @@ class _Stripe:
     first: int
     last: int
     free: npt.NDArray[np.bool_]
+    frame: Frame
     known: npt.NDArray[np.bool_]
     places: npt.NDArray[np.int64]
     rest: Floats

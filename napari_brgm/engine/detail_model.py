@@ -2,17 +2,24 @@
 
     S_d = (1 - |H|^2) S_y = S_r (1 + H) / (1 - H),   r = y - H y,   H the mean over a frame pixel, then interpolation
 
-r's level is told by brightness; its correlations are those of r over its level, by lag, from pairs that were measured.
+Beside images that were sharpened (finishing.py) H is H_s = H + g H (1 - H), so that r is what sharpening does not tell:
+
+    1 - H_s = (1 - H) (1 - g H),   g = sum r H r / sum (H r)^2  over measured pixels
+
+r's level is a product, of one told by brightness and one told by how steep the image is: edges are all that a smooth
+scan holds beyond the frame, and they are no grain of what is flat beside them. Its correlations are those of r over its
+level, by lag, from pairs that were measured.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import fft, ndimage
 
 from napari_brgm.engine.placed import grey_tensor
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["DetailModel", "covered"]
+__all__ = ["DetailModel", "covered", "steepness"]
 
 _SURROUNDINGS = ((8, 1.0), (32, 1.0), (128, 1.0), (8, 0.5))
 # tried in turn: frame pixels from a hole, and the least share of what H looks at that was measured; the rest is F x
@@ -36,6 +43,7 @@ _ENOUGH = 400  # measured pixels that tell a spectrum
 _SIDE = 16  # frame pixels, and at least 64 of the scan: windows that the surroundings are read in
 _READ = 1 << 21  # pixels in all windows, which then are evenly spaced
 _EDGES = np.array([2.0, 8.0, *np.arange(24, 256, 16)])  # grey levels, between classes of brightness
+_STEEP = np.array([2.0, 4.0, 8.0, 16.0, 32.0])  # grey levels a frame pixel, between classes of steepness
 _SHRUNK = 30  # pixels that a class's level is drawn to that of all with
 _LEAST = 0.3  # grey levels: rounding; where there is less no detail is told from it
 _REACH = 2.5  # frame pixels that correlations are looked at
@@ -44,7 +52,7 @@ _LONG = 0.3  # 1 - H below which waves are longer than detail's: anatomy, and e'
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetailModel:
-    """A stationary field times a level that follows the brightness.
+    """A stationary field times a level that follows brightness and steepness.
 
     Attributes
     ----------
@@ -52,6 +60,10 @@ class DetailModel:
         Size of a native pixel in frame pixels, rows and columns.
     brightness, level : (B,) float64 ndarray
         Grey levels; standard deviation of r where the image is so bright.
+    steep, factor : (C,) float64 ndarray
+        Grey levels a frame pixel; what the level is multiplied by where the image is so steep.
+    sharpening : float
+        g of the images that the detail is beside.
     covariance : (2 h + 1, 2 k + 1) float64 ndarray
         Of r / level, by lag, (0, 0) in the middle.
     """
@@ -59,11 +71,14 @@ class DetailModel:
     ratio: tuple[float, float]
     brightness: Floats
     level: Floats
+    steep: Floats
+    factor: Floats
+    sharpening: float
     covariance: Floats
 
     @classmethod
     def measured(
-        cls, problem: Problem, image: Tensor, check: Callable[[], None] | None = None
+        cls, problem: Problem, image: Tensor, check: Callable[[], None] | None = None, *, sharp: bool = False
     ) -> DetailModel | None:  # fmt: skip
         """Estimate it; None where the surroundings do not tell it, or there is less than rounding.
 
@@ -74,27 +89,37 @@ class DetailModel:
             Grey levels of the generator's frame.
         check : callable, optional
             Called now and then; what it raises ends the work.
+        sharp : bool
+            Whether the images that the detail is for were sharpened.
         """
+        slopes = steepness(image)
         for reach, share in _SURROUNDINGS:
-            parts = list(_surroundings(problem, image, reach, share, check))
-            if sum(int(valid.sum()) for _, _, valid in parts) >= _ENOUGH:
+            parts = list(_surroundings(problem, image, slopes, reach, share, check))
+            if sum(int(part.known.sum()) for part in parts) >= _ENOUGH:
                 break
         else:
             return None
-        brightness, level = _levels(parts)
+        sharpening = _sharpening(parts) if sharp else 0.0
+        parts = [replace(part, rest=part.rest - sharpening * part.told) for part in parts]
+        brightness, square = _classes([part.grey for part in parts], [part.rest for part in parts], parts, _EDGES)
+        level = np.sqrt(square)
         if level.max() < _LEAST:
             return None
+        over = [part.rest / np.maximum(np.interp(part.grey, brightness, level), _LEAST) for part in parts]
+        steep, square = _classes([part.steep for part in parts], over, parts, _STEEP)
         ratio = problem.placed.frame.ratio
         lags = tuple(math.ceil(_REACH / min(side, 1.0)) for side in ratio)
-        return cls(ratio, brightness, level, _covariance(parts, brightness, level, (lags[0], lags[1])))
+        found = cls(ratio, brightness, level, steep, np.sqrt(square), sharpening, np.ones((1, 1)))
+        return replace(found, covariance=_covariance(parts, found, (lags[0], lags[1])))
 
-    def level_at(self, grey: npt.NDArray[Any]) -> Floats:
-        """Level of r where the image has these grey levels."""
-        return np.asarray(np.interp(grey, self.brightness, self.level))
+    def level_at(self, grey: npt.NDArray[Any], steep: npt.NDArray[Any]) -> Floats:
+        """Level of r where the image has these grey levels and steepness."""
+        found = np.interp(grey, self.brightness, self.level) * np.interp(steep, self.steep, self.factor)
+        return np.asarray(found)
 
-    def in_levels(self, rest: Floats, grey: Floats) -> Floats:
-        """What was measured beyond an image of these grey levels, over the level."""
-        return rest / np.maximum(self.level_at(grey), _LEAST)
+    def in_levels(self, rest: Floats, grey: Floats, steep: Floats) -> Floats:
+        """What was measured beyond an image of these grey levels and steepness, over the level."""
+        return rest / np.maximum(self.level_at(grey, steep), _LEAST)
 
     def spectrum(self, shape: tuple[int, int]) -> Floats:
         """(P, Q // 2 + 1) eigenvalues of the field's covariance on a torus of ``shape`` (P, Q)."""
@@ -106,7 +131,8 @@ class DetailModel:
             _transfer(side, axis)
             for side, axis in zip(self.ratio, (np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])), strict=True)
         )
-        passed = np.minimum(down[:, None] * across[None], 1)  # by rounding it may be above
+        passed = down[:, None] * across[None]
+        passed = np.minimum(passed * (1 + self.sharpening * (1 - passed)), 1)
         gain: Floats = (1 + passed) * (1 - passed) / np.maximum(1 - passed, _LONG) ** 2
         return np.clip(np.fft.rfft2(torus).real, 0, None) * gain
 
@@ -129,10 +155,29 @@ def _kernel(ratio: float) -> Floats:
     return np.asarray(kernel / kernel.sum())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """Pixels near the holes: of each F x, how steep it is there, r and H r, in grey levels, and whether r is known."""
+
+    grey: Floats
+    steep: Floats
+    rest: Floats
+    told: Floats
+    known: npt.NDArray[np.bool_]
+
+
+def steepness(images: Tensor) -> Tensor:
+    """Magnitude of the gradient (B, 1, R, R) of images, in their units a pixel."""
+    down, across = (F.pad(images, pad, mode="replicate") for pad in ((0, 0, 1, 1), (1, 1, 0, 0)))
+    rise = (down[..., 2:, :] - down[..., :-2, :]) / 2
+    run = (across[..., 2:] - across[..., :-2]) / 2
+    return torch.hypot(rise, run)
+
+
 def _surroundings(
-    problem: Problem, image: Tensor, reach: int, least: float, check: Callable[[], None] | None
-) -> Iterator[tuple[Floats, Floats, npt.NDArray[np.bool_]]]:  # fmt: skip
-    """Windows near the holes: F x and r in grey levels, and where r is known, within reach."""
+    problem: Problem, image: Tensor, slopes: Tensor, reach: int, least: float, check: Callable[[], None] | None
+) -> Iterator[_Window]:  # fmt: skip
+    """Windows near the holes; r is known within reach only."""
     ratio, seen = problem.placed.frame.ratio, problem.measured
     block = [max(round(1 / side), 1) for side in ratio]
     starts = [np.arange(0, n, b) for n, b in zip(seen.shape, block, strict=True)]
@@ -161,7 +206,7 @@ def _surroundings(
         known = seen[window]
         cut = problem.placed.frame.cut((outer[0].start, outer[1].start), known.shape)
         every = np.ones(known.shape, dtype=np.bool_)
-        shown = cut.at(image, every)[0, 0].double().numpy().reshape(known.shape)
+        shown, steep = (cut.at(one, every)[0, 0].double().numpy().reshape(known.shape) for one in (image, slopes))
         inside = covered(cut, every).reshape(known.shape)
         scan = problem.placed.given.image[window]
         grey = np.where(known, grey_tensor(scan, known, problem.window)[0, 0].double().numpy(), shown)
@@ -169,10 +214,14 @@ def _surroundings(
         for axis, kernel in enumerate(kernels):
             low_pass = ndimage.convolve1d(low_pass, kernel, axis=axis, mode="nearest")
             share = ndimage.convolve1d(share, kernel, axis=axis, mode="constant")
+        again = low_pass
+        for axis, kernel in enumerate(kernels):
+            again = ndimage.convolve1d(again, kernel, axis=axis, mode="nearest")
         blocks = near[place[0] : place[0] + many[0], place[1] : place[1] + many[1]]
         rows, columns = shown[inner].shape
         valid = blocks.repeat(block[0], axis=0).repeat(block[1], axis=1)[:rows, :columns] & known[inner]
-        yield shown[inner], (grey - low_pass)[inner], valid & (share[inner] >= least - 1e-6)
+        where = valid & (share[inner] >= least - 1e-6)
+        yield _Window(shown[inner], steep[inner], (grey - low_pass)[inner], (low_pass - again)[inner], where)
 
 
 def covered(frame: Frame, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -182,30 +231,36 @@ def covered(frame: Frame, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_
     return found
 
 
-def _levels(parts: list[tuple[Floats, Floats, npt.NDArray[np.bool_]]]) -> tuple[Floats, Floats]:
-    """Mean brightness of its classes, and the root mean square of r in each."""
-    count, total, square = (np.zeros(len(_EDGES) + 1) for _ in range(3))
-    for smooth, rest, valid in parts:
-        kind = np.digitize(smooth[valid], _EDGES)
+def _sharpening(parts: list[_Window]) -> float:
+    """Give g of the module's equation."""
+    shared = sum(float((part.rest * part.told)[part.known].sum()) for part in parts)
+    power = sum(float(np.square(part.told[part.known]).sum()) for part in parts)
+    return max(shared / power, 0.0) if power else 0.0
+
+
+def _classes(
+    told: list[Floats], values: list[Floats], parts: list[_Window], edges: Floats
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Of classes of what is told of each pixel: its mean, and the mean square of the values, drawn to that of all."""
+    count, total, square = (np.zeros(len(edges) + 1) for _ in range(3))
+    for one, value, part in zip(told, values, parts, strict=True):
+        kind = np.digitize(one[part.known], edges)
         count += np.bincount(kind, minlength=len(count))
-        total += np.bincount(kind, smooth[valid], minlength=len(count))
-        square += np.bincount(kind, rest[valid] ** 2, minlength=len(count))
+        total += np.bincount(kind, one[part.known], minlength=len(count))
+        square += np.bincount(kind, value[part.known] ** 2, minlength=len(count))
     there = count > 0
     mean = square.sum() / count.sum()
-    variance = (square + _SHRUNK * mean) / (count + _SHRUNK)
-    return total[there] / count[there], np.sqrt(variance[there])
+    return total[there] / count[there], ((square + _SHRUNK * mean) / (count + _SHRUNK))[there]
 
 
-def _covariance(
-    parts: list[tuple[Floats, Floats, npt.NDArray[np.bool_]]], brightness: Floats, level: Floats, lags: tuple[int, int]
-) -> Floats:  # fmt: skip
+def _covariance(parts: list[_Window], model: DetailModel, lags: tuple[int, int]) -> Floats:
     """Of r / level by lag, from pairs of pixels that are both known; tapered."""
     products, pairs = (np.zeros((2 * lags[0] + 1, 2 * lags[1] + 1)) for _ in range(2))
-    for smooth, rest, valid in parts:
-        size = [fft.next_fast_len(n + lag, real=True) for n, lag in zip(rest.shape, lags, strict=True)]
-        own = np.interp(smooth, brightness, level)
-        known = valid & (own > _LEAST)
-        scaled = np.where(known, rest / np.maximum(own, _LEAST), 0)
+    for part in parts:
+        size = [fft.next_fast_len(n + lag, real=True) for n, lag in zip(part.rest.shape, lags, strict=True)]
+        own = model.level_at(part.grey, part.steep)
+        known = part.known & (own > _LEAST)
+        scaled = np.where(known, part.rest / np.maximum(own, _LEAST), 0)
         for total, values in ((products, scaled), (pairs, known.astype(np.float64))):
             by_lag = np.fft.irfft2(np.abs(np.fft.rfft2(values, s=size)) ** 2, s=size)
             total += by_lag[np.ix_(*(np.arange(-lag, lag + 1) for lag in lags))]

@@ -6,6 +6,7 @@ pixels only the others are kept.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ class Draws:
         Called for each draw that is scaled; what it raises ends the work.
     detail : callable, optional
         Adds native detail (detail.py) to ``values``, in place, and returns what their mean gains.
+    finished : Draws, optional
+        The same draws with the texture of scans (finishing.py), which are shown in their place.
 
     Attributes
     ----------
@@ -59,8 +62,10 @@ class Draws:
     def __init__(
         self, problem: Problem, values: npt.NDArray[np.float32], check: Callable[[], None] | None = None,
         detail: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]] | None = None,
+        finished: Draws | None = None,
     ) -> None:  # fmt: skip
         self._problem, self.values, self._check, self._detail = problem, values, check, detail
+        self.finished = finished
         self.free = problem.free
         self.mean: npt.NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
 
@@ -88,10 +93,34 @@ class Draws:
                 added -= f.A_dagger(f.A(moved), shape).numpy().reshape(added.shape)
             draw += added
 
+    def widen_finished(self) -> None:
+        """Make finished draws as wide as these, on the whole, where they are narrower.
+
+            f_k <- f_k + t d_k,   t >= 0,   sum (s_f^2 + 2 t c_fd + t^2 s_d^2) = sum s_d^2   over the drawn pixels
+
+        d_k, s_d and c_fd: deviations of these draws, their standard deviation, their covariance with the finished ones.
+        Means stay, and what coarse pixels say: f(d_k) = 0.
+        """
+        if self.finished is None:
+            return
+        other, own, shared, theirs = self.finished, 0.0, 0.0, 0.0
+        for draw, textured in zip(self.values, other.values, strict=True):
+            d, f = draw - self.mean, textured - other.mean
+            own, shared, theirs = own + float(d @ d), shared + float(f @ d), theirs + float(f @ f)
+        if own <= theirs:
+            return
+        more = (math.sqrt(shared**2 + own * (own - theirs)) - shared) / own
+        for draw, textured in zip(self.values, other.values, strict=True):
+            if self._check is not None:
+                self._check()
+            textured += (more * (draw - self.mean)).astype(np.float32)
+
     def add_detail(self) -> None:
         """Add what the scan holds that is finer than the frame, if there is any. Last: no factor is meant for it."""
         if self._detail is not None:
             self.mean = self.mean + self._detail(self.values)
+        if self.finished is not None:
+            self.finished.add_detail()
 
     def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values (N[, 3]) of the drawn pixels as an image (H, W[, 3]); 0 where it was measured."""
@@ -109,16 +138,16 @@ class Draws:
         return np.asarray(total / len(self.values))
 
     def samples(self) -> npt.NDArray[np.float32]:
-        """(S, H, W[, 3]) images, the measured pixels in their places; of large slices `Samples`."""
+        """(S, H, W[, 3]) images, finished if there are such, with the measured pixels; of large slices `Samples`."""
         image = self._problem.placed.given.image
-        return samples_of(self.values, self.free, image)
+        return samples_of((self.finished or self).values, self.free, image)
 
 
 def drawn(
     problem: Problem, posterior: Posterior, spread: Spread, field: ResidualField | None, count: int,
     generator: torch.Generator, progress: Progress, batch: int, *, sparing: bool,
     finishing: Finishing | None = None,
-) -> tuple[Draws, Draws | None]:  # fmt: skip
+) -> Draws:  # fmt: skip
     """``count`` draws, each consistent with the data, and the same finished; a step for each batch of images of both.
 
     ``sparing`` completes no more than ``batch`` at a time, for want of memory. ``finishing`` None: as they came.
@@ -136,7 +165,7 @@ def drawn(
     most, exact = batch if sparing else count, posterior.settings.data_consistency
     draws = on_grid(problem, whole, field, exact, generator, progress, most)
     if finishing is None:
-        return draws, None
+        return draws
     fine = not finishing.coarse and finer_than_frame(problem.placed.frame)
     agreeing = partial(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
@@ -149,14 +178,18 @@ def drawn(
     shown = torch.cat(textured)
     if fine:
         shown = sharpened(problem, shown)
-    return draws, on_grid(problem, shown, field, exact, finishing.generator, progress, most)
+    draws.finished = on_grid(problem, shown, field, exact, finishing.generator, progress, most, sharp=fine)
+    return draws
 
 
 def on_grid(
     problem: Problem, whole: torch.Tensor, field: ResidualField | None, consistent: bool, generator: torch.Generator,
-    progress: Progress, most: int,
+    progress: Progress, most: int, *, sharp: bool = False,
 ) -> Draws:  # fmt: skip
-    """Completed images (S, C, R, R) as draws on the scan's grid, ``most`` of them worked on at a time."""
+    """Completed images (S, C, R, R) as draws on the scan's grid, ``most`` of them worked on at a time.
+
+    ``sharp``: they are as sharp as the scan.
+    """
     count = len(whole)
     entries = max(problem.likelihood.entries, whole[0].numel(), int(np.count_nonzero(problem.free)))
     most = min(max(_PIXELS // entries, 1), most)
@@ -168,7 +201,7 @@ def on_grid(
             values = np.empty((count, *some.shape[1:]), np.float32) if values is None else values
             values[first : first + most] = some
     assert values is not None
-    fine = None if field is None else NativeDetail.of(problem, whole, progress.check)
+    fine = None if field is None else NativeDetail.of(problem, whole, progress.check, sharp=sharp)
     detail = None if fine is None else partial(fine.add, generator=generator, check=progress.check)
     return Draws(problem, values, progress.check, detail)
 

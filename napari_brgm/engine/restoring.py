@@ -21,7 +21,7 @@ import torch
 from napari_brgm.corruptions import as_corruption
 from napari_brgm.engine.assembled import assembled
 from napari_brgm.engine.draws import LEAST_NOISE, completed, drawn, finished
-from napari_brgm.engine.finishing import finishing_of
+from napari_brgm.engine.finishing import FINISHED, finishing_of
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.observed import observe
@@ -130,7 +130,9 @@ class Restoring:
         device = prior.latents.mean.device
         self.batch = min(attempt.batch, images_at_once(prior.resolution, device))
         self.samples = job.draws
-        self.finishing = finishing_of(self.problem, prior, settings, int(job.seed)) if self.samples else None
+        found = finishing_of(self.problem, prior, settings, int(job.seed)) if self.samples else None
+        self.finishing = None if isinstance(found, str) else found
+        self.texture = {"unfinished": found} if isinstance(found, str) else {"finished": FINISHED} if found else {}
         need = Need.of(
             self.problem, self.samples, prior.resolution, self.batch, device, held, with_samples=with_samples,
             finished=self.finishing is not None,
@@ -184,21 +186,20 @@ class Restoring:
             scale = residual_scale(prior, settings, problem, field, shown, seeded, progress.check)
         misfit = misfit_of(posterior.likelihood, shown, prior.resolution, problem.pixel)
         progress.skip(progress.total - self.drawing)
-        draws = shown_draws = estimate = None
+        draws = estimate = None
         if spread is not None:
-            draws, shown_draws = drawn(
+            draws = drawn(
                 problem, posterior, spread, field, self.samples, generator, progress, self.batch,
-                sparing=self.attempt.batch < IMAGES,
-                finishing=self.finishing,
+                sparing=self.attempt.batch < IMAGES, finishing=self.finishing,
             )  # fmt: skip
         if best is not None:
             with torch.no_grad():
                 image = completed(problem, field, shown, progress=progress)
                 estimate = problem.whole(finished(problem, field, image, settings.data_consistency, progress))
         return assembled(
-            problem, prior, settings, job, draws=draws, finished=shown_draws, estimate=estimate, latents=latents,
+            problem, prior, settings, job, draws=draws, estimate=estimate, latents=latents,
             scale=scale, misfit=misfit, device=self.attempt.device, notes=self.notes, trace=progress.trace,
-            began=self.began,
+            began=self.began, texture=self.texture if draws is not None else {},
         )  # fmt: skip
 
     def _spread(self, maximum: Maximum | None) -> tuple[Spread | None, torch.Tensor | None]:

@@ -11,6 +11,7 @@ import torch
 
 from napari_brgm.engine.assembled import assembled
 from napari_brgm.engine.draws import Draws, finished, on_grid
+from napari_brgm.engine.finishing import TOGETHER
 from napari_brgm.engine.known import Known
 from napari_brgm.engine.misfit import misfit_of
 from napari_brgm.engine.stack_place import StackPlace
@@ -138,6 +139,7 @@ class StackResults:
             problem, self.prior, self.settings, seen.job, draws=draws, estimate=problem.whole(estimate),
             latents=latents, scale=_SCALE, misfit=misfit, device=self.device, notes=self.notes,
             trace=self.progress.trace, began=self.began, together=self._together(slice_),
+            texture={} if draws is None else {"unfinished": TOGETHER},
         )  # fmt: skip
 
     def _thin(self, images: Tensor, which: int) -> Tensor:

@@ -126,7 +126,7 @@ def test_what_cannot_be_brought_to_blocks_keeps_its_pixels(linear_prior, radiogr
 
 def test_a_large_scan_is_restored_as_a_small_one_of_its_means(linear_prior, radiograph, monkeypatch):
     """The same draws, on finer pixels, but for the detail that each has of its own; measured ones bit for bit."""
-    monkeypatch.setattr(NativeDetail, "of", lambda *_: None)
+    monkeypatch.setattr(NativeDetail, "of", lambda *_, **__: None)
     side, millimetres = 192, linear_prior.info.spacing_mm * 24
     image, hole = radiograph(side), np.zeros((side, side), dtype=bool)
     hole[64:96, 48:96] = True

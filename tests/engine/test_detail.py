@@ -87,6 +87,25 @@ def test_where_it_is_brighter_there_may_be_more(linear_prior):
         assert values.std(axis=0)[part].mean() == pytest.approx(grey[part].mean() / 20, rel=0.2)
 
 
+def test_edges_are_no_grain_of_what_is_flat_beside_them(linear_prior):
+    """Waves above, flat below: a smooth scan's edges speckled all that was as bright."""
+    wave = np.where(np.arange(SIDE)[:, None] < SIDE // 2, 60 * np.sin(np.arange(SIDE)[None] * 2 * np.pi / 18), 0.0)
+    scan = FLAT + wave + grain_of(std=0.5)
+    problem = problem_of(linear_prior, scan)
+    blocks = scan.reshape(24, 6, 24, 6).mean(axis=(1, 3))
+    frame = torch.from_numpy(blocks).float()[None, None] / 127.5 - 1
+    steep = (problem.free & (np.arange(SIDE)[:, None] < SIDE // 2 - 6))[problem.free]
+    flat = (problem.free & (np.arange(SIDE)[:, None] > SIDE // 2 + 6))[problem.free]
+    spread = []
+    for sharp in (False, True):
+        values = np.repeat(scan[problem.free][None], 12, axis=0).astype(np.float32)
+        NativeDetail.of(problem, frame, sharp=sharp).add(values, torch.Generator().manual_seed(0))
+        spread.append(values.std(axis=0))
+    plain, beside_sharp = spread
+    assert plain[flat].mean() < 2 and plain[steep].mean() > 5 * plain[flat].mean()
+    assert beside_sharp[steep].mean() < 0.5 * plain[steep].mean()  # what sharpening gives is not added again
+
+
 def test_next_to_the_rim_it_is_what_was_measured_there(linear_prior):
     """A broad grain goes on into the hole; further in nothing is known of it."""
     scan = FLAT + grain_of(2.0)

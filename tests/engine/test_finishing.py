@@ -9,7 +9,7 @@ import torch
 from napari_brgm.corruptions import Blur, Compose, Downsample, Mask
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.explore import draw
-from napari_brgm.engine.finishing import FINISHED, sharpened
+from napari_brgm.engine.finishing import FINISHED, TOGETHER, sharpened
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
 from napari_brgm.engine.volume import restore_volume
@@ -61,6 +61,7 @@ def test_samples_change_and_nothing_else(finishing_prior, truth, missing, method
     changed = (samples != np.asarray(plain.samples))[:, missing]
     assert changed.mean() > 0.9
     assert found.provenance["finished"] == FINISHED and "finished" not in plain.provenance
+    assert plain.provenance["unfinished"] == "texture was switched off" and "unfinished" not in found.provenance
 
 
 def test_the_same_seed_gives_the_same_texture(finishing_prior, truth, missing):
@@ -89,6 +90,7 @@ def test_what_the_network_has_not_learnt_is_left_as_it_is(finishing_prior, stack
             volume, Mask(where), finishing_prior, spacing=(1.0, *MM), samples=3, settings=PLAIN
         )  # fmt: skip
         assert all("finished" not in one for one in found.provenance["slices"])
+        assert found.provenance["unfinished"] == TOGETHER
         return
     speckle = np.random.default_rng(0).random((24, 24)) < 0.5
     f = {"blur": Blur(1.5), "speckle": Mask(speckle), "noisy": Compose(Downsample(2), Blur(1.0))}[what]
@@ -96,6 +98,8 @@ def test_what_the_network_has_not_learnt_is_left_as_it_is(finishing_prior, stack
     plain, found = both(finishing_prior, seen, f)
     np.testing.assert_array_equal(found.samples, plain.samples)
     assert "finished" not in found.provenance
+    why = "holes of more than a few pixels" if what == "speckle" else "coarse pixels that are means of fine ones"
+    assert found.provenance["unfinished"].startswith("texture was learnt for") and why in found.provenance["unfinished"]
 
 
 @pytest.mark.parametrize("blur", [0.6, 0.9])

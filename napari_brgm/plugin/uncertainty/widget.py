@@ -26,8 +26,8 @@ __all__ = ["UncertaintyWidget", "usual_limit", "usual_threshold"]
 _WORK_MS, _WORK_SECONDS = 15, 0.02  # between looks at maps that are not complete; time spent at each
 _PLAY_MS = 200
 _FINISHED = (
-    "Samples, their histogram and probabilities have the texture of scans added by a network; standard deviation and "
-    "intervals are those of the draws before it."
+    "Samples, their histogram and probabilities have the texture of scans added by a network, and on the whole the "
+    "stated spread; standard deviation and intervals are those of the draws before it."
 )
 _GAUSSIAN = "These results hold no samples: probabilities are those of a Gaussian of each pixel's mean and variance."
 
