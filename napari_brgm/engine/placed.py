@@ -15,7 +15,7 @@ import torch
 
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.placement import first_guess, fixed_frame, own_frame
-from napari_brgm.engine.pose import fit_pose
+from napari_brgm.engine.pose import fit_pose, half_turn
 from napari_brgm.engine.whole_head import unstripped
 from napari_brgm.engine.window import Window
 from napari_brgm.noise import estimate_noise_sigma
@@ -114,13 +114,16 @@ def placed(
         line = prior.parts.line if pose and given.corruption.linear else None
         if fixed is not None:
             guess, least = own_frame(grid), _REGISTERED
-            line = line if grid.spacing_given else None  # without a pixel size it is the prior's own image
         else:
             (guess, doubts), least = first_guess(given, prior), -math.inf
             notes += doubts
         if line is not None:
             noise = noise_levels(guess.ratio, sigma * window.gain, prior).pixel
-            found = registered(given.image, given.seen, guess, window, line.model, noise, least, check)
+            found = None
+            if fixed is None or grid.spacing_given:
+                found = registered(given.image, given.seen, guess, window, line.model, noise, least, check)
+            elif prior.info.anatomy:  # without a pixel size the prior's own image, perhaps as radiologists look at it
+                found = _other_way_up(given, guess, window, line.model, noise)
             if found is not None:
                 (guess, window), fitted = found, True
         frame = fixed if fixed is not None and not fitted else grid.refined(guess)
@@ -160,6 +163,24 @@ def grey_tensor(image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], window: Wi
     return grey[None, None] if image.ndim == 2 else grey.permute(2, 0, 1)[None]
 
 
+def _other_way_up(
+    given: CheckedSlice, frame: Frame, window: Window, model: LinearModel, sigma: float
+) -> tuple[Frame, Window] | None:  # fmt: skip
+    """The frame turned by half a circle where that explains the slice better, with the window as it is; else None."""
+    observed, measured = _observed(given.image, given.seen, window, model)
+    turned, improvement = half_turn(frame, model, observed, measured, sigma)
+    return (turned, window) if improvement >= _REGISTERED else None
+
+
+def _observed(
+    image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], window: Window, model: LinearModel
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Grey levels (1, C, h, w), and 1 where measured (1, 1, h, w), where the model is."""
+    device = model.mean.device
+    measured = torch.from_numpy(seen).to(device, torch.float32)[None, None]
+    return grey_tensor(image, seen, window).to(device), measured
+
+
 def registered(
     image: npt.NDArray[Any], seen: npt.NDArray[np.bool_], frame: Frame, window: Window, model: LinearModel,
     sigma: float, least_improvement: float = -math.inf, check: Callable[[], None] | None = None,
@@ -182,9 +203,7 @@ def registered(
     check : callable, optional
         As in ``placed``.
     """
-    device = model.mean.device
-    observed = grey_tensor(image, seen, window).to(device)
-    measured = torch.from_numpy(seen).to(device, torch.float32)[None, None]
+    observed, measured = _observed(image, seen, window, model)
     fit = fit_pose(frame, model, observed, measured, sigma, check)
     if fit.improvement < least_improvement:
         return None

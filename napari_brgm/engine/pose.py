@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_brgm.corruptions import Frame
     from napari_brgm.priors.linear_model import LinearModel
 
-__all__ = ["Fit", "fit_pose"]
+__all__ = ["Fit", "fit_pose", "half_turn"]
 
 _SIDES = (32, 64)  # blocks in the frame, of the search and of the last steps
 _ANGLES = (-12.0, 0.0, 12.0)  # degrees
@@ -101,6 +101,20 @@ def fit_pose(
     )
     gain, offset = 1 + intensity.gain * float(u[0, -2]), intensity.offset * float(u[0, -1])
     return Fit(found, gain, offset, before - float(energies[0]))
+
+
+def half_turn(frame: Frame, part: LinearModel, observed: Tensor, seen: Tensor, sigma: float) -> tuple[Frame, float]:
+    """The frame turned by half a circle, and by how much its energy is lower; parameters as of ``fit_pose``."""
+    turned = replace(frame, rotation=(frame.rotation + 360) % 360 - 180)
+    energies = [
+        float(
+            pooled(way, part, observed, seen, _CAUTION * sigma, _SIDES[0], Intensity(_GAIN, _OFFSET)).energy(
+                observed.new_zeros(1, 4)
+            )[0]
+        )
+        for way in (frame, turned)
+    ]
+    return turned, energies[0] - energies[1]
 
 
 def _search(

@@ -41,12 +41,14 @@ def test_a_registered_slice_on_the_priors_grid_stays_where_it_is(upright_prior, 
 
 
 def test_a_scan_on_the_priors_grid_is_turned_about(upright_prior, head, strokes):
-    """Only where its pixel size is given: an image without one is the prior's own."""
+    """An image without a pixel size is the prior's own, but may be the way up in which radiologists look at it."""
     turned = head[::-1, ::-1]
     found = put(turned, strokes, upright_prior, spacing=OWN)
     assert found.fitted and abs(found.alignment.rotation) == pytest.approx(180, abs=3)
-    as_it_is = put(turned, strokes, upright_prior)
-    assert as_it_is.frame.is_identity and not as_it_is.fitted
+    as_shown = put(turned, strokes, upright_prior)
+    assert as_shown.fitted and as_shown.alignment.rotation == -180
+    assert (as_shown.alignment.row, as_shown.alignment.column, as_shown.alignment.scale) == (0, 0, 1)
+    assert (as_shown.window.low, as_shown.window.high) == (put(head, strokes, upright_prior).window.low, 255)
     unfitted = put(turned, strokes, upright_prior, spacing=OWN, pose=False)
     assert unfitted.frame.is_identity and not unfitted.fitted
 
