@@ -14,7 +14,7 @@ from fuzzing.damage import damaged
 
 COMMAND = Path(__file__).with_name("fuzz.py")
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-CASES = {"nifti": 300, "dicom": 250, "tensors": 200, "networks": 150, "pictures": 300}
+CASES = {"nifti": 300, "dicom": 250, "tensors": 200, "networks": 80, "pictures": 300}
 
 
 def run(out: Path, *words: object) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from napari_brgm.observation import all_measured
 from napari_brgm.posterior import Posterior
 from napari_brgm.settings import preset
 
-QUICK = preset("reference").but(steps=12, fit_pose=False)
+QUICK = preset("reference").but(feature_size=32, steps=12, fit_pose=False)
 
 
 @pytest.fixture(scope="module")
