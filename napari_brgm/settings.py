@@ -17,7 +17,7 @@ Quality = Literal["preview", "standard", "careful"]
 
 _CHOICES = {
     "latent_space": ("w", "w+", "z"),
-    "prior_density": ("gaussian", "gaussianised", "diagonal", "flat"),
+    "prior_density": ("gaussian", "mixture", "gaussianised", "diagonal", "flat"),
     "objective": ("posterior", "released"),
     "noise": ("none", "const"),
     "start": ("mean", "linear", "encoder", "draw"),
@@ -38,8 +38,9 @@ class InferenceSettings:
 
     name: str = "default"
     latent_space: Literal["w", "w+", "z"] = "w"  # one w for all layers, or one each, or z of the mapping network
-    prior_density: Literal["gaussian", "gaussianised", "diagonal", "flat"] = (
-        "gaussian"  # N(mu, C); the same of the leaky ReLU's inverse; the paper's N(mu, diag sigma^2); only the bounds
+    prior_density: Literal["gaussian", "mixture", "gaussianised", "diagonal", "flat"] = (
+        "gaussian"  # N(mu, C); a mixture over training slices; N of the leaky ReLU's inverse; the paper's
+        # N(mu, diag sigma^2); only the bounds
     )
     objective: Literal["posterior", "released"] = "posterior"  # BRGM Eq. 6, or the authors' code (released.py)
     lambda_w: float = 1.0  # weight of L_w; 1/2 of it is the Gaussian prior's -log p
@@ -106,6 +107,8 @@ class InferenceSettings:
             raise InputError("layer_spread must be above 0, and asks for latent_space 'w+'")
         if self.latent_space == "z" and self.prior_density != "gaussian":
             raise InputError("in latent_space 'z' the density is N(0, I); choose prior_density 'gaussian'")
+        if self.prior_density == "mixture" and (self.latent_space != "w" or self.start != "linear"):
+            raise InputError("prior_density 'mixture' is one of w, weighed at start 'linear'; leave these as they are")
         if self.directions is not None and self.directions < 1:
             raise InputError(f"directions must be at least 1, got {self.directions}")
         if self.starts < 1 or self.vi_rank < 0 or self.refine_steps < 0:
@@ -149,6 +152,8 @@ class InferenceSettings:
 
 PRESETS: dict[str, InferenceSettings] = {
     "default": InferenceSettings(optimiser="lbfgs", steps=8, vi_steps=24),
+    # latents with the shapes of training slices, where a prior knows them; its intervals are not calibrated
+    "mixture": InferenceSettings(name="mixture", prior_density="mixture", optimiser="lbfgs", steps=8, vi_steps=24),
     # a generator without a linear part to start from
     "unaided": InferenceSettings(
         name="unaided", optimiser="lbfgs", steps=100, tolerance=1e-3, vi_steps=200,

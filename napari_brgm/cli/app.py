@@ -23,7 +23,7 @@ from napari_brgm.cli.superres import superres
 from napari_brgm.cli.terminal import say, survive_any_text
 from napari_brgm.cli.train import train
 from napari_brgm.cli.trial import trial
-from napari_brgm.cli.weights import weights
+from napari_brgm.cli.weights_parts import weights
 from napari_brgm.errors import BrgmError
 from napari_brgm.reason import advice_of, lacks_memory, reason_of
 

@@ -100,7 +100,7 @@ SampleCount = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result on the same device.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 PresetName = Annotated[
-    str, typer.Option("--preset", help="Settings: auto (those that suit the prior), paper, reference, box ...")
+    str, typer.Option("--preset", help="Settings: auto (those that suit the prior), mixture, paper, reference, box ...")
 ]
 FeaturesOption = Annotated[
     FeaturesName,

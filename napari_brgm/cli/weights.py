@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
-    from torch import Tensor
 
-    from napari_brgm.priors.prior import Prior
     from napari_brgm.zoo.entry import PriorEntry
     from napari_brgm.zoo.prepare import Preparation
 
@@ -157,95 +155,6 @@ def prepare(name: Name, device: Device = "auto") -> None:
             say(f"{work.done} of {work.total} images are kept; the same command goes on", err=True)
             raise
     say(f"{name}: restorations start from its straight line now")
-
-
-TrainingStacks = Annotated[
-    Path, typer.Option(help="Training subjects: zip or folder of images, neighbouring slices in a folder each.")
-]
-SliceDistance = Annotated[float, typer.Option(min=0.01, help="Distance of neighbouring slices, mm.")]
-NewWeights = Annotated[Path, typer.Option(help="Weights file to write (.safetensors).")]
-PixelSize = Annotated[float | None, typer.Option(min=0.01, help="Pixel size of images, mm.")]
-
-
-@weights.command(
-    "stacks",
-    epilog="Example:\n\nnapari-brgm weights stacks brain-axial-128 --data brain_train.zip --slice-mm 1 "
-    "--pixel-mm 1 --out brain-axial-128.safetensors",
-)
-def stacks(
-    name: Name,
-    data: TrainingStacks,
-    slice_mm: SliceDistance,
-    out: NewWeights,
-    pixel_mm: PixelSize = None,
-) -> None:
-    """Measure how the slices of a stack belong together, and write the prior with it.
-
-    The file then holds what restoring slices with their neighbours needs. All else of the prior stays as it is.
-    """
-    import torch
-
-    from napari_brgm.tensor_file import read_tensors, write_tensors
-    from napari_brgm.training.stacks import fit_through_plane
-
-    prior, path, slabs = _training_stacks(name, data, pixel_mm)
-    found = fit_through_plane(prior, slabs, slice_mm, lambda text: say(text, err=True))
-    tensors, text = read_tensors(path)
-    tensors |= {"through.latents": found.latents.half(), "through.residual": found.residual.half()}
-    write_tensors(out, tensors, text)
-    at = found.of_residual(torch.tensor([0.0, 1.0, 3.0, 5.0]))[:, 0].tolist()
-    for name, row in (("broadest", at[0]), ("finest", at[-1])):
-        near = ", ".join(f"{value:.2f} at {distance} mm" for value, distance in zip(row[1:], (1, 3, 5), strict=True))
-        say(f"{out}: correlation of the residual field's {name} features {near}")
-
-
-@weights.command(
-    "thin",
-    epilog="Example:\n\nnapari-brgm weights thin brain-axial-128 --data brain_train.zip --slice-mm 1 "
-    "--pixel-mm 1 --out brain-axial-128.safetensors",
-)
-def thin(
-    name: Name,
-    data: TrainingStacks,
-    slice_mm: SliceDistance,
-    out: NewWeights,
-    pixel_mm: PixelSize = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of training; 1300 take a quarter of an hour.")] = 1300,
-) -> None:
-    """Train what is finer than thick slices, and write the prior with it.
-
-    Thin slices of thick ones are then read by a network. All else of the prior stays as it is.
-    """
-    from dataclasses import replace
-
-    from napari_brgm.tensor_file import read_tensors, write_tensors
-    from napari_brgm.training.through_detail import ThroughDetailSettings, fit_through_detail
-
-    prior, path, slabs = _training_stacks(name, data, pixel_mm)
-    whole = ThroughDetailSettings(steps=steps)
-    settings = replace(whole, side=min(whole.side, prior.resolution))
-    found = fit_through_detail(slabs, slice_mm, settings, lambda text: say(text, err=True))
-    tensors, text = read_tensors(path)
-    tensors |= {f"detail.{key}": value.half() for key, value in found.state_dict().items()}
-    write_tensors(out, tensors, text)
-    say(f"{out}: {sum(value.numel() for value in found.parameters()):,} parameters")
-
-
-def _training_stacks(name: str, data: Path, pixel_mm: float | None) -> tuple[Prior, Path, Tensor]:
-    """A prior, the file that is added to, and (S, Z, 1, R, R) stacks of training subjects in its frame."""
-    from napari_brgm.datasets import Framing, read_slices
-    from napari_brgm.training.stacks import stacks_of
-    from napari_brgm.zoo.registry import entry_of, file_of, load_prior
-
-    prior, entry = load_prior(name), entry_of(name)
-    path = file_of(entry) if entry is not None else None
-    if path is None:
-        raise WeightsError(f"there is no file of {name} to add to; choose one of `weights list`")
-    return (
-        prior,
-        path,
-        stacks_of(read_slices(data, Framing(prior.resolution, prior.info.spacing_mm), pixel_mm=pixel_mm)),
-    )
 
 
 def _prepare_shortly(entry: PriorEntry) -> None:

@@ -110,7 +110,7 @@ class ConvolutionalManifold:
         self, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None]
     ) -> Coordinates:  # fmt: skip
         """What inference works in."""
-        return usual_coordinates(self.latents, self.num_ws, settings, given)
+        return usual_coordinates(self.latents, self.num_ws, settings, given, self.parts.mixture)
 
     def for_slice(self, shape: tuple[int, int], channels: int) -> ConvolutionalManifold:
         """The same for all slices."""

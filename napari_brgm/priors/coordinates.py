@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_brgm.priors.gaussian_posterior import GaussianPosterior
+    from napari_brgm.priors.latent_mixture import LatentMixture
     from napari_brgm.priors.latents import Latents
     from napari_brgm.settings import InferenceSettings
 
@@ -63,7 +64,8 @@ class Coordinates(Protocol):
 
 
 def usual_coordinates(
-    latents: Latents, num_ws: int, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None]
+    latents: Latents, num_ws: int, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None],
+    mixture: LatentMixture | None = None,
 ) -> Coordinates:  # fmt: skip
     """Coordinates of a prior without a mapping network.
 
@@ -76,11 +78,13 @@ def usual_coordinates(
     settings : InferenceSettings
     given : callable
         As of ``Prior.coordinates``.
+    mixture : LatentMixture or None
+        Of the prior.
 
     Raises
     ------
     InputError
-        They ask for a mapping network.
+        They ask for a mapping network, or for a mixture that the prior lacks or that cannot be weighed.
     """
     layers = num_ws if settings.latent_space == "w+" else 1
     if settings.prior_density in ("diagonal", "flat"):
@@ -90,6 +94,16 @@ def usual_coordinates(
             "this prior has no mapping network whose W could be made Gaussian; choose prior_density 'gaussian'"
         )
     known = given() if settings.start == "linear" else None
+    if settings.prior_density == "mixture":
+        if mixture is None:
+            raise InputError("this prior has no mixture over training slices; choose prior_density 'gaussian'")
+        if known is None:
+            raise InputError(
+                "the mixture over training slices is weighed by what was measured through a linear corruption, which "
+                "this is not; choose prior_density 'gaussian'"
+            )
+        recentred, known = mixture.under(latents, known)
+        return White(recentred, 1, known)
     if settings.layer_spread is not None:
         return Layered(White(latents, 1, known), layers, settings.layer_spread)
     return White(latents, layers, known)

@@ -55,7 +55,7 @@ class LinearGaussian(LinearModel):
         self, settings: InferenceSettings, given: Callable[[], GaussianPosterior | None]
     ) -> Coordinates:  # fmt: skip
         """What inference works in."""
-        return usual_coordinates(self.latents, self.num_ws, settings, given)
+        return usual_coordinates(self.latents, self.num_ws, settings, given, self.parts.mixture)
 
     def for_slice(self, shape: tuple[int, int], channels: int) -> LinearGaussian:
         """The same for all slices."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.finish import Finish
+    from napari_brgm.priors.latent_mixture import LatentMixture
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.linear_model import LinearModel
     from napari_brgm.priors.residual_field import ResidualField
@@ -80,6 +81,8 @@ class Parts:
         What is finer than thick slices.
     finish : Finish or None
         Gives draws the texture of scans.
+    mixture : LatentMixture or None
+        A density of the latents over training slices.
     """
 
     line: Line | None = None
@@ -88,6 +91,7 @@ class Parts:
     through: ThroughPlane | None = None
     detail: ThroughDetail | None = None
     finish: Finish | None = None
+    mixture: LatentMixture | None = None
 
     def to(self, device: torch.device | str) -> Parts:
         """Copy on ``device``."""
@@ -98,4 +102,5 @@ class Parts:
             None if self.through is None else self.through.to(device),
             None if self.detail is None else copy.deepcopy(self.detail).to(device),
             None if self.finish is None else copy.deepcopy(self.finish).to(device),
+            None if self.mixture is None else self.mixture.to(device),
         )

@@ -77,6 +77,8 @@ class StyleGAN2Prior:
         base: LinearModel | None = None, parts: Parts = Parts(),  # noqa: B008  # frozen
     ) -> None:  # fmt: skip
         size = len(latents.mean)
+        if parts.mixture is not None and len(parts.mixture.shrinkage) > size:
+            raise WeightsError(f"the mixture is one of more latents than the {size} of the statistics")
         if base is not None and base.rank != size:
             raise WeightsError(f"the linear part has {base.rank} latents where the statistics have {size}")
         if synthesis.w_dim > size or (base is None and synthesis.w_dim != size):
@@ -144,7 +146,7 @@ class StyleGAN2Prior:
             return Gaussianised(self.unbent_latents, self.num_ws if settings.latent_space == "w+" else 1)
         if settings.latent_space == "z" and self.mapping is not None:
             return Mapped(self.mapping)
-        return usual_coordinates(self.latents, self.num_ws, settings, given)
+        return usual_coordinates(self.latents, self.num_ws, settings, given, self.parts.mixture)
 
     def for_slice(self, shape: tuple[int, int], channels: int) -> StyleGAN2Prior:
         """The same for all slices."""

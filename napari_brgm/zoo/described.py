@@ -4,7 +4,8 @@ Tensors: ``residual.std`` and ``residual.correlation`` for what the generator ca
 features; ``linearisation.mean`` (C, R, R), ``linearisation.basis`` (K, C, r, r) and ``linearisation.noise`` (), the
 variance of what the line through the generator's draws misses (priors/line.py); ``through.latents`` (K, M) and
 ``through.residual`` (F, M), shares of the correlations along the slice axis (priors/through_plane.py); ``detail.*`` and
-``finish.*``, the networks of through_detail.py and finish.py.
+``finish.*``, the networks of through_detail.py and finish.py; ``mixture.centres`` (M, k) and ``mixture.shrinkage`` (k,)
+of latent_mixture.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.finish import Finish, packed
 from napari_brgm.priors.info import PriorInfo
+from napari_brgm.priors.latent_mixture import LatentMixture
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.priors.parts import Line, Parts
 from napari_brgm.priors.residual_field import ResidualField
@@ -83,6 +85,8 @@ def parts_tensors(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
     found = rounded(found, dtype)
     if parts.finish is not None:
         found |= {f"finish.{k}": v for k, v in packed(parts.finish).items()}
+    if parts.mixture is not None:
+        found |= {"mixture.centres": parts.mixture.centres.half(), "mixture.shrinkage": parts.mixture.shrinkage.half()}
     line = parts.line
     if line is not None and line.complete and not line.exact:
         found |= {
@@ -107,7 +111,17 @@ def parts_of(file: WeightsFile) -> Parts:
     encoder = Encoder.from_state_dict(weights) if (weights := file.under("encoder.")) else None
     detail = ThroughDetail.from_state_dict(weights) if (weights := file.under("detail.")) else None
     finish = Finish.from_state_dict(weights) if (weights := file.under("finish.")) else None
-    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors), detail, finish)
+    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors), detail, finish, _mixture_of(tensors))
+
+
+def _mixture_of(tensors: dict[str, Tensor]) -> LatentMixture | None:
+    if "mixture.centres" not in tensors:
+        return None
+    centres, shrinkage = (tensors.get(f"mixture.{part}", torch.zeros(0)).float() for part in ("centres", "shrinkage"))
+    try:
+        return LatentMixture(centres, shrinkage)
+    except InputError as error:
+        raise WeightsError(f"these weights do not hold what belongs together: {error}") from error
 
 
 def _through_of(tensors: dict[str, Tensor]) -> ThroughPlane | None:
