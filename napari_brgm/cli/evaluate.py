@@ -240,7 +240,8 @@ def finish(
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
         study = FinishStudy(load_prior(prior), data_folder(data), out, slices, draws, samples, seed)
         study.run(FINISH_TASKS if tasks is None else names(tasks), tell)
-        (out / "finish.md").write_text(study.table(study.textures()))
+        drawn = study.draws()
+        (out / "finish.md").write_text(study.table(study.textures(drawn), study.nearest(drawn)))
     say_path(out / "finish.md")
 
 

@@ -22,6 +22,7 @@ from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine.explore import draw
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
+from napari_brgm.evaluation.copying import nearest_training
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images, set_of
 from napari_brgm.evaluation.masks import paper_masks
 from napari_brgm.evaluation.metrics import gmsd, ms_ssim_distance
@@ -93,7 +94,8 @@ class FinishStudy:
     ) -> None:  # fmt: skip
         if prior.parts.finish is None:
             raise InputError(f"{prior.info.name} has no network to finish draws with; choose another prior")
-        held = set_of(prior).read(data, "validation")
+        self.set, self.data = set_of(prior), data
+        held = self.set.read(data, "validation")
         self.prior, self.samples, self.seed = prior, samples, seed
         self.picked = evenly_spaced(len(held.images), slices)
         self.truth = list(grey_images(held, self.picked))
@@ -152,28 +154,37 @@ class FinishStudy:
             float(np.mean(np.abs(t - mean) <= _GAUSSIAN_90 * std)), seam, seconds,
         )  # fmt: skip
 
-    def textures(self) -> dict[str, Texture]:
-        """Of as many draws of the prior: of the generator, with its residual field, finished."""
+    def draws(self) -> dict[str, npt.NDArray[np.float32]]:
+        """As many draws (n, R, R) of the prior as slices: of the generator, with its residual field, finished."""
         looks: dict[str, dict[str, bool]] = {"generator": {}, "finished": {"finish": True}}
         if self.prior.parts.residual is not None:
             looks["with field"] = {"residual": True}
         turn = -round(self.prior.info.rotation / 90)
         return {
-            name: texture_of(
-                np.rot90(draw(self.prior, len(self.real), self.seed, device="cpu", **look), turn, (-2, -1)),
-                self.real, self.subjects,
-            )
+            name: np.rot90(draw(self.prior, len(self.real), self.seed, device="cpu", **look), turn, (-2, -1))
             for name, look in looks.items()
-        }  # fmt: skip
+        }
 
-    def table(self, textures: dict[str, Texture]) -> str:
-        """Markdown: draws of the prior, then posterior draws by task."""
+    def textures(self, draws: dict[str, npt.NDArray[np.float32]]) -> dict[str, Texture]:
+        """Of draws, against the slices'."""
+        return {name: texture_of(images, self.real, self.subjects) for name, images in draws.items()}
+
+    def nearest(self, draws: dict[str, npt.NDArray[np.float32]]) -> dict[str, float]:
+        """Median distance from the nearest training slice, grey levels, of draws and of held-out slices."""
+        training = grey_images(self.set.read(self.data, "training"))
+        shown = draws | {"held-out slices": self.real}
+        return {name: float(np.median(nearest_training(images, training))) for name, images in shown.items()}
+
+    def table(self, textures: dict[str, Texture], nearest: dict[str, float]) -> str:
+        """Markdown: draws of the prior, how near they come to training slices, then posterior draws by task."""
         count = len(next(iter(textures.values())).octaves)
         octaves = [f"{2**k}-{2 ** (k + 1)}" for k in range(1, count + 1)]
         lines = _head(["draws", "Fréchet", "Laplacian", *octaves, "told"])
         for name, one in textures.items():
             cells = [name, f"{one.frechet:.1f}", f"{one.laplacian:.2f}", *(f"{power:.2f}" for power in one.octaves)]
             lines.append("| " + " | ".join([*cells, f"{one.told:.0%}"]) + " |")
+        lines += ["", *_head(["nearest training slice", *nearest])]
+        lines.append("| " + " | ".join(["median distance", *(f"{far:.1f}" for far in nearest.values())]) + " |")
         lines += ["", *_head(
             ["task", "kind", "slices", "1 - MS-SSIM", "GMSD", "RMSE of mean", "spread", "CRPS", "covered", "seam", "s"]
         )]  # fmt: skip

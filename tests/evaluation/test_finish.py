@@ -52,12 +52,18 @@ def test_rows_are_kept_and_not_measured_again(study, tmp_path, monkeypatch):
         first.rows["mask-3", int(first.picked[0]), kind] for kind in ("plain", "before", "finished")
     )
     assert len({plain.rmse, before.rmse, found.rmse}) == 3 and 0 <= found.covered <= 1
-    lines = first.table({"finished": Texture(5.0, 1.01, (0.9, 1.1), 0.86)}).splitlines()
-    assert lines[2] == "| finished | 5.0 | 1.01 | 0.90 | 1.10 | 86% |" and len(lines) == 4 + 2 + 2 * 3
+    textures = {"finished": Texture(5.0, 1.01, (0.9, 1.1), 0.86)}
+    lines = first.table(textures, {"finished": 27.94, "held-out slices": 27.8}).splitlines()
+    assert lines[2] == "| finished | 5.0 | 1.01 | 0.90 | 1.10 | 86% |" and len(lines) == 4 + 4 + 2 + 2 * 3
+    assert lines[6] == "| median distance | 27.9 | 27.8 |"
 
 
 def test_draws_are_compared_the_way_they_are_stored(study):
-    found = study().textures()
+    made = study()
+    draws = made.draws()
+    found = made.textures(draws)
+    near = made.nearest(draws)
+    assert set(near) == {*found, "held-out slices"} and near["held-out slices"] < 1 < near["generator"]  # they are it
     assert set(found) == {"generator", "finished", "with field"}
     assert all(shapes == ((16, 24, 24), (16, 24, 24), 16) for shapes in found.values())
 
