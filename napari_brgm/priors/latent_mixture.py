@@ -10,8 +10,7 @@ Under the prior's line and a linear f all parts share the covariance S of their 
     mean = S (r + z),   covariance = S + S Z S,                         z, Z: mean and covariance of D^-1 a c_j under w
 
 The Gaussian whose posterior has these moments takes the place of N(0, I) for this slice: MAP, Laplace, VI and draws go
-on it as on the other. tau = 1/2, since the residuals of neighbouring pixels are correlated: with tau = 1 two of seven
-masks were less accurate than that, with 1/4 four (docs/mixture.md).
+on it as on the other. tau = 1/2, since the residuals of neighbouring pixels are correlated (docs/mixture.md).
 
 Source: West, "Approximating posterior distributions by mixtures", J. R. Stat. Soc. B 55 (1993); moment matching as in
 Minka, "Expectation propagation", UAI 2001.
