@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished", "on_grid"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
-_FINE_NOISE = 15.0  # grey levels, of what a scan finer than the frame holds and no draw can meet
+_FINE_NOISE = 6.0  # the same on a scan finer than the frame, which holds what no image of the frame can meet:
+# with 2 the kriged mean overshot at rims in beads, and 60 steps left 2 grey levels of its system
+_FINISHED_NOISE = 15.0  # the same of finished draws, which are sharpened after it
 _NEAR_STEPS = 20  # of kriging near a rim: finished draws have no need of it far inside a hole
 _PIXELS = 1 << 22  # of images that are worked on at a time
 
@@ -169,7 +171,7 @@ def drawn(
     fine = not finishing.coarse and finer_than_frame(problem.placed.frame)
     agreeing = partial(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
-        iterations=_NEAR_STEPS, least_noise=_FINE_NOISE if fine else LEAST_NOISE,
+        iterations=_NEAR_STEPS, least_noise=_FINISHED_NOISE if fine else LEAST_NOISE,
     )  # fmt: skip
     textured = []
     for part in torch.split(plain, batch):
@@ -218,11 +220,13 @@ def finished(
 def completed(
     problem: Problem, field: ResidualField | None, images: torch.Tensor, generator: torch.Generator | None = None,
     batch: int | None = None, progress: Progress | None = None, iterations: int | None = None,
-    least_noise: float = LEAST_NOISE,
+    least_noise: float | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
     if field is None:
         return images
+    if least_noise is None:
+        least_noise = _FINE_NOISE if finer_than_frame(problem.placed.frame) else LEAST_NOISE
     noise = max(problem.noise.measured, least_noise)
     check = None if progress is None else progress.check
     return complete(images, field, problem.likelihood, noise, generator, batch, check, iterations)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_brgm.corruptions.conjugate_gradient import solved
-from napari_brgm.inference.kriging_inverse import kriging_inverse
+from napari_brgm.inference.kriging_inverse import kriging_inverse, pixel_inverse
 from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.observation import StackObservation
 from napari_brgm.priors.stack_field import StackField
@@ -36,7 +36,7 @@ __all__ = ["complete"]
 _ITERATIONS = 60
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
 _TOLERANCE = 1e-3  # of the right-hand side's norm
-_STACK_TOLERANCE = 5e-3  # of a stack, in the norm that its preconditioner gives; 0.05 grey levels
+_EASED_TOLERANCE = 5e-3  # in the norm that a preconditioner gives; 0.05 grey levels
 
 
 def complete(
@@ -74,10 +74,14 @@ def complete(
     def normal(z: Tensor) -> Tensor:
         return observation.A(field.covariance(observation.A_adjoint(z))) + noise**2 * z
 
-    eased, tolerance = None, _TOLERANCE
+    eased: Callable[[Tensor], Tensor] | None
     if isinstance(field, StackField):
         assert isinstance(observation, StackObservation)
-        eased, tolerance = kriging_inverse(field, observation, noise), _STACK_TOLERANCE
+        eased = kriging_inverse(field, observation, noise)
+    else:
+        assert not isinstance(observation, StackObservation)
+        eased = pixel_inverse(field, observation, noise)
+    tolerance = _TOLERANCE if eased is None else _EASED_TOLERANCE
     found = []
     for image, extra in zip(torch.split(images, n), torch.split(drawn, n), strict=True):
         misfit = likelihood.residual(image + extra / 127.5)

@@ -56,10 +56,13 @@ class ResidualField:
 
     def covariance(self, z: Tensor) -> Tensor:
         """S R S z for z (B, 1, R, R)."""
-        size, torus = self.std.shape[-1], self.correlation.shape[-1]
-        whole = (torus, torus)
-        smooth: Tensor = torch.fft.irfft2(self.spectrum * torch.fft.rfft2(self.std * z, s=whole), s=whole)
-        return self.std * smooth[..., :size, :size]
+        return self.std * self.filtered(self.std * z, self.spectrum)
+
+    def filtered(self, z: Tensor, spectrum: Tensor) -> Tensor:
+        """Images z (B, 1, R, R) through a stationary filter, ``spectrum`` (P, P // 2 + 1) on the field's torus."""
+        size, whole = self.std.shape[-1], self.correlation.shape[-2:]
+        found: Tensor = torch.fft.irfft2(spectrum * torch.fft.rfft2(z, s=whole), s=whole)
+        return found[..., :size, :size]
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n fields (n, 1, R, R) in grey levels; made on the CPU so that a seed means the same on every device."""
