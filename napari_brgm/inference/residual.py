@@ -36,7 +36,7 @@ __all__ = ["complete"]
 _ITERATIONS = 60
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
 _TOLERANCE = 1e-3  # of the right-hand side's norm
-_EASED_TOLERANCE = 5e-3  # in the norm that a preconditioner gives; 0.05 grey levels
+_STACK_TOLERANCE = 5e-3  # of a stack, in the norm that its preconditioner gives; 0.05 grey levels
 
 
 def complete(
@@ -75,13 +75,13 @@ def complete(
         return observation.A(field.covariance(observation.A_adjoint(z))) + noise**2 * z
 
     eased: Callable[[Tensor], Tensor] | None
+    tolerance = _TOLERANCE
     if isinstance(field, StackField):
         assert isinstance(observation, StackObservation)
-        eased = kriging_inverse(field, observation, noise)
+        eased, tolerance = kriging_inverse(field, observation, noise), _STACK_TOLERANCE
     else:
         assert not isinstance(observation, StackObservation)
         eased = pixel_inverse(field, observation, noise)
-    tolerance = _TOLERANCE if eased is None else _EASED_TOLERANCE
     found = []
     for image, extra in zip(torch.split(images, n), torch.split(drawn, n), strict=True):
         misfit = likelihood.residual(image + extra / 127.5)
