@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton
 
 import napari_brgm
 from napari_brgm.errors import BrgmError, Cancelled, DeviceError
-from napari_brgm.plugin.forms import wrapped
+from napari_brgm.plugin.forms import PROBLEM, wrapped
+from napari_brgm.plugin.panel import Panel
 from napari_brgm.reason import lacks_memory, reason_of
 from napari_brgm.text import plain_text
 
@@ -36,7 +37,6 @@ __all__ = ["BackgroundTask", "TaskWidget", "load_triton_apart"]
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = str(Path(napari_brgm.__file__).parent)
-_BAD = "color: #ff6b6b;"
 _LOOK_MS = 300  # between looks at a task; each may repaint the window
 _FINE = 1000  # parts of a progress bar
 
@@ -98,7 +98,7 @@ class BackgroundTask:
         self.report = report
 
 
-class TaskWidget(QWidget):
+class TaskWidget(Panel):
     """A widget with one task at a time, and a line that says how things stand, one sentence at a time.
 
     All of it lives in Qt's main thread. The task's slots are methods of this QWidget, so that Qt delivers them in the
@@ -120,7 +120,9 @@ class TaskWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.status = wrapped("")
+        self.status.hide()  # an empty one takes a line
         self.progress, self.cancel_button = QProgressBar(), QPushButton("Cancel")
+        self.cancel_button.setToolTip("End what is under way")
         self.cancel_button.clicked.connect(lambda: self.cancel())
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_MS)
@@ -175,7 +177,8 @@ class TaskWidget(QWidget):
 
     def _say(self, sentence: str, *, bad: bool = False) -> None:
         self.status.setText(plain_text(sentence[:1].upper() + sentence[1:]))
-        self.status.setStyleSheet(_BAD if bad else "")
+        self.status.setStyleSheet(PROBLEM if bad else "")
+        self.status.setVisible(bool(sentence))
 
     def _show_running(self, running: bool) -> None:
         """Let nothing else be started while something is under way."""

@@ -13,9 +13,12 @@ from napari_brgm.text import plain_text
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
-__all__ = ["AMBER", "form", "grouped", "show_row", "wrapped"]
+__all__ = ["ADVICE", "PROBLEM", "SAFETY", "form", "grouped", "show_row", "wrapped"]
 
-AMBER = "color: #d9a441;"  # of warnings and notices
+# readable in any theme: a ground of their own, or the theme's own text colour
+SAFETY = "QLabel { background-color: #f2b84b; color: #1c1c1c; border-radius: 3px; padding: 3px 5px; }"
+PROBLEM = "QLabel { background-color: #b3261e; color: #ffffff; border-radius: 3px; padding: 3px 5px; }"
+ADVICE = "QLabel { border-left: 4px solid #d98a1f; padding-left: 6px; }"
 
 
 def form(*widgets: Widget | QWidget | tuple[Widget, ...]) -> QWidget:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["PriorPanel", "has_density", "knows_stacks", "offered_priors", "takes_slice_as_frame"]
+__all__ = ["DEVICE_TOOLTIP", "PriorPanel", "has_density", "knows_stacks", "offered_priors", "takes_slice_as_frame"]
 
 _OWN_FRAME_HINT = (
     "For modalities without a prior: continues edges and texture, knows no anatomy; its spread is a lower bound."
@@ -27,6 +27,7 @@ _OWN_FRAME_HINT = (
 _ASIDE = (
     "variance", "std", "low", "high", "samples", "sample", "interpolation", "preview", "probability", "contour",
 )  # fmt: skip
+DEVICE_TOOLTIP = "Where it is computed; auto takes a graphics card where one can be used"
 _TOOLTIP = "What the anatomy looks like: trained weights"
 
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, SpinBox
 from napari.layers import Image
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QPushButton
 
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.plugin.explore import drawn
-from napari_brgm.plugin.forms import AMBER, form, grouped, wrapped
+from napari_brgm.plugin.forms import SAFETY, form, grouped, wrapped
 from napari_brgm.plugin.layers.shown import shown_slice
+from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
-from napari_brgm.plugin.prior_panel import PriorPanel
+from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ __all__ = ["ExploreWidget"]
 
 _HELP = "See what a prior knows: draw images from it, or what lies between two slices in its latent space."
 _NOTICE = "Synthetic: drawn by a generative model; none of it shows a patient. Not for diagnosis."
-_WIDTH = 330  # pixels
 
 
 class ExploreWidget(PriorPanel):
@@ -45,7 +44,9 @@ class ExploreWidget(PriorPanel):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._add: Callable[[drawn.DrawnImages], Image] | None = None
-        self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=preferences().device)
+        self.device = ComboBox(
+            label="Device", choices=["auto", "cpu", "cuda"], value=preferences().device, tooltip=DEVICE_TOOLTIP
+        )
         self.count = SpinBox(label="Count", value=16, min=1, max=1024, tooltip="Images to draw")
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same images")
         self.first, self.second = (
@@ -85,10 +86,6 @@ class ExploreWidget(PriorPanel):
             "the interpolation",
         )
 
-    def sizeHint(self) -> QSize:
-        """Wide enough for the names of layers."""
-        return QSize(_WIDTH, super().sizeHint().height())
-
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list, and offer two images where there are two."""
         before = len(self.first.choices)
@@ -126,14 +123,16 @@ class ExploreWidget(PriorPanel):
             button.setEnabled(not running)
 
     def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
+        layout = self.choices
         layout.addWidget(wrapped(_HELP))
         layout.addWidget(form(self.prior, self.hint, self.device))
         self.draw_button, self.interpolate_button = QPushButton("Draw samples"), QPushButton("Interpolate")
+        self.draw_button.setToolTip("Draw images from the prior; they come as one stack")
+        self.interpolate_button.setToolTip("Draw what lies between the two slices; it comes as one stack")
         layout.addWidget(grouped("Samples", form(self.count, self.seed), self.draw_button))
         ends = form(self.first, self.second, self.steps)
         layout.addWidget(grouped("Between two slices", ends, self.interpolate_button))
-        layout.addLayout(self._progress_row())
-        layout.addWidget(self.status)
-        layout.addWidget(wrapped(_NOTICE, AMBER))
         layout.addStretch(1)
+        self.foot.addLayout(self._progress_row())
+        self.foot.addWidget(Messages(self.status))
+        self.foot.addWidget(wrapped(_NOTICE, SAFETY))

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, FileEdit
-from qtpy.QtWidgets import QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QPushButton
 
 from napari_brgm.errors import InputError
 from napari_brgm.plugin.background import TaskWidget
-from napari_brgm.plugin.forms import AMBER, form, wrapped
+from napari_brgm.plugin.forms import SAFETY, form, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
 from napari_brgm.plugin.layers.saving import layers_of_run, results, save_run, without_series
 from napari_brgm.plugin.layers.scans import source_of
+from napari_brgm.plugin.messages import Messages
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -53,14 +54,14 @@ class SaveWidget(TaskWidget):
         self.format = ComboBox(label="Format", choices=_FORMATS, tooltip="DICOM needs a DICOM source")
         self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, tooltip="Where the files go")
         self.save_button = QPushButton("Save with provenance")
-        layout = QVBoxLayout(self)
-        layout.addWidget(wrapped(_HELP))
-        layout.addWidget(form(self.result, self.format, self.folder))
-        layout.addWidget(self.save_button)
-        layout.addLayout(self._progress_row())
-        layout.addWidget(self.status)
-        layout.addWidget(wrapped(LAYER_NOTICE, AMBER))
-        layout.addStretch(1)
+        self.save_button.setToolTip("Write all image layers of the run; nothing is overwritten")
+        self.choices.addWidget(wrapped(_HELP))
+        self.choices.addWidget(form(self.result, self.format, self.folder))
+        self.choices.addStretch(1)
+        self.foot.addWidget(self.save_button)
+        self.foot.addLayout(self._progress_row())
+        self.foot.addWidget(Messages(self.status))
+        self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
         self.result.changed.connect(self._suggest_folder)
         self.save_button.clicked.connect(lambda: self.save())
         self.reset_choices()

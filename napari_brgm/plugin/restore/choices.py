@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, SpinBox
 from napari.layers import Image
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
-from superqt import QCollapsible
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QPushButton
 
 from napari_brgm.engine.devices import why_cpu
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words
 from napari_brgm.engine.job import Job
 from napari_brgm.errors import BrgmError, InputError
-from napari_brgm.plugin.forms import AMBER, form, wrapped
+from napari_brgm.plugin.forms import ADVICE, SAFETY, form, wrapped
 from napari_brgm.plugin.layers.anatomy import plane_of
 from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
 from napari_brgm.plugin.layers.shown import shown_axes
+from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
-from napari_brgm.plugin.prior_panel import PriorPanel, has_density, knows_stacks
+from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_density, knows_stacks
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
 from napari_brgm.plugin.restore.strip_box import StripBox
@@ -41,8 +40,12 @@ _METHODS = (_MAP, ("Laplace: MAP, its spread measured", "laplace"), ("VI: mean o
 _METHOD_TOOLTIP = (
     "MAP is fast; Laplace measures the spread round it by the network's own slopes; VI fits mean and spread"
 )
+_QUALITY_TOOLTIP = "How many steps are taken: more of them fit the scan better, and take longer"
+_STD_TOOLTIP = "How uncertain each pixel is, in the units of the scan"
+_INTERVAL_TOOLTIP = "The ends of each pixel's credible interval"
+_LEVEL_TOOLTIP = "How sure the interval is: the share of true values that it is to hold"
+_SAMPLES_TOOLTIP = "Images that fit the data alike, to scroll through: what changes among them is not known"
 _NO_VI = "Only MAP is offered: an untrained network has no density whose spread could be fitted."
-_WIDTH = 360  # pixels: wide enough for the names of layers
 
 
 class ChoicesPanel(PriorPanel):
@@ -65,6 +68,7 @@ class ChoicesPanel(PriorPanel):
 
     help: ClassVar[str]
     run_all_text: ClassVar[str] = "Run on all slices"
+    usual_width = 360
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -76,22 +80,27 @@ class ChoicesPanel(PriorPanel):
         self.method = ComboBox(label="Method", choices=list(_METHODS), tooltip=_METHOD_TOOLTIP)
         self.hint.setText(f"{self.hint.text()} {_NO_VI}")
         self._wanted = "map"  # the method, again, once a prior is chosen that has a density
-        self.quality = ComboBox(label="Quality", choices=qualities, value=chosen.quality)
-        self.device = ComboBox(label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device)
+        self.quality = ComboBox(label="Quality", choices=qualities, value=chosen.quality, tooltip=_QUALITY_TOOLTIP)
+        self.device = ComboBox(
+            label="Device", choices=["auto", "cpu", "cuda"], value=chosen.device, tooltip=DEVICE_TOOLTIP
+        )
         self.seed = SpinBox(label="Seed", value=0, min=0, max=2**31 - 1, tooltip="Same seed, same result")
         self.samples = SpinBox(
             label="Samples", value=chosen.samples, min=2, max=1024, tooltip="Drawn from the posterior"
         )
-        self.with_std = CheckBox(text="Standard deviation layer", value=False)
-        self.with_interval = CheckBox(text="Interval layers (low, high)", value=False)
-        self.level = FloatSlider(label="Level", value=chosen.level, min=0.5, max=0.99, step=0.01)
-        self.with_samples = CheckBox(text="Samples layer (a stack)", value=False)
+        self.with_std = CheckBox(text="Standard deviation layer", value=False, tooltip=_STD_TOOLTIP)
+        self.with_interval = CheckBox(text="Interval layers (low, high)", value=False, tooltip=_INTERVAL_TOOLTIP)
+        self.level = FloatSlider(
+            label="Level", value=chosen.level, min=0.5, max=0.99, step=0.01, tooltip=_LEVEL_TOOLTIP
+        )
+        self.level.native.setToolTip(_LEVEL_TOOLTIP)  # of the number beside the slider, too
+        self.with_samples = CheckBox(text="Samples layer (a stack)", value=False, tooltip=_SAMPLES_TOOLTIP)
         self.finish = CheckBox(
             text="Samples with the texture of scans", value=True,
             tooltip="Where the prior has a network for it; mean, variance and intervals stay as they are",
         )  # fmt: skip
         self.strip, self.alignment = StripBox(), AlignmentBox()
-        self.estimate, self.advice = wrapped(""), wrapped("", AMBER)
+        self.estimate, self.advice = wrapped(""), wrapped("", ADVICE)
         self.advice.hide()  # an empty one takes a line
         self._choose_active()
         self._lay_out()
@@ -167,10 +176,6 @@ class ChoicesPanel(PriorPanel):
             return found
         return found.in_windows(stack)
 
-    def sizeHint(self) -> QSize:
-        """Wide enough for the names of layers."""
-        return QSize(_WIDTH, super().sizeHint().height())
-
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari connects this when the widget is docked."""
         self.image.reset_choices()
@@ -225,45 +230,49 @@ class ChoicesPanel(PriorPanel):
             self.image.value = active
 
     def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
+        layout = self.choices
         layout.addWidget(wrapped(self.help))
         prior, box = (self.prior, self.strip), self.prior.native
         if isinstance(box, QComboBox):  # as wide as what is left beside the check box
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         layout.addWidget(form(self.image, *self.inputs(), prior, self.reason, self.hint, self.method, self.quality))
         extras = form(self.with_std, self.with_interval, self.level, self.with_samples, self.finish)
-        for title, content in (
-            ("Alignment with the prior", self.alignment),
-            ("Layers", extras),
-            ("Advanced", form(self.device, self.seed, self.samples)),
+        for title, content, tooltip in (
+            ("Alignment with the prior", self.alignment, "Where the anatomy lies, and how bright it is"),
+            ("Layers", extras, "What is added beside the restored image and its variance"),
+            ("Advanced", form(self.device, self.seed, self.samples), "Device, seed and number of samples"),
         ):
-            folded = QCollapsible(title)
-            folded.setDuration(0)
-            if (inner := folded.layout()) is not None:  # its margins took 100 of 720 pixels from the texts below
-                inner.setContentsMargins(4, 0, 0, 0)
-            folded.addWidget(content)
-            layout.addWidget(folded)
+            self.folded(title, content, tooltip)
+        layout.addStretch(1)
+        self._lay_out_foot()
 
+    def _lay_out_foot(self) -> None:
         self.run_button, self.run_all_button = QPushButton("Run on this slice"), QPushButton(self.run_all_text)
-        row = QHBoxLayout()
-        for button in (self.run_button, self.run_all_button, self.cancel_button):
-            row.addWidget(button)
-        layout.addLayout(row)
+        self.run_button.setToolTip("Restore the slice on show; the result is a new layer")
+        self.run_all_button.setToolTip("Restore every slice that is meant; the result is a new layer")
+        self.foot.addLayout(_row(self.run_button, self.run_all_button, self.cancel_button))
         self.slice_progress = QProgressBar()
         for bar, text in ((self.slice_progress, "slice %v of %m"), (self.progress, "step %v of %m")):
             bar.setFormat(text)
-            layout.addWidget(bar)
+            self.foot.addWidget(bar)
         self.inspect_button, self.save_button = QPushButton("Inspect uncertainty"), QPushButton("Save with provenance")
         self.keep_button = QPushButton()
-        self.keep_button.hide()  # until a run is cancelled of which something is finished
-        row = QHBoxLayout()
-        for button in (self.inspect_button, self.save_button):
+        for button, tooltip in (
+            (self.inspect_button, "Read off how far to trust each pixel"),
+            (self.save_button, "Write the layers of a run, and how they were computed"),
+            (self.keep_button, "Add what was finished before the run was cancelled"),
+        ):
+            button.setToolTip(tooltip)
             button.hide()  # until there is a result
-            row.addWidget(button)
-        layout.addWidget(self.estimate)
-        layout.addWidget(self.advice)
-        layout.addWidget(self.status)
-        layout.addWidget(self.keep_button)
-        layout.addLayout(row)
-        layout.addWidget(wrapped(LAYER_NOTICE, AMBER))
-        layout.addStretch(1)
+        self.foot.addWidget(self.estimate)
+        self.foot.addWidget(Messages(self.status, self.advice))
+        self.foot.addWidget(self.keep_button)
+        self.foot.addLayout(_row(self.inspect_button, self.save_button))
+        self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
+
+
+def _row(*buttons: QPushButton) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for button in buttons:
+        row.addWidget(button)
+    return row

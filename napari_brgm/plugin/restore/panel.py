@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.plugin.docks import bring_up
 from napari_brgm.plugin.layers.brains import brain_finder
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
@@ -69,8 +70,8 @@ class RestorationPanel(ChoicesPanel):
         super().__init__(napari_viewer)
         self.run_button.clicked.connect(lambda: self.run())
         self.run_all_button.clicked.connect(lambda: self.run(everywhere=True))
-        self.inspect_button.clicked.connect(lambda: self._open("Uncertainty"))
-        self.save_button.clicked.connect(lambda: self._open("Save with provenance"))
+        self.inspect_button.clicked.connect(lambda: bring_up(self.viewer, "Uncertainty"))
+        self.save_button.clicked.connect(lambda: bring_up(self.viewer, "Save with provenance"))
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
         self._show_running(False)
 
@@ -236,10 +237,6 @@ class RestorationPanel(ChoicesPanel):
         self._clear_preview()
 
     # display
-
-    def _open(self, widget: str) -> None:
-        """Open another widget of ours beside this one; napari brings it up where it is open."""
-        self.viewer.window.add_plugin_dock_widget("napari-brgm", widget, tabify=True)
 
     def _show_advice(self, sentences: list[str], *, after: bool = False) -> None:
         """Show what speaks against a run; what a finished run found is added to what was said before it."""

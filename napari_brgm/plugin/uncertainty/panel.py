@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from magicgui.widgets import ComboBox
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
@@ -11,26 +11,26 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSlider,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_brgm.plugin.forms import AMBER, form, grouped, wrapped
+from napari_brgm.plugin.forms import SAFETY, form, grouped, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
+from napari_brgm.plugin.messages import Messages
+from napari_brgm.plugin.panel import Panel
 from napari_brgm.plugin.uncertainty.plot import LEGEND, UncertaintyPlot
 
 __all__ = ["UncertaintyPanel"]
 
 _HELP = "Move the cursor over a restored slice to see how far each pixel can be trusted."
 _PIN = "Keep this pixel while the cursor moves on; Shift-click on the image does the same"
-_LARGE, _FAINT = "font-size: 13pt; font-weight: 600;", "color: gray;"
-_WIDTH, _SPIN_WIDTH = 370, 130  # pixels
+_LARGE = "font-size: 13pt; font-weight: 600;"
+_SPIN_WIDTH = 130  # pixels
 
 
-class UncertaintyPanel(QWidget):
+class UncertaintyPanel(Panel):
     """Choices, readout and buttons; knows nothing of runs.
 
     Attributes
@@ -50,29 +50,31 @@ class UncertaintyPanel(QWidget):
     status : QLabel
     """
 
+    usual_width = 370
+
     def __init__(self) -> None:
         super().__init__()
         self.run_choice = ComboBox(label="Result", choices=[], tooltip="The restoration to look at")
         self.level_slider, self.level_label = _slider(50, 99, 90), QLabel()
-        self.value, self.trust, self.place = (_line(style) for style in (_LARGE, "", _FAINT))
+        self.value, self.trust, self.place = (_line(style) for style in (_LARGE, "", ""))
         self.plot = UncertaintyPlot()
         self.pin_button = QPushButton("Pin this pixel")
         self.pin_button.setCheckable(True)
         self.pin_button.setToolTip(_PIN)
+        self.level_slider.setToolTip("How sure the interval is: the share of true values that it is to hold")
         self.sample_slider, self.sample_label = _slider(1, 1, 1), QLabel()
         self.play_button, self.hide_button = QPushButton("Play"), QPushButton("Hide")
+        self.sample_slider.setToolTip("Show one sample over its slice")
         self.play_button.setToolTip("Go through the samples, five a second: what moves is not known")
         self.hide_button.setToolTip("Take the layer with the sample away")
         self.probability_box, self.threshold = QCheckBox("Probability above"), _spin()
         self.contour_box, self.limit = QCheckBox("Interval wider than"), _spin()
         self.probability_box.setToolTip("A layer with the probability that the true value lies above this one")
         self.contour_box.setToolTip("Labels round the pixels whose credible interval is wider than this")
+        for box in (self.threshold, self.limit):
+            box.setToolTip("In the units of the scan")
         self.status = wrapped("")
         self._lay_out()
-
-    def sizeHint(self) -> QSize:
-        """Wide enough for the names of layers."""
-        return QSize(_WIDTH, super().sizeHint().height())
 
     def set_span(self, span: float, digits: int, units: str) -> None:
         """Make the numbers fit values that span so much."""
@@ -83,8 +85,7 @@ class UncertaintyPanel(QWidget):
             box.setSuffix(f" {units}" if units else "")
 
     def _lay_out(self) -> None:
-        content = QWidget()
-        layout = QVBoxLayout(content)
+        layout = self.choices
         layout.addWidget(wrapped(_HELP))
         layout.addWidget(form(self.run_choice))
         level = _row(QLabel("Credible level"), self.level_slider, self.level_label)
@@ -104,17 +105,9 @@ class UncertaintyPanel(QWidget):
                 maps.addWidget(widget, row, column)
         maps.setColumnStretch(1, 1)
         layout.addWidget(grouped("Maps", maps))
-        layout.addWidget(self.status)
-        layout.addWidget(wrapped(LAYER_NOTICE, AMBER))
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        self.foot.addWidget(Messages(self.status))
+        self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
 
 
 def _slider(low: int, high: int, value: int) -> QSlider:

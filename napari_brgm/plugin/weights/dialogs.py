@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QMessageBox
 
 from napari_brgm.errors import BrgmError
-from napari_brgm.plugin.forms import wrapped
+from napari_brgm.plugin.forms import PROBLEM, wrapped
 from napari_brgm.text import plain_text
 from napari_brgm.zoo.entry import checked_name
 from napari_brgm.zoo.fetch import terms
@@ -107,7 +107,7 @@ class ImportDialog(QDialog):
         if known is not None and not problem:
             hint = f"The name of published weights, “{known.title}”: the card says whether the file could be verified."
         self._hint.setText(plain_text(problem or hint))
-        self._hint.setStyleSheet("color: #f23c3c; font-weight: bold;" if problem else "")
+        self._hint.setStyleSheet(PROBLEM if problem else "")
         if self.import_button is not None:
             self.import_button.setEnabled(not problem)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSplitter, QVBoxLayout
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSplitter
 
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import BrgmError
 from napari_brgm.plugin.background import TaskWidget
+from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.prior_panel import PriorPanel
 from napari_brgm.plugin.weights import dialogs
 from napari_brgm.plugin.weights.card import CardView
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WeightsWidget"]
 
-_WIDTH = 600  # pixels
-
 
 class WeightsWidget(TaskWidget):
     """The priors and what can be done with them.
@@ -45,6 +44,7 @@ class WeightsWidget(TaskWidget):
         What is on show, by name.
     """
 
+    usual_width = 600  # pixels: wide enough for all columns
     _CANCELLED = "cancelled; a download goes on where it was when you fetch it again, what is installed can be used"
 
     def __init__(self) -> None:
@@ -60,10 +60,6 @@ class WeightsWidget(TaskWidget):
         self.remove_button.clicked.connect(lambda: self._guarded(self.remove))
         self._show_running(False)
         self._guarded(self.refresh)
-
-    def sizeHint(self) -> QSize:
-        """Wide enough for all columns."""
-        return QSize(_WIDTH, super().sizeHint().height())
 
     def refresh(self) -> None:
         """Read the registry again."""
@@ -191,14 +187,13 @@ class WeightsWidget(TaskWidget):
             self._show_chosen()
 
     def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(self.table)
         splitter.addWidget(self.card)
         splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 2)
         splitter.setStretchFactor(1, 3)
-        layout.addWidget(splitter, 1)
+        self.choices.addWidget(splitter, 1)
         row = QHBoxLayout()
         self.fetch_button, self.import_button = QPushButton("Fetch"), QPushButton("Import file...")
         self.verify_button, self.remove_button = QPushButton("Verify"), QPushButton("Remove")
@@ -212,9 +207,9 @@ class WeightsWidget(TaskWidget):
         for button, tip in zip(buttons, tips, strict=True):
             button.setToolTip(tip)
             row.addWidget(button)
-        layout.addLayout(row)
-        layout.addLayout(self._progress_row())
-        layout.addWidget(self.status)
+        self.foot.addLayout(row)
+        self.foot.addLayout(self._progress_row())
+        self.foot.addWidget(Messages(self.status))
 
 
 def _prepared(entry: PriorEntry, tell: Tell) -> PriorEntry:
