@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 __all__ = ["TAG", "mark_synthetic", "mark_window"]
 
 TAG = "SYNTHETIC - not for diagnosis"
-_COLOUR = "#ffb347"
+_LOOK = {  # 11 : 1, whatever the theme and the layers below
+    "visible": True, "position": "top_center", "color": "#ffb347", "box": True, "box_color": "#000000",
+}  # fmt: skip
+_COLOUR_ALONE = "#d14900"  # where napari draws no box behind a text: 4.5 : 1 on white and on black
 _watched: WeakKeyDictionary[Any, _Tag] = WeakKeyDictionary()
 
 
@@ -38,7 +41,7 @@ class _Tag:
         from weakref import ref
 
         self._viewer = ref(viewer)
-        self._own_look: tuple[Any, ...] = ()  # of the person's text: whether shown, where, in which colour
+        self._own_look: dict[str, Any] = {}  # of the person's text: whether shown, where, in which colours
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.update)
         for layer in viewer.layers:
@@ -55,10 +58,10 @@ class _Tag:
             return
         text.text = "\n".join(filter(None, (own, TAG if shown else "")))
         if shown:
-            self._own_look = text.visible, text.position, text.color
-            text.visible, text.position, text.color = True, "top_center", _COLOUR
-        elif self._own_look:
-            text.visible, text.position, text.color = self._own_look
+            self._own_look = {name: getattr(text, name) for name in _LOOK if hasattr(text, name)}
+        look = _LOOK | ({} if hasattr(text, "box_color") else {"color": _COLOUR_ALONE}) if shown else self._own_look
+        for name in look.keys() & self._own_look:
+            setattr(text, name, look[name])
 
     def _on_inserted(self, event: Any) -> None:
         event.value.events.visible.connect(self.update)

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LEGEND", "UncertaintyPlot", "bins"]
 
-_HEIGHT = 190  # pixels
-_SAMPLES, _ESTIMATE, _SAMPLE = "#4f9dd9", "#ffb347", "#7ee787"
+_HEIGHT = 165  # pixels
+_SAMPLES, _ESTIMATE, _SAMPLE = "#3a86c8", "#c96a00", "#2a954a"  # 3 : 1 or more on dark and on light grounds
 _REACH = 4.0  # standard deviations to either side
 LEGEND = (
-    f'<small><font color="{_ESTIMATE}">&#9475; estimate &nbsp; &#9618; interval</font> &nbsp; '
-    f'<font color="{_SAMPLES}">&#9607; samples</font> &nbsp; <font color="{_SAMPLE}">&#9650; shown</font> &nbsp; '
-    "&#9482; threshold</small>"
+    f'<small><font color="{_ESTIMATE}">&#9475;</font> estimate &nbsp;<font color="{_ESTIMATE}">&#9618;</font> interval '
+    f'&nbsp;<font color="{_SAMPLES}">&#9607;</font> samples &nbsp;<font color="{_SAMPLE}">&#9650;</font> shown '
+    "&nbsp;&#9482; threshold</small>"
 )
 
 
@@ -37,7 +37,7 @@ class UncertaintyPlot(FigureCanvasQTAgg):
 
     def __init__(self) -> None:
         figure = Figure()
-        figure.subplots_adjust(left=0.04, right=0.96, bottom=0.24, top=0.97)  # a layout engine doubles the redraw
+        figure.subplots_adjust(left=0.04, right=0.96, bottom=0.27, top=0.97)  # a layout engine doubles the redraw
         super().__init__(figure)
         self.setFixedHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -65,6 +65,7 @@ class UncertaintyPlot(FigureCanvasQTAgg):
         self.figure.set_facecolor(background)
         self.axes.set_facecolor(background)
         self.axes.spines["bottom"].set_color(text)
+        self.threshold.set_color(text)
         self.axes.tick_params(colors=text)
         self.axes.xaxis.label.set_color(text)
         self.message.set_color(text)

@@ -7,6 +7,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
+from contrast import contrast
 from napari.components import ViewerModel
 
 from napari_brgm.plugin.layers.tag import TAG, mark_synthetic
@@ -83,3 +84,15 @@ def test_it_keeps_no_viewer_alive() -> None:
     del viewer
     gc.collect()
     assert watched() is None
+
+
+def test_it_is_read_on_any_ground(viewer: ViewerModel) -> None:
+    """Catches amber letters on the white canvas of the light theme."""
+    before = text(viewer).box_color
+    layer = synthetic(viewer)
+    mark_synthetic(viewer)
+    assert text(viewer).box
+    assert contrast(tuple(text(viewer).color)[:3], tuple(text(viewer).box_color)[:3]) >= 4.5
+    assert tuple(text(viewer).box_color)[3] == 1
+    viewer.layers.remove(layer)
+    assert text(viewer).box_color == before
