@@ -54,7 +54,7 @@ def interpolate(
         raise InputError(f"--inversion-steps must be 0 or above, got {inversion_steps}")
     from napari_brgm.cli.inputs import open_scan
     from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
+    from napari_brgm.cli.sheet import SYNTHETIC, SheetImage, draw_gallery
     from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.engine.explore import interpolate as between
     from napari_brgm.scan import Scan
@@ -88,12 +88,12 @@ def interpolate(
         }
         write_nifti(Scan(volumes, start.affine, start.units, one.name), files.path(stack), text | found.provenance)
         shares = [100 * i / (steps - 1) for i in range(steps)]
-        panels = [Panel("first, measured", start.image, start.spacing)]
+        panels = [SheetImage("first, measured", start.image, start.spacing)]
         panels += [
-            Panel(f"synthetic, {share:.0f} %", image, start.spacing)
+            SheetImage(f"synthetic, {share:.0f} %", image, start.spacing)
             for share, image in zip(shares, found.images, strict=True)
         ]
-        panels += [Panel("second, measured", end.image, end.spacing)]
+        panels += [SheetImage("second, measured", end.image, end.spacing)]
         draw_gallery(
             files.path(sheet), panels,
             " to ".join(series_label(scan.header) or scan.name or stem_of(scan, path) for scan, path in ends),

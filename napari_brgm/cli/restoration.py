@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.cli.progress import slice_bar
-from napari_brgm.cli.sheet import Panel, SheetRow, draw_sheet
+from napari_brgm.cli.sheet import SheetImage, SheetRow, draw_sheet
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.terminal import say, say_note, say_path
 from napari_brgm.cli.trial_errors import errors_of, errors_text
@@ -221,12 +221,14 @@ def shown_row(one: Result, what: Treatment) -> SheetRow:
     if missing is None and piece.spacing is not None:
         sizes = (f", {_pixel(spacing)}", f", {_pixel(fine)}")
     panels = (
-        [] if truth is None and missing is None else [Panel("original", piece.image if truth is None else truth, fine)]
+        []
+        if truth is None and missing is None
+        else [SheetImage("original", piece.image if truth is None else truth, fine)]
     )
     heading = what.given if truth is None and missing is None else "corrupted"
-    panels.append(Panel(heading + sizes[0], piece.image, spacing, missing=missing))
-    panels.append(Panel("restored" + sizes[1], result.estimate, fine))
-    spread = Panel("posterior std", result.std, fine) if result.has_spread else None
+    panels.append(SheetImage(heading + sizes[0], piece.image, spacing, missing=missing))
+    panels.append(SheetImage("restored" + sizes[1], result.estimate, fine))
+    spread = SheetImage("posterior std", result.std, fine) if result.has_spread else None
     return SheetRow(piece.title, panels, spread, "mm" if piece.spacing else "pixels")
 
 

@@ -51,7 +51,7 @@ def sample(
         raise InputError(f"--count must be in 1 .. 4096, got {count}")
     from pathlib import Path
 
-    from napari_brgm.cli.sheet import SYNTHETIC, Panel, draw_gallery
+    from napari_brgm.cli.sheet import SYNTHETIC, SheetImage, draw_gallery
     from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.engine.explore import draw, drawn_record
     from napari_brgm.scan import Scan
@@ -76,7 +76,7 @@ def sample(
         scan = Scan(volumes, _affine(loaded.info.plane, pixel), "grey levels", loaded.info.name)
         text = {"Description": f"{SYNTHETIC}; one volume an image", "Sources": [], "Units": scan.units}
         write_nifti(scan, files.path(stack), text | record)
-        panels = [Panel(f"synthetic {i}", image, (pixel, pixel)) for i, image in enumerate(images[:_SHOWN])]
+        panels = [SheetImage(f"synthetic {i}", image, (pixel, pixel)) for i, image in enumerate(images[:_SHOWN])]
         more = f", the first {_SHOWN} of {count}" if count > _SHOWN else ""
         draw_gallery(files.path(sheet), panels, f"{loaded.info.name}, seed {seed}{more}")
     for name in (stack, sheet):

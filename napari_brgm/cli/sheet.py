@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["SYNTHETIC", "Panel", "SheetRow", "draw_gallery", "draw_sheet"]
+__all__ = ["SYNTHETIC", "SheetImage", "SheetRow", "draw_gallery", "draw_sheet"]
 
 SYNTHETIC = "synthetic: drawn by a generative model; not for diagnosis"
 _INCHES = 3.0  # a panel
@@ -34,7 +34,7 @@ _LITERAL: dict[str, Any] = {"parse_math": False}  # two $ in a name are no formu
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Panel:
+class SheetImage:
     """One picture.
 
     Attributes
@@ -58,8 +58,8 @@ class SheetRow:
     """Pictures on one scale, and the standard deviation on its own, or None for all rows; lengths in ``length``."""
 
     title: str
-    panels: list[Panel]
-    spread: Panel | None
+    panels: list[SheetImage]
+    spread: SheetImage | None
     length: str = "mm"
 
 
@@ -105,7 +105,7 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     _save(figure, path, notice)
 
 
-def draw_gallery(path: Path, panels: Sequence[Panel], title: str, notice: str = SYNTHETIC) -> None:
+def draw_gallery(path: Path, panels: Sequence[SheetImage], title: str, notice: str = SYNTHETIC) -> None:
     """Draw the panels to a PNG, each on the grey scale of its own finite values; in mm.
 
     Raises
@@ -132,7 +132,7 @@ def draw_gallery(path: Path, panels: Sequence[Panel], title: str, notice: str = 
     _save(figure, path, notice)
 
 
-def _show(axis: Any, panel: Panel, colours: str, limits: tuple[float, float]) -> Any:
+def _show(axis: Any, panel: SheetImage, colours: str, limits: tuple[float, float]) -> Any:
     height, width = panel.image.shape[:2]
     extent = (0, width * panel.spacing[1], height * panel.spacing[0], 0)  # mm; the edges of the pixels
     image = np.asarray(panel.image, np.float32)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from napari_brgm.cli.sheet import Panel, SheetRow, draw_gallery, draw_sheet
+from napari_brgm.cli.sheet import SheetImage, SheetRow, draw_gallery, draw_sheet
 
 NAMES = ["T1_$a_^^$", "$$", r"\frac{", "Sch\udce4del", "\x1b[31m\x00", "[red]", "頭部", "x" * 400, "a\nb"]
 
@@ -24,7 +24,7 @@ def titles(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sheet_of_any_name(tmp_path, name, titles):
-    panel = Panel(name, np.random.default_rng(0).random((8, 8)), (1.0, 1.0))
+    panel = SheetImage(name, np.random.default_rng(0).random((8, 8)), (1.0, 1.0))
     draw_sheet(tmp_path / "sheet.png", [SheetRow(name, [panel], panel)], name, name, name)
     with Image.open(tmp_path / "sheet.png") as image:
         image.text["Description"].encode()
@@ -34,12 +34,12 @@ def test_a_sheet_of_any_name(tmp_path, name, titles):
 
 def test_a_row_without_a_number_is_drawn_beside_others(tmp_path):
     """A thick slice that was lost outside the brain."""
-    rows = [SheetRow("", [Panel("", np.full((8, 8), value), (1.0, 1.0))], None) for value in (1.0, np.nan)]
+    rows = [SheetRow("", [SheetImage("", np.full((8, 8), value), (1.0, 1.0))], None) for value in (1.0, np.nan)]
     draw_sheet(tmp_path / "sheet.png", rows, "", "a.u.")
     assert (tmp_path / "sheet.png").stat().st_size
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_gallery_of_any_name(tmp_path, name):
-    draw_gallery(tmp_path / "gallery.png", [Panel(name, np.eye(8), (1.0, 1.0))], name, name)
+    draw_gallery(tmp_path / "gallery.png", [SheetImage(name, np.eye(8), (1.0, 1.0))], name, name)
     assert (tmp_path / "gallery.png").stat().st_size
