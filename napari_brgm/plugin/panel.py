@@ -23,7 +23,7 @@ from napari_brgm.plugin.fold import Fold
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
-__all__ = ["Choices", "Panel"]
+__all__ = ["Panel", "ScrolledChoices"]
 
 _FOOT_MARGINS = 9, 6, 9, 9  # pixels
 
@@ -37,7 +37,7 @@ class Panel(QWidget):
         What scrolls.
     foot : QVBoxLayout
         What is always in sight.
-    scrolled : Choices
+    scrolled : ScrolledChoices
     """
 
     usual_width: ClassVar[int] = 330  # pixels: wide enough for the names of layers
@@ -47,7 +47,7 @@ class Panel(QWidget):
         content = QWidget()
         foot = QWidget()
         self.choices, self.foot = QVBoxLayout(content), QVBoxLayout(foot)
-        self.scrolled = Choices(content)
+        self.scrolled = ScrolledChoices(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -91,7 +91,7 @@ class Panel(QWidget):
             self.scrolled.ensureWidgetVisible(self._unfolded, 0, 0)
 
 
-class Choices(QScrollArea):
+class ScrolledChoices(QScrollArea):
     """Scrolls up and down, and is wide enough not to scroll sideways."""
 
     def __init__(self, content: QWidget) -> None:
@@ -118,7 +118,7 @@ class Choices(QScrollArea):
 class _Wheel(QObject):
     """Scrolls choices wherever the cursor is: over a box that was not clicked it must not change what is chosen."""
 
-    def __init__(self, scrolled: Choices) -> None:
+    def __init__(self, scrolled: ScrolledChoices) -> None:
         super().__init__(scrolled)
         self._scrolled = scrolled
         for child in scrolled.findChildren(QWidget):
