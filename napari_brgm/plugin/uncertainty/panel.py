@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 
 from napari_brgm.plugin.forms import SAFETY, form, grouped, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
-from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.panel import Panel
 from napari_brgm.plugin.uncertainty.plot import LEGEND, UncertaintyPlot
 
@@ -105,8 +104,8 @@ class UncertaintyPanel(Panel):
                 maps.addWidget(widget, row, column)
         maps.setColumnStretch(1, 1)
         layout.addWidget(grouped("Maps", maps))
+        layout.addWidget(self.status)
         layout.addStretch(1)
-        self.foot.addWidget(Messages(self.status))
         self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
 
 
