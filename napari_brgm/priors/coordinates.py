@@ -96,11 +96,13 @@ def usual_coordinates(
     known = given() if settings.start == "linear" else None
     if settings.prior_density == "mixture":
         if mixture is None:
-            raise InputError("this prior has no mixture over training slices; choose prior_density 'gaussian'")
+            raise InputError(
+                "this prior has no mixture over training slices; choose another preset, or prior_density 'gaussian'"
+            )
         if known is None:
             raise InputError(
                 "the mixture over training slices is weighed by what was measured through a linear corruption, which "
-                "this is not; choose prior_density 'gaussian'"
+                "this is not; choose another preset, or prior_density 'gaussian'"
             )
         recentred, known = mixture.under(latents, known)
         return White(recentred, 1, known)
