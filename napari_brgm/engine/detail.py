@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["NativeDetail", "finer_than_frame"]
 
 _FINER = 0.9  # frame pixels: a native pixel below that holds what the frame does not
+_AT_ONCE = 8  # images whose gradients are taken together
 _TORUS = 1 << 24  # numbers in all fields together
 _RIM = 3  # pixels round a hole that are kriged from: those behind them say no more
 _MARGIN = 12  # pixels round a tile whose rim it sees
@@ -57,13 +58,16 @@ class NativeDetail:
     Attributes
     ----------
     problem : Problem
-    images : (B, 1, R, R) Tensor
-        Grey levels of the generator's frame that the detail is beside.
+    image : (1, 1, R, R) Tensor
+        Grey levels of the generator's frame that the detail is beside: the mean of what is drawn.
+    slopes : (B, 1, R, R) Tensor
+        How steep each image is, grey levels a pixel.
     model : DetailModel
     """
 
     problem: Problem
-    images: Tensor
+    image: Tensor
+    slopes: Tensor
     model: DetailModel
 
     @classmethod
@@ -85,14 +89,17 @@ class NativeDetail:
         some = problem.measured.any() and not problem.measured.all()
         if not some or not finer_than_frame(problem.placed.frame) or images.shape[1] != 1:
             return None
-        grey = to_grey(images).cpu()
-        model = DetailModel.measured(problem, grey.mean(dim=0, keepdim=True), check, sharp=sharp)
-        return None if model is None else cls(problem, grey, model)
+        image = to_grey(images.mean(dim=0, keepdim=True)).cpu()
+        model = DetailModel.measured(problem, image, check, sharp=sharp)
+        if model is None:
+            return None
+        slopes = torch.cat([steepness(to_grey(part)).cpu() for part in torch.split(images, _AT_ONCE)])
+        return cls(problem, image, slopes, model)
 
-    def _levels(self, values: npt.NDArray[Any], stripe: _Stripe, slopes: Tensor) -> npt.NDArray[np.float32]:
+    def _levels(self, values: npt.NDArray[Any], stripe: _Stripe) -> npt.NDArray[np.float32]:
         """Level (B, n), in the scan's units, of images of these values (B, n); 0 where the frame does not reach."""
         window = self.problem.window
-        steep = stripe.frame.at(slopes, stripe.free)[:, 0].numpy()
+        steep = stripe.frame.at(self.slopes, stripe.free)[:, 0].numpy()
         found: npt.NDArray[np.float32] = self.model.level_at(window.to_grey(values), steep).astype(np.float32)
         return found * stripe.known / np.float32(window.gain)
 
@@ -113,7 +120,7 @@ class NativeDetail:
         (N,) float64 ndarray
             In the scan's units.
         """
-        count, slopes = len(draws), steepness(self.images)
+        count = len(draws)
         shape = self._torus(count)
         spectrum = self.model.spectrum(shape)
         fields = _fields(spectrum, shape, count, generator).reshape(count, -1)
@@ -122,7 +129,7 @@ class NativeDetail:
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
             values = draws[:, part]
-            level = self._levels(values, stripe, slopes)
+            level = self._levels(values, stripe)
             down, right = np.nonzero(stripe.free)
             new = fields.take((down + stripe.top) % shape[0] * shape[1] + right % shape[1], axis=1)
             for inside, kriged, points, rest in _tiles(stripe, covariance):
@@ -135,14 +142,14 @@ class NativeDetail:
 
     def mean(self, values: npt.NDArray[np.floating[Any]], check: Callable[[], None] | None = None) -> Floats:
         """Kriged mean (N,) beside an image of the pixels that were not measured (N,), both in the scan's units."""
-        shape, slopes = self._torus(1), steepness(self.images)
+        shape = self._torus(1)
         covariance = _covariance_near(self.model.spectrum(shape), shape)
         found = np.zeros(values.shape)
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
             for inside, kriged, _, rest in _tiles(stripe, covariance):
                 found[part][inside] = kriged(rest[None])[0]
-            found[part] *= self._levels(values[None, part], stripe, slopes)[0]
+            found[part] *= self._levels(values[None, part], stripe)[0]
         return found
 
     def _torus(self, count: int) -> tuple[int, int]:
@@ -158,8 +165,7 @@ class NativeDetail:
     def _stripes(self, check: Callable[[], None] | None) -> Iterator[_Stripe]:
         """Stripes with pixels that were not measured, from the top."""
         problem, last = self.problem, 0
-        image = self.images.mean(dim=0, keepdim=True)
-        slopes = steepness(image)
+        slopes = steepness(self.image)
         free, frame = problem.free, problem.placed.frame
         for top in range(0, len(free), _TILE):
             own = free[top : top + _TILE]
@@ -175,7 +181,7 @@ class NativeDetail:
             rim = rim[low - outer : high - outer]
             cut = frame.cut((low, 0), rim.shape)
             rim[rim] = covered(cut, rim)
-            shown, steep = (cut.at(one, rim)[0, 0].double().numpy() for one in (image, slopes))
+            shown, steep = (cut.at(one, rim)[0, 0].double().numpy() for one in (self.image, slopes))
             rest = np.asarray(problem.window.to_grey(problem.placed.given.image[low:high][rim].astype(np.float64)))
             places = np.stack(np.nonzero(rim)) + np.array([[low], [0]])
             yield _Stripe(

@@ -107,6 +107,8 @@ class Draws:
             return
         other, own, shared, theirs = self.finished, 0.0, 0.0, 0.0
         for draw, textured in zip(self.values, other.values, strict=True):
+            if self._check is not None:
+                self._check()
             d, f = draw - self.mean, textured - other.mean
             own, shared, theirs = own + float(d @ d), shared + float(f @ d), theirs + float(f @ f)
         if own <= theirs:

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["FINISHED", "TOGETHER", "Finishing", "finishing_of", "sharpened"]
 
 FINISHED = (
-    "samples have the texture of scans added by a network, at the spread that is stated; mean, standard deviation and "
-    "intervals are those of the draws before it"
+    "samples have the texture of scans added by a network and, on the whole, the stated spread; mean, standard "
+    "deviation and intervals are those of the draws before it"
 )
 TOGETHER = "slices restored together with their neighbours have texture from them"
 _THIN, _LEAST = 2, 0.3  # frame pixels that are taken off a hole all round, and the share of it that must be left

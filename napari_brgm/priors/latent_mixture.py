@@ -147,8 +147,6 @@ class LatentMixture:
         shift[:k] = found[:k] + torch.linalg.solve(block, z - found[:k] / variance)
         # rows k and beyond are those of S^-1 found = r + z: nothing to shift
         out = torch.linalg.cholesky(torch.linalg.inv(block))
-        if not torch.isfinite(out).all():
-            raise InputError("the mixture of this prior does not fit its line")
         back = found - shift
         back[:k] = torch.linalg.solve_triangular(out, back[:k, None], upper=False)[:, 0]
         own[:k] = out.T @ own[:k]
