@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_brgm.plugin.canvas.follow import follow_window
 from napari_brgm.plugin.docks import join_tabs
 from napari_brgm.plugin.fold import Fold
 
@@ -72,6 +73,7 @@ class Panel(QWidget):
         super().showEvent(event)
         if not self._docked:
             self._docked = True
+            follow_window()
             _Wheel(self.scrolled)
             join_tabs(self)
 

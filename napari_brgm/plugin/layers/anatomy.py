@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from napari_brgm.plugin.canvas.orientation import axis_way
+
 if TYPE_CHECKING:
     from napari.layers import Layer
 
@@ -20,15 +22,13 @@ RADIOLOGICAL: dict[Plane, tuple[str, str]] = {
     "coronal": ("S-I", "R-L"),
     "sagittal": ("S-I", "A-P"),
 }
-_LETTERS = {frozenset("AP"), frozenset("RL"), frozenset("SI")}
 _TIME = frozenset({"t", "time", "volume", "sample"})
 
 
 def direction(layer: Layer, axis: int) -> str | None:
     """'A-P' and the like for a data axis; None where the layer does not say."""
-    label = str(layer.axis_labels[axis]).upper()
-    known = len(label) == 3 and label[1] == "-" and frozenset((label[0], label[2])) in _LETTERS
-    return label if known else None
+    way = axis_way(layer.axis_labels[axis])
+    return None if way is None else "-".join(way)
 
 
 def spatial_axes(layer: Layer) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from napari_brgm.plugin.canvas.follow import follow
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -20,6 +22,7 @@ _watched: WeakKeyDictionary[Any, _Tag] = WeakKeyDictionary()
 
 def mark_synthetic(viewer: ViewerModel) -> None:
     """From now on show the tag whenever a visible layer of this viewer is synthetic."""
+    follow(viewer)
     if viewer not in _watched:
         _watched[viewer] = _Tag(viewer)
     _watched[viewer].update()
