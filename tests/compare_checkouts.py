@@ -91,8 +91,9 @@ def run_volume(source: Path, path: Path) -> None:
         str(folder / "mask.nii.gz"), "--out", str(folder / "out"), "--samples", str(SAMPLES), "--overwrite",
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
-    names = {"estimate": "scan_desc-brgmInpaint_image", "variance": "scan_desc-brgmInpaintVariance_image"}
-    arrays = {part: nib.load(folder / "out" / f"{name}.nii.gz").get_fdata() for part, name in names.items()}
+    (variance,) = (folder / "out").glob("*Variance*.nii.gz")
+    (estimate,) = set((folder / "out").glob("*.nii.gz")) - {variance}  # its name differs between versions
+    arrays = {"estimate": nib.load(estimate).get_fdata(), "variance": nib.load(variance).get_fdata()}
     np.savez(path, **arrays)
 
 

@@ -22,7 +22,7 @@ from napari_brgm.cli.trial_errors import errors_of, errors_text
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
-from napari_brgm.scans.names import derivative_name, json_name
+from napari_brgm.scans.names import ESTIMATE, derivative_name, json_name
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def restore_source(
     spread = bool(options.job((), prior).draws)
     both = [
         derivative_name(stem, what.name + role, ending)
-        for role, ending in zip(("", "Variance"), source.extensions, strict=True)
+        for role, ending in zip((ESTIMATE, "Variance"), source.extensions, strict=True)
     ]
     images = both if spread else both[:1]
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")

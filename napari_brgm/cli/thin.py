@@ -30,7 +30,7 @@ from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.errors import InputError
 from napari_brgm.scan import LEANING, lean_of
 from napari_brgm.scans.export import write_nifti
-from napari_brgm.scans.names import derivative_name, json_name
+from napari_brgm.scans.names import ESTIMATE, derivative_name, json_name
 from napari_brgm.scans.slice_thickness import slice_thickness
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def restore_thin(
     )
     job = options.job(slices, prior, thin.stack())
     what = Treatment(_NAME, "super-resolved", {}, factor=factor)
-    images = [derivative_name(source.stem, _NAME + role, ".nii.gz") for role in ("", "Variance", "Samples")]
+    images = [derivative_name(source.stem, _NAME + role, ".nii.gz") for role in (ESTIMATE, "Variance", "Samples")]
     posterior = derivative_name(source.stem, f"{_NAME}Thin", ".safetensors")
     sheet = derivative_name(source.stem, f"{_NAME}Sheet", ".png")
     with target.opened([*images, *map(json_name, images), posterior, sheet], [read]) as (files, _):

@@ -1,7 +1,7 @@
 """Scans to files: NIfTI-1 with the scan's affine and every value exactly as it is; and a JSON sidecar.
 
 Floats keep their type. Integers are written as float32, which all programs read, where it holds every voxel, else as
-float64, and beyond 2^53 in their own type.
+float64, and beyond 2^53 in their own type. Masks are bytes, 0 or 1.
 
 Where the scan lies on the very grid of a NIfTI source, the fields of its header that place it are kept as they are:
 the affine is the same bit for bit, in the same space (scanner, aligned, MNI, ...).
@@ -89,6 +89,8 @@ def _image(scan: Scan) -> Any:
     if max(scan.shape) > np.iinfo(np.int16).max:
         raise OutputError(f"NIfTI-1 holds at most 32767 voxels along an axis, the scan has {max(scan.shape)}")
     kind = np.dtype(np.float32) if holds(np.float32, scan.array) else exact_type(scan.array)
+    if scan.array.dtype == bool:
+        kind = np.dtype(np.uint8)
     array = scan.array.astype(kind, copy=False)
     try:
         image = cast("Any", nib.Nifti1Image)(array, scan.affine, dtype=kind)

@@ -16,7 +16,9 @@ from napari_brgm.text import file_stem, plain_text
 if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
-__all__ = ["derivative_name", "json_name", "series_label", "source_label", "stem_of"]
+__all__ = ["ESTIMATE", "derivative_name", "json_name", "series_label", "source_label", "stem_of"]
+
+ESTIMATE = "Estimate"  # part of the restored image's name: it sorts before those of what belongs to it
 
 _BIDS = re.compile(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)")
 _SUFFIX = re.compile(r"(\.(nii|hdr|img))?(\.gz)?$|\.dcm$", re.IGNORECASE)
@@ -59,10 +61,10 @@ def derivative_name(stem: str, description: str, extension: str) -> str:
 
     Examples
     --------
-    >>> derivative_name("sub-01_T1w", "brgmInpaint", ".nii.gz")
-    'sub-01_desc-brgmInpaint_T1w.nii.gz'
-    >>> derivative_name("knee", "brgmInpaint", ".png")
-    'knee_desc-brgmInpaint_image.png'
+    >>> derivative_name("sub-01_T1w", "brgmInpaintEstimate", ".nii.gz")
+    'sub-01_desc-brgmInpaintEstimate_T1w.nii.gz'
+    >>> derivative_name("knee", "brgmInpaintEstimate", ".png")
+    'knee_desc-brgmInpaintEstimate_image.png'
     """
     bids = _BIDS.fullmatch(stem)
     entities, suffix = bids.groups() if bids else (stem, "image")

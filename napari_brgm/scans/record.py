@@ -25,15 +25,19 @@ if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
 __all__ = [
-    "SOFTWARE", "described", "is_intensity", "is_record", "json_text", "plain", "record_of", "sidecar", "sidecar_of",
-    "version",
+    "SOFTWARE", "described", "is_intensity", "is_record", "json_text", "plain", "record_of", "run_beside", "sidecar",
+    "sidecar_of", "version",
 ]  # fmt: skip
 
 SOFTWARE = "napari-brgm"
 _IMAGE = re.compile(r"(\.nii)?(\.gz)?$|\.(png|tif)$")
 _LONGEST = 64 << 20  # bytes of a sidecar
 _DONE = {"in-paint": "in-painted", "super-resolve": "super-resolved", "clean": "cleaned"}
-_WHAT = {"variance": "posterior variance", "std": "posterior standard deviation", "samples": "posterior samples"}
+_WHAT = {
+    "variance": "posterior variance", "std": "posterior standard deviation", "samples": "posterior samples",
+    "mask": "mask of the synthetic pixels",
+}  # fmt: skip
+_RUN = "RestoredRun"  # key of what the files of a run say of each other
 _INTENSITIES = ("restored", "cleaned", "low", "high", "sample", "samples", "drawn", "interpolation")
 _LAYERS = ("source_layer", "source_layers")
 _NOTICE = "Synthetic: computed by a generative model, not measured. Not for diagnosis."
@@ -88,7 +92,9 @@ def described(record: Mapping[str, Any]) -> str:
     return f"{text[:1].upper()}{text[1:]}. {record.get('notice') or _NOTICE}"[:400]
 
 
-def sidecar(scan: Scan, *, sources: Sequence[str | Path] = (), same_grid: bool = True) -> dict[str, Any]:
+def sidecar(
+    scan: Scan, *, sources: Sequence[str | Path] = (), same_grid: bool = True, run: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Make the JSON object beside the file of a scan: BIDS keys, and the scan's own record.
 
     Parameters
@@ -99,6 +105,8 @@ def sidecar(scan: Scan, *, sources: Sequence[str | Path] = (), same_grid: bool =
         What it was computed from; only the names are kept.
     same_grid : bool
         Whether the voxels are those of the source.
+    run : mapping, optional
+        What the files of its run say of each other; ``run_beside`` gives it back.
 
     Raises
     ------
@@ -119,6 +127,8 @@ def sidecar(scan: Scan, *, sources: Sequence[str | Path] = (), same_grid: bool =
         bids["SpatialReference"] = "orig"
     else:
         bids["Resolution"] = "grid of its own: " + " x ".join(f"{side:.4g}" for side in scan.spacing) + " mm"
+    if run is not None:
+        bids[_RUN] = plain(run)
     return bids | record
 
 
@@ -134,20 +144,27 @@ def record_of(path: Path) -> tuple[dict[str, Any] | None, str | None, tuple[str,
     notes : tuple of str
         What could not be read.
     """
-    beside = sidecar_of(path)
     try:
-        if not beside.is_file() or beside.stat().st_size > _LONGEST:
-            return None, None, ()
-        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = _content(path)
     except (OSError, ValueError, RecursionError):
-        return None, None, (f"{beside.name} beside the image cannot be read: its provenance is not known",)
-    if not isinstance(content, dict):
-        return None, None, ()
+        return None, None, (f"{sidecar_of(path).name} beside the image cannot be read: its provenance is not known",)
     record = {key: value for key, value in content.items() if not key[:1].isupper()}
     if not is_record(record):
         return None, None, ()
     units = content.get("Units")
     return record, units if isinstance(units, str) and units else None, ()
+
+
+def run_beside(path: Path) -> dict[str, Any]:
+    """What the sidecar of a NIfTI file says of the other files of its run; empty where it says nothing.
+
+    Nothing in it has been looked at but that it is a table.
+    """
+    try:
+        found = _content(path).get(_RUN)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def is_record(record: object) -> bool:
@@ -163,6 +180,15 @@ def is_intensity(record: Mapping[str, Any]) -> bool:
     """Whether the values are intensities on the source's scale: not an uncertainty, not a probability."""
     role = str(record.get("role") or "restored")
     return role in _INTENSITIES or re.fullmatch(r"x[\d.]+", role) is not None  # finer by that
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Of the sidecar; empty where there is none. OSError, ValueError or RecursionError where it cannot be read."""
+    beside = sidecar_of(path)
+    if not beside.is_file() or beside.stat().st_size > _LONGEST:
+        return {}
+    content = json.loads(beside.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
 
 
 def _of_dicom(header: object) -> bool:

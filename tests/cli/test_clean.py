@@ -21,7 +21,7 @@ def test_files_of_a_cleaned_slice(shell, save, head, tmp_path, shipped_weights, 
     out = tmp_path / "out"
     done = shell("clean", source, *how, "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    cleaned = read_scan(out / "sub-01_desc-brgmClean_T1w.nii.gz")[0]
+    cleaned = read_scan(out / "sub-01_desc-brgmCleanEstimate_T1w.nii.gz")[0]
     given = read_scan(source)[0].slice("axial", 1)
     np.testing.assert_allclose(cleaned.affine, given.affine, atol=1e-4)
     assert cleaned.array.shape[:2] == given.image.shape
@@ -30,7 +30,7 @@ def test_files_of_a_cleaned_slice(shell, save, head, tmp_path, shipped_weights, 
     assert (cleaned.array[..., 0] != given.image)[inside].mean() > 0.9  # nothing is kept as measured
     variance = nib.load(out / "sub-01_desc-brgmCleanVariance_T1w.nii.gz").get_fdata()[..., 0]
     assert (variance[inside] > 0).all()
-    for role in ("", "Variance"):
+    for role in ("Estimate", "Variance"):
         record = json.loads((out / f"sub-01_desc-brgmClean{role}_T1w.json").read_text())
         assert "every pixel is an estimate" in record["Description"] and "every pixel" in record["notice"]
         assert record["corruption"]["name"] == name and record["slices"][0]["index"] == 1

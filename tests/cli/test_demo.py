@@ -37,11 +37,11 @@ def test_without_a_display_it_writes_and_ends(shell, tmp_path, monkeypatch, wind
     assert not windows and "no display" in done.stderr
     original, missing, painted, variance = (
         nib.load(out / f"sub-MNI152_{name}T1w.nii.gz").get_fdata(dtype=np.float32)
-        for name in ("", "desc-artefact_", "desc-brgmInpaint_", "desc-brgmInpaintVariance_")
+        for name in ("", "desc-artefact_", "desc-brgmInpaintEstimate_", "desc-brgmInpaintVariance_")
     )
     np.testing.assert_array_equal(painted[missing == 0], original[missing == 0])
     assert (variance[missing == 1] > 0).all()
-    fine = nib.load(out / "sub-MNI152_desc-brgmSuperres_T1w.nii.gz")
+    fine = nib.load(out / "sub-MNI152_desc-brgmSuperresEstimate_T1w.nii.gz")
     assert fine.shape == (232, 196, 1)
     assert len(list(out.glob("*Sheet*.png"))) == 2
     assert "in-painting:" in done.stdout and "super-resolution x4:" in done.stdout
@@ -53,5 +53,5 @@ def test_with_a_display_it_opens_napari_on_the_results(shell, tmp_path, monkeypa
     done = shell("demo", "--out", tmp_path / "demo", *QUICK)
     assert done.exit_code == 0, done.output
     (command,) = windows
-    assert command[1:3] == ["-m", "napari"] and any("brgmInpaint_" in str(part) for part in command)
+    assert command[1:3] == ["-m", "napari"] and any("brgmInpaintEstimate_" in str(part) for part in command)
     assert all(part.startswith("-") or "nii" not in part or (tmp_path / "demo").exists() for part in command)

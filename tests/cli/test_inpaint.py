@@ -18,7 +18,7 @@ def test_measured_voxels_affine_and_record(shell, scan, mask, head, tmp_path, sh
     out = tmp_path / "new" / "out"
     done = shell("inpaint", scan, "--mask", mask, "--out", out, *QUICK, "--seed", 5)
     assert done.exit_code == 0, done.output
-    restored = nib.load(out / "sub-01_desc-brgmInpaint_T1w.nii.gz")
+    restored = nib.load(out / "sub-01_desc-brgmInpaintEstimate_T1w.nii.gz")
     source = nib.load(scan)
     np.testing.assert_array_equal(restored.affine, source.affine)
     missing = nib.load(mask).get_fdata() > 0
@@ -27,7 +27,7 @@ def test_measured_voxels_affine_and_record(shell, scan, mask, head, tmp_path, sh
     assert (values[missing] != head[missing]).mean() > 0.9
     variance = nib.load(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz").get_fdata()
     assert (variance[missing] > 0).all() and (variance[~missing] == 0).all()
-    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
     assert record["seed"] == 5 and record["settings"]["steps"] == 3 and len(record["prior"]["sha256"]) == 64
     assert record["Sources"] == ["sub-01_T1w.nii.gz", "mask.nii.gz"] and record["slices"][0]["index"] == 1
     assert "Not for diagnosis" in record["notice"] and record["Units"] == "a.u."
@@ -45,7 +45,7 @@ def test_without_samples_there_is_no_file_of_a_variance(shell, scan, mask, tmp_p
     out = tmp_path / "out"
     done = shell("inpaint", scan, "--mask", mask, "--out", out, "--steps", 3, "--samples", 0, "--device", "cpu")
     assert done.exit_code == 0, done.output
-    assert (out / "sub-01_desc-brgmInpaint_T1w.nii.gz").is_file() and not list(out.glob("*Variance*"))
+    assert (out / "sub-01_desc-brgmInpaintEstimate_T1w.nii.gz").is_file() and not list(out.glob("*Variance*"))
     assert "no uncertainty: no samples were drawn" in done.stderr
     variance = out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz"
     variance.write_bytes(b"of an earlier run")
@@ -64,7 +64,7 @@ def test_every_slice_the_mask_touches(shell, scan, save, shipped_weights, tmp_pa
     out = tmp_path / "out"
     done = shell("inpaint", scan, "--mask", save("two.nii", missing), "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
     assert [one["index"] for one in record["slices"]] == [0, 2]
     assert all("corruption" in record | one for one in record["slices"])
     variance = nib.load(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz").get_fdata()
@@ -172,7 +172,7 @@ def test_a_volume_of_a_4d_scan(shell, mask, save, head, tmp_path, shipped_weight
     out = tmp_path / "out"
     done = shell("inpaint", series, "--mask", mask, "--out", out, "--volume", 1, *QUICK)
     assert done.exit_code == 0, done.output
-    restored = nib.load(out / "bold_desc-brgmInpaint_image.nii.gz")
+    restored = nib.load(out / "bold_desc-brgmInpaintEstimate_image.nii.gz")
     assert restored.shape == (60, 72, 3)
     np.testing.assert_array_equal(restored.get_fdata(dtype=np.float32)[..., 0], (2 * head[..., 0]).astype(np.float32))
 
@@ -235,7 +235,7 @@ def test_a_share_of_the_pixels_hidden_at_random(shell, scan, head, tmp_path, shi
     out = tmp_path / "out"
     done = shell("inpaint", scan, "--missing-share", 0.9, "--out", out, *QUICK, "--seed", 3)
     assert done.exit_code == 0, done.output
-    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
     assert record["corruption"]["missing_pixels"] == round(0.9 * 60 * 72)
     assert "hidden at random" in record["Description"]
     assert record["Sources"] == ["sub-01_T1w.nii.gz"] and record["slices"][0]["index"] == 1
@@ -243,7 +243,7 @@ def test_a_share_of_the_pixels_hidden_at_random(shell, scan, head, tmp_path, shi
     restored, given, variance = (
         read_scan(path)[0].slice("axial", 1).image
         for path in (
-            out / "sub-01_desc-brgmInpaint_T1w.nii.gz",
+            out / "sub-01_desc-brgmInpaintEstimate_T1w.nii.gz",
             scan,
             out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz",
         )
@@ -286,11 +286,11 @@ def test_a_slice_that_cannot_be_restored_costs_only_itself(
     done = shell("inpaint", scan, "--mask", masked_everywhere, "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
     assert "note: axial slice 1 was left as it is: all measured pixels have the same value" in done.stderr
-    restored = np.asarray(nib.load(out / "sub-02_desc-brgmInpaint_T1w.nii.gz").dataobj)
+    restored = np.asarray(nib.load(out / "sub-02_desc-brgmInpaintEstimate_T1w.nii.gz").dataobj)
     assert (restored[..., 1] == 7).all() and (restored[20:32, 30:40, 0] != head[20:32, 30:40, 0]).any()
     names = sorted(path.name for path in out.glob("*.safetensors"))
     assert names == [f"sub-02_desc-brgmInpaintAxial00{i}_T1w.safetensors" for i in (0, 2)]
-    record = json.loads((out / "sub-02_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((out / "sub-02_desc-brgmInpaintEstimate_T1w.json").read_text())
     assert [one["index"] for one in record["slices"]] == [0, 2]
 
 
@@ -319,7 +319,7 @@ def test_neighbours_count_unless_slices_are_restored_alone(shell, scan, save, tm
     def stack_of_record(name, *options):
         done = shell("inpaint", scan, "--mask", mask, "--out", tmp_path / name, *options, *QUICK)
         assert done.exit_code == 0, done.output
-        record = json.loads((tmp_path / name / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+        record = json.loads((tmp_path / name / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
         return record["slices"][0].get("stack") or record.get("stack")
 
     assert stack_of_record("together")["neighbours_mm"] == pytest.approx([5.0, 10.0])

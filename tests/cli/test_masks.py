@@ -39,7 +39,7 @@ def test_a_mask_that_is_black_where_pixels_are_missing(shell, photo, hole, quick
     assert done.exit_code == 0, done.output
     assert "note: 11 % of the picture is hidden" in done.stderr
     np.testing.assert_array_equal(hidden(out), hole)
-    record = json.loads((out / "a_desc-brgmInpaint_image.json").read_text())
+    record = json.loads((out / "a_desc-brgmInpaintEstimate_image.json").read_text())
     assert record["mask"] == {"missing_where": "zero", "between": 0}
     done = shell(*arguments, "--yes", "--overwrite")
     assert done.exit_code == 0, done.output
@@ -68,7 +68,7 @@ def test_masks_on_the_scans_grid_of_either_polarity(shell, scan, save, quick, tm
     done = shell(*arguments, *(["--invert-mask"] if inverted else []))
     assert done.exit_code == 0, done.output
     assert "note: 3 % of axial slice 1 is hidden" in done.stderr
-    record = json.loads((tmp_path / "out" / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((tmp_path / "out" / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
     assert record["slices"][0]["index"] == 1 and record["corruption"]["missing_pixels"] == 120
 
 

@@ -110,5 +110,5 @@ def test_a_scan_on_the_priors_own_pixels_is_turned_about(shell, small_atlas, tmp
     out = tmp_path / "out"
     done = shell(command[0], small_atlas, *command[1:], "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    found = json.loads((out / f"sub-small_desc-{name}_T1w.json").read_text())["alignment"]
+    found = json.loads((out / f"sub-small_desc-{name}Estimate_T1w.json").read_text())["alignment"]
     assert found["fitted"] and abs(found["rotation"]) == pytest.approx(180, abs=5)

@@ -59,14 +59,14 @@ def floats(path, image):
 @pytest.mark.parametrize(
     ("name", "write", "result", "kind"),
     [
-        ("a.png", png8, "a_desc-brgmInpaint_image.png", np.uint8),
-        ("a.jpg", rgb_jpeg, "a_desc-brgmInpaint_image.png", np.uint8),
-        ("a.png", palette, "a_desc-brgmInpaint_image.png", np.uint8),
-        ("a.png", rgba, "a_desc-brgmInpaint_image.png", np.uint8),
-        ("a.png", png16, "a_desc-brgmInpaint_image.png", np.uint16),
-        ("a.tif", tiff16, "a_desc-brgmInpaint_image.tif", np.uint16),
-        ("a.tiff", signed, "a_desc-brgmInpaint_image.tif", np.int32),
-        ("a.tif", floats, "a_desc-brgmInpaint_image.tif", np.float32),
+        ("a.png", png8, "a_desc-brgmInpaintEstimate_image.png", np.uint8),
+        ("a.jpg", rgb_jpeg, "a_desc-brgmInpaintEstimate_image.png", np.uint8),
+        ("a.png", palette, "a_desc-brgmInpaintEstimate_image.png", np.uint8),
+        ("a.png", rgba, "a_desc-brgmInpaintEstimate_image.png", np.uint8),
+        ("a.png", png16, "a_desc-brgmInpaintEstimate_image.png", np.uint16),
+        ("a.tif", tiff16, "a_desc-brgmInpaintEstimate_image.tif", np.uint16),
+        ("a.tiff", signed, "a_desc-brgmInpaintEstimate_image.tif", np.int32),
+        ("a.tif", floats, "a_desc-brgmInpaintEstimate_image.tif", np.float32),
         ("wrongly-named.dat", png8, "wrongly-named.dat", None),
     ],
 )
@@ -76,7 +76,7 @@ def test_measured_levels_come_back_bit_for_bit(shell, clean, hole, mask, quick, 
     if kind is None:
         with path.open("wb") as stream:
             Image.fromarray(clean).save(stream, "PNG")
-        result, kind = "wrongly-named_desc-brgmInpaint_image.png", np.uint8
+        result, kind = "wrongly-named_desc-brgmInpaintEstimate_image.png", np.uint8
     else:
         write(path, clean)
     with Image.open(path) as image:
@@ -113,10 +113,10 @@ def test_a_picture_says_what_it_is_in_its_own_file(shell, clean, mask, quick, tm
     image.save(tmp_path / "a.jpg", exif=exif, quality=100)
     done = shell("inpaint", tmp_path / "a.jpg", "--mask", mask, "--out", out, *quick, "--pixel-mm", "2")
     assert done.exit_code == 0 and "does not say how large" not in done.stderr
-    with Image.open(out / "a_desc-brgmInpaint_image.png") as written:
+    with Image.open(out / "a_desc-brgmInpaintEstimate_image.png") as written:
         assert "not for diagnosis" in written.info["Description"] and not written.getexif()
     assert not any(b"Jane" in file.read_bytes() for file in out.iterdir())
-    assert json.loads((out / "a_desc-brgmInpaint_image.json").read_text())["pixel_mm"] == [2.0, 2.0]
+    assert json.loads((out / "a_desc-brgmInpaintEstimate_image.json").read_text())["pixel_mm"] == [2.0, 2.0]
 
 
 def test_the_pixel_size_counts(shell, clean, mask, quick, tmp_path):
@@ -148,7 +148,7 @@ def test_an_orientation_is_applied_and_told(shell, clean, hole, quick, tmp_path)
     assert "note: a.png was turned upright, as its EXIF orientation (6) says; so is the result" in done.stderr
     assert "note: mask.png was turned upright" in done.stderr
     missing = np.vstack([hole, hole[:4]])
-    with Image.open(out / "a_desc-brgmInpaint_image.png") as written:
+    with Image.open(out / "a_desc-brgmInpaintEstimate_image.png") as written:
         np.testing.assert_array_equal(np.array(written)[~missing], tall[~missing])
 
 
@@ -160,7 +160,7 @@ def test_finer_pixels_of_a_picture(shell, clean, quick, tmp_path):
         out = tmp_path / ending
         done = shell("superres", tmp_path / name, "--factor", 2, "--pixel-mm", 4, "--out", out, *quick)
         assert done.exit_code == 0, done.output
-        with Image.open(out / f"low_desc-brgmSuperres_image{ending}") as image:
+        with Image.open(out / f"low_desc-brgmSuperresEstimate_image{ending}") as image:
             fine = np.array(image).astype(float)
         assert fine.shape == (32, 32)
         assert np.abs(fine.reshape(16, 2, 16, 2).mean(axis=(1, 3)) - low).max() < 1.5  # is the coarse one, averaged
@@ -171,7 +171,7 @@ def test_a_picture_is_cleaned(shell, clean, quick, tmp_path):
     Image.fromarray(clean).save(tmp_path / "a.jpg", quality=20)
     done = shell("clean", tmp_path / "a.jpg", "--jpeg-quality", 20, "--out", tmp_path / "out", *quick)
     assert done.exit_code == 0, done.output
-    with Image.open(tmp_path / "out" / "a_desc-brgmClean_image.png") as image:
+    with Image.open(tmp_path / "out" / "a_desc-brgmCleanEstimate_image.png") as image:
         assert image.size == (32, 32) and image.mode == "L"
 
 
@@ -190,11 +190,11 @@ def test_colour_goes_with_a_colour_prior(shell, parity, tmp_path, hole, mask):
         2, "--samples", 2, "--device", "cpu", "--save-video", out / "way.gif",
     )  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
-    with Image.open(out / "a_desc-brgmInpaint_image.png") as written:
+    with Image.open(out / "a_desc-brgmInpaintEstimate_image.png") as written:
         np.testing.assert_array_equal(np.array(written)[~hole], image[~hole])
     variance = tifffile.imread(out / "a_desc-brgmInpaintVariance_image.tif")
     assert variance.shape == (3, 32, 32) and (variance[:, ~hole] == 0).all()
-    assert json.loads((out / "a_desc-brgmInpaint_image.json").read_text())["Units"] == "colour levels"
+    assert json.loads((out / "a_desc-brgmInpaintEstimate_image.json").read_text())["Units"] == "colour levels"
 
 
 def test_colour_and_a_grey_prior(shell, clean, mask, quick, tmp_path):

@@ -103,14 +103,14 @@ def test_in_painting_in_the_shell(layout, holed, tmp_path):
     done = run("inpaint", holed.path, "--mask", holed.mask, "--out", out, "--prior", layout, *QUICK)
     assert done.exit_code == 0, done.output
     assert said(layout, done.stderr), done.stderr
-    restored = nib.load(out / "sub-01_desc-brgmInpaint_T1w.nii.gz").get_fdata(dtype=np.float32)
+    restored = nib.load(out / "sub-01_desc-brgmInpaintEstimate_T1w.nii.gz").get_fdata(dtype=np.float32)
     variance = nib.load(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz").get_fdata()
     assert restored.shape == (*holed.image.shape, 1)
     np.testing.assert_array_equal(restored[~holed.missing, 0], holed.image[~holed.missing])
     assert np.isfinite(restored).all()
     hidden = variance[holed.missing, 0]
     assert np.isfinite(hidden).all() and (hidden > 0).all()
-    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
     assert record["prior"]["name"] == layout
 
 
@@ -121,7 +121,7 @@ def test_super_resolution_in_the_shell(layout, coarse, tmp_path):
     done = run("superres", path, "--factor", FACTOR, "--out", out, "--prior", layout, *QUICK)
     assert done.exit_code == 0, done.output
     assert said(layout, done.stderr), done.stderr
-    fine = nib.load(out / "sub-01_desc-brgmSuperres_T1w.nii.gz")
+    fine = nib.load(out / "sub-01_desc-brgmSuperresEstimate_T1w.nii.gz")
     variance = nib.load(out / "sub-01_desc-brgmSuperresVariance_T1w.nii.gz").get_fdata()
     shown = image[:, ::-1].T  # front at the top, the patient's right on the left
     assert fine.shape == (FACTOR * shown.shape[0], FACTOR * shown.shape[1], 1)

@@ -53,14 +53,14 @@ def test_a_hole_is_restored_inside_the_brain_only(shell, scan, across, inside, p
     assert done.exit_code == 0, done.output
     np.testing.assert_array_equal(painted[0], missing)
     source, hole = nib.load(scan).get_fdata(dtype=np.float32), missing & inside
-    values = nib.load(out / "sub-01_desc-brgmInpaint_T1w.nii.gz").get_fdata(dtype=np.float32)
+    values = nib.load(out / "sub-01_desc-brgmInpaintEstimate_T1w.nii.gz").get_fdata(dtype=np.float32)
     np.testing.assert_array_equal(values[~hole], source[~hole])
     assert (values[hole] != source[hole]).mean() > 0.9
     variance = nib.load(out / "sub-01_desc-brgmInpaintVariance_T1w.nii.gz").get_fdata()
     outside = missing & ~inside
     outside[..., 0] = False  # a slice that was left as it is
     assert ((variance > 0) == hole | outside).all() and len(np.unique(variance[outside])) == 1
-    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
     left = int(outside.sum())
     assert record["strip"] == {"found_by": "deepbet 1.0.2", "pixels": int(inside[..., 1].sum()), "left_outside": left}
     assert "inside the brain" in record["Description"]
@@ -78,8 +78,8 @@ def test_errors_of_a_trial_are_those_inside(shell, scan, inside, painted, tmp_pa
     out = tmp_path / "out"
     done = shell("inpaint", scan, "--missing-share", 0.5, "--strip", "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    record = json.loads((out / "sub-01_desc-brgmInpaint_T1w.json").read_text())
-    found = nib.load(out / "sub-01_desc-brgmInpaint_T1w.nii.gz").get_fdata(dtype=np.float32)
+    record = json.loads((out / "sub-01_desc-brgmInpaintEstimate_T1w.json").read_text())
+    found = nib.load(out / "sub-01_desc-brgmInpaintEstimate_T1w.nii.gz").get_fdata(dtype=np.float32)
     hole = painted[0] & inside
     wrong = found[hole] - nib.load(scan).get_fdata(dtype=np.float32)[hole]
     assert record["slices"][0]["errors"]["rmse_hidden"] == pytest.approx(np.sqrt((wrong**2).mean()), rel=1e-3)
@@ -89,7 +89,7 @@ def test_a_finer_brain_lies_in_the_measured_head(shell, scan, inside, painted, t
     out, video = tmp_path / "out", tmp_path / "v.gif"
     done = shell("superres", scan, "--factor", 2, "--strip", "--out", out, *QUICK, "--save-video", video)
     assert done.exit_code == 0, done.output
-    fine = nib.load(out / "sub-01_desc-brgmSuperres_T1w.nii.gz").get_fdata(dtype=np.float32)[..., 0]
+    fine = nib.load(out / "sub-01_desc-brgmSuperresEstimate_T1w.nii.gz").get_fdata(dtype=np.float32)[..., 0]
     source = nib.load(scan).get_fdata(dtype=np.float32)[..., 1]
     variance = nib.load(out / "sub-01_desc-brgmSuperresVariance_T1w.nii.gz").get_fdata()[..., 0]
     assert (variance > 0).sum() == 4 * inside[..., 1].sum()
@@ -102,7 +102,7 @@ def test_a_cleaned_brain_says_that_the_rest_is_as_given(shell, scan, inside, pai
     out = tmp_path / "out"
     done = shell("clean", scan, "--jpeg-quality", 20, "--strip", "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    record = json.loads((out / "sub-01_desc-brgmClean_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmCleanEstimate_T1w.json").read_text())
     assert "every pixel of the brain is an estimate" in record["Description"] + record["notice"]
     assert record["strip"]["left_outside"] == 0
 

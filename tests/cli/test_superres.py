@@ -17,7 +17,7 @@ def test_the_finer_slice_lies_where_the_coarse_one_did(shell, save, head, tmp_pa
     out = tmp_path / "out"
     done = shell("superres", save("sub-01_T1w.nii.gz", coarse, affine), "--factor", 4, "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    fine = nib.load(out / "sub-01_desc-brgmSuperres_T1w.nii.gz")
+    fine = nib.load(out / "sub-01_desc-brgmSuperresEstimate_T1w.nii.gz")
     assert fine.shape == (72, 60, 1)  # rows, columns of the display
     corners = np.array([[-0.5, -0.5, 0, 1], [71.5, 59.5, 0, 1]]) @ fine.affine.T
     expected = np.array([[14.5, 17.5, 1, 1], [-0.5, -0.5, 1, 1]]) @ affine.T  # outer edges of the middle slice
@@ -39,7 +39,7 @@ def test_a_factor_for_each_axis(shell, scan, tmp_path, shipped_weights):
     out = tmp_path / "out"
     done = shell("superres", scan, "--factor", "2,1", "--index", 0, "--out", out, *QUICK)
     assert done.exit_code == 0, done.output
-    assert nib.load(out / "sub-01_desc-brgmSuperres_T1w.nii.gz").shape == (144, 60, 1)
+    assert nib.load(out / "sub-01_desc-brgmSuperresEstimate_T1w.nii.gz").shape == (144, 60, 1)
 
 
 @pytest.mark.parametrize(

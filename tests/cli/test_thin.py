@@ -61,7 +61,7 @@ def test_thin_slices_lie_where_the_thick_ones_did(shell, save, thick, prior, tmp
     done = shell("superres", save("sub-01_T1w.nii.gz", thick, AFFINE), "--slices", FACTOR, "--out", out, *prior)
     assert done.exit_code == 0, done.output
     image, variance, samples = (
-        nib.load(out / f"sub-01_desc-brgmSuperres{role}_T1w.nii.gz") for role in ("", "Variance", "Samples")
+        nib.load(out / f"sub-01_desc-brgmSuperres{role}_T1w.nii.gz") for role in ("Estimate", "Variance", "Samples")
     )
     assert_refined(image.get_fdata(), image.affine, thick, AFFINE, (1, 1, FACTOR))
     np.testing.assert_allclose(image.header.get_zooms(), (1.5, 1.5, 1.0), atol=1e-6)
@@ -74,13 +74,13 @@ def test_thin_slices_lie_where_the_thick_ones_did(shell, save, thick, prior, tmp
     assert (variance.get_fdata() > 0).mean() > 0.9
     spread = samples.get_fdata().std(axis=3)
     assert np.corrcoef(spread.ravel(), np.sqrt(variance.get_fdata()).ravel())[0, 1] > 0.4
-    record = json.loads((out / "sub-01_desc-brgmSuperres_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmSuperresEstimate_T1w.json").read_text())
     assert record["corruption"]["factor"] == [3.0, 1.0, 1.0] and "Not for diagnosis" in record["notice"]
     assert [one["index"] for one in record["slices"]] == list(range(THICK * FACTOR))
     assert json.loads((out / "sub-01_desc-brgmSuperresVariance_T1w.json").read_text())["Units"] == "a.u.^2"
     whole = Restoration.load(out / "sub-01_desc-brgmSuperresThin_T1w.safetensors")
     assert whole.shape == (THICK * FACTOR, 24, 24) and whole.has_spread and not len(whole.samples)
-    (again,) = read_scan(out / "sub-01_desc-brgmSuperres_T1w.nii.gz")
+    (again,) = read_scan(out / "sub-01_desc-brgmSuperresEstimate_T1w.nii.gz")
     np.testing.assert_array_equal(again.slice("axial", 5).image, whole.estimate[5])
     assert {out / line.split("/")[-1] for line in done.stdout.split()} == {
         path for path in out.iterdir() if path.suffix != ".json"
@@ -95,7 +95,7 @@ def test_finer_in_the_plane_as_well(shell, save, stack_of, prior, tmp_path):
     options = ("--slices", 2, "--factor", "2,1", "--out", tmp_path / "out", *prior)
     done = shell("superres", path, *options)
     assert done.exit_code == 0, done.output
-    image = nib.load(tmp_path / "out" / "a_desc-brgmSuperres_image.nii.gz")
+    image = nib.load(tmp_path / "out" / "a_desc-brgmSuperresEstimate_image.nii.gz")
     assert_refined(image.get_fdata(), image.affine, shown.transpose(2, 1, 0), affine, (1, 2, 2))
 
 
@@ -103,7 +103,7 @@ def test_without_samples_there_are_neither_these_nor_a_variance(shell, save, thi
     out, path = tmp_path / "out", save("a.nii", thick, AFFINE)
     done = shell("superres", path, "--slices", 1.5, "--out", out, *prior[:4], "--samples", 0, "--device", "cpu")
     assert done.exit_code == 0, done.output
-    assert nib.load(out / "a_desc-brgmSuperres_image.nii.gz").shape == (24, 24, 6)
+    assert nib.load(out / "a_desc-brgmSuperresEstimate_image.nii.gz").shape == (24, 24, 6)
     assert not [path.name for path in out.iterdir() if "Variance" in path.name or "Samples" in path.name]
 
 
@@ -135,7 +135,8 @@ def test_slices_of_a_dicom_series(shell, series, prior, tmp_path, thickness):
     folder = series(thickness)
     done = shell("superres", folder, "--slices", FACTOR, "--out", tmp_path / "out", *prior)
     assert done.exit_code == 0, done.output
-    (scan,), (fine,) = read_scan(folder), read_scan(tmp_path / "out" / "series-5_desc-brgmSuperres_image.nii.gz")
+    name = "series-5_desc-brgmSuperresEstimate_image.nii.gz"
+    (scan,), (fine,) = read_scan(folder), read_scan(tmp_path / "out" / name)
     record = fine.provenance["corruption"]
     if thickness == 3:
         assert_refined(fine.array, fine.affine, scan.array, scan.affine, (1, 1, FACTOR))
@@ -164,7 +165,7 @@ def test_of_a_whole_head_the_brain_alone_is_made_thinner(shell, save, thick, pri
     out, path = tmp_path / "out", save("sub-01_T1w.nii.gz", head, AFFINE)
     done = shell("superres", path, "--slices", FACTOR, "--factor", 2, "--strip", "--out", out, *prior)
     assert done.exit_code == 0, done.output
-    image, samples = (nib.load(out / f"sub-01_desc-brgmSuperres{role}_T1w.nii.gz") for role in ("", "Samples"))
+    image, samples = (nib.load(out / f"sub-01_desc-brgmSuperres{role}_T1w.nii.gz") for role in ("Estimate", "Samples"))
     finer = (2, 2, FACTOR)
     brain, held = (np.kron(array, np.ones(finer)) for array in (inside, head))
     np.testing.assert_array_equal(image.get_fdata(dtype=np.float32)[brain == 0], held[brain == 0].astype(np.float32))
@@ -172,7 +173,7 @@ def test_of_a_whole_head_the_brain_alone_is_made_thinner(shell, save, thick, pri
     np.testing.assert_array_equal(drawn[1:, brain == 0], drawn[:-1, brain == 0])
     assert (drawn[:, brain == 1].std(axis=0) > 0).mean() > 0.9
     assert_refined(np.where(brain, image.get_fdata(), 0), image.affine, np.where(inside, thick, 0), AFFINE, finer)
-    record = json.loads((out / "sub-01_desc-brgmSuperres_T1w.json").read_text())
+    record = json.loads((out / "sub-01_desc-brgmSuperresEstimate_T1w.json").read_text())
     assert record["slices"][0]["strip"]["found_by"] == "deepbet 1.0.2"
     posterior = Restoration.load(next(out.glob("*.safetensors")))
     assert (~posterior.measured).sum() == ((brain == 1) | ~np.isfinite(held)).sum()

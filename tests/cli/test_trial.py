@@ -31,7 +31,7 @@ def test_a_mask(shell, photo, mask, clean, hole, quick, tmp_path):
     assert done.exit_code == 0, (done.output, done.exception)
     estimate = Restoration.load(out / "a_desc-brgmTrialInpaintPicture_image.safetensors").estimate
     error = np.sqrt(np.mean((estimate - clean) ** 2)), np.sqrt(np.mean((estimate - clean)[hole] ** 2))
-    record = json.loads((out / "a_desc-brgmTrialInpaint_image.json").read_text())
+    record = json.loads((out / "a_desc-brgmTrialInpaintEstimate_image.json").read_text())
     figures = record["slices"][0]["errors"]
     np.testing.assert_allclose((figures["rmse"], figures["rmse_hidden"]), error, rtol=1e-5)
     assert figures["psnr"] == pytest.approx(20 * np.log10(np.ptp(clean) / error[0]), abs=1e-3)
@@ -52,7 +52,7 @@ def test_what_is_hidden_cannot_leak(shell, mask, clean, hole, quick, tmp_path):
         Image.fromarray(image).save(tmp_path / f"{name}.png")
         done = shell("try", tmp_path / f"{name}.png", "--corrupt", mask, "--out", tmp_path / name, *quick)
         assert done.exit_code == 0, done.output
-        with Image.open(tmp_path / name / f"{name}_desc-brgmTrialInpaint_image.png") as restored:
+        with Image.open(tmp_path / name / f"{name}_desc-brgmTrialInpaintEstimate_image.png") as restored:
             found.append(np.array(restored))
     np.testing.assert_array_equal(*found)
 
@@ -66,7 +66,7 @@ def test_a_factor(shell, photo, clean, quick, tmp_path):
     assert found.estimate.shape == (32, 32)
     blocks = [image.reshape(8, 4, 8, 4).mean(axis=(1, 3)) for image in (found.estimate, clean.astype(float))]
     np.testing.assert_allclose(*blocks, atol=0.1)
-    record = json.loads((out / "a_desc-brgmTrialSuperres_image.json").read_text())
+    record = json.loads((out / "a_desc-brgmTrialSuperresEstimate_image.json").read_text())
     figures = record["slices"][0]["errors"]
     assert figures["rmse"] == pytest.approx(np.sqrt(np.mean((found.estimate - clean) ** 2)), rel=1e-5)
     assert "rmse_hidden" not in figures and record["corruption"]["factor"] == [4.0, 4.0]
@@ -81,7 +81,7 @@ def test_a_slice_that_the_factor_does_not_divide(shell, save, head, quick, tmp_p
     done = shell("try", scan, "--corrupt", "x4,2", "--index", 1, "--out", out, *quick)
     assert done.exit_code == 0, (done.output, done.exception)
     assert "note: axial slice 1 is cut from 70 x 59 to 68 x 58 pixels, whole coarse ones" in done.stderr
-    (fine,) = read_scan(out / "sub-01_desc-brgmTrialSuperres_T1w.nii.gz")
+    (fine,) = read_scan(out / "sub-01_desc-brgmTrialSuperresEstimate_T1w.nii.gz")
     clean, found = read_scan(scan)[0].slice("axial", 1), fine.slice("axial", 0)
     np.testing.assert_allclose(found.affine[:, [0, 1, 3]], clean.affine[:, [0, 1, 3]], atol=1e-5)
     assert np.corrcoef(found.image.ravel(), clean.image[:68, :58].ravel())[0, 1] > 0.8
@@ -96,7 +96,7 @@ def test_a_mask_on_a_scans_grid(shell, scan, save, quick, tmp_path):
     for index in (0, 1):
         assert f"axial slice {index}: RMSE " in done.stderr
     assert " a.u. in hidden pixels" in done.stderr
-    restored, given = (nib.load(p).get_fdata() for p in (out / "sub-01_desc-brgmTrialInpaint_T1w.nii.gz", scan))
+    restored, given = (nib.load(p).get_fdata() for p in (out / "sub-01_desc-brgmTrialInpaintEstimate_T1w.nii.gz", scan))
     np.testing.assert_array_equal(restored[missing == 0], given[missing == 0])
 
 

@@ -82,7 +82,7 @@ def test_from_the_menu_to_a_saved_and_reopened_series(
 
     # run, cancel within a step, run again on both slices
     click(widget.run_button)
-    qtbot.waitUntil(lambda: viewer.layers[-1].name.endswith("[preview, synthetic]"), timeout=LONG)
+    qtbot.waitUntil(lambda: viewer.layers[-1].name.startswith("preview | "), timeout=LONG)
     assert TAG in viewer.canvas.overlays["text"].text
     picture(viewer, "running")
     click(widget.cancel_button)

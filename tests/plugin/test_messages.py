@@ -40,7 +40,7 @@ def test_a_sentence_of_several_lines_is_shown_whole(said, qtbot) -> None:
 
 
 def test_much_advice_scrolls(said, qtbot) -> None:
-    said.status.setText("Added 'scan [restored, synthetic]'")
+    said.status.setText("Added 'restored | scan'")
     said.advice.setText("\n".join(f"Advice number {number} that speaks against the run." for number in range(30)))
     bar = said.messages.verticalScrollBar()
     qtbot.waitUntil(lambda: bar.maximum() > 0 and 100 < said.messages.height() < 150)

@@ -60,7 +60,8 @@ def restored(qtbot, click):
         added = [layer for layer in viewer.layers if layer not in before]
         assert len(added) == 3, widget.status.text()
         for layer in added:
-            assert not getattr(layer, "rgb", False) and "synthetic" in layer.name
+            assert not getattr(layer, "rgb", False) and " | " in layer.name
+            assert layer.metadata["brgm"]["notice"].startswith("Synthetic")
             assert layer.metadata["brgm"]["prior"]["name"] == layout
             viewer.layers.remove(layer)
         through = SEEN_THROUGH[layout]

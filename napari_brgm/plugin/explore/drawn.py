@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.plugin.layers.geometry import plane_data, plane_geometry
+from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.tag import mark_synthetic
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def add_samples(viewer: ViewerModel, prior: str, drawn: DrawnImages) -> Image:
     return _added(
         viewer,
         data / 255 if rgb else data,
-        f"{prior} [samples, synthetic]",
+        result_name("samples", prior),
         drawn.record | {"role": "samples", "task": "explore"},
         rgb=rgb,
         scale=(1.0, *scale),
@@ -141,7 +142,7 @@ def add_interpolation(
     return _added(
         viewer,
         plane_data(first, shown[0], drawn.images),
-        f"{first.name} to {second.name} [interpolation, synthetic]",
+        result_name("interpolation", f"{first.name} to {second.name}"),
         record,
         rgb=False,
         colormap=first.colormap,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 
 from napari_brgm.errors import InputError
-from napari_brgm.plugin.layers.saving import refuse_source, write_image
-from napari_brgm.plugin.layers.scans import image_layer, scan_of
-from napari_brgm.plugin.layers.tag import mark_window
+from napari_brgm.plugin.canvas.follow import follow_window
+from napari_brgm.plugin.layers.opening import holds_dicom, holds_runs, open_paths
+from napari_brgm.plugin.layers.saving import is_result, refuse_source, write_image
+from napari_brgm.plugin.layers.scans import scan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,36 +29,28 @@ __all__ = ["get_dicom_reader", "get_nifti_reader", "write_dicom_layers", "write_
 
 
 def get_nifti_reader(path: PathOrPaths) -> Reader | None:
-    """Give the reader if all paths are NIfTI files, by their name."""
+    """Give the reader if all paths are NIfTI files, by their name, or folders that runs were saved in."""
     paths = _paths(path)
-    return _read if paths and all(p.name.lower().endswith((".nii", ".nii.gz")) for p in paths) else None
+    return _read if paths and all(_is_nifti(p) for p in paths) else None
 
 
 def get_dicom_reader(path: PathOrPaths) -> Reader | None:
     """Give the reader if all paths are DICOM files or folders that hold some, by their first bytes."""
     paths = _paths(path)
-    return _read if paths and all(_holds_dicom(p) for p in paths) else None
+    return _read if paths and all(holds_dicom(p) for p in paths) else None
 
 
 def _read(path: PathOrPaths) -> list[LayerData]:
-    from napari_brgm.scans import read_scan
-
-    scans = [scan for p in _paths(path) for scan in read_scan(p)]
-    if any(scan.provenance is not None for scan in scans):
-        mark_window()
-    return [image_layer(scan) for scan in scans]
+    follow_window()
+    return open_paths(_paths(path))
 
 
 def _paths(path: PathOrPaths) -> list[Path]:
     return [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
 
 
-def _holds_dicom(path: Path) -> bool:
-    from napari_brgm.scans.dicom_file import looks_like_dicom, opening
-
-    if path.is_dir():
-        return any(_holds_dicom(p) for p in path.rglob("*") if p.is_file())
-    return looks_like_dicom(opening(path))
+def _is_nifti(path: Path) -> bool:
+    return holds_runs(path) if path.is_dir() else path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def write_nifti_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
@@ -127,5 +120,6 @@ def _names(stem: str, images: Sequence[Image]) -> list[str]:
     """The stem for one layer; for several, each with the words of its own name."""
     if len(images) == 1:
         return [stem]
-    words = [re.sub(r"[^A-Za-z0-9]+", "-", image.name).strip("-") or "layer" for image in images]
+    named = [f"{image.name} synthetic" if is_result(image) else image.name for image in images]
+    words = [re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "layer" for name in named]
     return [f"{stem}_{word}" if words.count(word) == 1 else f"{stem}_{word}-{i + 1}" for i, word in enumerate(words)]

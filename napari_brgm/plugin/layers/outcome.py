@@ -1,7 +1,8 @@
 """Outcome: what one run computed, kept by all of its layers, for whoever looks at the uncertainty or saves it.
 
 A run is one group of layers: each carries the same ``Outcome`` in ``layer.metadata["brgm_outcome"]``, and its own
-role in ``layer.metadata["brgm"]["role"]``. It goes when the last of its layers is deleted.
+role in ``layer.metadata["brgm"]["role"]``. It goes when the last of its layers is deleted. Of a run that was read from
+files its planes are read when they are looked at.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.shown import ShownSlice
 
 __all__ = [
-    "OUTCOME_KEY", "Outcome", "RestoredPlane", "as_stored", "in_gray", "kept_mean", "outcome_of", "probability_above",
+    "OUTCOME_KEY", "PINNED_KEY", "Outcome", "RestoredPlane", "as_stored", "in_gray", "kept_mean", "outcome_of",
+    "probability_above",
 ]  # fmt: skip
 
 OUTCOME_KEY = "brgm_outcome"
+PINNED_KEY = "brgm_pinned"  # index of the pixel that the inspector holds on to, in the layer's data
 Float = npt.NDArray[np.float32]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue: YBR_FULL, DICOM PS3.3 C.7.6.3.1.2
 _MORE_THAN_DRAWN = 1.5  # a std that is so much above that of the draws says more than they do
@@ -136,7 +139,7 @@ class Outcome:
 
 
 def outcome_of(layer: Layer | None) -> Outcome | None:
-    """Give the outcome whose layer this is; None for others, and for results read from files."""
+    """Give the outcome whose layer this is; None for others, and for files without a posterior."""
     return None if layer is None else layer.metadata.get(OUTCOME_KEY)
 
 

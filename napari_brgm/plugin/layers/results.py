@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from napari_brgm.lossless import as_type, exact_type
 from napari_brgm.plugin.layers.geometry import Block, geometry
-from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, Outcome, RestoredPlane, as_stored
+from napari_brgm.plugin.layers.naming import result_name, role_in_words
+from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, PINNED_KEY, Outcome, RestoredPlane, as_stored
 from napari_brgm.plugin.layers.shown import stored
 from napari_brgm.plugin.layers.tag import mark_synthetic
 from napari_brgm.samples import Samples
@@ -111,7 +112,7 @@ class _Adder:
         self.outcome = Outcome(uuid4().hex[:12], task, source.name, units, tuple(kept))
         earlier = {k.metadata[OUTCOME_KEY].run for k in viewer.layers if _is_run_of(k, source.name, task)}
         number, names = len(earlier) + 1, {layer.name for layer in viewer.layers}
-        while number > 1 and f"{source.name} [{self.role} {number}, synthetic]" in names:
+        while number > 1 and result_name(f"{self.role} {number}", source.name) in names:
             number += 1  # that of a run that stays when an earlier one has been deleted
         self.number = f" {number}" if earlier else ""
 
@@ -129,17 +130,17 @@ class _Adder:
         else:
             data, place = self._stacked(images), self.block.place(int(stack))
         limits = (0.0, float(max(i.max() for i in images)) or 1.0) if uncertainty else self._limits()
-        what = f"{role} {extras.level:.0%}" if role in ("low", "high") else role
+        record = self._record(role, extras)
         layer = self.viewer.add_image(
             data,
-            name=f"{self.source.name} [{what}{self.number}, synthetic]",
+            name=result_name(f"{role_in_words(record)}{self.number}", self.source.name),
             rgb=False,
             colormap=tint() if uncertainty else self.source.colormap,
             contrast_limits=limits,
             blending="translucent" if uncertainty else "translucent_no_depth",
             opacity=0.5 if uncertainty and self.outcome.task == "clean" else 1.0,  # it covers the whole slice
             visible=role not in _HIDDEN and (self.inserted or not uncertainty),
-            metadata=self._metadata(stack) | {"brgm": self._record(role, extras), OUTCOME_KEY: self.outcome},
+            metadata=self._metadata(stack) | {"brgm": record, OUTCOME_KEY: self.outcome},
             **place,
         )
         if not uncertainty:
@@ -213,7 +214,9 @@ class _Adder:
 
     def _metadata(self, stack: bool) -> dict[str, Any]:
         """Metadata of the source; a scan's affine follows the block."""
-        metadata = {key: value for key, value in self.source.metadata.items() if key not in ("brgm", OUTCOME_KEY)}
+        metadata = {
+            key: value for key, value in self.source.metadata.items() if key not in ("brgm", OUTCOME_KEY, PINNED_KEY)
+        }
         scan = metadata.get("scan")
         if (stack or not self.inserted) and isinstance(scan, dict) and "affine" in scan:
             metadata["scan"] = scan | {"affine": self.block.affine(scan["affine"])}

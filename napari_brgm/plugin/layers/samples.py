@@ -9,6 +9,8 @@ import numpy as np
 
 from napari_brgm.errors import ScanError
 from napari_brgm.plugin.background import load_triton_apart
+from napari_brgm.plugin.canvas.follow import follow_window
+from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.scans import image_layer, mask_layer
 from napari_brgm.plugin.layers.tag import mark_window
 from napari_brgm.scan import Scan
@@ -37,26 +39,26 @@ _SEED = 0
 def brain_with_artefact() -> list[LayerData]:
     """Open one axial slice of the MNI152 brain, and strokes painted over it as if an artefact were there."""
     scan, mask = brain_slice()
-    return [image_layer(scan), mask_layer(scan, mask, "artefact mask")]
+    return [_opened(scan), mask_layer(scan, mask, "artefact mask")]
 
 
 def brain_at_low_resolution() -> list[LayerData]:
     """Open the same slice with pixels of 4 mm, for super-resolution."""
-    return [image_layer(thick_brain_slice())]
+    return [_opened(thick_brain_slice())]
 
 
 def brain_volume_with_artefacts() -> list[LayerData]:
     """Open 31 axial slices of it, and two artefacts with labels of their own painted over six of them."""
     scan, labels = brain_slab()
-    data, place, _ = image_layer(replace(scan, array=labels))
+    data, place, _ = _opened(replace(scan, array=labels))
     settings = {key: place[key] for key in ("scale", "translate", "units", "axis_labels")}
     settings |= {"name": "artefact masks", "opacity": 0.6, "colormap": _two_colours()}
-    return [image_layer(scan), (data, settings, "labels")]
+    return [_opened(scan), (data, settings, "labels")]
 
 
 def brain_in_thick_slices() -> list[LayerData]:
     """Open the same volume as coronal slices of 4 mm show it, for super-resolution through the plane."""
-    return [image_layer(thick_brain_slab())]
+    return [_opened(thick_brain_slab())]
 
 
 def pydicom_mr() -> list[LayerData]:
@@ -81,14 +83,19 @@ def drawn_chest_x_ray() -> list[LayerData]:
     scan = Scan(
         images[0, :, :, None],
         affine,
-        name=f"chest X-ray drawn from {_X_RAYS} [synthetic]",
+        name=result_name("drawn", f"chest X-ray of {_X_RAYS}"),
         modality="CR",
         provenance=record | {"role": "drawn", "task": "explore"},
     )
-    data, settings, kind = image_layer(scan)
+    data, settings, kind = _opened(scan)
     settings |= {"scale": (1, 1), "translate": (0, 0), "units": ("pixel", "pixel"), "contrast_limits": (0.0, 255.0)}
     mark_window()
     return [(data, settings, kind)]
+
+
+def _opened(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
+    follow_window()
+    return image_layer(scan)
 
 
 def _from_pydicom(name: str) -> list[LayerData]:
@@ -99,7 +106,7 @@ def _from_pydicom(name: str) -> list[LayerData]:
     path = get_testdata_file(f"{name}.dcm", download=False)
     if path is None:
         raise ScanError(f"{name}.dcm did not come with pydicom; install pydicom again")
-    return [image_layer(replace(scan, name=f"{name} (pydicom)")) for scan in read_scan(str(path))]
+    return [_opened(replace(scan, name=f"{name} (pydicom)")) for scan in read_scan(str(path))]
 
 
 def _two_colours() -> DirectLabelColormap:

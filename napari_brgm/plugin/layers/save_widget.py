@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import ComboBox, FileEdit
+from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from qtpy.QtWidgets import QPushButton
 
 from napari_brgm.errors import InputError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.forms import SAFETY, form, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
-from napari_brgm.plugin.layers.saving import layers_of_run, results, save_run, without_series
+from napari_brgm.plugin.layers.saving import kind_of_source, layers_of_run, results, save_run, without_series
 from napari_brgm.plugin.layers.scans import source_of
 from napari_brgm.plugin.messages import Messages
 
@@ -24,20 +24,27 @@ if TYPE_CHECKING:
 __all__ = ["SaveWidget"]
 
 _HELP = (
-    "Save a result with its uncertainty. Each file says how it was computed, and opens here again as what it is. "
-    "Nothing is overwritten."
+    "Save a result with its uncertainty. Each file says how it was computed; any of the NIfTI files opens the whole "
+    "run here again. Nothing is overwritten."
 )
+_COMPLETE = {
+    "nifti": "Samples and mask too",
+    "dicom": "Also as NIfTI, with samples and mask",
+}
+_WHY = "Samples are needed to play them here again; a DICOM series holds neither them nor the mask"
 _FORMATS = [("NIfTI with JSON sidecar", "nifti"), ("DICOM, derived series", "dicom")]
 
 
 class SaveWidget(TaskWidget):
-    """Saves the image layers of one run; labels are not saved.
+    """Saves the layers of one run, its samples and the mask of what is synthetic.
 
     Attributes
     ----------
     viewer : napari.viewer.Viewer
     result, format : ComboBox
-        A layer of the run, and 'nifti' or 'dicom'.
+        A layer of the run, and 'nifti' or 'dicom'; that of its source until a person chooses another.
+    complete : CheckBox
+        Whether samples and mask are saved too.
     folder : FileEdit
         Where to; that of the source until a person chooses another.
     save_button : QPushButton
@@ -50,19 +57,22 @@ class SaveWidget(TaskWidget):
         self.viewer = napari_viewer
         self._left_out = 0
         self._suggested: Path | None = None
+        self._format_of: Image | None = None  # that the format was suggested for
         self.result = ComboBox(label="Result", choices=lambda _: self._results(), tooltip="All layers of its run")
         self.format = ComboBox(label="Format", choices=_FORMATS, tooltip="DICOM needs a DICOM source")
+        self.complete = CheckBox(value=True, text=_COMPLETE["nifti"], tooltip=_WHY)
         self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, tooltip="Where the files go")
         self.save_button = QPushButton("Save with provenance")
-        self.save_button.setToolTip("Write all image layers of the run; nothing is overwritten")
+        self.save_button.setToolTip("Write all of the run; nothing is overwritten")
         self.choices.addWidget(wrapped(_HELP))
-        self.choices.addWidget(form(self.result, self.format, self.folder))
+        self.choices.addWidget(form(self.result, self.format, self.complete, self.folder))
         self.choices.addStretch(1)
         self.foot.addWidget(self.save_button)
         self.foot.addLayout(self._progress_row())
         self.foot.addWidget(Messages(self.status))
         self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
-        self.result.changed.connect(self._suggest_folder)
+        self.result.changed.connect(self._suggest)
+        self.format.changed.connect(self._on_format)
         self.save_button.clicked.connect(lambda: self.save())
         self.reset_choices()
         self._show_running(False)
@@ -72,10 +82,10 @@ class SaveWidget(TaskWidget):
         self._guarded(self._begin)
 
     def _begin(self) -> None:
-        (layers, folder), kind = self._chosen(), self.format.value
-        self._left_out = len(without_series(layers, kind))
+        (layers, folder), kind, complete = self._chosen(), self.format.value, bool(self.complete.value)
+        self._left_out = 0 if complete else len(without_series(layers, kind))
         self._say("saving ...")
-        self._start_task(lambda tell: save_run(layers, folder, kind, tell=tell), "saving")
+        self._start_task(lambda tell: save_run(layers, folder, kind, complete=complete, tell=tell), "saving")
 
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari connects this when the widget is docked."""
@@ -84,7 +94,7 @@ class SaveWidget(TaskWidget):
         new = [layer for layer in self.result.choices if id(layer) not in before]
         if new:  # what was just computed is what one wants to save
             self.result.value = new[-1]
-        self._suggest_folder()
+        self._suggest()
 
     def _results(self) -> list[tuple[str, Image]]:
         return [(layer.name, layer) for layer in results(self.viewer)]
@@ -101,18 +111,29 @@ class SaveWidget(TaskWidget):
             raise InputError(f"{folder.name} is a file; choose a folder")
         return layers_of_run(self.viewer, layer), folder
 
-    def _suggest_folder(self, event: object = None) -> None:
-        """Offer the folder of the source, unless a person has chosen one."""
-        if self.folder.value not in (self._suggested, None, Path()) or self.result.value is None:
+    def _suggest(self, event: object = None) -> None:
+        """Offer the folder of the source and its format, unless a person has chosen others."""
+        layer = self.result.value
+        if layer is None:
             return
-        source = source_of(self.result.value)
-        if source is not None and source.parent.is_dir():
+        if layer is not self._format_of:
+            self._format_of = layer
+            self.format.value = kind_of_source(layer)
+        source = source_of(layer)
+        if self.folder.value in (self._suggested, None, Path()) and source is not None and source.parent.is_dir():
             self._suggested = source.parent
             self.folder.value = self._suggested
 
+    def _on_format(self, kind: str) -> None:
+        self.complete.text = _COMPLETE[kind]
+        self.complete.value = kind == "nifti"
+
     def _on_result(self, files: list[Path]) -> None:
-        what = "1 layer" if len(files) == 1 else f"{len(files)} layers"
-        text = f"saved {what} with provenance in {files[0].parent}: {', '.join(file.name for file in files)}."
+        images = [file for file in files if file.suffix != ".safetensors"]
+        what = "1 layer" if len(images) == 1 else f"{len(images)} layers"
+        if len(images) < len(files):
+            what += " and the samples"
+        text = f"saved {what} with provenance in {files[0].parent}: {', '.join(file.name for file in images)}."
         if self._left_out:
             text += " Samples are not part of a DICOM series; save them as NIfTI."
         self._say(text)

@@ -1,20 +1,25 @@
 """Layers of a run -> files with provenance: NIfTI with a JSON sidecar each, or derived DICOM series.
 
-A run is saved whole: the restored image, its uncertainties and whatever else was made of it, each under a name of its
-own, and nothing that exists is touched.
+A run is saved whole: its images, and as NIfTI also its samples and the mask of what is synthetic, each under a name of
+its own. Nothing that exists is touched. Each sidecar names the other files, so that any of them opens the run again.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Image
 
 from napari_brgm.errors import InputError, OutputError
-from napari_brgm.plugin.layers.scans import on_source_grid, scan_of, scan_record, source_of
-from napari_brgm.scans.names import derivative_name, json_name, series_label
+from napari_brgm.plugin.layers.file_names import images_of, named_part
+from napari_brgm.plugin.layers.naming import name_of_source, result_name, role_in_words
+from napari_brgm.plugin.layers.outcome import PINNED_KEY, outcome_of
+from napari_brgm.plugin.layers.posterior_files import Posterior, on_grid_of_run
+from napari_brgm.plugin.layers.saved_run import SavedLayer, SavedPlane, SavedRun, look_of
+from napari_brgm.plugin.layers.scans import axes_in_file, on_source_grid, scan_of, scan_record, source_of
+from napari_brgm.scans.names import json_name, series_label
 from napari_brgm.scans.outputs import Outputs
 from napari_brgm.scans.record import sidecar
 
@@ -25,11 +30,11 @@ if TYPE_CHECKING:
 
     from napari_brgm.scan import Scan
 
-__all__ = ["FileKind", "is_result", "layers_of_run", "results", "save_run", "source_name", "without_series"]
+__all__ = [
+    "FileKind", "is_result", "kind_of_source", "layers_of_run", "results", "save_run", "without_series", "write_image",
+]  # fmt: skip
 
 FileKind = Literal["nifti", "dicom"]
-_TASKS = {"in-paint": "brgmInpaint", "super-resolve": "brgmSuperres", "clean": "brgmClean"}
-_MAIN = ("", "restored", "cleaned", "drawn")  # roles of the image itself; on a finer grid that is its factor
 _NOT_DICOM = ("samples", "interpolation")  # many images at one place, which a series of one source cannot hold
 
 
@@ -43,16 +48,16 @@ def results(viewer: ViewerModel) -> list[Image]:
     found: dict[Any, Image] = {}
     for layer in viewer.layers:
         if is_result(layer) and _role(layer) != "preview":
-            found.setdefault(_record(layer).get("run") or id(layer), layer)
+            found.setdefault(_run_of(layer) or id(layer), layer)
     return list(found.values())
 
 
 def layers_of_run(viewer: ViewerModel, layer: Image) -> list[Image]:
     """All image layers of the run that ``layer`` is of; that layer alone if it does not say which run."""
-    run = _record(layer).get("run")
+    run = _run_of(layer)
     if not run:
         return [layer]
-    return [other for other in viewer.layers if is_result(other) and _record(other).get("run") == run]
+    return [other for other in viewer.layers if is_result(other) and _run_of(other) == run]
 
 
 def without_series(layers: Sequence[Image], kind: FileKind) -> list[Image]:
@@ -60,10 +65,17 @@ def without_series(layers: Sequence[Image], kind: FileKind) -> list[Image]:
     return [layer for layer in layers if kind == "dicom" and _role(layer) in _NOT_DICOM]
 
 
+def kind_of_source(layer: Image) -> FileKind:
+    """The kind of file that a layer, or the source of a result, was read from."""
+    return "dicom" if _of_dicom(layer) else "nifti"
+
+
 def save_run(
     layers: Sequence[Image],
     folder: str | Path,
     kind: FileKind,
+    *,
+    complete: bool | None = None,
     overwrite: bool = False,
     tell: Callable[[str, int, int | None], None] | None = None,
 ) -> list[Path]:
@@ -80,13 +92,16 @@ def save_run(
         Made if missing.
     kind : {'nifti', 'dicom'}
         'dicom' leaves out the layers of ``without_series``.
+    complete : bool, optional
+        Save samples and mask too, and with DICOM series the whole run as NIfTI beside them, as they hold neither;
+        default for NIfTI, where they are known.
     tell : callable, optional
         Called with (what, done, total or None); what it raises ends the saving, and no file is left.
 
     Returns
     -------
     list of Path
-        The images, or the folders of the series.
+        The folders of the series, the images, the mask, the posteriors.
 
     Raises
     ------
@@ -94,36 +109,53 @@ def save_run(
         There is nothing to save, a layer is no scan, or it cannot be written.
     """
     folder = Path(folder)
+    complete = kind == "nifti" if complete is None else complete
     left_out = without_series(layers, kind)
-    layers = [layer for layer in layers if layer not in left_out]
-    if not layers:
+    series = [layer for layer in layers if layer not in left_out]
+    if not series:
         raise InputError("there is nothing to save in this format; choose NIfTI")
-    tell = tell or _silent
-    names = _free_names(layers, folder, kind, overwrite)
-    beside = [json_name(name) for name in names] if kind == "nifti" else []
-    for layer, name in zip(layers, names, strict=True):
+    images = list(layers) if kind == "nifti" or complete else []
+    posterior = Posterior.of(layers) if complete else None
+    mask = None if posterior is None else posterior.mask()
+    planes = 0 if posterior is None else len(posterior.outcome.planes)
+    names = _free_names(series if kind == "dicom" else [], images, planes, mask is not None, folder, overwrite)
+    for layer, name in zip([*series, *images], [*names.series, *names.images], strict=kind == "dicom"):
         refuse_source(layer, folder / name)
-    if kind == "dicom":
-        for layer in layers:
-            _check_dicom(layer)
-    with Outputs(folder, [*names, *beside], overwrite, describe=kind == "nifti") as out:
-        for number, (layer, name) in enumerate(zip(layers, names, strict=True)):
-            tell(f"saving {name}", number, len(layers))
-            scan = scan_of(layer)
-            if kind == "nifti":
-                write_image(layer, scan, out.path(name))
-            else:
-                from napari_brgm.scans.dicom_export import write_files
+    for layer in series if kind == "dicom" else []:
+        _check_dicom(layer)
+    steps = [*names.series, *names.images, *names.mask, *names.planes]
+    group = _saved(images, posterior, names).to_dict() if images else None
+    with Outputs(folder, names.all, overwrite, describe=bool(images)) as out:
+        told = iter(enumerate(steps))
 
-                write_files(scan, out.path(name), number=number + 1, tell=tell)
-    return [folder / name for name in names]
+        def begin() -> tuple[int, Path]:
+            number, name = next(told)
+            if tell is not None:
+                tell(f"saving {name}", number, len(steps))
+            return number, out.path(name)
+
+        for layer in series if kind == "dicom" else []:
+            from napari_brgm.scans.dicom_export import write_files
+
+            number, path = begin()
+            write_files(scan_of(layer), path, number=number + 1, tell=tell or _silent)
+        for layer in images:
+            write_image(layer, scan_of(layer), begin()[1], run=group)
+        if posterior is not None and mask is not None:
+            write_image(posterior.base, mask, begin()[1], run=group)
+        for plane in range(planes):
+            assert posterior is not None
+            posterior.write(plane, begin()[1])
+    return [folder / name for name in steps]
 
 
-def write_image(layer: Image, scan: Scan, path: Path, *, overwrite: bool = False) -> Path:
-    """Write the scan of a layer as NIfTI with its sidecar; errors as ``write_nifti``."""
+def write_image(
+    layer: Image, scan: Scan, path: Path, *, run: dict[str, Any] | None = None, overwrite: bool = False
+) -> Path:
+    """Write the scan of a layer as NIfTI with its sidecar, which says what ``run`` does; errors as ``write_nifti``."""
     from napari_brgm.scans.export import write_nifti
 
-    text = sidecar(scan, sources=_sources(layer), same_grid=on_source_grid(layer, scan))
+    text = sidecar(scan, sources=_sources(layer), same_grid=on_source_grid(layer, scan), run=run)
     return write_nifti(scan, path, text, overwrite=overwrite)
 
 
@@ -142,16 +174,71 @@ def refuse_source(layer: Image, path: Path) -> None:
         raise OutputError(f"{path.name} is what '{layer.name}' was read from; choose another name")
 
 
-def source_name(layer: Image) -> str:
-    """Stem for the files of a layer: its source's file, its DICOM series' number, or else the source layer's name."""
-    label = series_label(scan_record(layer).get("header"))
-    if label is not None:
-        return label.replace(" ", "-")
-    source, name = source_of(layer), str(_record(layer).get("source_layer") or re.sub(r" \[[^\]]*\]$", "", layer.name))
-    if source is not None and source.suffix and not source.is_dir():
-        name = re.sub(r"(\.nii)?(\.gz)?$|\.dcm$", "", source.name, flags=re.IGNORECASE) or name
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "scan"
-    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "scan"
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of the files of one run."""
+
+    series: list[str]
+    images: list[str]
+    mask: list[str]  # one or none
+    planes: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        return [*self.series, *self.images, *self.mask, *self.planes, *map(json_name, [*self.images, *self.mask])]
+
+
+def _free_names(
+    series: Sequence[Image], images: Sequence[Image], planes: int, masked: bool, folder: Path, overwrite: bool
+) -> _Names:
+    """A name for each file, with the first number that no file has."""
+    number = 1
+    while True:
+        one = [*images, *series][0]
+        parts = ["Posterior"] if planes == 1 else [f"Posterior{i + 1:03d}" for i in range(planes)]
+        names = _Names(
+            images_of(series, number, ""),
+            images_of(images, number),
+            [named_part(one, number, "Mask", ".nii.gz")] * masked,
+            [named_part(one, number, part, ".safetensors") for part in parts],
+        )
+        if overwrite or not any((folder / name).exists() for name in names.all):
+            return names
+        number += 1
+
+
+def _saved(images: Sequence[Image], posterior: Posterior | None, names: _Names) -> SavedRun:
+    """What the NIfTI files of a run say of each other."""
+    record, outcome = images[0].metadata["brgm"], outcome_of(images[0])
+    of_dicom = series_label(scan_record(images[0]).get("header"))  # as layers are called by its description
+    source = of_dicom or str(record.get("source_layer") or name_of_source(images[0].name))
+    looks = [
+        look_of(layer, result_name(role_in_words(layer.metadata["brgm"]), of_dicom) if of_dicom else layer.name)
+        for layer in images
+    ]
+    pinned = next((p for layer in images if (p := _pinned(layer)) is not None), None)
+    return SavedRun(
+        str(record.get("run") or ""),
+        str(record.get("task") or ""),
+        source,
+        str(record.get("units") or "") if outcome is None else outcome.units,
+        tuple(SavedLayer(name, look) for name, look in zip(names.images, looks, strict=True)),
+        names.mask[0] if names.mask else "",
+        tuple(
+            SavedPlane(name, posterior.place(number))
+            for number, name in enumerate(names.planes)
+            if posterior is not None
+        ),
+        pinned,
+    )
+
+
+def _pinned(layer: Image) -> tuple[int, ...] | None:
+    """Voxel of the layer's file that the inspector holds on to."""
+    index = layer.metadata.get(PINNED_KEY)
+    if index is None or not on_grid_of_run(layer.metadata["brgm"]):
+        return None
+    return tuple(i for i in axes_in_file(layer).in_file([int(i) for i in index])[0] if i is not None)
 
 
 def _sources(layer: Image) -> list[str]:
@@ -160,38 +247,6 @@ def _sources(layer: Image) -> list[str]:
         return [series_label(scan_record(layer)["header"]) or "series"]
     source = source_of(layer)
     return [] if source is None else [source.name]
-
-
-def _free_names(layers: Sequence[Image], folder: Path, kind: FileKind, overwrite: bool) -> list[str]:
-    """A name for each layer, with the first number that no file has."""
-    number = 1
-    while True:
-        names = [_name(layer, "" if number == 1 else str(number), kind) for layer in layers]
-        for index, name in enumerate(names):  # copies of a layer
-            names[index] = _told_apart(name, names[:index])
-        taken = [*names, *map(json_name, names)]
-        if overwrite or not any((folder / name).exists() for name in taken):
-            return names
-        number += 1
-
-
-def _name(layer: Image, number: str, kind: FileKind) -> str:
-    record, role = _record(layer), _role(layer)
-    task = _TASKS.get(str(record.get("task")), "brgm")
-    part = "" if role in _MAIN or (role[:1] == "x" and role[1:2].isdigit()) else _camel(role)
-    stem = derivative_name(source_name(layer), f"{task}{number}{part}", ".nii.gz")
-    return stem if kind == "nifti" else stem.removesuffix(".nii.gz")
-
-
-def _told_apart(name: str, others: Sequence[str]) -> str:
-    made, copy = name, 2
-    while made in others:
-        made, copy = re.sub(r"(_desc-[A-Za-z0-9]+)", rf"\g<1>Copy{copy}", name), copy + 1
-    return made
-
-
-def _camel(words: str) -> str:
-    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", words))
 
 
 def _check_dicom(layer: Image) -> None:
@@ -206,13 +261,15 @@ def _of_dicom(layer: Image) -> bool:
     return isinstance(scan_record(layer).get("header"), DicomHeader)
 
 
-def _record(layer: Any) -> dict[str, Any]:
-    record = layer.metadata.get("brgm")
-    return record if isinstance(record, dict) else {}
+def _run_of(layer: Image) -> str | None:
+    """What tells the run of a result from others, those with the same layers from another folder included."""
+    outcome = outcome_of(layer)
+    run = layer.metadata["brgm"].get("run") if outcome is None else outcome.run
+    return str(run) if run else None
 
 
-def _role(layer: Any) -> str:
-    return str(_record(layer).get("role") or "")
+def _role(layer: Image) -> str:
+    return str(layer.metadata["brgm"].get("role") or "")
 
 
 def _silent(what: str, done: int, total: int | None) -> None:

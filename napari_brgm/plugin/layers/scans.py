@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.errors import InputError
+from napari_brgm.plugin.layers.file_axes import FileAxes, count_of_space
+from napari_brgm.plugin.layers.naming import name_of_source, result_name, role_in_words
 from napari_brgm.plugin.layers.shown import check_unmasked, conversion, linear, stored
 from napari_brgm.scan import Scan, nearest_axes
 from napari_brgm.scans.record import plain
@@ -29,12 +31,11 @@ if TYPE_CHECKING:
     from napari.utils.colormaps import DirectLabelColormap
 
 __all__ = [
-    "NOT_PLACED", "image_layer", "mask_colours", "mask_layer", "on_source_grid", "robust_limits", "scan_of",
-    "scan_record", "shown_affine", "source_of",
+    "NOT_PLACED", "axes_in_file", "image_layer", "mask_colours", "mask_layer", "on_source_grid", "robust_limits",
+    "scan_of", "scan_record", "shown_affine", "source_of",
 ]  # fmt: skip
 
 NOT_PLACED = "the layer does not say where the patient's left and right are: what was on the screen is kept"
-_LEADING = frozenset({"time", "t", "volume", "sample"})  # labels of axes that are not of space
 _EQUAL = 1e-9  # relative; rounding of a few products is 1e-15
 
 # world axis (x, y, z), direction in which the display runs, and its name
@@ -45,7 +46,8 @@ _PLANES = {2: (_HEAD, _BACK, _LEFT), 1: (_BACK, _FEET, _LEFT), 0: (_LEFT, _FEET,
 def image_layer(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
     """Layer data of a scan: (slices, rows, columns), (volumes, slices, rows, columns), or (rows, columns) for K = 1.
 
-    A scan that is one slice thick is shown in its own plane; any other one by its axial slices.
+    A scan that is one slice thick is shown in its own plane; any other one by its axial slices. The mask of a run is a
+    labels layer.
     """
     array, geometry, affine = _displayed(scan)
     record = {
@@ -66,6 +68,9 @@ def image_layer(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
     if scan.provenance is not None:
         settings |= _result_settings(scan)
         settings["metadata"] = {"scan": record, "brgm": scan.provenance}
+        if scan.provenance.get("role") == "mask":
+            own = geometry | {key: settings[key] for key in ("name", "metadata")}
+            return (array != 0).astype(np.uint8), own | {"opacity": 0.6, "colormap": mask_colours()}, "labels"
     return array, settings, "image"
 
 
@@ -104,9 +109,12 @@ def _result_settings(scan: Scan) -> dict[str, Any]:
     """How a result read from a file is shown: marked as synthetic, an uncertainty as the tint it was."""
     from napari_brgm.plugin.layers.results import UNCERTAINTIES, tint
 
-    record, name = scan.provenance or {}, scan.name or "scan"
-    settings: dict[str, Any] = {"name": name if "synthetic" in name.lower() else f"{name} [synthetic]"}
-    if record.get("role") in UNCERTAINTIES or ("role" not in record and scan.units.endswith("^2")):
+    record = dict(scan.provenance or {})
+    if "role" not in record and scan.units.endswith("^2"):  # of the shell
+        record["role"] = "variance"
+    source = str(record.get("source_layer") or name_of_source(scan.name or "scan"))
+    settings: dict[str, Any] = {"name": result_name(role_in_words(record), source)}
+    if record.get("role") in UNCERTAINTIES:
         greatest = float(np.nanmax(scan.array))
         limits = (0.0, greatest if greatest > 0 else 1.0)
         settings |= {"colormap": tint(), "contrast_limits": limits, "blending": "translucent"}
@@ -150,8 +158,14 @@ def _displayed(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], npt.NDArra
     return space, geometry, affine
 
 
-def scan_of(layer: Image) -> Scan:
+def scan_of(layer: Image, data: npt.NDArray[Any] | None = None) -> Scan:
     """Give the scan that a layer shows; lazy data are computed.
+
+    Parameters
+    ----------
+    layer : Image
+    data : ndarray, optional
+        Other values on its grid.
 
     Returns
     -------
@@ -167,29 +181,34 @@ def scan_of(layer: Image) -> Scan:
     if layer.rgb:
         raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
     check_unmasked(layer)
-    array = _in_space(layer)  # (T, slices, rows, columns)
-    record = scan_record(layer)
-    notes: tuple[str, ...] = ()
-    if record:
-        order, flips, affine = _as_file(record, array.shape[1:])
-    else:
-        order, flips, affine = (2, 1, 0), (False, False, False), _placed(layer)
-        notes = (NOT_PLACED,)
-    space = array.transpose(0, *(axis + 1 for axis in order))
-    space = np.flip(space, tuple(axis + 1 for axis, flip in enumerate(flips) if flip))
+    record, axes = scan_record(layer), axes_in_file(layer)
     made = layer.metadata.get("brgm")
     provenance = plain(made) if isinstance(made, dict) else None
     return Scan(
-        space[0] if len(space) == 1 else np.moveaxis(space, 0, -1),
-        affine,
+        axes.array(np.asarray(stored(layer)) if data is None else data),
+        _file_affine(record, axes) if record else _placed(layer),
         _units(record, provenance or {}),
         layer.name,
         str(record.get("modality") or ""),
         source_of(layer),
         record.get("header"),
-        notes,
+        () if record else (NOT_PLACED,),
         provenance,
     )
+
+
+def axes_in_file(layer: Image) -> FileAxes:
+    """How the axes of a layer lie in the file that it goes back to.
+
+    Raises
+    ------
+    InputError
+        It has more than one axis besides three of space.
+    """
+    try:
+        return FileAxes.of(stored(layer).shape, layer.axis_labels[0], scan_record(layer))
+    except InputError as error:
+        raise InputError(f"'{layer.name}' cannot be a file: {error}") from error
 
 
 def shown_affine(layer: Image) -> npt.NDArray[np.float64]:
@@ -229,42 +248,21 @@ def _units(record: dict[str, Any], provenance: dict[str, Any]) -> str:
     return told if isinstance(told, str) and told else units if units.endswith(power) else units + power
 
 
-def _in_space(layer: Image) -> npt.NDArray[Any]:
-    """Data as (leading, slices, rows, columns)."""
-    data = np.asarray(stored(layer))
-    first = str(layer.axis_labels[0]).lower()
-    space = min(3, data.ndim - (1 if data.ndim == 3 and first in _LEADING else 0))
-    leading = data.shape[: data.ndim - space]
-    if sum(n > 1 for n in leading) > 1:
-        raise InputError(f"'{layer.name}' has {data.ndim} axes; files hold three of space and one of time or samples")
-    shown = (1,) * (3 - space) + data.shape[data.ndim - space :]
-    return data.reshape(int(np.prod(leading, dtype=int)), *shown)
-
-
-def _as_file(
-    record: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[bool, ...], npt.NDArray[np.float64]]:
-    """Shown axis of each file axis, whether it runs backwards, and the affine of the file's axes."""
+def _file_affine(record: dict[str, Any], axes: FileAxes) -> npt.NDArray[np.float64]:
+    """Affine of the file's axes: the file's own numbers where the layer lies on its grid."""
     shown, file = (np.asarray(record[key], dtype=float) for key in ("affine", "file_affine"))
-    steps = np.linalg.solve(file[:3, :3], shown[:3, :3])  # file voxels per shown voxel
-    of_file = [int(np.argmax(np.abs(steps[:, axis]))) for axis in range(3)]
-    if sorted(of_file) != [0, 1, 2]:  # turned since: any order is true
-        of_file = [2, 1, 0]
-        steps = np.ones((3, 3))
-    order = tuple(of_file.index(axis) for axis in range(3))
-    flips = tuple(bool(steps[axis, order[axis]] < 0) for axis in range(3))
     affine = np.eye(4)
     origin = np.zeros(3)  # shown index of the first voxel
-    for axis in range(3):
-        column = shown[:3, order[axis]] * (-1 if flips[axis] else 1)
+    for axis, (own, flip) in enumerate(zip(axes.order, axes.flips, strict=True)):
+        column = shown[:3, own] * (-1 if flip else 1)
         same = np.allclose(column, file[:3, axis], rtol=0, atol=_EQUAL * np.linalg.norm(column))
         affine[:3, axis] = file[:3, axis] if same else column
-        origin[order[axis]] = shape[order[axis]] - 1 if flips[axis] else 0
+        origin[own] = axes.lengths[own] - 1 if flip else 0
     affine[:3, 3] = shown[:3, :3] @ origin + shown[:3, 3]
     if np.array_equal(affine[:3, :3], file[:3, :3]):
         near = np.abs(affine[:3, 3] - file[:3, 3]).max() <= _EQUAL * (1 + np.abs(file[:3, 3]).max())
         affine[:3, 3] = file[:3, 3] if near else affine[:3, 3]
-    return order, flips, affine
+    return affine
 
 
 def _placed(layer: Image) -> npt.NDArray[np.float64]:
@@ -272,7 +270,7 @@ def _placed(layer: Image) -> npt.NDArray[np.float64]:
     import pint
 
     millimetre = pint.get_application_registry().Unit("mm")
-    axes = min(3, layer.ndim - (1 if layer.ndim == 3 and str(layer.axis_labels[0]).lower() in _LEADING else 0))
+    axes = count_of_space(layer.ndim, layer.axis_labels[0])
     factors = np.array([conversion(unit, millimetre) or 1.0 for unit in layer.units[-axes:]])
     step, first = np.eye(3), np.zeros(3)
     step[3 - axes :, 3 - axes :] = linear(layer)[-axes:, -axes:] * factors[:, None]

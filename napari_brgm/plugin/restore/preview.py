@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_brgm.plugin.layers.geometry import plane_data, plane_geometry
+from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.tag import mark_synthetic
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Preview:
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
         self._layer = viewer.add_image(
             data,
-            name=f"{source.name} [preview, synthetic]",
+            name=result_name("preview", source.name),
             rgb=False,
             colormap=source.colormap,
             contrast_limits=tuple(source.contrast_limits),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.plugin.layers.geometry import geometry
+from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
 from napari_brgm.plugin.layers.shown import stored
 
@@ -66,7 +67,7 @@ class LiveLayer:
 
     def show(self, run: InspectedRun, what: str, record: dict[str, Any], compute: Compute) -> None:
         """Show ``compute`` of each plane of a run; ``work`` does it."""
-        name = f"{run.outcome.source} [{what}, synthetic]"
+        name = result_name(what, run.outcome.source)
         if self.layer is None or self.run is not run:
             self.remove()
             self._make(run, name)

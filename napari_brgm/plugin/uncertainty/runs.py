@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brgm.calibration import unpack_widths
+from napari_brgm.plugin.layers.naming import name_of_source
 from napari_brgm.plugin.layers.outcome import Outcome, RestoredPlane, kept_mean, outcome_of
 from napari_brgm.plugin.layers.shown import conversion, stored
 
@@ -131,7 +132,7 @@ def key_of(layer: Layer | None) -> str | None:
     if record.get("task") == "explore":  # draws from a prior, of nobody
         return None
     run = record.get("run")
-    return f"run {run}" if run else f"{record.get('task')} of {record.get('source_layer', layer.name.split(' [')[0])}"
+    return f"run {run}" if run else f"{record.get('task')} of {record.get('source_layer', name_of_source(layer.name))}"
 
 
 def data_index(layer: Layer, dims: Dims, position: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -164,7 +165,7 @@ def _of_files(key: str, group: Mapping[str, Layer]) -> InspectedRun | None:
         RestoredPlane(index, partial(_read, group, index, _samples_index(group, index, [i for i, _ in indices]), own))
         for index, own in indices
     ]
-    source = str(record.get("source_layer", estimate.name.split(" [")[0]))
+    source = str(record.get("source_layer", name_of_source(estimate.name)))
     outcome = Outcome(key, str(record.get("task", "")), source, str(record.get("units", "")), tuple(planes))
     parts = tuple(group[role] for role in ("variance", "std", "samples", "low", "high") if role in group)
     return InspectedRun(estimate, outcome, parts)

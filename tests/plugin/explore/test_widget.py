@@ -28,7 +28,7 @@ def drawn(shape=(5, 8, 8), spacing=1.5) -> DrawnImages:
 def test_samples_in_an_empty_viewer(spacing: float, unit: str) -> None:
     viewer = ViewerModel()
     layer = add_samples(viewer, "toy", drawn(spacing=spacing))
-    assert layer.name == "toy [samples, synthetic]" and not layer.rgb
+    assert layer.name == "samples | toy" and not layer.rgb
     assert layer.data.shape == (5, 8, 8)
     np.testing.assert_allclose(layer.scale, (1, spacing or 1, spacing or 1))
     assert [str(u) for u in layer.units] == ["pixel", unit, unit]
@@ -71,7 +71,7 @@ def test_an_interpolation_lies_over_its_first_slice() -> None:
     shown = [shown_slice(layer, viewer.dims) for layer in (one, two)]
     images = np.stack([shown[0].image, shown[1].image])
     layer = add_interpolation(viewer, one, two, shown, DrawnImages(images, 1.0, RECORD))
-    assert layer.name == "one to two [interpolation, synthetic]"
+    assert layer.name == "interpolation | one to two"
     np.testing.assert_allclose(layer.data[0, 0], one.data[3], rtol=1e-6)
     np.testing.assert_allclose(layer.data_to_world((0, 0, 2, 4))[1:], one.data_to_world((3, 2, 4)))
     record = layer.metadata["brgm"]

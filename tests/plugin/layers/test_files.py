@@ -97,7 +97,7 @@ def result_of(viewer: ViewerModel, source: Image, role: str) -> Image:
         data = (data - source.data).astype(np.float32) ** 2
     layer = viewer.add_image(
         data, scale=source.scale, translate=source.translate, units=source.units, axis_labels=source.axis_labels,
-        name=f"{source.name} [{role}, synthetic]", metadata=source.metadata | {"brgm": RECORD | {"role": role}},
+        name=f"{role} | {source.name}", metadata=source.metadata | {"brgm": RECORD | {"role": role}},
     )  # fmt: skip
     return layer
 
@@ -120,7 +120,7 @@ def test_nifti_round_trip(nifti: Path, tmp_path: Path, suffix: str, role: str) -
     assert {key: value for key, value in sidecar.items() if not key[0].isupper()} == expected
     assert sidecar["Sources"] == ["head.nii.gz"]
     assert str(tmp_path) not in json.dumps(sidecar)
-    assert "synthetic" in again.name
+    assert again.name.startswith(layer.name)
     if role == "variance":
         assert again.colormap.name == tint().name
         np.testing.assert_allclose(again.contrast_limits, (0, 0.25**2))
@@ -138,7 +138,7 @@ def test_dicom_round_trip(dicom: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(again.data)[untouched], source.data[untouched])
     np.testing.assert_array_equal(again.metadata["scan"]["file_affine"], source.metadata["scan"]["file_affine"])
     assert again.metadata["brgm"] == plain(layer.metadata["brgm"])
-    assert "synthetic" in again.name
+    assert again.name.startswith("restored | head")
 
 
 def test_several_layers_have_names_of_their_own(nifti: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_several_layers_have_names_of_their_own(nifti: Path, tmp_path: Path) -> 
     layers = [result_of(viewer, source, role) for role in ("restored", "variance")]
     viewer.layers.selection = set(layers)
     written = viewer.layers.save(str(tmp_path / "all.nii.gz"), selected=True, plugin="napari-brgm")
-    names = ["all_head-restored-synthetic.nii.gz", "all_head-variance-synthetic.nii.gz"]
+    names = ["all_restored-head-synthetic.nii.gz", "all_variance-head-synthetic.nii.gz"]
     assert sorted(Path(file).name for file in written) == names
     roles = [viewer.open(file, plugin="napari-brgm")[0].metadata["brgm"]["role"] for file in sorted(written)]
     assert roles == ["restored", "variance"]
@@ -170,7 +170,7 @@ def test_an_image_that_was_not_computed_here_is_no_result(nifti: Path, dicom: Pa
     source.save(str(tmp_path / "copy.nii.gz"), plugin="napari-brgm")
     (again,) = viewer.open(tmp_path / "copy.nii.gz", plugin="napari-brgm")
     assert "brgm" not in again.metadata
-    assert "synthetic" not in again.name
+    assert again.name == "copy"
     np.testing.assert_array_equal(again.data, source.data)
     (ct,) = viewer.open(dicom, plugin="napari-brgm")
     for layer in (ct, result_of(viewer, source, "restored")):

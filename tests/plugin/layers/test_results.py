@@ -45,7 +45,7 @@ def test_a_run_without_samples_adds_the_image_alone(fake_restoration) -> None:
     result = fake_restoration(shown.image, np.eye(5, 6, dtype=bool))
     result = replace(result.without_samples(), provenance={**result.provenance, "samples": 0})
     layers = add_results(viewer, source, [(shown, result)], "in-paint", Extras(True, True, 0.9))
-    assert [layer.name for layer in layers] == ["scan [restored, synthetic]"]
+    assert [layer.name for layer in layers] == ["restored | scan"]
 
 
 @pytest.mark.parametrize("place", PLACES[:3])
@@ -60,7 +60,7 @@ def test_in_painting_keeps_all_but_the_hole(place: dict, fake_restoration) -> No
     result = fake_restoration(shown.image, missing)
     restored, samples, std, variance = add_results(viewer, source, [(shown, result)], "in-paint", Extras(True, True))
 
-    assert [restored.name, variance.name] == ["scan [restored, synthetic]", "scan [variance, synthetic]"]
+    assert [restored.name, variance.name] == ["restored | scan", "variance | scan"]
     assert viewer.layers.selection.active is restored
     assert restored.data.shape == volume.shape
     assert restored.data.dtype == np.float32
@@ -109,7 +109,7 @@ def test_super_resolution_overlays_its_slice(order: tuple[int, int, int], fake_r
     result = fake_restoration(shown.image, factor=(4, 4))
     restored, variance = add_results(viewer, source, [(shown, result)], "super-resolve", Extras())
 
-    assert restored.name == "scan [x4, synthetic]"
+    assert restored.name == "x4 | scan"
     expected = [4 * n for n in volume.shape]
     expected[across] = 1
     assert list(restored.data.shape) == expected == list(variance.data.shape)

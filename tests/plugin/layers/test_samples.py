@@ -87,7 +87,7 @@ def test_files_of_pydicom(name: str, modality: str) -> None:
 
 def test_the_drawn_x_ray_is_called_synthetic_and_gets_its_prior() -> None:
     layer = image("drawn_chest_x_ray")
-    assert "synthetic" in layer.name and "drawn" in layer.name
+    assert layer.name.startswith("drawn | chest X-ray")
     record = layer.metadata["brgm"]
     assert record["role"] == "drawn" and "ynthetic" in record["notice"] and record["prior"]["name"] == "chest-xray-256"
     assert tuple(layer.axis_labels) == ("S-I", "R-L")

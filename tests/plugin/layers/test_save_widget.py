@@ -29,7 +29,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def add(viewer, role: str, source: Path | None = None, **record: object):
     array = np.random.default_rng(0).random((8, 7, 6)).astype(np.float32)
-    scan = Scan(array, np.diag([-1.0, 2.0, 3.0, 1.0]), name=f"head [{role}, synthetic]", source=source,
+    scan = Scan(array, np.diag([-1.0, 2.0, 3.0, 1.0]), name=f"{role} | head", source=source,
                 provenance=RECORD | {"role": role} | record)  # fmt: skip
     data, settings, _ = image_layer(scan)
     return viewer.add_image(data, **settings)
@@ -57,19 +57,21 @@ def test_saves_a_run_in_the_background(window, click, qtbot, said, tmp_path: Pat
     assert "saved 2 layers" in widget.status.text().lower()
     files = sorted((tmp_path / "out").glob("*.nii.gz"))
     assert [file.name for file in files] == [
+        "head_desc-brgmInpaintEstimate_image.nii.gz",
         "head_desc-brgmInpaintVariance_image.nii.gz",
-        "head_desc-brgmInpaint_image.nii.gz",
     ]
-    (scan,) = read_scan(files[1])
+    (scan,) = read_scan(files[0])
     assert scan.provenance == layers[0].metadata["brgm"]
-    (again,) = viewer.open(files[1], plugin="napari-brgm")
+    again = viewer.open(files[0], plugin="napari-brgm")
+    assert [layer.metadata["brgm"]["role"] for layer in again] == ["restored", "variance"]
     assert viewer.canvas.overlays["text"].visible if hasattr(viewer, "canvas") else viewer.text_overlay.visible
-    viewer.layers.remove(again)
+    for layer in again:
+        viewer.layers.remove(layer)
 
     widget.result.value = alone  # no run
     click(widget.save_button)
     qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
-    assert (tmp_path / "out" / "head_desc-brgmInpaint2_image.nii.gz").is_file()
+    assert (tmp_path / "out" / "head_desc-brgmInpaint2Estimate_image.nii.gz").is_file()
 
 
 def test_what_dicom_cannot_hold_is_told(window, click, qtbot, said, tmp_path: Path, monkeypatch) -> None:
@@ -81,14 +83,14 @@ def test_what_dicom_cannot_hold_is_told(window, click, qtbot, said, tmp_path: Pa
     array = scan.array.copy()
     array[5, 5:8] = 1e6
     record = RECORD | {"role": "restored", "run": "abc"}
-    data, settings, _ = image_layer(replace(scan, array=array, provenance=record, name="head [restored, synthetic]"))
+    data, settings, _ = image_layer(replace(scan, array=array, provenance=record, name="restored | head"))
     widget.result.value = viewer.add_image(data, **settings)
     widget.format.value, widget.folder.value = "dicom", tmp_path / "out"
     click(widget.save_button)
     qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
     assert said == [] and "saved 1 layer" in widget.status.text().lower()
     (sentence,) = warned
-    assert sentence.startswith("3 restored pixels of 'head [restored, synthetic]'") and "NIfTI" in sentence
+    assert sentence.startswith("3 restored pixels of 'restored | head'") and "NIfTI" in sentence
 
 
 def test_refusals_are_sentences(window, click, qtbot, said, tmp_path: Path) -> None:

@@ -93,10 +93,14 @@ def test_nifti_names_and_round_trip(nifti: Path, run, tmp_path: Path, task: str)
     assert layers_of_run(viewer, layers[-1]) == layers
     files = save_run(layers, tmp_path / "out", "nifti")
     desc = {"in-paint": "brgmInpaint", "super-resolve": "brgmSuperres"}[task]
-    names = [f"sub-01_acq-x_desc-{desc}{role}_T1w.nii.gz" for role in ("", "Samples", "Std", "Variance")]
-    assert [file.name for file in files] == names
+    roles = ("Estimate", "Samples", "Std", "Variance", *(["Mask"] if task == "in-paint" else []))
+    names = [f"sub-01_acq-x_desc-{desc}{role}_T1w.nii.gz" for role in roles]
+    assert [file.name for file in files] == [*names, f"sub-01_acq-x_desc-{desc}Posterior_T1w.safetensors"]
+    images = sorted(file.name for file in files if file.suffix == ".gz")
+    assert images[0] == names[0]  # what is opened first
+    assert sorted(images, key=str.lower)[0] == names[0]
     assert (tmp_path / "out" / "dataset_description.json").is_file()
-    for file, layer in zip(files, layers, strict=True):
+    for file, layer in zip(files, layers, strict=False):
         (scan,) = read_scan(file)
         assert_same(scan, layer)
         sidecar = json.loads(file.with_name(file.name.replace(".nii.gz", ".json")).read_text())
@@ -105,8 +109,8 @@ def test_nifti_names_and_round_trip(nifti: Path, run, tmp_path: Path, task: str)
         if "Samples" not in file.name:
             assert ("Resolution" in sidecar) == (task == "super-resolve")
     again = save_run(layers, tmp_path / "out", "nifti")
-    assert again[0].name == f"sub-01_acq-x_desc-{desc}2_T1w.nii.gz"
-    assert again[-1].name == f"sub-01_acq-x_desc-{desc}2Variance_T1w.nii.gz"
+    assert again[0].name == f"sub-01_acq-x_desc-{desc}2Estimate_T1w.nii.gz"
+    assert again[3].name == f"sub-01_acq-x_desc-{desc}2Variance_T1w.nii.gz"
     replaced = save_run(layers, tmp_path / "out", "nifti", overwrite=True)
     assert replaced == files
 
@@ -124,7 +128,7 @@ def test_dicom_series_of_one_study(dicom: Path, run, tmp_path: Path, task: str) 
         data, settings, _ = image_layer(scan)
         quantum = 0.5 if layer is kept[0] else float(np.max(layer.data)) / 65535
         np.testing.assert_allclose(data, np.asarray(layer.data).reshape(data.shape), atol=quantum)
-        assert "synthetic" in settings["name"]
+        assert settings["name"] == layer.name
         np.testing.assert_allclose(settings["scale"], layer.scale[-2:])
     headers = [scan.header[0] for scan in scans]
     assert len({header.SeriesInstanceUID for header in headers}) == 3
@@ -142,12 +146,12 @@ def test_names_of_folders_do_not_leak(dicom: Path, run, tmp_path: Path) -> None:
     for file in (tmp_path / "out").iterdir():
         assert "Doe" not in file.name
         assert file.suffix != ".json" or "Doe" not in file.read_text()
-    assert files[0].name == "series-1_desc-brgmInpaint_image.nii.gz"
+    assert files[0].name == "series-1_desc-brgmInpaintEstimate_image.nii.gz"
 
 
 def test_reopened_layers_are_saved_again(nifti: Path, run, tmp_path: Path) -> None:
     _, layers = run(nifti)
-    files = save_run(layers[:1], tmp_path / "out", "nifti")
+    files = save_run(layers[:1], tmp_path / "out", "nifti", complete=False)
     viewer = ViewerModel()
     data, settings, _ = image_layer(read_scan(files[0])[0])
     settings["metadata"]["brgm"].pop("run")
@@ -155,7 +159,7 @@ def test_reopened_layers_are_saved_again(nifti: Path, run, tmp_path: Path) -> No
     assert results(viewer) == [layer]
     assert layers_of_run(viewer, layer) == [layer]
     (again,) = save_run([layer], tmp_path / "out", "nifti")
-    assert again.name == "sub-01_acq-x_desc-brgmInpaint2_T1w.nii.gz"
+    assert again.name == "sub-01_acq-x_desc-brgmInpaint2Estimate_T1w.nii.gz"
     with pytest.raises(OutputError, match="was read from"):
         save_run([layer], tmp_path / "out", "nifti", overwrite=True)
 
@@ -184,4 +188,5 @@ def test_copies_of_a_layer_have_names_of_their_own(nifti: Path, run, tmp_path: P
     viewer, layers = run(nifti)
     viewer.add_image(layers[0].data, name="copy", metadata=dict(layers[0].metadata))
     files = save_run(layers_of_run(viewer, layers[0]), tmp_path / "out", "nifti")
-    assert len({file.name for file in files}) == 5
+    names = {file.name for file in files if file.suffix == ".gz"}
+    assert len(names) == 6 and "sub-01_acq-x_desc-brgmInpaintEstimateCopy2_T1w.nii.gz" in names

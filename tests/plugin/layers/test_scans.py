@@ -202,16 +202,18 @@ def test_limits_ignore_background_and_outliers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "units", "tinted"),
-    [({"role": "restored"}, "HU", False), ({"role": "std"}, "HU", True), ({"method": "map"}, "HU^2", True)],
+    ("record", "units", "role"),
+    [({"role": "restored"}, "HU", "restored"), ({"role": "std"}, "HU", "std"), ({"method": "map"}, "HU^2", "variance")],
     ids=["image", "std", "variance of the shell command"],
 )
-def test_results_from_files_are_marked_again(record: dict[str, str], units: str, tinted: bool) -> None:
+def test_results_from_files_are_marked_again(record: dict[str, str], units: str, role: str) -> None:
     array = np.random.default_rng(0).random((4, 5, 6))
     layer = layer_of(Scan(array, np.eye(4), units, "head", provenance=record))
-    assert layer.name == "head [synthetic]"
+    assert layer.name == f"{role} | head"
+    tinted = role != "restored"
     assert layer.metadata["brgm"] == record
     assert (layer.colormap.name == "brgm uncertainty") is tinted
     if tinted:
         np.testing.assert_allclose(layer.contrast_limits, (0, array.max()))
-    assert layer_of(Scan(array, np.eye(4), name="x [std, synthetic]", provenance=record)).name == "x [std, synthetic]"
+    of_series = layer_of(Scan(array, np.eye(4), units, name="x [std, synthetic]", provenance=record))
+    assert of_series.name == f"{role} | x"

@@ -23,7 +23,7 @@ def test_the_whole_slice_is_an_estimate_and_no_other(lazy, fake_restoration) -> 
     result = fake_restoration(shown.image)
     cleaned, samples, variance = add_results(viewer, source, [(shown, result)], "clean", Extras(samples=True))
 
-    assert [cleaned.name, variance.name] == ["scan [cleaned, synthetic]", "scan [variance, synthetic]"]
+    assert [cleaned.name, variance.name] == ["cleaned | scan", "variance | scan"]
     assert cleaned.metadata["brgm"]["notice"] == variance.metadata["brgm"]["notice"] == LAYER_NOTICE_ALL
     assert "every pixel" in LAYER_NOTICE_ALL and cleaned.metadata["brgm"]["slices"][0]["index"] == [2, None, None]
     data, tint = np.asarray(cleaned.data), np.asarray(variance.data)
@@ -58,7 +58,7 @@ def test_the_widget_asks_for_what_is_chosen(window, qtbot, click, fake_engine, o
     what = [tuple(asked(job.slices[0]).values()) for job in fake_engine.jobs]
     assert what == [(25, None), (None, None), (None, 0.02)]  # quality of the JPEG, sigma of the noise
     assert len(viewer.layers) == 7
-    assert "cleaned 3, synthetic" in widget.status.text()
+    assert "cleaned 3 | " in widget.status.text()
     assert widget.noise_sigma.native.textFromValue(0.02) == "0.0200"
     assert image.metadata == {}
 

@@ -150,7 +150,7 @@ def test_two_nested_progress_bars(paint, qtbot, click, fake_engine, monkeypatch)
     click(widget.run_button)
     assert widget.slice_progress.isHidden() and not widget.progress.isHidden()
     qtbot.waitUntil(lambda: widget.worker is None, timeout=30_000)
-    assert told[-1][2].startswith("added 'scan [restored 2, synthetic]'")
+    assert told[-1][2].startswith("added 'restored 2 | scan'")
 
 
 def test_cancel_in_the_middle_adds_nothing(paint, qtbot, click, fake_engine) -> None:
@@ -197,14 +197,14 @@ def test_layers_of_a_run_share_its_outcome_and_runs_are_numbered(paint, run_all)
         assert {layer.metadata["brgm"]["run"] for layer in made} == {outcome.run}
         runs.append(outcome.run)
     roles = ["restored", "samples", "low 90%", "high 90%", "std", "variance"]
-    assert names[0] == [f"scan [{role}, synthetic]" for role in roles]
-    assert names[1] == [f"scan [{role} 2, synthetic]" for role in roles]
+    assert names[0] == [f"{role} | scan" for role in roles]
+    assert names[1] == [f"{role} 2 | scan" for role in roles]
     assert runs[0] != runs[1]
     # the first one is deleted: the next one takes no name that is there
     for layer in [layer for layer in viewer.layers if layer.name in names[0]]:
         viewer.layers.remove(layer)
     run_all(widget)
-    assert viewer.layers[-1].name == "scan [variance 3, synthetic]"
+    assert viewer.layers[-1].name == "variance 3 | scan"
 
 
 def test_layers_on_request_lie_where_their_slices_do(paint, run_all) -> None:

@@ -45,7 +45,7 @@ def test_in_paint_the_sample(window, run, fake_engine, asked) -> None:
     run(widget)
 
     names = [layer.name for layer in viewer.layers]
-    assert names[2:] == [f"{image.name} [{role}, synthetic]" for role in ("restored", "std", "variance")]
+    assert names[2:] == [f"{role} | {image.name}" for role in ("restored", "std", "variance")]
     restored = viewer.layers[2]
     hole = mask.data > 0
     np.testing.assert_array_equal(restored.data[~hole], image.data[~hole])
@@ -60,7 +60,7 @@ def test_in_paint_the_sample(window, run, fake_engine, asked) -> None:
     assert fake_engine.threads != {threading.get_ident()}
     assert widget.run_button.isEnabled()
     assert not widget.cancel_button.isEnabled()
-    assert "synthetic" in widget.status.text()
+    assert "restored | " in widget.status.text()
 
 
 def test_super_resolve_the_sample(window, run, fake_engine, asked) -> None:
@@ -86,7 +86,7 @@ def test_with_the_engine_and_the_shipped_prior(window, qtbot, click, picture, ti
     widget.quality.value = "preview"
     widget.samples.value = 4
     click(widget.run_button)
-    qtbot.waitUntil(lambda: viewer.layers[-1].name.endswith("[preview, synthetic]"), timeout=120_000)
+    qtbot.waitUntil(lambda: viewer.layers[-1].name.startswith("preview | "), timeout=120_000)
     qtbot.waitUntil(lambda: widget.worker is None, timeout=120_000)
     qtbot.wait(300)
     picture(viewer, title.lower())
@@ -118,7 +118,7 @@ def test_preview_and_cancel_then_run_again(window, qtbot, run, click, fake_engin
     viewer.layers.selection.active = before[1]
     click(widget.run_button)
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
-    assert viewer.layers[-1].name.endswith("[preview, synthetic]")
+    assert viewer.layers[-1].name.startswith("preview | ")
     assert viewer.layers.selection.active is before[1]
     qtbot.waitUntil(lambda: widget.progress.maximum() == preset("default").steps, timeout=20_000)
     assert "loss" in widget.status.text()
@@ -233,7 +233,7 @@ def test_layers_deleted_during_a_run(window, qtbot, click, fake_engine) -> None:
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
     viewer.layers.clear()
     qtbot.waitUntil(lambda: widget.worker is None, timeout=10_000)
-    assert [layer.name.split("[")[1] for layer in viewer.layers] == ["restored, synthetic]", "variance, synthetic]"]
+    assert [layer.name.split(" | ")[0] for layer in viewer.layers] == ["restored", "variance"]
 
 
 def test_preferences_are_the_defaults_of_new_widgets(make_napari_viewer, monkeypatch, fake_engine) -> None:

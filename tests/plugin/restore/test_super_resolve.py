@@ -85,7 +85,7 @@ def test_by_a_factor_on_the_slice_on_show(scan, run, fake_engine, place, asked) 
     run(widget)
     assert asked(fake_engine.jobs[0].slices[0]) == {"factor": (3, 3), "width": None}
     restored, variance = list(viewer.layers)[1:]
-    assert restored.name == "scan [x3, synthetic]"
+    assert restored.name == "x3 | scan"
     assert restored.data.shape == variance.data.shape == (1, 30, 24)
     check_in_the_world(restored, image, {0: at})
     assert not variance.visible  # all is synthetic: a tint would hide the result
@@ -152,7 +152,7 @@ def test_thick_coronal_slices_shown_axially(scan, run, fake_engine, asked) -> No
     run(widget, everywhere=True)
     assert len(fake_engine.jobs[1].slices) == 6
     whole = viewer.layers[3]
-    assert whole.name == "scan [x4 2, synthetic]" and whole.data.shape == (6, 40, 8)
+    assert whole.name == "x4 2 | scan" and whole.data.shape == (6, 40, 8)
     check_in_the_world(whole, image)
     np.testing.assert_allclose(whole.scale, (1, 1, 1))
 

@@ -55,7 +55,7 @@ def add_run(viewer, source, slices=(1,), run="a", count=SAMPLES):
             "brgm": {"role": role, "task": "in-paint", "run": run, "source_layer": source.name},
             OUTCOME_KEY: outcome,
         }
-        name = f"{source.name} [{role}, synthetic]"
+        name = f"{role} | {source.name}"
         layers.append(viewer.add_image(values, name=name, metadata=metadata, **geometry(source)))
     viewer.layers.selection.active = layers[0]
     return outcome, layers
@@ -169,7 +169,7 @@ def test_probability_is_the_fraction_of_the_samples(uncertainty, qtbot) -> None:
     widget.probability_box.setChecked(True)
     qtbot.waitUntil(lambda: not widget.maps.probability.pending)
     shown = viewer.layers[-1]
-    assert shown.name == "scan [P(value > 612 a.u.), synthetic]" and viewer.layers.selection.active is active
+    assert shown.name == "P(value > 612 a.u.) | scan" and viewer.layers.selection.active is active
     assert shown.data.shape == (3, 6, 10)
     for number, plane in zip((0, 2), outcome.planes, strict=True):
         fraction = (plane.result.samples > 612).mean(axis=0)
@@ -220,7 +220,7 @@ def test_play_goes_round(uncertainty, qtbot, click) -> None:
     widget._play.setInterval(10)
     click(widget.play_button)
     shown = viewer.layers[-1]
-    assert shown.name == "scan [sample 1 of 4, synthetic]" and shown.metadata["brgm"]["role"] == "sample"
+    assert shown.name == "sample 1 of 4 | scan" and shown.metadata["brgm"]["role"] == "sample"
     names = set()
     qtbot.waitUntil(lambda: names.add(shown.name) or len(names) == 4)
     assert len(viewer.layers) == before + 1 and widget.play_button.text() == "Stop"
