@@ -14,6 +14,7 @@ from napari_brgm.cli.options import Device
 from napari_brgm.cli.progress import training_bar
 from napari_brgm.cli.terminal import say
 from napari_brgm.cli.train_finish import FinishWish, say_notes
+from napari_brgm.cli.train_own import OwnWish
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.reason import reason_of
 from napari_brgm.scan import Plane
@@ -37,8 +38,14 @@ def train(
     data: Annotated[
         Path, typer.Option(help="Zip or folder of images, NIfTI volume(s) or DICOM series; one folder a subject.")
     ],
-    work: Annotated[Path, typer.Option(help="Folder of checkpoints and stages; the same one goes on with a cut run.")],
     out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors); its card and samples go beside it.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of checkpoints and stages; the same one goes on with a cut run.",
+            show_default="NAME-work beside --out",
+        ),
+    ] = None,
     recipe: Annotated[
         Literal["linear", "autoencoder", "gan", "lcm", "finish"],
         typer.Option(
@@ -55,10 +62,21 @@ def train(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the prior.", show_default="that of the file")] = None,
-    modality: Annotated[str, typer.Option(help="For example 'MR T1', 'CT', 'CR'.")] = "",
-    plane: Annotated[Plane, typer.Option(help="axial, coronal or sagittal: how volumes are cut.")] = "axial",
+    modality: Annotated[
+        str, typer.Option(help="For example 'MR T1', 'CT', 'CR'.", show_default="by the DICOM headers")
+    ] = "",
+    plane: Annotated[
+        Plane | None,
+        typer.Option(help="axial, coronal or sagittal: how volumes are cut.", show_default="as most were acquired"),
+    ] = None,
     resolution: Annotated[int, typer.Option(help="Side of the frame, pixels.")] = 128,
-    spacing_mm: Annotated[float, typer.Option(help="Pixel size of the frame; 0: the images' own.")] = 0.0,
+    spacing_mm: Annotated[
+        float | None,
+        typer.Option(
+            help="Pixel size of the frame; 0: the images' own.",
+            show_default="volumes: as the largest slices need; images: 0",
+        ),
+    ] = None,
     pixel_mm: Annotated[float | None, typer.Option(help="Pixel size of plain images.", show_default="as it is")] = None,
     slices: Annotated[str | None, typer.Option(help="Range of slices of a volume, for example 60:100.")] = None,
     mirror: Annotated[bool, typer.Option(help="Left and right may be exchanged: reflections count as slices.")] = False,
@@ -86,11 +104,18 @@ def train(
     finish: Annotated[
         bool, typer.Option(help="gan: no more training; write the weights of the last checkpoint as it stands.")
     ] = False,
+    survey: Annotated[
+        bool,
+        typer.Option(
+            "--survey", help="linear, lcm: only say what the data are and draw contact-sheet.png in the work folder."
+        ),
+    ] = False,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long, with everything kept.", min=0)] = None,
     device: Device = "auto",
 ) -> None:
     """Train a prior, or go on with its training: the same command again goes on where it stopped."""
     began = time.monotonic()
+    work = work or out.with_name(f"{out.stem}-work")
     from napari_brgm.datasets import Framing, cached, holds_images
     from napari_brgm.engine.devices import pick_device
     from napari_brgm.priors.prior import PriorInfo
@@ -109,6 +134,8 @@ def train(
         _refuse(context, _OF_GAN, "belongs to --recipe gan; leave it out, or choose that recipe")
     if recipe not in ("gan", "finish"):
         _refuse(context, ("warm_start",), "belongs to --recipe gan or finish; leave it out, or choose one of those")
+    if like is not None or recipe not in ("linear", "lcm"):
+        _refuse(context, ("survey",), "belongs to data of one's own and the recipes linear and lcm; leave it out")
     if recipe != "lcm":
         _refuse(context, _OF_LCM, "belongs to --recipe lcm; leave it out, or choose that recipe")
     else:
@@ -122,14 +149,33 @@ def train(
     if recipe == "finish":
         _refuse(context, _NOT_OF_FINISH, "is what the prior of --like has; leave it out")
         seconds = float("inf") if minutes is None else 60 * minutes
-        wish = FinishWish(
+        finishing = FinishWish(
             like, data, work, out, mirror, pixel_mm, _range(slices), learning_rate, given, seconds, device, warm_start
         )
-        wish.train(began)
+        finishing.train(began)
         return
     shipped, manifold = SHIPPED.get(like or ""), MANIFOLDS.get(like or "")
     if like is not None and shipped is None and manifold is None:
         raise InputError(f"no shipped prior is called {like!r}; choose from {', '.join([*SHIPPED, *MANIFOLDS])}")
+    if learning_rate is not None:
+        given["learning_rate"] = learning_rate
+    if like is None and recipe in ("linear", "lcm"):
+        wish = OwnWish(
+            data, work, out, name or out.stem, modality, plane, resolution, spacing_mm, pixel_mm, _range(slices), seed,
+            float("inf") if minutes is None else 60 * minutes, device,
+        )  # fmt: skip
+
+        def make(info: PriorInfo) -> Recipe | LcmSettings:
+            if recipe == "lcm":
+                return replace(lcm_settings(resolution), latents=latents, every=every or 1, **given)
+            linear = linear_recipe(info, resolution, mirror)
+            linear = linear.shortened(images or linear.refine.images)
+            return replace(linear, refine=replace(linear.refine, **given))
+
+        wish.train(recipe, make, began, survey)
+        return
+    spacing_mm = spacing_mm or 0.0
+    plane = plane or "axial"
     model = shipped or manifold
     framing = Framing(resolution, spacing_mm) if model is None else model.framing
     info = PriorInfo(out.stem, modality, plane, spacing_mm)
@@ -139,13 +185,9 @@ def train(
         info = manifold.info
     info = replace(info, name=name or out.stem)
     mirror = mirror or (shipped is not None and shipped.recipe.mirror)
-    if learning_rate is not None:
-        given["learning_rate"] = learning_rate
     settings: Recipe | AutoencoderSettings | GanSettings | LcmSettings
-    if recipe == "linear":
-        linear = (
-            linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped.recipe, info=info)
-        )
+    if recipe == "linear" and shipped is not None:
+        linear = replace(shipped.recipe, info=info)
         linear = linear.shortened(images or linear.refine.images)
         settings = replace(linear, refine=replace(linear.refine, **given))
     elif recipe == "lcm":

@@ -152,5 +152,9 @@ class SliceSet:
             notes=self.notes if note is None else (*self.notes, note),
         )
 
+    def relabelled(self, subjects: npt.NDArray[np.int64], subject_names: tuple[str, ...]) -> SliceSet:
+        """The same slices, of other subjects."""
+        return replace(self, subjects=subjects, subject_names=subject_names)
+
     def _of(self, subjects: npt.NDArray[np.int64]) -> SliceSet:
         return self.taking(np.flatnonzero(np.isin(self.subjects, subjects)))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.window import Window
     from napari_brgm.scan import Plane, Scan
 
-__all__ = ["slices_of_volumes"]
+__all__ = ["scans_of", "slices_of_volumes", "unfit"]
 
 _DTYPE = np.dtype(np.uint16)
 _STRETCHED = 2.0  # pixels longer than this times their width show the gaps between slices, not anatomy
@@ -60,8 +60,8 @@ def slices_of_volumes(
     windows: list[tuple[str, float, float]] = []
     notes: list[str] = []
     passed = 0  # slices seen, for the stride
-    for label, subject, scan in _scans(files):
-        reason = _unfit(scan, label, plane)
+    for label, subject, scan in scans_of(files):
+        reason = unfit(scan, label, plane)
         if reason is not None:
             notes.append(f"left out: {reason}")
             continue
@@ -93,7 +93,7 @@ def slices_of_volumes(
     )  # fmt: skip
 
 
-def _scans(files: Sequence[VolumeFile]) -> Iterator[tuple[str, str, Scan]]:
+def scans_of(files: Sequence[VolumeFile]) -> Iterator[tuple[str, str, Scan]]:
     """(label, subject, scan) of every volume, one file or series folder in memory at a time."""
     from napari_brgm.scans import read_scan
 
@@ -125,7 +125,7 @@ def _framed(
     return to_levels(framing.apply(grey, size) * (65535 / 255), _DTYPE)[:, None], window
 
 
-def _unfit(scan: Scan, label: str, plane: Plane) -> str | None:
+def unfit(scan: Scan, label: str, plane: Plane) -> str | None:
     """Sentence about a scan that shows no anatomy in this plane, or None."""
     shape = scan.slice(plane, 0).image.shape
     rows, columns = scan.slice(plane, 0).spacing

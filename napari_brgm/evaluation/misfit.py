@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from napari_brgm.corruptions import Corruption
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["LimitReport", "held_out_misfits", "misfit_after_map"]
+__all__ = ["MARGIN", "LimitReport", "held_out_misfits", "misfit_after_map", "slice_misfits"]
 
-_MARGIN = 1.1  # times the greatest
+MARGIN = 1.1  # times the greatest
 _FACTOR = 4
 
 
@@ -52,12 +52,12 @@ class LimitReport:
     @property
     def limit(self) -> float:
         """1.1 times the greatest of all."""
-        return _MARGIN * self.spread[2]
+        return MARGIN * self.spread[2]
 
     @property
     def quiet(self) -> float:
         """Share of the slices that stay below the limit that the other half of the subjects gives."""
-        below = [half < _MARGIN * other.max() for half, other in ((self.first, self.second), (self.second, self.first))]
+        below = [half < MARGIN * other.max() for half, other in ((self.first, self.second), (self.second, self.first))]
         return float(np.concatenate(below).mean())
 
     @property
@@ -81,6 +81,14 @@ def misfit_after_map(
     return misfit_of(problem.likelihood, images, prior.resolution, problem.pixel)
 
 
+def slice_misfits(prior: Prior, image: npt.NDArray[np.float32], seed: int) -> tuple[float, float]:
+    """Misfits of a slice (R, R), grey levels: with strokes hidden, and at a quarter of its resolution."""
+    side = image.shape[0]
+    coarse = image.reshape(side // _FACTOR, _FACTOR, side // _FACTOR, _FACTOR).mean(axis=(1, 3))
+    strokes = Mask(brush_strokes((side, side), seed))
+    return misfit_after_map(image, strokes, prior), misfit_after_map(coarse, Downsample(_FACTOR), prior)
+
+
 def held_out_misfits(
     prior: Prior, data: Path, count: int, tell: Callable[[int, int, str], None] | None = None
 ) -> LimitReport:
@@ -96,11 +104,7 @@ def held_out_misfits(
     images = grey_images(slices, picked)
     halves: tuple[list[float], list[float]] = ([], [])
     for number, (index, image) in enumerate(zip(picked, images, strict=True)):
-        side = image.shape[0]
-        coarse = image.reshape(side // _FACTOR, _FACTOR, side // _FACTOR, _FACTOR).mean(axis=(1, 3))
-        half = halves[int(slices.subjects[index]) % 2]
-        half.append(misfit_after_map(image, Mask(brush_strokes(image.shape, index)), prior))
-        half.append(misfit_after_map(coarse, Downsample(_FACTOR), prior))
+        halves[int(slices.subjects[index]) % 2].extend(slice_misfits(prior, image, index))
         if tell is not None:
             tell(number + 1, len(picked), prior.info.name)
     first, second = (np.array(half)[np.isfinite(half)] for half in halves)  # not finite: a slice without tissue

@@ -28,6 +28,7 @@ from napari_brgm.training.encode import train_encoder
 from napari_brgm.training.poses import Poses, posed_copies
 from napari_brgm.training.refine import RefineSettings, refine
 from napari_brgm.training.sheet import sample_sheet
+from napari_brgm.training.tuning import tuned_sigma
 from napari_brgm.training.work_folder import claim_folder
 from napari_brgm.zoo.files import write_prior
 
@@ -62,6 +63,7 @@ class Recipe:
     encoder_widths: tuple[int, ...] = (12, 24, 48, 64, 96)
     encoder_steps: int = 4000
     encoder_latents: int = 128
+    tuned: bool = False  # the representation error is tuned on the folds; that of the info counts for nothing
 
     def shortened(self, images: int) -> Recipe:
         """The same recipe with another number of slices shown to the network, and the encoder's in proportion."""
@@ -70,7 +72,7 @@ class Recipe:
 
 
 def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Recipe:
-    """Recipe for slices of any kind.
+    """Recipe for slices of any kind; its representation error is tuned on folds of their subjects.
 
     Raises
     ------
@@ -81,14 +83,16 @@ def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Rec
         raise InputError(f"the linear recipe takes a resolution of 32, 64, ..., 1024 pixels, got {resolution}")
     channels = {8: 128, 16: 96, 32: 64, 64: 32, 128: 16, 256: 8, 512: 6, 1024: 4}
     widths = tuple((r, c) for r, c in channels.items() if r <= resolution)
-    stages = ((64, 50_000), (128, 66_000)) if resolution > 128 else ((64, 50_000),) if resolution == 128 else ()
+    stages = ((64, 10_000), (128, 13_200)) if resolution > 128 else ((64, 10_000),) if resolution == 128 else ()
     return Recipe(
         info,
         grid=min(resolution, 128),
         mirror=mirror,
         own_share=0.75 if mirror else 1.0,
-        refine=RefineSettings(widths=widths, images=70_000, stages=stages),
+        refine=RefineSettings(widths=widths, images=14_000, stages=stages),
         encoder_widths=(12, 24, 48, 64, 96) if resolution <= 128 else (8, 12, 24, 48, 64, 96),
+        encoder_steps=800,
+        tuned=True,
     )
 
 
@@ -184,10 +188,12 @@ def train_prior(
         return {"fold_of": found.fold_of, "means": found.means, "bases": found.bases}
 
     folds = FoldModels(**_kept(work / "folds.pt", apart, report))
+    small = F.avg_pool2d(images, images.shape[-1] // grid)
+    if recipe.tuned:
+        recipe = _with_sigma(recipe, small[:own], folds.of(own), images.shape[-1] // grid, work, report)
     sigma = recipe.info.representation_sigma / (images.shape[-1] // grid)  # of a pixel of the grid
 
     def estimates() -> dict[str, Tensor]:
-        small = F.avg_pool2d(images, images.shape[-1] // grid)
         pairs = crossfit(small, model, folds, mirror=recipe.mirror, sigma=sigma, corruptions=recipe.corruptions)
         return {"latents": pairs.latents, "complete": pairs.complete}
 
@@ -235,12 +241,30 @@ def train_prior(
     return digest
 
 
+def _with_sigma(
+    recipe: Recipe, small: Tensor, folds: FoldModels, shrunk: int, work: Path, report: Report
+) -> Recipe:  # fmt: skip
+    """The recipe with the representation error that slices (N, 1, r, r) of the folds ask for; kept in ``work``."""
+
+    def figures() -> dict[str, Tensor]:
+        found = tuned_sigma(small, folds)
+        return {"sigma": torch.tensor(found.sigma), "levels": torch.tensor(found.levels),
+                "errors": torch.tensor(found.errors)}  # fmt: skip
+
+    found = _kept(work / "sigma.pt", figures, report)
+    sigma = float(found["sigma"]) * shrunk  # of a pixel of the frame
+    report(f"what it cannot draw counts as noise of {sigma:.0f} grey levels, as held-out folds of the subjects ask for")
+    return replace(recipe, info=replace(recipe.info, representation_sigma=round(sigma, 2)))
+
+
 def _fixed(recipe: Recipe) -> dict[str, Any]:
     """Settings that the stages depend on; how long and how fast the network learns may change on the way."""
     plain = asdict(recipe)
     info, network = plain.pop("info"), plain.pop("refine")
     del plain["encoder_steps"]
     kept = {key: network[key] for key in ("widths", "style_latents", "seed")}
+    if not plain["tuned"]:
+        del plain["tuned"]  # folders of earlier versions do not name it
     return plain | kept | {"representation_sigma": info["representation_sigma"]}
 
 

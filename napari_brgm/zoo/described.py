@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_brgm.calibration import Calibration
 from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.finish import Finish, packed
@@ -38,8 +39,16 @@ _IN_FILE = ("name", "modality", "plane", "spacing_mm", "bright_level", "represen
 
 
 def info_fields(info: PriorInfo) -> dict[str, Any]:
-    """What a file says of its prior; its own hash, and what registry and family know of it, are not in it."""
-    return {name: getattr(info, name) for name in _IN_FILE}
+    """What a file says of its prior; its own hash, and what registry and family know of it, are not in it.
+
+    Misfit limit and calibration are there only if they were measured.
+    """
+    found = {name: getattr(info, name) for name in _IN_FILE}
+    if info.misfit_limit:
+        found["misfit_limit"] = info.misfit_limit
+    if info.calibration is not None:
+        found["calibration"] = info.calibration.to_dict()
+    return found
 
 
 def info_of(fields: dict[str, Any], digest: str) -> PriorInfo:
@@ -48,13 +57,16 @@ def info_of(fields: dict[str, Any], digest: str) -> PriorInfo:
     Raises
     ------
     WeightsError
-        A field is no text or number of its kind.
+        A field is no text or number of its kind, or the calibration is malformed.
     TypeError
         There is no such field.
     """
+    factors = fields.pop("calibration", None)
     info = replace(PriorInfo(**fields), weights_sha256=digest)
+    if factors is not None:
+        info = replace(info, calibration=Calibration.from_dict(factors))
     texts = (info.name, info.modality, info.plane)
-    numbers = (info.spacing_mm, info.bright_level, info.representation_sigma)
+    numbers = (info.spacing_mm, info.bright_level, info.representation_sigma, info.misfit_limit)
     if not all(isinstance(text, str) for text in texts) or not all(
         isinstance(number, int | float) and 0 <= number < math.inf for number in numbers
     ):

@@ -204,6 +204,8 @@ def _take_over(path: Path, described: PriorEntry, folder: Path, identity: str) -
         plane=prior.info.plane or described.plane,
         resolution=prior.resolution,
         channels=prior.channels,
+        misfit_limit=prior.info.misfit_limit,
+        calibration=prior.info.calibration,
         format="ours",
         size=file.stat().st_size,
         sha256=digest,

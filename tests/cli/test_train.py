@@ -41,10 +41,12 @@ def archive(tmp_path_factory):
 @pytest.fixture
 def seen(monkeypatch):
     """What the command hands to the training, which does not run."""
+    import napari_brgm.training.own_data as own_data
     import napari_brgm.training.train as module
 
     calls = []
-    monkeypatch.setattr(module, "train", lambda *arguments: calls.append(arguments))
+    for one in (module, own_data):
+        monkeypatch.setattr(one, "train", lambda *arguments: calls.append(arguments))
     return calls
 
 
@@ -61,9 +63,9 @@ def test_options_become_settings(archive, tmp_path, seen):
     assert found.exit_code == 0, found.output
     slices, info, settings, run = seen[0]
     assert slices.images.shape == (20, 1, 32, 32) and len(slices.subject_names) == 4
-    assert (info.name, info.modality, info.plane, info.spacing_mm) == ("new", "MR T2", "axial", 2.0)
+    assert (info.name, info.modality, info.plane, info.spacing_mm) == ("new", "MR T2", "", 2.0)
     assert isinstance(settings, Recipe) and settings.mirror and settings.refine.images == 700
-    assert settings.refine.seed == 3 and settings.info == info
+    assert settings.refine.seed == 3 and settings.tuned
     assert 0 < run.seconds < 120 and run.work == tmp_path / "work"
     assert "the time is up" in found.output  # the training that did not run gave no digest
 
@@ -190,7 +192,7 @@ def test_notes_are_plain_text_and_few(tmp_path, seen):
         nib.save(flat, tmp_path / "data" / "s0" / f"[{k}.nii")
     found = _train(tmp_path / "data", tmp_path, "--resolution", "32")
     assert found.exit_code == 0, found.output
-    assert sum("left out" in line for line in found.stdout.splitlines()) == 8
+    assert sum(line.startswith("left out: ") for line in found.stdout.splitlines()) == 8
     assert "[0.nii has axial slices" in found.stdout and "and 12 more notes like these" in found.stdout
 
 

@@ -37,7 +37,7 @@ def test_it_is_what_restore_tells(linear_prior):
 def test_the_figures_of_a_report():
     """Catches a half that is tried on the limit that it gave itself: no slice would ever lie above."""
     report = LimitReport(np.array([0.1, 0.2]), np.array([0.05, 0.22, 0.3, 0.15]))
-    assert report.limit == pytest.approx(misfit._MARGIN * 0.3)
+    assert report.limit == pytest.approx(misfit.MARGIN * 0.3)
     assert report.quiet == pytest.approx(5 / 6)  # 0.3 is far above 0.2
     assert report.spread == pytest.approx((0.05, 0.175, 0.3))
 
@@ -77,7 +77,7 @@ def test_draws_of_the_prior_are_quiet(linear_prior, held_out, tmp_path):
     report = held_out_misfits(linear_prior, tmp_path, 8)
     assert report.first.shape == report.second.shape == (8,)
     assert 0 < report.spread[0] <= report.spread[1] <= report.spread[2] < 0.4
-    assert report.limit == pytest.approx(misfit._MARGIN * max(report.first.max(), report.second.max()))
+    assert report.limit == pytest.approx(misfit.MARGIN * max(report.first.max(), report.second.max()))
 
 
 def test_one_half_alone_is_one_sentence(linear_prior, held_out, monkeypatch, tmp_path):
@@ -91,7 +91,7 @@ def test_one_half_alone_is_one_sentence(linear_prior, held_out, monkeypatch, tmp
     held_out()
     dark = iter([np.nan, 0.1, 0.2, np.nan] * 4)
     monkeypatch.setattr(misfit, "misfit_after_map", lambda image, corruption, prior: next(dark))
-    assert held_out_misfits(linear_prior, tmp_path, 8).limit == pytest.approx(misfit._MARGIN * 0.2)
+    assert held_out_misfits(linear_prior, tmp_path, 8).limit == pytest.approx(misfit.MARGIN * 0.2)
 
 
 def test_a_prior_that_fits_no_set(linear_prior, tmp_path):
