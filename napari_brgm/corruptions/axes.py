@@ -79,6 +79,17 @@ class PartialBlocks:
         where, at, found = (np.concatenate(a) for a in (places, index, weight))
         return cls(torch.from_numpy(where), torch.from_numpy(at), torch.from_numpy(found).float())
 
+    def cut(
+        self, width: int, first: tuple[int, int], shape: tuple[int, int], size: int, corner: tuple[int, int], side: int
+    ) -> PartialBlocks:  # fmt: skip
+        """As ``Axes.cut``, of an observation ``width`` blocks wide and a frame of ``size`` pixels."""
+        row, column = self.where // width - first[0], self.where % width - first[1]
+        kept = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
+        down, across = self.index[kept] // size - corner[0], self.index[kept] % size - corner[1]
+        inside = (down >= 0) & (down < side) & (across >= 0) & (across < side)
+        index = down.clamp(0, side - 1) * side + across.clamp(0, side - 1)
+        return PartialBlocks((row * shape[1] + column)[kept], index, self.weight[kept] * inside)
+
     def to(self, device: torch.device) -> PartialBlocks:
         return PartialBlocks(self.where.to(device), self.index.to(device), self.weight.to(device))
 
@@ -111,6 +122,19 @@ class Axes:
     def shape(self) -> tuple[int, int]:
         """(h, w) of the observation."""
         return len(self.rows), len(self.columns)
+
+    def cut(self, first: tuple[int, int], shape: tuple[int, int], corner: tuple[int, int], side: int) -> Axes:
+        """The part of the observation that has ``shape`` and begins at the pixel ``first``, of a part of the frame.
+
+        That is the square of ``side`` pixels that begins at ``corner``; nothing is seen of what lies beyond.
+        """
+        rows, columns = (
+            matrix[start : start + n, low : low + side]
+            for matrix, start, n, low in zip((self.rows, self.columns), first, shape, corner, strict=True)
+        )
+        size, partial = self.rows.shape[1], self.partial
+        own = None if partial is None else partial.cut(len(self.columns), first, shape, size, corner, side)
+        return Axes(rows, columns, own)
 
     def A(self, x: Tensor) -> Tensor:
         """Images (B, C, R, R) -> (B, C, h, w)."""

@@ -78,10 +78,17 @@ class Frame:
         row, column = ((c + 0.5) / f - 0.5 for c, f in zip(self.centre_native, factor, strict=True))
         return Frame(shape, self.resolution, ratio, (row, column), self.centre_frame, self.rotation)
 
-    def cut(self, first: tuple[int, int], shape: tuple[int, int]) -> Frame:
-        """The frame of the part of the native grid that has ``shape`` and begins at the pixel ``first``."""
-        row, column = (c - start for c, start in zip(self.centre_native, first, strict=True))
-        return Frame(shape, self.resolution, self.ratio, (row, column), self.centre_frame, self.rotation)
+    def cut(
+        self, first: tuple[int, int], shape: tuple[int, int], corner: tuple[int, int] = (0, 0), side: int | None = None
+    ) -> Frame:  # fmt: skip
+        """The frame of the part of the native grid that has ``shape`` and begins at the pixel ``first``.
+
+        Of the generator's frame the square of ``side`` pixels that begins at ``corner``; None: all of it.
+        """
+        native = [c - start for c, start in zip(self.centre_native, first, strict=True)]
+        frame = [c - start for c, start in zip(self.centre_frame, corner, strict=True)]
+        side = self.resolution if side is None else side
+        return Frame(shape, side, self.ratio, (native[0], native[1]), (frame[0], frame[1]), self.rotation)
 
     @property
     def is_identity(self) -> bool:

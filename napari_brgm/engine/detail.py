@@ -39,9 +39,8 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["NativeDetail", "finer_than_frame"]
+__all__ = ["NativeDetail"]
 
-_FINER = 0.9  # frame pixels: a native pixel below that holds what the frame does not
 _AT_ONCE = 8  # images whose gradients are taken together
 _TORUS = 1 << 24  # numbers in all fields together
 _RIM = 3  # pixels round a hole that are kriged from: those behind them say no more
@@ -87,7 +86,7 @@ class NativeDetail:
             Whether they were sharpened (finishing.py): then edges need none.
         """
         some = problem.measured.any() and not problem.measured.all()
-        if not some or not finer_than_frame(problem.placed.frame) or images.shape[1] != 1:
+        if not some or not problem.placed.finer_than_frame or images.shape[1] != 1:
             return None
         image = to_grey(images.mean(dim=0, keepdim=True)).cpu()
         model = DetailModel.measured(problem, image, check, sharp=sharp)
@@ -194,11 +193,6 @@ class NativeDetail:
                 places,
                 self.model.in_levels(rest - shown, shown, steep),
             )
-
-
-def finer_than_frame(frame: Frame) -> bool:
-    """Whether native pixels hold what the generator's frame does not."""
-    return min(frame.ratio) < _FINER
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_brgm.engine.detail import NativeDetail, finer_than_frame
+from napari_brgm.engine.detail import NativeDetail
 from napari_brgm.engine.finishing import sharpened
 from napari_brgm.inference import complete
 from napari_brgm.samples import samples_of
@@ -170,7 +170,7 @@ def drawn(
     draws = on_grid(problem, whole, field, exact, generator, progress, most)
     if finishing is None:
         return draws
-    fine = not finishing.coarse and finer_than_frame(problem.placed.frame)
+    fine = not finishing.coarse and problem.placed.finer_than_frame
     agreeing = partial(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
         iterations=_NEAR_STEPS, least_noise=_FINISHED_NOISE if fine else LEAST_NOISE,
@@ -228,7 +228,7 @@ def completed(
     if field is None:
         return images
     if least_noise is None:
-        least_noise = _FINE_NOISE if finer_than_frame(problem.placed.frame) else LEAST_NOISE
+        least_noise = _FINE_NOISE if problem.placed.finer_than_frame else LEAST_NOISE
     noise = max(problem.noise.measured, least_noise)
     check = None if progress is None else progress.check
-    return complete(images, field, problem.likelihood, noise, generator, batch, check, iterations)
+    return complete(images, field, problem.likelihood, noise, generator, batch, check, iterations, problem.near)

@@ -18,6 +18,7 @@ from napari_brgm.engine.binned import binned
 from napari_brgm.engine.checked import checked
 from napari_brgm.engine.placed import grey_tensor, placed
 from napari_brgm.engine.provenance import ESTIMATED
+from napari_brgm.inference.cutout import cutouts
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.lossless import with_restored
 from napari_brgm.observation import Observation
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
     from napari_brgm.engine.alignment import Alignment
     from napari_brgm.engine.placed import NoiseLevels, PlacedSlice
     from napari_brgm.engine.window import Window
+    from napari_brgm.inference.cutout import Cutout
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["Problem", "beyond_view", "observe", "observed"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
+_MARGIN = 12.0  # frame pixels round a hole that tell of the residual field in it,
+_FINE_MARGIN = 22.0  # and where what is finer than the frame is told from them, too (detail_model.py, finishing.py)
 _SMALL = 1.0  # grey levels; noise up to which the data are met exactly
 _RATIOS = tuple(3.0**-k for k in range(-3, 10))  # tried in turn, noise over signal of a fine pixel
 _UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of what amplifies noise, such as blurs
@@ -62,6 +66,8 @@ class Problem:
         has given it, so that the data are met exactly.
     notes : list of str
         Sentences for the person, for instance about parts that lie outside the generator frame.
+    near : tuple of Cutout
+        Windows round what was not measured, where pixels are kept as they were; none: the whole frame.
     """
 
     placed: PlacedSlice
@@ -71,6 +77,7 @@ class Problem:
     unseen: npt.NDArray[np.bool_]
     tolerance: float
     notes: list[str]
+    near: tuple[Cutout, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -198,7 +205,12 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Proble
     known = given.noise_sigma is not None and slice_.noise.measured > _SMALL
     tolerance = slice_.noise.measured if known else 0.0
     likelihood = Likelihood(Observation(f, measured, noise.pixel, weight, frame), y)
-    return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes)
+    near: tuple[Cutout, ...] = ()
+    if given.kept.any() and not (given.seen & ~given.kept).any():
+        margin = _FINE_MARGIN if slice_.finer_than_frame else _MARGIN
+        missing = (measured if own is None else own)[0, 0].cpu().numpy() < 1
+        near = cutouts(missing, frame, pixel, prior.resolution, margin)
+    return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes, near)
 
 
 def beyond_view(unseen: npt.NDArray[np.bool_]) -> list[str]:

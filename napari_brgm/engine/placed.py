@@ -37,6 +37,7 @@ _ROUNDING = 0.29  # grey levels; no image is more exact than its rounding (1 / s
 _LARGEST_GUESS = 3.0  # grey levels; noise of a low-resolution image that is not given
 _EXACT = 0.1  # of the measured pixels; where so many share the lowest value, it is the background's
 _GAINS = (0.2, 5.0)  # beyond these the contrast is not the prior's, and the first guess of the window is kept
+_FINER = 0.9  # frame pixels: a native pixel below that holds what the frame does not
 _NEAR = 3.0  # grey levels: a fitted black so near to it is it
 
 
@@ -81,6 +82,11 @@ class PlacedSlice:
     def window(self) -> Window:
         """Between the scan's units and grey levels."""
         return self.alignment.window
+
+    @property
+    def finer_than_frame(self) -> bool:
+        """Whether native pixels hold what the generator's frame does not."""
+        return min(self.frame.ratio) < _FINER
 
 
 def placed(

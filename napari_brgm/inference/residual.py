@@ -12,6 +12,7 @@ Source: Journel and Huijbregts, "Mining Geostatistics" (1978), Ch. VII; Rasmusse
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,17 +20,17 @@ import torch
 from napari_brgm.corruptions.conjugate_gradient import solved
 from napari_brgm.inference.kriging_inverse import kriging_inverse, pixel_inverse
 from napari_brgm.likelihood import from_grey, to_grey
-from napari_brgm.observation import StackObservation
+from napari_brgm.observation import CoarseObservation, Observation, StackObservation
+from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stack_field import StackField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
+    from napari_brgm.inference.cutout import Cutout
     from napari_brgm.likelihood import Likelihood
-    from napari_brgm.observation import Observation
-    from napari_brgm.priors.residual_field import ResidualField
 
 __all__ = ["complete"]
 
@@ -42,7 +43,7 @@ _STACK_TOLERANCE = 5e-3  # of a stack, in the norm that its preconditioner gives
 def complete(
     images: Tensor, field: ResidualField | StackField, likelihood: Likelihood, noise: float,
     generator: torch.Generator | None = None, batch: int | None = None, check: Callable[[], None] | None = None,
-    iterations: int | None = None,
+    iterations: int | None = None, within: Sequence[Cutout] = (),
 ) -> Tensor:  # fmt: skip
     """Add the residual field given the data to generator images.
 
@@ -64,36 +65,67 @@ def complete(
         Called before each iteration; what it raises ends the work.
     iterations : int or None
         Of conjugate gradients, at most; None: as many as the answer needs everywhere.
+    within : sequence of Cutout
+        Where it is added, of one slice; none: everywhere.
     """
-    observation: Observation | StackObservation = likelihood.observation  # type: ignore[assignment]
     n = batch or len(images)
     drawn = torch.zeros_like(images) if generator is None else _centred(field.sample(len(images), generator))
     shape = (len(images), *likelihood.y.shape[1:])
     white = None if generator is None else _white(shape, n, generator)
+    cuts: Sequence[Cutout | None] = within or (None,)
+    systems = [_System.of(field, likelihood, noise, cut) for cut in cuts]
+    found = images.clone()
+    for first in range(0, len(images), n):
+        some = slice(first, first + n)
+        noisy = None if white is None else next(white)
+        for system, cut in zip(systems, cuts, strict=True):
+            image, extra, into = (x[some] if cut is None else cut.of_frame(x[some]) for x in (images, drawn, found))
+            misfit = system.likelihood.residual(image + extra / 127.5)
+            if noisy is not None:
+                there = noisy if cut is None else cut.of_grid(noisy)
+                misfit = misfit - noise * there.to(misfit) * system.likelihood.observation.measured
+            answer = system.answer(misfit.clamp(-_LARGEST, _LARGEST), iterations, check)
+            into.copy_(from_grey(to_grey(image) + extra + answer))
+    return found
 
-    def normal(z: Tensor) -> Tensor:
-        return observation.A(field.covariance(observation.A_adjoint(z))) + noise**2 * z
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _System:
+    """The kriging system of a slice, of a part of it, or of a stack."""
+
+    field: ResidualField | StackField
+    likelihood: Likelihood
+    noise: float
     eased: Callable[[Tensor], Tensor] | None
-    tolerance = _TOLERANCE
-    if isinstance(field, StackField):
-        assert isinstance(observation, StackObservation)
-        eased, tolerance = kriging_inverse(field, observation, noise), _STACK_TOLERANCE
-    else:
-        assert not isinstance(observation, StackObservation)
-        eased = pixel_inverse(field, observation, noise)
-    found = []
-    for image, extra in zip(torch.split(images, n), torch.split(drawn, n), strict=True):
-        misfit = likelihood.residual(image + extra / 127.5)
-        if white is not None:
-            misfit = misfit - noise * next(white).to(misfit) * observation.measured
-        misfit = misfit.clamp(-_LARGEST, _LARGEST)
+    tolerance: float
+
+    @classmethod
+    def of(
+        cls, field: ResidualField | StackField, likelihood: Likelihood, noise: float, cut: Cutout | None
+    ) -> _System:  # fmt: skip
+        if cut is not None:
+            assert isinstance(field, ResidualField)
+            field, likelihood = cut.field(field), cut.likelihood(likelihood)
+        observation = likelihood.observation
+        if isinstance(field, StackField):
+            assert isinstance(observation, StackObservation)
+            return cls(field, likelihood, noise, kriging_inverse(field, observation, noise), _STACK_TOLERANCE)
+        assert isinstance(observation, Observation)
+        return cls(field, likelihood, noise, pixel_inverse(field, observation, noise), _TOLERANCE)
+
+    def answer(self, misfit: Tensor, iterations: int | None, check: Callable[[], None] | None) -> Tensor:
+        """The field's mean (B, n, R, R) given y - A (G(w) + e0) - n0 (B, m, h, w)."""
+        observation = self.likelihood.observation
+        assert not isinstance(observation, CoarseObservation)
+
+        def normal(z: Tensor) -> Tensor:
+            return observation.A(self.field.covariance(observation.A_adjoint(z))) + self.noise**2 * z
+
         z = solved(
-            normal, misfit, iterations=iterations or _ITERATIONS, tolerance=tolerance, rest=False, check=check,
-            eased=eased,
+            normal, misfit, iterations=iterations or _ITERATIONS, tolerance=self.tolerance, rest=False, check=check,
+            eased=self.eased,
         )  # fmt: skip
-        found.append(field.covariance(observation.A_adjoint(z)))
-    return from_grey(to_grey(images) + drawn + torch.cat(found))
+        return self.field.covariance(observation.A_adjoint(z))
 
 
 def _white(shape: tuple[int, ...], n: int, generator: torch.Generator) -> Iterator[Tensor]:

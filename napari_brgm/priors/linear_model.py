@@ -22,7 +22,7 @@ from napari_brgm.priors.gaussian_posterior import GaussianPosterior
 from napari_brgm.priors.principal_components import principal_components
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.stylegan2_layers import NoiseMode
@@ -32,6 +32,8 @@ __all__ = ["Differentiated", "LinearMap", "LinearModel"]
 _CHUNK = 16 << 20  # bytes of the images that are observed at once,
 _MOST = 8  # and how many: an operator may have a finer grid inside than image and observation have
 _ROWS = 128  # of B' A' N A B, that are multiplied at once
+_NOTHING = 1e-7  # of the largest entry of all components: what is smaller is 0
+_FEW = 0.9  # of the pixels: where more are told, leaving out the others costs as much as it saves
 _FINER = 2.5  # observed pixels for each pixel of a component, up to which bringing it back costs more than it saves
 
 
@@ -74,6 +76,18 @@ def _refined(coarse: Tensor, size: int) -> Tensor:
     if coarse.shape[-1] == size:
         return coarse
     return F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+
+
+def _some(parts: Sequence[Tensor]) -> Tensor | None:
+    """Numbers of the columns of a matrix, given by rows (k, M) some at a time, that are not 0; None: nearly all."""
+    most = torch.stack([part.abs().amax(dim=0) for part in parts]).amax(dim=0)
+    told = most > _NOTHING * most.max()
+    return told.nonzero()[:, 0] if float(told.float().mean()) < _FEW else None
+
+
+def _mirrored(upper: Tensor) -> Tensor:
+    """A symmetric matrix from one that is right on and above its diagonal."""
+    return torch.triu(upper) + torch.triu(upper, 1).T
 
 
 class LinearModel:
@@ -194,13 +208,17 @@ class LinearModel:
     ) -> tuple[Tensor, Tensor]:
         """B' A' N A B (K, K) and B' A' N of what the mean misses (K, n): from the observed components A B."""
         root = missed.new_ones(()) if weight is None else weight.sqrt()
-        b = torch.cat([(operator.A(part) * root).flatten(1) for part in self._chunks(missed, check)])  # (K, M)
-        gram = []
-        for part in torch.split(b, _ROWS):
+        parts = [(operator.A(part) * root).flatten(1) for part in self._chunks(missed, check)]
+        some = _some(parts)
+        b = torch.cat(parts if some is None else [part[:, some] for part in parts])  # (K, M)
+        seen = (missed * root).flatten(1)
+        seen = seen if some is None else seen[:, some]
+        gram = b.new_zeros(len(b), len(b))
+        for first in range(0, len(b), _ROWS):
             if check is not None:
                 check()
-            gram.append(part @ b.T)
-        return torch.cat(gram), torch.stack([b @ one for one in (missed * root).flatten(1)], dim=1)
+            gram[first : first + _ROWS, first:] = b[first : first + _ROWS] @ b[first:].T
+        return _mirrored(gram), torch.stack([b @ one for one in seen], dim=1)
 
     def _returned(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
@@ -212,14 +230,20 @@ class LinearModel:
             x = operator.A_adjoint(seen if weight is None else seen * weight)
             return (x if self._own_grid else self._rows.T @ x @ self._rows).flatten(1)
 
-        gram, first = (
-            missed.new_empty(len(flat), len(flat)),
-            0,
-        )  # in one piece: small parts between large ones strew both
+        some = self._inside
+        told = flat if some is None else flat[:, some]
+        gram, first = flat.new_zeros(len(flat), len(flat)), 0  # in one piece: small parts between large ones strew both
         for part in self._chunks(missed, check):
-            gram[first : first + len(part)] = back(operator.A(part)) @ flat.T
+            product = back(operator.A(part))
+            product = product if some is None else product[:, some]
+            gram[first : first + len(part), first:] = product @ told[first:].T
             first += len(part)
-        return (gram + gram.T) / 2, torch.stack([flat @ one for one in back(missed)], dim=1)
+        return _mirrored(gram), torch.stack([flat @ one for one in back(missed)], dim=1)
+
+    @cached_property
+    def _inside(self) -> Tensor | None:
+        """Numbers of the pixels where components are not 0; None: nearly everywhere."""
+        return _some([self.coarse.flatten(1)])
 
     @property
     def _own_grid(self) -> bool:
