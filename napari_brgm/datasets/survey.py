@@ -143,9 +143,9 @@ def _of_volumes(source: Path, resolution: int, plane: Plane | None, spacing_mm: 
         )
     low, high = pixels.min(), pixels.max()
     size = f"{low:.3g} mm" if high < 1.01 * low else f"{low:.3g} to {high:.3g} mm"
+    number = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     found: tuple[str, ...] = (
-        f"{len(taken)} volumes of {len({subject for subject, _ in taken})} subjects, "
-        f"{min(counts)} to {max(counts)} {plane} slices each",
+        f"{len(taken)} volumes of {len({subject for subject, _ in taken})} subjects, {number} {plane} slices each",
         f"pixels of {size}, brought to {spacing_mm:.4g} mm" if spacing_mm else f"pixels of {size}, kept as they are",
     )
     stride = -(-sum(counts) // _MOST_SLICES)

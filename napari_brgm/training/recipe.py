@@ -83,15 +83,15 @@ def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Rec
         raise InputError(f"the linear recipe takes a resolution of 32, 64, ..., 1024 pixels, got {resolution}")
     channels = {8: 128, 16: 96, 32: 64, 64: 32, 128: 16, 256: 8, 512: 6, 1024: 4}
     widths = tuple((r, c) for r, c in channels.items() if r <= resolution)
-    stages = ((64, 10_000), (128, 13_200)) if resolution > 128 else ((64, 10_000),) if resolution == 128 else ()
+    stages = ((64, 6_000), (128, 7_900)) if resolution > 128 else ((64, 6_000),) if resolution == 128 else ()
     return Recipe(
         info,
         grid=min(resolution, 128),
         mirror=mirror,
         own_share=0.75 if mirror else 1.0,
-        refine=RefineSettings(widths=widths, images=14_000, stages=stages),
+        refine=RefineSettings(widths=widths, images=8_400, stages=stages),
         encoder_widths=(12, 24, 48, 64, 96) if resolution <= 128 else (8, 12, 24, 48, 64, 96),
-        encoder_steps=800,
+        encoder_steps=480,
         tuned=True,
     )
 
