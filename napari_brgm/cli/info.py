@@ -44,6 +44,9 @@ def info(
         anatomy = ", ".join(part for part in (entry.modality, entry.plane) if part) or "anatomy not stated"
         say(f"  {name}: {anatomy}, {entry.resolution} x {entry.resolution}; {state}")
         say(f"    sha256 {entry.sha256}")
+        factors = entry.calibration
+        known = "not calibrated" if factors is None else f"calibrated on {factors.subjects} held-out subjects"
+        say(f"    90 % intervals: {known}; misfit limit: {entry.misfit_limit or 'not measured'}")
         say(f"    licence: {sentence(entry.licence)}; card: {card_of(entry) or 'none'}")
     path = perceptual.backbone_path()
     if fetch_backbone and not path.is_file():

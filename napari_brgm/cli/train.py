@@ -186,8 +186,10 @@ def train(
     info = replace(info, name=name or out.stem)
     mirror = mirror or (shipped is not None and shipped.recipe.mirror)
     settings: Recipe | AutoencoderSettings | GanSettings | LcmSettings
-    if recipe == "linear" and shipped is not None:
-        linear = replace(shipped.recipe, info=info)
+    if recipe == "linear":
+        linear = (
+            linear_recipe(info, framing.resolution, mirror) if shipped is None else replace(shipped.recipe, info=info)
+        )
         linear = linear.shortened(images or linear.refine.images)
         settings = replace(linear, refine=replace(linear.refine, **given))
     elif recipe == "lcm":

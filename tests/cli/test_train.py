@@ -280,3 +280,37 @@ def test_what_the_finish_recipe_does_not_take(archive, tmp_path, finishes):
         assert found.exit_code == 2 and sentence in found.stderr, found.output
         assert len(found.stderr.strip().splitlines()) == 1
     assert not finishes and not (tmp_path / "work").exists()
+
+
+def test_the_linear_recipe_like_a_manifold(archive, tmp_path, seen):
+    assert _train(archive, tmp_path, "--like", "chest-xray-lcm-128", "--images", "40").exit_code == 0
+    assert isinstance(seen[0][2], Recipe) and seen[0][2].refine.images == 40 and seen[0][1].plane == "frontal"
+
+
+def test_the_survey_says_what_there_is_and_trains_nothing(archive, tmp_path, seen):
+    found = _train(archive, tmp_path, "--survey", "--resolution", "32")
+    assert found.exit_code == 0 and not seen
+    assert "20 images of 4 subjects, most of 64 x 48 pixels" in found.output
+    assert "4 subjects are fewer than 40: none are held out" in found.output
+    assert (tmp_path / "work" / "contact-sheet.png").stat().st_size > 1000
+    assert not (tmp_path / "work" / "progress.json").exists()
+    other = _train(archive, tmp_path, "--survey", "--like", "brain-axial-128")
+    assert other.exit_code == 2 and "--survey belongs to" in other.stderr
+
+
+def test_a_work_folder_lies_beside_the_weights(archive, tmp_path, seen):
+    out = tmp_path / "knee.safetensors"
+    found = RUNNER.invoke(app, ["train", "--data", str(archive), "--out", str(out), "--resolution", "32"])
+    assert found.exit_code == 0, found.output
+    assert seen[0][3].work == tmp_path / "knee-work" and (tmp_path / "knee-work" / "contact-sheet.png").is_file()
+
+
+def test_a_fault_is_kept_for_whoever_looks_from_elsewhere(archive, tmp_path, monkeypatch):
+    import napari_brgm.training.own_data as own_data
+    from napari_brgm.training.progress_file import read_progress
+
+    monkeypatch.setattr(own_data, "train", lambda *_: _refusal())
+    found = _train(archive, tmp_path, "--resolution", "32")
+    assert found.exit_code == 2 and "enough was seen" in found.stderr
+    kept = read_progress(tmp_path / "work")
+    assert (kept["state"], kept["text"]) == ("failed", "enough was seen")
