@@ -90,7 +90,7 @@ class Frame:
         side = self.resolution if side is None else side
         return Frame(shape, side, self.ratio, (native[0], native[1]), (frame[0], frame[1]), self.rotation)
 
-    @property
+    @cached_property
     def is_identity(self) -> bool:
         return self == Frame.identity(self.resolution) or (
             self.shape == (self.resolution, self.resolution)

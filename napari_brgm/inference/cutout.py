@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    Box = tuple[int, int, int, int]  # top, left, bottom, right
 
-__all__ = ["Cutout", "cutouts"]
+__all__ = ["Box", "Cutout", "cutout", "cutouts"]
+
+Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 _WORTH = 0.6  # of the frame's pixels, in all windows together: beyond it the whole is solved for
 _SPARE = 8  # pixels of the torus beyond a window
@@ -67,13 +68,13 @@ class Cutout:
         """What was seen of the window; of a corruption that keeps pixels as they are, or hides them."""
         observation = whole.observation
         assert isinstance(observation, Observation)
-        frame = observation.frame
+        frame = observation.frame or Frame.identity(int(whole.y.shape[-1]))
         part = replace(
             observation,
             corruption=Identity(),
             measured=self.of_grid(observation.measured),
             weight=None if observation.weight is None else self.of_grid(observation.weight),
-            frame=None if frame is None else frame.cut(self.first, self.shape, self.corner, self.side),
+            frame=frame.cut(self.first, self.shape, self.corner, self.side),
         )
         return Likelihood(part, self.of_grid(whole.y))
 
@@ -107,7 +108,7 @@ def cutouts(
     holes, _ = ndimage.label(ndimage.maximum_filter(missing, (2 * rows + 1, 2 * columns + 1), mode="constant"))
     boxes = [(down.start, across.start, down.stop, across.stop) for down, across in ndimage.find_objects(holes)]
     while True:
-        found = [_cutout(box, frame, pixel, resolution) for box in boxes]
+        found = [cutout(box, frame, pixel, resolution) for box in boxes]
         if not found or sum((one.side + _SPARE) ** 2 for one in found) > _WORTH * resolution**2:
             return ()
         pair = next(((i, j) for i in range(len(found)) for j in range(i) if _overlap(found[i], found[j])), None)
@@ -117,7 +118,7 @@ def cutouts(
         boxes.append((*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])))
 
 
-def _cutout(box: Box, frame: Frame | Axes | None, pixel: tuple[float, float], resolution: int) -> Cutout:
+def cutout(box: Box, frame: Frame | Axes | None, pixel: tuple[float, float], resolution: int) -> Cutout:
     """The window that pixels of a box of the observation's grid are made of."""
     top, left, bottom, right = box
     if isinstance(frame, Axes):

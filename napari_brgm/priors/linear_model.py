@@ -190,18 +190,29 @@ class LinearModel:
         """
         if not noise_variance > 0:
             raise InputError(f"noise_variance must be above 0, got {noise_variance}")
-        missed = observations - operator.A(self.mean[None])  # (n, C, h, w)
-        weight = operator.precision
-        if missed[0].numel() <= _FINER * self.coarse[0].numel():
-            precision, right = self._observed(missed, operator, weight, check)
-        else:
-            precision, right = self._returned(missed, operator, weight, check)
+        precision, right = self.normal(observations, operator, check)
         precision = precision.double() / noise_variance
         precision.diagonal().add_(1.0)
         right = right.double() / noise_variance
         means = torch.cholesky_solve(right, torch.linalg.cholesky(precision)).T.to(self.mean.dtype)
         shared = precision.to(self.mean.dtype)
         return [GaussianPosterior(mean, shared) for mean in means]
+
+    def normal(
+        self, observations: Tensor, operator: LinearMap, check: Callable[[], None] | None = None
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """B' A' N A B (K, K), and B' A' N (y - A mean) (K, n) of observations (n, C, h, w); as in ``posteriors``."""
+        missed = observations - operator.A(self.mean[None])  # (n, C, h, w)
+        if missed[0].numel() <= _FINER * self.coarse[0].numel():
+            return self._observed(missed, operator, operator.precision, check)
+        return self._returned(missed, operator, operator.precision, check)
+
+    def components(self, first: int, last: int, corner: tuple[int, int], side: int) -> Tensor:
+        """Components ``first`` to ``last`` in a square window of the frame (n, C, side, side), which begins there."""
+        (row, column), some = corner, self.coarse[first:last]
+        if self._own_grid:
+            return some[..., row : row + side, column : column + side]
+        return self._rows[row : row + side] @ some @ self._rows[column : column + side].T
 
     def _observed(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None

@@ -1,0 +1,149 @@
+"""Live: a slice whose holes are filled while they are painted, by the exact posterior of the prior's line.
+
+    G(w) ~ mean + B u,   u | y exact,   e | y, u kriged near holes;   estimate, std: of draws, calibrated
+
+What the next stroke leaves as it was is kept: alignment, noise, and the sums behind the posterior, from which only the
+pixels that come or go are taken (inference/kept_posterior.py). A run that follows refines it by the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_brgm.corruptions import Mask
+from napari_brgm.engine.calibrate import calibrated, scale_tissue
+from napari_brgm.engine.draws import completed, on_grid
+from napari_brgm.engine.observed import observe
+from napari_brgm.engine.representation import field_of, residual_scale
+from napari_brgm.errors import InputError
+from napari_brgm.inference import Progress
+from napari_brgm.inference.kept_posterior import KeptPosterior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+__all__ = ["Filled", "LiveSlice"]
+
+_DRAWS, _SEED = 32, 0
+_STEPS = 20  # of kriging
+_GROWN = 2.0  # times the hidden pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """A slice with its holes filled.
+
+    Attributes
+    ----------
+    estimate : (H, W) ndarray
+        In the scan's units; measured pixels bit for bit.
+    std : (H, W) float32 ndarray
+        0 where measured.
+    """
+
+    estimate: npt.NDArray[np.number]
+    std: npt.NDArray[np.float32]
+
+
+class LiveSlice:
+    """One slice and what is known of it, whatever is painted on it.
+
+    Parameters
+    ----------
+    image : (H, W) ndarray
+        In the scan's units.
+    prior : Prior
+        With a line that is its generator's own.
+    spacing : (float, float) or None
+        Pixel size (row, column) in mm.
+    settings : InferenceSettings
+    alignment : Alignment or None
+        None: it is fitted beside the first hole, and again by ``fit``.
+
+    Raises
+    ------
+    InputError
+        The prior has no line whose posterior is an answer.
+    """
+
+    def __init__(
+        self, image: npt.NDArray[np.number], prior: Prior, spacing: tuple[float, float] | None,
+        settings: InferenceSettings, alignment: Alignment | None = None,
+    ) -> None:  # fmt: skip
+        line = prior.parts.line
+        if line is None or not line.exact or not line.complete or prior.channels != 1:
+            raise InputError(f"{prior.info.name} has no linear part; holes are filled when the slice is run")
+        self._image, self._prior, self._spacing, self._settings = image, prior, spacing, settings
+        self._model, self._alignment = line.whitened, alignment
+        self._given = alignment is not None
+        self._noise: float | None = None  # of a pixel, the scan's units
+        self._kept: KeptPosterior | None = None
+        self._hidden = 0  # pixels, when the slice was placed
+
+    def outgrown(self, missing: npt.NDArray[np.bool_]) -> bool:
+        """Whether so much more, or less, is hidden than when the slice was placed that ``place`` is worth its time."""
+        hidden = int(np.count_nonzero(missing))
+        return not self._given and not self._hidden / _GROWN <= hidden <= self._hidden * _GROWN
+
+    def place(self, missing: npt.NDArray[np.bool_], check: Callable[[], None] | None = None) -> None:
+        """Find pose and intensity beside these holes (H, W); errors as of ``fill``."""
+        problem = observe(
+            self._image, Mask(missing), self._prior, spacing=self._spacing, pose=self._settings.fit_pose,
+            alignment=self._alignment if self._given else None, field=self._settings.residual_field, check=check,
+        )  # fmt: skip
+        self._alignment, self._kept = problem.placed.alignment, None
+        self._noise = problem.placed.noise.measured / problem.window.gain
+        self._hidden = int(np.count_nonzero(missing))
+
+    def fill(self, missing: npt.NDArray[np.bool_], check: Callable[[], None] | None = None) -> Filled:
+        """Fill the holes.
+
+        Parameters
+        ----------
+        missing : (H, W) bool ndarray
+        check : callable, optional
+            Called now and then; what it raises ends the work, and the next call begins anew.
+
+        Raises
+        ------
+        InputError
+            The slice or the mask cannot be used.
+        """
+        if self._noise is None:
+            self.place(missing, check)
+        prior, settings = self._prior, self._settings
+        problem = observe(
+            self._image, Mask(missing), prior, spacing=self._spacing, noise_sigma=self._noise,
+            alignment=self._alignment, field=settings.residual_field, check=check,
+        )  # fmt: skip
+        posterior, self._kept = self._kept, None  # lost, if what follows is stopped
+        if posterior is None:
+            precision = settings.lambda_pixel or 1 / problem.likelihood.observation.sigma**2
+            posterior = KeptPosterior(self._model, problem.likelihood, problem.pixel, precision, check)
+        else:
+            posterior.observe(problem.likelihood, check)
+        generator = torch.Generator().manual_seed(_SEED)
+        progress = Progress(None if check is None else lambda _: check())
+        with torch.no_grad():
+            mean = self._model.synthesize(posterior.mean[None, None])
+            draws = self._model.synthesize(posterior.sample(_DRAWS, generator)[:, None])
+            field = field_of(prior, settings, problem, mean, check)
+            seeded = torch.Generator().manual_seed(_SEED)
+            scale = residual_scale(prior, settings, problem, field, mean, seeded, check)
+            whole = completed(problem, field, draws, generator, progress=progress, iterations=_STEPS)
+            spread = on_grid(problem, whole, field, True, generator, progress, _DRAWS)
+        scale_tissue(spread, scale)
+        calibrated(spread, problem, prior, settings, "map")
+        spread.add_detail()
+        self._kept = posterior
+        return Filled(problem.whole(spread.mean), np.sqrt(spread.image(spread.variance)).astype(np.float32))
