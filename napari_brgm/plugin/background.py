@@ -52,6 +52,8 @@ class BackgroundTask:
         What a person is told has stopped, where torch ends it: 'the drawing'.
     connect : dict
         Signal names ('returned', 'errored', 'warned', 'finished') to slots of the main thread.
+    with_torch : bool
+        Whether it may come to torch, which then has to be loaded with care.
 
     Attributes
     ----------
@@ -60,8 +62,16 @@ class BackgroundTask:
         each step of an inference halves its speed, and one for each chunk of a download floods the window.
     """
 
-    def __init__(self, work: Callable[[Callable[..., None]], Any], what: str, connect: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        work: Callable[[Callable[..., None]], Any],
+        what: str,
+        connect: dict[str, Any],
+        *,
+        with_torch: bool = True,
+    ) -> None:
         self.report: tuple[Any, ...] = ()
+        self._with_torch = with_torch
         self._stop = threading.Event()
         self._worker: FunctionWorker = create_worker(
             self._run, work, what, _connect=connect, _start_thread=False, _ignore_errors=True
@@ -78,7 +88,8 @@ class BackgroundTask:
         self._stop.set()
 
     def _run(self, work: Callable[[Callable[..., None]], Any], what: str) -> Any:
-        load_triton_apart()  # loading a prior imports it
+        if self._with_torch:
+            load_triton_apart()  # loading a prior imports it
         try:
             return work(self._tell)
         except RuntimeError as error:

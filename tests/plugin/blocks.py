@@ -32,11 +32,14 @@ class Blocks:
         Longest time between two turns of Qt's event loop, seconds.
     where : str
         What the main thread was doing in it: the innermost function of ours that was called, and the innermost at all.
+    cpu : float
+        Seconds of it in which the main thread computed; the rest it waited, as for other processes of a busy machine.
     gaps : list of float
         All times of more than 0.03 s, in order.
     """
 
     longest: float = 0.0
+    cpu: float = 0.0
     where: str = ""
     gaps: list[float] = field(default_factory=list)
 
@@ -56,16 +59,16 @@ def main_thread_blocks(what: str = "") -> Iterator[Blocks]:
     ...     assert blocks.longest < 0.4
     """
     blocks, main = Blocks(), threading.get_ident()
-    last, seen, ended = time.perf_counter(), "", threading.Event()
+    last, busy, seen, ended = time.perf_counter(), time.thread_time(), "", threading.Event()
 
     def tick() -> None:
-        nonlocal last, seen
-        now = time.perf_counter()
-        gap, last = now - last, now
+        nonlocal last, busy, seen
+        now, computed = time.perf_counter(), time.thread_time()
+        gap, cpu, last, busy = now - last, computed - busy, now, computed
         if gap > _LONG:
             blocks.gaps.append(gap)
         if gap > blocks.longest:
-            blocks.longest, blocks.where = gap, seen
+            blocks.longest, blocks.cpu, blocks.where = gap, cpu, seen
         seen = ""
 
     def watch() -> None:
@@ -87,7 +90,10 @@ def main_thread_blocks(what: str = "") -> Iterator[Blocks]:
         timer.stop()
         ended.set()
         watcher.join()
-        print(f"main thread held up for {1000 * blocks.longest:4.0f} ms: {what or 'in all'}  ({blocks.where or '-'})")
+        wall, cpu = 1000 * blocks.longest, 1000 * blocks.cpu
+        print(
+            f"main thread held up for {wall:4.0f} ms ({cpu:4.0f} of CPU): {what or 'in all'}  [{blocks.where or '-'}]"
+        )
 
 
 def _doing(frame: FrameType | None) -> str:

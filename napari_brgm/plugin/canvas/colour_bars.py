@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
+from qtpy.QtCore import QTimer
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,16 +19,22 @@ TINTS = {"variance": "variance", "std": "standard deviation", "probability": "pr
 _CAPTION = "brgm_caption"
 _POSITION = "bottom_right"  # from below: caption, then bars in the order of the layers
 _SIZE = 10  # points
+_SOON_MS = 60
 
 
 class ColourBars:
-    """Gives each tint of ours a bar when it is first seen, and says below the bars what they measure.
+    """Gives each tint of ours a bar when it has been seen first, and says below the bars what they measure.
 
-    A bar that a person takes away stays away.
+    A bar takes napari as long to make as a layer: it comes when the layer has been drawn. One that a person takes away
+    stays away.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON_MS)
+        self._soon.timeout.connect(self._give)
         self._given: WeakSet[Layer] = WeakSet()
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.update)
@@ -41,13 +49,21 @@ class ColourBars:
         canvas = getattr(viewer, "canvas", None)
         if viewer is None or canvas is None:  # napari before 0.9 has no bars
             return
-        seen = [layer for layer in viewer.layers if _is_tint(layer) and layer.visible]
-        for layer in seen:
-            if layer not in self._given:
-                self._given.add(layer)
-                layer.colorbar.position = _POSITION
-                layer.colorbar.visible = True
+        seen = _tints_on_show(viewer)
+        if any(layer not in self._given for layer in seen):
+            self._soon.start()
         self._caption(canvas, [caption_of(layer.metadata["brgm"]) for layer in seen if layer.colorbar.visible])
+
+    def _give(self) -> None:
+        viewer = self._viewer()
+        new = [] if viewer is None else [layer for layer in _tints_on_show(viewer) if layer not in self._given]
+        if not new:
+            return
+        layer = new[-1]
+        self._given.add(layer)
+        layer.colorbar.position = _POSITION
+        layer.colorbar.visible = True
+        self.update()  # one at a time
 
     def _caption(self, canvas: Any, lines: list[str]) -> None:
         from napari.components.overlays import TextOverlay
@@ -89,6 +105,10 @@ def caption_of(record: Mapping[str, Any]) -> str:
     units = str(record.get("units") or "").replace("^2", "²")
     what = TINTS.get(str(record.get("role")), "")
     return f"{what}, {units}" if units else what
+
+
+def _tints_on_show(viewer: ViewerModel) -> list[Layer]:
+    return [layer for layer in viewer.layers if _is_tint(layer) and layer.visible]
 
 
 def _is_tint(layer: Layer) -> bool:

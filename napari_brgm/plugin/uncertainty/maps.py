@@ -1,125 +1,33 @@
 """The layers that show a run's uncertainty: one sample, P(value > threshold), and where the interval is too wide.
 
-Each covers the block that the run's planes span, on the exact grid of its layers, and is filled plane by plane so that
-the window never waits; what is on show is first. The person may delete it at any time.
+Maps and samples say something of what was restored; nothing of them covers what was measured.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brgm.plugin.layers.geometry import geometry
-from napari_brgm.plugin.layers.naming import result_name
-from napari_brgm.plugin.layers.results import LAYER_NOTICE
-from napari_brgm.plugin.layers.shown import stored
+from napari_brgm.plugin.uncertainty.live import LiveLayer
+from napari_brgm.plugin.uncertainty.outline import INSIDE, OUTLINE, finer_grid, outlined, too_wide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
     from napari.utils.colormaps import Colormap
 
     from napari_brgm.plugin.layers.outcome import RestoredPlane
+    from napari_brgm.plugin.uncertainty.making import MapMaker
+    from napari_brgm.plugin.uncertainty.prepared import PreparedSamples
     from napari_brgm.plugin.uncertainty.runs import InspectedRun
 
-    Compute = Callable[[RestoredPlane], npt.NDArray[Any]]
-    Add = Callable[..., Layer]
-
-__all__ = ["LiveLayer", "UncertaintyMaps"]
+__all__ = ["UncertaintyMaps"]
 
 _CONTOUR = "#00e5ff"
-
-
-class LiveLayer:
-    """Adds its layer when first shown, and keeps it up to date in place.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    role : str
-        In the layer's metadata.
-    dtype : data-type
-    add : callable
-        Adds the layer: data and keyword arguments -> layer.
-    """
-
-    def __init__(self, viewer: ViewerModel, role: str, dtype: npt.DTypeLike, add: Add) -> None:
-        self._viewer, self._role, self._dtype, self._add = viewer, role, dtype, add
-        self._layer: Layer | None = None
-        self._pending: list[RestoredPlane] = []
-        self._name, self._start = "", [0]
-        self.run: InspectedRun | None = None
-
-    @property
-    def layer(self) -> Layer | None:
-        """The layer; None when it is not in the viewer."""
-        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
-
-    @property
-    def pending(self) -> bool:
-        """Whether planes are left to be computed."""
-        return bool(self._pending) and self.layer is not None
-
-    def show(self, run: InspectedRun, what: str, record: dict[str, Any], compute: Compute) -> None:
-        """Show ``compute`` of each plane of a run; ``work`` does it."""
-        name = result_name(what, run.outcome.source)
-        if self.layer is None or self.run is not run:
-            self.remove()
-            self._make(run, name)
-        layer = self.layer
-        assert layer is not None
-        if self._name != name:  # else a name that the person gave it stays
-            layer.name = self._name = name
-        made = {"task": run.outcome.task, "source_layer": run.outcome.source, "of_run": run.key}
-        own = {"notice": LAYER_NOTICE, "role": self._role} | made
-        layer.metadata["brgm"] = own | record
-        self._compute = compute
-        self._pending = run.nearest_first(self._viewer.dims)
-
-    def work(self, seconds: float) -> None:
-        """Compute planes until none is left or the time is up; at least one."""
-        layer, end = self.layer, time.monotonic() + seconds
-        if layer is None or not self._pending:
-            return
-        while True:
-            plane = self._pending.pop(0)
-            pairs = zip(plane.index, self._start, strict=True)
-            place = tuple(i if isinstance(i, slice) else i - start for i, start in pairs)
-            layer.data[place] = self._compute(plane)
-            if not self._pending or time.monotonic() > end:
-                break
-        layer.refresh(highlight=False, extent=False)
-
-    def forget(self) -> None:
-        """Leave the layer as it is."""
-        self._layer, self.run, self._pending = None, None, []
-
-    def remove(self) -> None:
-        """Take the layer away."""
-        layer = self.layer
-        self.forget()
-        if layer is not None:
-            self._viewer.layers.remove(layer)
-
-    def _make(self, run: InspectedRun, name: str) -> None:
-        whole = stored(run.base).shape
-        index = [[0 if isinstance(i, slice) else i for i in plane.index] for plane in run.planes]
-        self._start = np.min(index, axis=0).tolist()
-        lengths = (np.max(index, axis=0) - self._start + 1).tolist()
-        first = run.planes[0].index
-        shape = [n if isinstance(i, slice) else m for i, n, m in zip(first, whole, lengths, strict=True)]
-        selected, active = set(self._viewer.layers.selection), self._viewer.layers.selection.active
-        self._name, self.run = name, run
-        place = geometry(run.base, start=self._start)
-        metadata = {"brgm": {"role": self._role}}
-        self._layer = self._add(np.zeros(shape, self._dtype), run, name=name, metadata=metadata, **place)
-        self._viewer.layers.selection = selected  # to look must not take the brush out of the hand
-        self._viewer.layers.selection.active = active
+_OPACITY = 0.7  # of the map at most: the anatomy is seen through it
+_NONE = np.float32(np.nan)
 
 
 class UncertaintyMaps:
@@ -130,74 +38,112 @@ class UncertaintyMaps:
     sample, probability, contour : LiveLayer
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self.sample = LiveLayer(viewer, "sample", np.float32, self._add_sample)
-        self.probability = LiveLayer(viewer, "probability", np.float32, self._add_probability)
-        self.contour = LiveLayer(viewer, "contour", np.uint8, self._add_contour)
+    def __init__(self, viewer: ViewerModel, maker: MapMaker, samples: PreparedSamples) -> None:
+        self._viewer, self._samples = viewer, samples
+        self._covered: list[Layer] = []  # tints that the map stands in for
+        self.sample = LiveLayer(viewer, maker, "sample", np.float32(0), self._sample)
+        self.probability = LiveLayer(viewer, maker, "probability", _NONE, self._probability)
+        self.contour = LiveLayer(viewer, maker, "contour", np.uint8(0), self._contour)
         self.all = (self.sample, self.probability, self.contour)
 
-    def show_sample(self, run: InspectedRun, number: int, count: int) -> None:
-        """Show sample ``number``, counted from 0."""
+    def show_sample(self, run: InspectedRun, number: int, count: int, *, settled: bool = True) -> None:
+        """Show sample ``number``, counted from 0.
+
+        Unless it is ``settled``, as while samples are played, of the plane on the screen only, and the layer's name
+        stays.
+        """
         record = {"sample": number + 1, "samples": count, "units": run.outcome.units}
-        self._show(self.sample, run, f"sample {number + 1} of {count}", record, lambda plane: plane.sample(number))
+        take = self._samples.sample
+        self.sample.show(
+            run,
+            f"sample {number + 1} of {count}",
+            record,
+            lambda plane: take(plane, number),
+            rename=settled,
+            below=self._place(self.probability, self.contour),
+            only_shown=not settled,
+        )
 
     def show_probability(self, run: InspectedRun, threshold: float, text: str) -> None:
-        """Show P(value > threshold); ``text`` is the threshold as a person reads it."""
-        record = {"threshold": threshold, "units": "probability"}
-        self._show(self.probability, run, f"P(value > {text})", record, lambda plane: plane.above(threshold))
+        """Show P(value > threshold) of what was restored; ``text`` is the threshold as a person reads it.
+
+        The tint of the variance is hidden as long: colours of the two would mix.
+        """
+        what = f"P(value > {text})"
+        record = {"threshold": threshold, "units": "probability", "caption": what}
+        if self.probability.layer is None or self.probability.run is not run:
+            self.put_back()
+            self._cover(run)
+        below = self._place(self.contour)
+        self.probability.show(run, what, record, lambda plane: _above(plane, threshold), below=below)
+
+    def hide_probability(self) -> None:
+        """Take the map away, and show the tints again that it stood in for."""
+        self.probability.remove()
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Show the tints again that were hidden for the map."""
+        covered, self._covered = self._covered, []
+        for layer in covered:
+            if layer in self._viewer.layers:
+                layer.visible = True
 
     def show_contour(self, run: InspectedRun, level: float, limit: float, text: str) -> None:
-        """Outline where the interval of a level is wider than a limit."""
-        record = {"level": level, "limit": limit}
-        name = f"{100 * level:.0f} % interval > {text}"
-        self._show(self.contour, run, name, record, lambda plane: (plane.width(level) > limit).astype(np.uint8))
+        """Outline where the interval of a level is on the whole wider than a limit."""
+        factor = finer_grid(run.planes[0].result.shape)
+        record = {"level": level, "limit": limit, "grid": factor}
+        thick = max(1, factor - 1)
 
-    def _show(self, live: LiveLayer, *arguments: Any) -> None:
-        before = live.layer
-        live.show(*arguments)
-        if live.layer is not before:
-            self._order()
+        def outline(plane: RestoredPlane) -> npt.NDArray[np.uint8]:
+            return outlined(too_wide(plane.width(level), plane.free, limit, factor), thick)
 
-    def _order(self) -> None:
-        """Put the outline on top, and the probability next: a sample must not hide them. Later the person may."""
-        layers = self._viewer.layers
-        for live in (self.probability, self.contour):
-            if live.layer is not None and layers.index(live.layer) < len(layers) - 1:
-                layers.move(layers.index(live.layer), len(layers))
+        self.contour.show(run, f"{100 * level:.0f} % interval > {text}", record, outline, factor=factor)
 
-    def _add_sample(self, data: npt.NDArray[Any], run: InspectedRun, **settings: Any) -> Image:
+    def _cover(self, run: InspectedRun) -> None:
+        for layer in self._viewer.layers:
+            record = layer.metadata.get("brgm") or {}
+            same = record.get("source_layer") == run.outcome.source and record.get("task") == run.outcome.task
+            if layer.visible and same and record.get("role") in ("variance", "std"):
+                layer.visible = False
+                self._covered.append(layer)
+
+    def _place(self, *above: LiveLayer) -> int | None:
+        """Where a new layer goes that must not hide these; None: on top. Later the person may move it."""
+        places = [self._viewer.layers.index(live.layer) for live in above if live.layer is not None]
+        return min(places) if places else None
+
+    def _sample(self, data: npt.NDArray[Any], run: InspectedRun, **settings: Any) -> Image:
+        from napari.layers import Image
+
         look = {"colormap": run.base.colormap, "contrast_limits": tuple(run.base.contrast_limits)} if _grey(run) else {}
-        return self._viewer.add_image(data, rgb=False, **look, **settings)
+        return Image(data, rgb=False, **look, **settings)
 
-    def _add_probability(self, data: npt.NDArray[Any], run: InspectedRun, **settings: Any) -> Image:
-        layer: Image = self._viewer.add_image(
-            data,
-            rgb=False,
-            colormap=_probability(),
-            contrast_limits=(0.0, 1.0),
-            **settings,
-        )
-        if hasattr(layer, "colorbar"):  # napari 0.9
-            layer.colorbar.visible = True
-        return layer
+    def _probability(self, data: npt.NDArray[Any], run: InspectedRun, **settings: Any) -> Image:
+        from napari.layers import Image
 
-    def _add_contour(self, data: npt.NDArray[Any], run: InspectedRun, **settings: Any) -> Labels:
+        return Image(data, rgb=False, colormap=_viridis(), contrast_limits=(0.0, 1.0), **settings)
+
+    def _contour(self, data: npt.NDArray[Any], run: InspectedRun, **settings: Any) -> Labels:
+        from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
-        colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: _CONTOUR})
-        layer: Labels = self._viewer.add_labels(data, colormap=colours, opacity=1.0, **settings)
-        layer.contour = 1
+        colours = {None: "transparent", 0: "transparent", INSIDE: "transparent", OUTLINE: _CONTOUR}
+        layer = Labels(data, colormap=DirectLabelColormap(color_dict=colours), opacity=1.0, **settings)
         layer.editable = False
         return layer
 
 
-def _probability() -> Colormap:
+def _above(plane: RestoredPlane, threshold: float) -> npt.NDArray[np.float32]:
+    return np.where(plane.free, plane.above(threshold), _NONE)
+
+
+def _viridis() -> Colormap:
     """Viridis that is clear at 0, so that the anatomy is seen."""
     from napari.utils.colormaps import Colormap, ensure_colormap
 
     colours = np.array(ensure_colormap("viridis").map(np.linspace(0, 1, 33)))
-    colours[:, 3] = 0.8 * np.minimum(np.linspace(0, 4, 33), 1) ** 0.5
+    colours[:, 3] = _OPACITY * np.minimum(np.linspace(0, 4, 33), 1) ** 0.5
     return Colormap(colours, name="brgm probability", display_name="probability")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_brgm.plugin.layers.outcome import probability_above
+from napari_brgm.plugin.layers.outcome import PINNED_KEY, probability_above
 from napari_brgm.plugin.uncertainty.panel import UncertaintyPanel
 
 if TYPE_CHECKING:
@@ -129,9 +129,25 @@ class PixelPanel(UncertaintyPanel):
         if "Shift" in event.modifiers and self.run is not None:
             self.look(event.position)
             self.pin_button.setChecked(True)
+            self._on_pin(True)  # another pixel than before
+
+    def pin_again(self) -> None:
+        """Hold on to the pixel that was pinned when this run was last looked at, or saved."""
+        kept = None if self.run is None else self.run.base.metadata.get(PINNED_KEY)
+        if self.run is None or not isinstance(kept, list) or len(kept) != self.run.base.ndim:
+            return
+        self._index = np.array(kept, dtype=float)
+        self.pixel = self.run.at(self._index)
+        self.pin_button.setChecked(True)
+        self.tell()
 
     def _on_pin(self, pinned: bool) -> None:
         self.pin_button.setText("Pinned: press to let go" if pinned else "Pin this pixel")
+        if self.run is None or self._index is None or not np.isfinite(self._index).all():
+            return  # of a run that is no longer looked at
+        self.run.base.metadata.pop(PINNED_KEY, None)
+        if pinned:
+            self.run.base.metadata[PINNED_KEY] = np.floor(self._index + 0.5).astype(int).tolist()  # is saved with it
 
     def _on_dims(self, event: object = None) -> None:
         """When a slider moves, another pixel lies under the resting cursor."""

@@ -1,21 +1,32 @@
 """Uncertainty widget: how far to trust each pixel of a restoration.
 
 Under the cursor: value, interval, histogram. Over the slice: one sample at a time, P(value > threshold), and an outline
-of what is too uncertain. Everything lives in Qt's main thread and is short: maps are computed plane by plane.
+of what is too uncertain. The widget lives in Qt's main thread; planes of maps are made in another.
 """
 
 from __future__ import annotations
 
+import logging
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QSignalBlocker
 
+from napari_brgm.errors import BrgmError
+from napari_brgm.plugin.background import BackgroundTask
+from napari_brgm.plugin.canvas.follow import follow
+from napari_brgm.plugin.uncertainty.making import MapMaker
 from napari_brgm.plugin.uncertainty.maps import UncertaintyMaps
+from napari_brgm.plugin.uncertainty.outline import averaged
 from napari_brgm.plugin.uncertainty.pixel import PixelPanel, decimals_for
+from napari_brgm.plugin.uncertainty.prepared import PreparedSamples
 from napari_brgm.plugin.uncertainty.runs import key_of, runs_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
 
     from napari_brgm.plugin.layers.outcome import RestoredPlane
@@ -23,8 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["UncertaintyWidget", "usual_limit", "usual_threshold"]
 
-_WORK_MS, _WORK_SECONDS = 15, 0.02  # between looks at maps that are not complete; time spent at each
+_LOG = logging.getLogger(__name__)
+
 _PLAY_MS = 200
+_REST_MS = 400  # after which a sample counts as chosen: its other planes are made, and the layer is named after it
 _FINISHED = (
     "Samples, their histogram and probabilities have the texture of scans added by a network, and on the whole the "
     "stated spread; standard deviation and intervals are those of the draws before it."
@@ -42,10 +55,13 @@ class UncertaintyWidget(PixelPanel):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self.maps = UncertaintyMaps(napari_viewer)
+        follow(napari_viewer)
+        self._maker, self._samples = MapMaker(self, self._refresh, self._on_failure), PreparedSamples()
+        self.maps = UncertaintyMaps(napari_viewer, self._maker, self._samples)
         self._runs: dict[str, InspectedRun] = {}
+        BackgroundTask(_load_labels, "loading", {}, with_torch=False)
         self._later = self.timer(0, self._tidy, once=True)
-        self._work, self._play = self.timer(_WORK_MS, self._go_on), self.timer(_PLAY_MS, self._next)
+        self._play, self._rest = self.timer(_PLAY_MS, self._next), self.timer(_REST_MS, self._settle, once=True)
         active = napari_viewer.layers.selection.events.active
         active.connect(self._on_active)
         self._connections = (*self._connections, (active, self._on_active))
@@ -82,8 +98,10 @@ class UncertaintyWidget(PixelPanel):
     def let_go(self) -> None:
         """Stop, and leave no trace in the viewer but the maps."""
         super().let_go()
-        for timer in (self._later, self._work, self._play):
+        for timer in (self._later, self._rest, self._play):
             timer.stop()
+        self._maker.stop()
+        self._samples.forget()
         self.maps.sample.remove()
         for live in self.maps.all:
             live.forget()
@@ -106,6 +124,7 @@ class UncertaintyWidget(PixelPanel):
         if run is self.run:
             return
         self.run = run
+        self._samples.forget()
         if run is not None:
             plane = run.nearest_first(self.viewer.dims)[0]
             span = float(np.ptp(plane.result.estimate))
@@ -118,6 +137,7 @@ class UncertaintyWidget(PixelPanel):
             self.sample_slider.setValue(1)
             del blocked
         self.look_at_nothing()
+        self.pin_again()
         self._show_choices()
         self._later.start()
 
@@ -135,6 +155,8 @@ class UncertaintyWidget(PixelPanel):
             deleted = live.run is not None and live.layer is None
             if deleted:
                 live.forget()
+                if live is self.maps.probability:
+                    self.maps.put_back()
             elif live.run is not None and live.run is not self.run:
                 live.remove()
             if box is not None and (deleted or self.run is None):
@@ -152,10 +174,16 @@ class UncertaintyWidget(PixelPanel):
         """Show one sample, counted from 1, over its slice."""
         if self.run is None or not len(self.run.planes[0].result.samples):
             return
-        self.maps.show_sample(self.run, number - 1, self.sample_slider.maximum())
-        self._start_work()
+        self.maps.show_sample(self.run, number - 1, self.sample_slider.maximum(), settled=False)
+        self._rest.start()
         self._show_choices()
         self.tell()
+
+    def _settle(self) -> None:
+        """A sample stays: all of its planes are wanted, and its name is told."""
+        if self.run is None or self.maps.sample.layer is None or self.maps.sample.run is not self.run:
+            return
+        self.maps.show_sample(self.run, self.sample_slider.value() - 1, self.sample_slider.maximum())
 
     def play(self) -> None:
         """Go through the samples again and again, or stop."""
@@ -176,6 +204,8 @@ class UncertaintyWidget(PixelPanel):
         if self.maps.sample.layer is None or self.run is None:
             self._stop()
             return
+        if self.maps.sample.pending:
+            return  # the last one is not on the screen yet
         self.sample_slider.setValue(self.sample_slider.value() % self.sample_slider.maximum() + 1)
 
     def _stop(self) -> None:
@@ -192,10 +222,9 @@ class UncertaintyWidget(PixelPanel):
 
     def _show_probability(self, _: object = None) -> None:
         if self.run is None or not self.probability_box.isChecked():
-            self.maps.probability.remove()
+            self.maps.hide_probability()
         else:
             self.maps.show_probability(self.run, self.threshold.value(), self.threshold.text())
-            self._start_work()
         self.tell()
 
     def _show_contour(self, _: object = None) -> None:
@@ -203,20 +232,20 @@ class UncertaintyWidget(PixelPanel):
             self.maps.contour.remove()
         else:
             self.maps.show_contour(self.run, self.level, self.limit.value(), self.limit.text())
-            self._start_work()
 
-    def _start_work(self) -> None:
-        self._go_on()
-        if any(live.pending for live in self.maps.all):
-            self._work.start()
-
-    def _go_on(self) -> None:
-        """Compute planes that are not yet up to date."""
+    def _on_dims(self, event: object = None) -> None:
+        """What comes onto the screen is made first."""
+        super()._on_dims(event)
         for live in self.maps.all:
-            if live.pending:
-                live.work(_WORK_SECONDS)
-        if not any(live.pending for live in self.maps.all):
-            self._work.stop()
+            live.follow()
+
+    def _refresh(self) -> None:
+        for live in self.maps.all:
+            live.refresh()
+
+    def _on_failure(self, error: Exception) -> None:
+        _LOG.error("a map could not be made", exc_info=error)
+        show_error(f"The map cannot be made: {error if isinstance(error, BrgmError) else type(error).__name__}")
 
     def _show_choices(self) -> None:
         """Enable what there is something to do for."""
@@ -246,6 +275,11 @@ class UncertaintyWidget(PixelPanel):
         self.status.setText(" ".join(filter(None, told)))
 
 
+def _load_labels(tell: Callable[..., None]) -> None:
+    """Import what the first layer of labels of a session takes half a second for."""
+    import_module("pandas")
+
+
 def usual_threshold(plane: RestoredPlane) -> float:
     """A threshold to begin with: the median of what was estimated, background left out."""
     values = plane.result.estimate[plane.free] if plane.free.any() else plane.result.estimate
@@ -255,4 +289,4 @@ def usual_threshold(plane: RestoredPlane) -> float:
 
 def usual_limit(plane: RestoredPlane, level: float) -> float:
     """A limit of the interval's width to begin with: a tenth of what was estimated is wider."""
-    return float(np.percentile(plane.width(level)[plane.free], 90)) if plane.free.any() else 0.0
+    return float(np.percentile(averaged(plane.width(level), plane.free)[plane.free], 90)) if plane.free.any() else 0.0

@@ -43,7 +43,7 @@ def marked(affine: np.ndarray) -> Scan:
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 @pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
 def test_any_order_and_direction_of_the_file_s_axes(order, signs) -> None:
-    """Letters agree with where the patch, put there by the affine, is seen on the screen; and the display with custom."""
+    """Letters agree with where a patch is seen that the affine puts to the right, in front and to the head."""
     affine = np.eye(4)
     affine[:3, :3] = (np.eye(3) * [2.0, 3.0, 4.0])[:, order] * signs
     affine[:3, 3] = (5, -7, 11)

@@ -30,12 +30,12 @@ def scan_in(viewer, name="scan", value=0.5):
     return viewer.add_image(data, **settings | {"contrast_limits": (0, 1)})
 
 
-def run_on(viewer, source, fake_restoration, task="in-paint", extras=Extras(std=True)):
+def run_on(viewer, source, fake_restoration, task="in-paint"):
     shown = shown_slice(source, viewer.dims)
     missing = np.zeros(shown.image.shape, bool)
     missing[20:40, 10:30] = True
     given = {"in-paint": {"missing": missing}, "super-resolve": {"factor": (2.0, 2.0)}}.get(task, {})
-    return add_results(viewer, source, [(shown, fake_restoration(shown.image, **given))], task, extras)
+    return add_results(viewer, source, [(shown, fake_restoration(shown.image, **given))], task, Extras(std=True))
 
 
 def texts(viewer) -> dict[str, str]:
@@ -99,14 +99,17 @@ def test_a_tint_has_a_bar_and_its_units(viewer, qtbot, fake_restoration) -> None
     source = scan_in(viewer)
     layers = run_on(viewer, source, fake_restoration)
     tint, std = layers[-1], layers[1]
-    assert tint.colorbar.visible and texts(viewer)["caption"] == "variance, a.u.²"
+    qtbot.waitUntil(lambda: tint.colorbar.visible)
+    assert texts(viewer)["caption"] == "variance, a.u.²"
     assert not std.visible and not std.colorbar.visible
     std.visible = True
-    assert std.colorbar.visible and texts(viewer)["caption"] == "variance, a.u.²\nstandard deviation, a.u."
+    qtbot.waitUntil(lambda: std.colorbar.visible)
+    assert texts(viewer)["caption"] == "variance, a.u.²\nstandard deviation, a.u."
     tint.colorbar.visible = False  # by hand
     assert texts(viewer)["caption"] == "standard deviation, a.u."
     tint.visible = False
     tint.visible = True
+    qtbot.wait(200)
     assert not tint.colorbar.visible
     std.visible = False
     assert "caption" not in texts(viewer)
@@ -199,7 +202,7 @@ def test_a_key_that_is_taken_stays_with_the_person(make_napari_viewer, qtbot, fa
 
 
 def test_no_dark_square_after_painting(viewer, qtbot, stroke, fake_restoration) -> None:
-    """A tag or a letter that appears while the brush is on the canvas: napari draws the brush's ground, and leaves it."""
+    """When an overlay appears while the brush is on the canvas, napari draws the brush's ground, and leaves it."""
     source = scan_in(viewer, value=1.0)
     labels = viewer.add_labels(np.zeros(source.data.shape, np.uint8), scale=source.scale, translate=source.translate)
     labels.opacity = 0
