@@ -55,36 +55,38 @@ class OwnWish:
         from napari_brgm.training.work_folder import claim_folder
 
         make(PriorInfo(self.name))  # a resolution that the recipe does not take is refused before anything is read
-        survey, split = self._surveyed()
-        training = split.training
-        info = PriorInfo(
-            self.name, self.modality or survey.modality, self.plane or survey.plane or "", survey.spacing_mm,
-            bright_level=bright_level(training.images, training.white),
-        )  # fmt: skip
-        settings = make(info)
         if survey_only:
+            self._surveyed()
             return
-        if recipe != "linear":  # whose stages record more
-            claim_folder(self.work, recipe, training, {})
         progress = ProgressFile(self.work, self.out)
-        with training_bar() as (tell, shown):
+        try:
+            with training_bar() as (tell, shown):
 
-            def report(line: str) -> None:
-                tell(line)
-                progress.say(line)
+                def report(line: str) -> None:
+                    tell(line)
+                    progress.say(line)
 
-            run = TrainingRun(
-                self.work, self.out, self.device, max(self.seconds - (time.monotonic() - began), 0.0), report, shown
-            )
-            own = OwnTraining(split, info, settings, self.data.name, HowToStudy(seed=self.seed))
-            try:
+                survey, split = self._surveyed()
+                training = split.training
+                info = PriorInfo(
+                    self.name, self.modality or survey.modality, self.plane or survey.plane or "", survey.spacing_mm,
+                    bright_level=bright_level(training.images, training.white),
+                )  # fmt: skip
+                if recipe != "linear":  # whose stages record more
+                    claim_folder(self.work, recipe, training, {})
+                left = max(self.seconds - (time.monotonic() - began), 0.0)
+                run = TrainingRun(self.work, self.out, self.device, left, report, shown)
+                own = OwnTraining(split, info, make(info), self.data.name, HowToStudy(seed=self.seed))
                 done = train_complete(own, run, progress)
-            except BrgmError as error:
-                progress.end("failed", str(error))
-                raise
-            except BaseException:  # Ctrl-C and signals, or a fault of ours
-                progress.end("stopped")
-                raise
+        except BrgmError as error:
+            progress.end("failed", str(error))
+            raise
+        except KeyboardInterrupt:  # signals among them
+            progress.end("stopped")
+            raise
+        except Exception as error:
+            progress.end("failed", f"unexpected {type(error).__name__}: {error}")
+            raise
         progress.end("done" if done else "stopped")
         if not done:
             say(f"the time is up; the same command goes on from {self.work}")

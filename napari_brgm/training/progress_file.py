@@ -1,4 +1,8 @@
-"""progress.json in the work folder: where a training stands, for whoever looks at it from another process."""
+"""progress.json in the work folder: where a training stands, for whoever looks at it from another process.
+
+While a training goes on it holds the lock of running.lock, so that two never work in one folder, and a process that
+was killed is not taken for one that works.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,19 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_brgm.errors import OutputError
+from filelock import FileLock, Timeout
+
+from napari_brgm.errors import InputError, OutputError
 from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ProgressFile", "State", "read_progress"]
+__all__ = ["ProgressFile", "State", "is_running", "read_progress"]
 
 State = Literal["running", "stopped", "failed", "done"]
 _EVERY = 1.0  # seconds between writes
+_LOCK = "running.lock"
 
 
 class ProgressFile:
@@ -27,6 +34,8 @@ class ProgressFile:
 
     Raises
     ------
+    InputError
+        Another training goes on in this folder.
     OutputError
         The folder cannot be written.
     """
@@ -40,6 +49,12 @@ class ProgressFile:
         self._written = 0.0
         try:
             work.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(work / _LOCK)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"a training goes on in {work} already; stop it first, or choose another --work"
+            ) from error
         except OSError as error:
             raise OutputError(f"cannot make the work folder {work}: {reason_of(error)}; choose another") from error
         self._write()
@@ -64,6 +79,7 @@ class ProgressFile:
         """Nothing goes on any more."""
         self._content |= {"state": state} | ({"text": text} if text else {})
         self._write()
+        self._lock.release()
 
     def _write(self) -> None:
         self._written = time.monotonic()
@@ -73,6 +89,20 @@ class ProgressFile:
             part.replace(self.path)
         except OSError as error:
             raise OutputError(f"cannot write to the work folder {self.path.parent}: {reason_of(error)}") from error
+
+
+def is_running(work: Path) -> bool:
+    """Whether a process works in this folder now."""
+    lock = work / _LOCK
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 def read_progress(work: Path) -> dict[str, Any] | None:

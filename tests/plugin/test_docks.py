@@ -11,7 +11,7 @@ from napari_brgm.plugin.fold import Fold
 from napari_brgm.plugin.panel import Panel
 from napari_brgm.plugin.restore.panel import RestorationPanel
 
-COMMANDS = ("inpaint", "super_resolve", "clean", "explore", "uncertainty", "save", "weights")
+COMMANDS = ("inpaint", "super_resolve", "clean", "explore", "uncertainty", "save", "weights", "train")
 WIDTH, HEIGHT = 1280, 720
 
 

@@ -35,6 +35,7 @@ def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -
         "Uncertainty",
         "Save with provenance",
         "Weights",
+        "Train a prior",
     }
 
 

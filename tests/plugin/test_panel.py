@@ -30,6 +30,7 @@ PANELS = {
     "uncertainty.widget": "UncertaintyWidget",
     "layers.save_widget": "SaveWidget",
     "weights.widget": "WeightsWidget",
+    "train.widget": "TrainWidget",
 }
 
 
@@ -85,7 +86,7 @@ def test_it_is_wide_enough_for_its_scroll_bar(panel, qtbot) -> None:
 @pytest.mark.parametrize("module", PANELS)
 def test_each_control_says_what_it_is_for(module: str, qtbot) -> None:
     kind = getattr(import_module(f"napari_brgm.plugin.{module}"), PANELS[module])
-    made = kind() if PANELS[module] == "WeightsWidget" else kind(ViewerModel())
+    made = kind() if PANELS[module] in ("WeightsWidget", "TrainWidget") else kind(ViewerModel())
     qtbot.addWidget(made)
     controls = [
         child

@@ -1,0 +1,1 @@
+"""Train: a prior of a folder of scans, in a process of its own."""
