@@ -51,12 +51,15 @@ class OwnWish:
         from napari_brgm.priors.prior import PriorInfo
         from napari_brgm.training.own_data import OwnTraining, bright_level, train_complete
         from napari_brgm.training.progress_file import ProgressFile
+        from napari_brgm.training.recipe import Recipe, fitted
         from napari_brgm.training.train import TrainingRun
         from napari_brgm.training.work_folder import claim_folder
 
         make(PriorInfo(self.name))  # a resolution that the recipe does not take is refused before anything is read
         if survey_only:
-            self._surveyed()
+            _, split = self._surveyed()
+            if isinstance(settings := make(PriorInfo(self.name)), Recipe):
+                fitted(settings, split.training, lambda _line: None)  # what it cannot train on is said now
             return
         progress = ProgressFile(self.work, self.out)
         try:
@@ -95,6 +98,7 @@ class OwnWish:
         """Look at the data, say what is there, part the subjects and draw the contact sheet."""
         from napari_brgm.datasets import Framing, cached
         from napari_brgm.datasets.contact_sheet import write_contact_sheet
+        from napari_brgm.datasets.negatives import negatives_in
         from napari_brgm.datasets.survey import survey_of
         from napari_brgm.training.own_data import without_nearly_empty
         from napari_brgm.training.subject_split import FEWEST_SUBJECTS, merged_copies, split_subjects
@@ -115,6 +119,12 @@ class OwnWish:
         found, fewer = merged_copies(found)
         if fewer:
             notes.append(f"{fewer} subjects hold a slice that another has too, and are taken for the same person")
+        negatives = negatives_in(found)
+        if len(negatives):
+            notes.append(
+                f"{len(negatives)} slices look like negatives of the others, the first {found.names[negatives[0]]}; "
+                "invert them, or leave them out"
+            )
         split = split_subjects(found, self.seed)
         if split.calibration is None:
             notes.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def merged_copies(slices: SliceSet) -> tuple[SliceSet, int]:
 
     owner: dict[bytes, int] = {}
     for image, subject in zip(slices.images, slices.subjects.tolist(), strict=True):
-        first = owner.setdefault(image.tobytes(), subject)
+        first = owner.setdefault(hashlib.sha256(image.tobytes()).digest(), subject)
         a, b = sorted((found(first), found(subject)))
         root[b] = a
     kept = sorted({found(i) for i in range(len(root))})

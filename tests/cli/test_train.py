@@ -314,3 +314,9 @@ def test_a_fault_is_kept_for_whoever_looks_from_elsewhere(archive, tmp_path, mon
     assert found.exit_code == 2 and "enough was seen" in found.stderr
     kept = read_progress(tmp_path / "work")
     assert (kept["state"], kept["text"]) == ("failed", "enough was seen")
+
+
+def test_a_survey_says_what_it_cannot_train_on(archive, tmp_path, seen):
+    found = _train(archive, tmp_path, "--survey", "--resolution", "32", "--slices", "0:3")
+    assert found.exit_code == 2 and "12 slices are too few to train on" in found.stderr
+    assert (tmp_path / "work" / "contact-sheet.png").is_file()

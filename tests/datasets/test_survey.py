@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_brgm.datasets import Framing, read_slices
+from napari_brgm.datasets import Framing, SliceSet, read_slices
 from napari_brgm.datasets.contact_sheet import write_contact_sheet
+from napari_brgm.datasets.negatives import negatives_in
 from napari_brgm.datasets.survey import survey_of
 from napari_brgm.errors import OutputError, ScanError
 
@@ -91,3 +92,12 @@ def test_the_contact_sheet_shows_every_part(tmp_path, zipped, encoded, grey):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         write_contact_sheet(parts, tmp_path / "file" / "sheet.png")
+
+
+def test_negatives_are_found(smooth_images):
+    """Catches X-rays with bone in black among others, and slices of another anatomy taken for negatives."""
+    grey = ((smooth_images(30, 32, seed=3) + 1) * 127.5).round().clamp(0, 255).numpy().astype(np.uint8)
+    grey[[4, 9]] = 255 - grey[[4, 9]]
+    grey[7] = grey[7, :, ::-1]
+    names = tuple(map(str, range(30)))
+    assert negatives_in(SliceSet(grey, np.arange(30), names, names, Framing(32))).tolist() == [4, 9]
