@@ -126,11 +126,13 @@ def test_from_the_menu_to_a_saved_and_reopened_series(
     click(saver.save_button)
     qtbot.waitUntil(lambda: saver.task is None, timeout=LONG)
     files = sorted(path for path in tmp_path.iterdir() if path.name.endswith(".nii.gz"))
-    assert len(files) == 3, saver.status.text()
+    assert len(files) == 4, saver.status.text()
     picture(viewer, "saved")
-    for path in files:
-        (again,) = viewer.open(path, plugin=PLUGIN)
-        assert "synthetic" in again.name
+    viewer.layers.clear()
+    mask, *opened = viewer.open(files[-1], plugin=PLUGIN)
+    np.testing.assert_array_equal(mask.data > 0, hole)
+    assert [again.name for again in opened] == [layer.name for layer in (restored, std, variance)]
+    for again in opened:
         role = again.metadata["brgm"]["role"]
         before = {"restored": restored, "std": std, "variance": variance}[role]
         np.testing.assert_allclose(again.data, before.data, rtol=1e-6, atol=1e-9)

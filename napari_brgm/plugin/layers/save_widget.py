@@ -13,7 +13,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.forms import SAFETY, form, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
-from napari_brgm.plugin.layers.saving import kind_of_source, layers_of_run, results, save_run, without_series
+from napari_brgm.plugin.layers.saving import is_map, kind_of_source, layers_of_run, results, save_run, without_series
 from napari_brgm.plugin.layers.scans import source_of
 from napari_brgm.plugin.messages import Messages
 
@@ -91,7 +91,7 @@ class SaveWidget(TaskWidget):
         """Follow the layer list; napari connects this when the widget is docked."""
         before = set(map(id, self.result.choices))
         self.result.reset_choices()
-        new = [layer for layer in self.result.choices if id(layer) not in before]
+        new = [layer for layer in self.result.choices if id(layer) not in before and not is_map(layer)]
         if new:  # what was just computed is what one wants to save
             self.result.value = new[-1]
         self._suggest()
@@ -133,7 +133,8 @@ class SaveWidget(TaskWidget):
         what = "1 layer" if len(images) == 1 else f"{len(images)} layers"
         if len(images) < len(files):
             what += " and the samples"
-        text = f"saved {what} with provenance in {files[0].parent}: {', '.join(file.name for file in images)}."
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        text = f"saved {what} with provenance in {files[0].parent}: {files[0].name}{more}."
         if self._left_out:
             text += " Samples are not part of a DICOM series; save them as NIfTI."
         self._say(text)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
 __all__ = [
-    "FileKind", "is_result", "kind_of_source", "layers_of_run", "results", "save_run", "without_series", "write_image",
+    "FileKind", "is_map", "is_result", "kind_of_source", "layers_of_run", "refuse_source", "results", "save_run",
+    "without_series", "write_image",
 ]  # fmt: skip
 
 FileKind = Literal["nifti", "dicom"]
@@ -41,6 +42,11 @@ _NOT_DICOM = ("samples", "interpolation")  # many images at one place, which a s
 def is_result(layer: object) -> bool:
     """Whether a layer is an image that was computed here, in this session or in one before."""
     return isinstance(layer, Image) and isinstance(layer.metadata.get("brgm"), dict)
+
+
+def is_map(layer: Image) -> bool:
+    """Whether a result was made by looking at another one: a sample on show, say."""
+    return "of_run" in layer.metadata["brgm"]
 
 
 def results(viewer: ViewerModel) -> list[Image]:
