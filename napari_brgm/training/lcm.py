@@ -7,8 +7,9 @@ latent map (settings.latents). Departures from the paper: Adam in place of SGD a
 phi_i start alike, so that their principal components mean something.
 
 Stops when told and goes on where it stopped. Files in the work folder: ``checkpoint/`` (shared network) and
-``latents-*.npy`` (memory-mapped table). A run that stops by itself or is told to goes on bit for bit; after one that
-was killed, the latents are a few minutes ahead of the network, which does no harm.
+``latents-*.npy`` (memory-mapped table); ``samples.png`` shows draws, anew with each checkpoint on the way. A run that
+stops by itself or is told to goes on bit for bit; after one that was killed, the latents are a few minutes ahead of the
+network, which does no harm.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
 from napari_brgm.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from napari_brgm.training.latent_table import LatentTable
 from napari_brgm.training.pyramid import pyramid_distance
+from napari_brgm.training.sheet import sample_sheet
 from napari_brgm.training.slice_bank import SliceBank
 
 if TYPE_CHECKING:
@@ -180,6 +182,7 @@ class _LcmTraining:
                 since, timed = self.shown, now
                 if now - saved > s.save_seconds:
                     self._save()
+                    sample_sheet(self.prior(PriorInfo("lcm")), self.work / "samples.png", 2, 8)
                     saved = now
         self._refuse_divergence()
         self._save()

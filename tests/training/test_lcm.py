@@ -166,3 +166,13 @@ def test_a_training_that_diverges_says_so(slices, tmp_path):
             slices, replace(TINY, latents="free", learning_rate=1e30, warmup_images=0), tmp_path, device="cpu",
             report=quiet,
         )  # fmt: skip
+
+
+def test_samples_are_shown_on_the_way(slices, tmp_path):
+    """And showing them changes nothing in what is trained."""
+    shown = train_lcm(slices, replace(TINY, save_seconds=-1.0), tmp_path / "shown", device="cpu", report=quiet)
+    assert (tmp_path / "shown" / "samples.png").stat().st_size > 100
+    plain = train_lcm(slices, TINY, tmp_path / "plain", device="cpu", report=quiet)
+    assert not (tmp_path / "plain" / "samples.png").exists()
+    for key, value in state(plain).items():
+        torch.testing.assert_close(state(shown)[key], value, rtol=0, atol=0)
