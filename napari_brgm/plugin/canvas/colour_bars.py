@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QCoreApplication, QTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -18,7 +18,7 @@ __all__ = ["TINTS", "ColourBars", "caption_of"]
 TINTS = {"variance": "variance", "std": "standard deviation", "probability": "probability"}  # roles, in words
 _CAPTION = "brgm_caption"
 _POSITION = "bottom_right"  # from below: caption, then bars in the order of the layers
-_SIZE = 10  # points
+_LOOK = {"font_size": 10, "color": "#ffffff", "box": True, "box_color": "#000000"}  # whatever the theme and the scan
 _SOON_MS = 60
 
 
@@ -31,10 +31,7 @@ class ColourBars:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_SOON_MS)
-        self._soon.timeout.connect(self._give)
+        self._soon = _timer(self._give) if QCoreApplication.instance() is not None else None
         self._given: WeakSet[Layer] = WeakSet()
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.update)
@@ -51,6 +48,9 @@ class ColourBars:
             return
         seen = _tints_on_show(viewer)
         if any(layer not in self._given for layer in seen):
+            if self._soon is None:  # no window, nothing to wait for
+                self._give()
+                return
             self._soon.start()
         self._caption(canvas, [caption_of(layer.metadata["brgm"]) for layer in seen if layer.colorbar.visible])
 
@@ -61,8 +61,8 @@ class ColourBars:
             return
         layer = new[-1]
         self._given.add(layer)
-        layer.colorbar.position = _POSITION
-        layer.colorbar.visible = True
+        for name, value in (_LOOK | {"position": _POSITION, "visible": True}).items():
+            setattr(layer.colorbar, name, value)
         self.update()  # one at a time
 
     def _caption(self, canvas: Any, lines: list[str]) -> None:
@@ -71,7 +71,7 @@ class ColourBars:
         if _CAPTION not in canvas.overlays:
             if not lines:
                 return
-            canvas.overlays[_CAPTION] = TextOverlay(position=_POSITION, font_size=_SIZE)
+            canvas.overlays[_CAPTION] = TextOverlay(position=_POSITION, **_LOOK)
         overlay = canvas.overlays[_CAPTION]
         overlay.text = "\n".join(reversed(lines)) or overlay.text
         overlay.visible = bool(lines)
@@ -105,6 +105,14 @@ def caption_of(record: Mapping[str, Any]) -> str:
     units = str(record.get("units") or "").replace("^2", "²")
     what = TINTS.get(str(record.get("role")), "")
     return f"{what}, {units}" if units else what
+
+
+def _timer(slot: Callable[[], None]) -> QTimer:
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(_SOON_MS)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def _tints_on_show(viewer: ViewerModel) -> list[Layer]:

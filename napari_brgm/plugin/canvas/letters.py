@@ -15,7 +15,7 @@ __all__ = ["OrientationLetters"]
 
 _POSITIONS = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 _MOVES = ("visible", "scale", "rotate", "shear", "affine", "axis_labels", "metadata", "ndim")
-_SIZE = 14  # points
+_LOOK = {"font_size": 12, "color": "#ffffff", "box": True, "box_color": "#000000"}  # whatever the theme and the scan
 
 
 class OrientationLetters:
@@ -68,7 +68,7 @@ def _show(viewer: ViewerModel, edges: Edges) -> None:
         if key not in canvas.overlays:
             if not letters:
                 continue
-            canvas.overlays[key] = TextOverlay(position=_POSITIONS[edge], font_size=_SIZE)
+            canvas.overlays[key] = TextOverlay(position=_POSITIONS[edge], **_LOOK)
         overlay = canvas.overlays[key]
         overlay.text = letters or overlay.text  # an empty text has no size to be placed by
         overlay.visible = bool(letters)

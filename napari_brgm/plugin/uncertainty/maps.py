@@ -93,7 +93,7 @@ class UncertaintyMaps:
         """Outline where the interval of a level is on the whole wider than a limit."""
         factor = finer_grid(run.planes[0].result.shape)
         record = {"level": level, "limit": limit, "grid": factor}
-        thick = max(1, factor - 1)
+        thick = min(factor, 2)
 
         def outline(plane: RestoredPlane) -> npt.NDArray[np.uint8]:
             return outlined(too_wide(plane.width(level), plane.free, limit, factor), thick)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_brgm.plugin.canvas.original import HOLD_KEY
 from napari_brgm.plugin.forms import SAFETY, form, grouped, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
 from napari_brgm.plugin.panel import Panel
@@ -23,7 +24,8 @@ from napari_brgm.plugin.uncertainty.plot import LEGEND, UncertaintyPlot
 
 __all__ = ["UncertaintyPanel"]
 
-_HELP = "Move the cursor over a restored slice to see how far each pixel can be trusted."
+_HELP = f"Move the cursor over a restored slice to see how far to trust each pixel; hold {HOLD_KEY} for the original."
+_BEFORE = f"While {HOLD_KEY} is held, the original stands in place of the result and everything that was made of it"
 _PIN = "Keep this pixel while the cursor moves on; Shift-click on the image does the same"
 _LARGE = "font-size: 13pt; font-weight: 600;"
 _SPIN_WIDTH = 130  # pixels
@@ -68,8 +70,13 @@ class UncertaintyPanel(Panel):
         self.hide_button.setToolTip("Take the layer with the sample away")
         self.probability_box, self.threshold = QCheckBox("Probability above"), _spin()
         self.contour_box, self.limit = QCheckBox("Interval wider than"), _spin()
-        self.probability_box.setToolTip("A layer with the probability that the true value lies above this one")
-        self.contour_box.setToolTip("Labels round the pixels whose credible interval is wider than this")
+        self.probability_box.setToolTip(
+            "A layer with the probability that the true value lies above this one, where something was restored; "
+            "the tint of the variance is hidden as long"
+        )
+        self.contour_box.setToolTip(
+            "A line round the regions where the credible interval is wider than this, averaged over a few pixels"
+        )
         for box in (self.threshold, self.limit):
             box.setToolTip("In the units of the scan")
         self.status = wrapped("")
@@ -85,7 +92,9 @@ class UncertaintyPanel(Panel):
 
     def _lay_out(self) -> None:
         layout = self.choices
-        layout.addWidget(wrapped(_HELP))
+        told = wrapped(_HELP)
+        told.setToolTip(_BEFORE)
+        layout.addWidget(told)
         layout.addWidget(form(self.run_choice))
         level = _row(QLabel("Credible level"), self.level_slider, self.level_label)
         key = _line("")

@@ -167,10 +167,12 @@ class PixelPanel(UncertaintyPanel):
         value, trust = words(self.pixel, self.level, self.run.outcome.units, self._digits)
         if self.pixel is None:
             return value, trust, ""
+        where = ", ".join(str(int(i)) for i in np.floor(self._index + 0.5))
+        if self.pixel.measured:
+            return value, trust, f"pixel ({where})"
         threshold = self.threshold.value()
         above = float(probability_above(self.pixel, threshold, len(self.pixel.samples) > 0))
         probability = f"P(value > {threshold:.{self._digits}f}) = {above:.2f}"
-        where = ", ".join(str(int(i)) for i in np.floor(self._index + 0.5))
         return value, trust, f"{probability} · pixel ({where})"
 
     def _draw(self) -> None:

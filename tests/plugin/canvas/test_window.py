@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from contrast import contrast
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_brgm.plugin.canvas.follow import follow
+from napari_brgm.plugin.canvas.orientation import EDGES
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.scans import image_layer
 from napari_brgm.plugin.layers.shown import shown_slice
@@ -93,6 +95,22 @@ def test_letters_are_drawn_at_the_edges(viewer, qtbot) -> None:
         assert drawn[edge].any()
         drawn[edge] = False
     assert not drawn.any()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_letters_are_read_in_both_themes(viewer, qtbot, theme: str) -> None:
+    """White ones on a white slice, or on a white canvas, would not be."""
+    scan_in(viewer, value=1.0)
+    viewer.theme = theme
+    viewer.scene.camera.zoom *= 3  # nothing but white
+    qtbot.wait(300)
+    for overlay in (viewer.canvas.overlays[f"brgm_{edge}"] for edge in EDGES):
+        assert overlay.box and contrast(overlay.color[:3], overlay.box_color[:3]) >= 4.5
+    drawn = viewer.screenshot(flash=False)[..., :3].min(axis=-1)
+    middle = drawn.shape[0] // 2
+    part = drawn[middle - 30 : middle + 30, :50]
+    rows, columns = np.nonzero(part < 20)  # the ground of the letter, and in it the letter
+    assert len(rows) > 100 and (part[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] > 235).any()
 
 
 def test_a_tint_has_a_bar_and_its_units(viewer, qtbot, fake_restoration) -> None:

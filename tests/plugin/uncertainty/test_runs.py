@@ -84,11 +84,14 @@ def finished(path: Path, extras: Extras, order: tuple[int, ...] | None = None) -
 
 
 def reopened(viewer: ViewerModel, folder: Path, kind: str) -> ViewerModel:
-    """The layers of the run, saved and opened again."""
+    """The images of the run, saved and opened again without what lies beside them."""
     again = ViewerModel()
     for file in save_run(list(viewer.layers)[1:], folder, kind):
-        data, settings, _ = image_layer(read_scan(file)[0])
-        again.add_image(data, **settings)
+        if Path(file).suffix == ".safetensors":  # posteriors, which make another run of it
+            continue
+        data, settings, kind = image_layer(read_scan(file)[0])
+        if kind == "image":  # the mask is none
+            again.add_image(data, **settings)
     return again
 
 

@@ -106,6 +106,7 @@ def test_reads_the_pixel_under_the_cursor(uncertainty, qtbot) -> None:
     assert widget.trust.text().startswith(f"50 % interval {low:.0f} … {high:.0f}")
     move(viewer, layer, (1, 0, 0))
     assert widget.value.text() == f"measured: {source.data[1, 0, 0]:.0f} a.u."
+    assert widget.place.text() == "pixel (1, 0, 0)"  # a measured value has no probability
     qtbot.waitUntil(lambda: "measured" in widget.plot.message.get_text())
     move(viewer, layer, (0, 3, 4))
     assert widget.value.text() == "outside what was restored"
@@ -232,7 +233,7 @@ def test_the_outline_is_where_the_interval_is_wide(uncertainty, qtbot) -> None:
         layer.data_to_world((1, 2, 3)),
     )
     low, high = plane.result.interval(0.8)
-    middle = round(float(np.median(averaged(high - low, plane.free)[plane.free])))
+    middle = int(np.median(averaged(high - low, plane.free)[plane.free]))
     widget.limit.setValue(middle)
     assert not shows(0.9, middle)  # all of it is wider
     widget.level_slider.setValue(80)
