@@ -1,10 +1,11 @@
-"""Devices: which one a run uses, and what it does when a GPU is full: fewer images at a time, and at last the CPU."""
+"""Devices: which one a run uses, and what it does when a GPU is full: fewer images at a time, and at last the CPU.
+
+torch is loaded by the first question only: it takes seconds, and forms that name a device are shown before it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
-
-import torch
 
 from napari_brgm.errors import DeviceError
 from napari_brgm.reason import lacks_memory
@@ -12,6 +13,8 @@ from napari_brgm.reason import lacks_memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    import torch
 
 __all__ = ["Attempt", "attempts", "outward", "pick_device", "why_cpu"]
 
@@ -24,6 +27,8 @@ def pick_device(name: str = "auto") -> torch.device:
     DeviceError
         There is no such device.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -50,6 +55,8 @@ def why_cpu(name: str = "auto") -> str:
     """
     if name == "cpu":
         return "the CPU was chosen"
+    import torch
+
     if torch.cuda.is_available():
         return ""
     if torch.version.cuda is None:
@@ -99,6 +106,8 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        import torch
+
         if isinstance(error, _Outward):
             raise error.raised from error.raised.__cause__
         self.full = isinstance(error, torch.cuda.OutOfMemoryError)
@@ -123,6 +132,8 @@ def attempts(device: torch.device, batch: int, *, cpu: bool) -> Iterator[Attempt
     DeviceError
         There is not enough memory, and nothing else to be tried.
     """
+    import torch
+
     attempt = Attempt(device, batch, [])
     yield attempt
     while attempt.full:

@@ -24,7 +24,7 @@ from napari_brgm.engine.restore import restore
 from napari_brgm.engine.restoring import IMAGES
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.likelihood import to_grey
-from napari_brgm.zoo import load_prior
+from napari_brgm.zoo.registry import load_prior
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,8 @@ vanishes without a signal, and after ``quit()`` a generator stays suspended and 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +19,10 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton
 
 import napari_brgm
 from napari_brgm.errors import BrgmError, Cancelled, DeviceError
+from napari_brgm.plugin.activity import Activity
 from napari_brgm.plugin.forms import PROBLEM, wrapped
 from napari_brgm.plugin.panel import Panel
+from napari_brgm.plugin.torch_loading import load_triton_apart
 from napari_brgm.reason import lacks_memory, reason_of
 from napari_brgm.text import plain_text
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str, int, int | None], None]  # what is done, how much of it, and of how much, where that is known
 
-__all__ = ["BackgroundTask", "TaskWidget", "load_triton_apart"]
+__all__ = ["BackgroundTask", "TaskWidget"]
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = str(Path(napari_brgm.__file__).parent)
@@ -126,6 +126,7 @@ class TaskWidget(Panel):
     """
 
     task: BackgroundTask | None = None
+    _activity: Activity | None = None
     _CANCELLED = "cancelled; nothing was changed"
 
     def __init__(self) -> None:
@@ -162,6 +163,7 @@ class TaskWidget(Panel):
             "warned": self._on_warning,
             "finished": self._on_finish,
         }
+        self._activity = Activity(f"BRGM: {what}", self.cancel)
         self.task = BackgroundTask(work, what, slots)
         self._timer.start()
 
@@ -224,8 +226,15 @@ class TaskWidget(Panel):
             _LOG.error("the work of a widget failed", exc_info=error)
             self._fail(f"unexpected {type(error).__name__}: {error}; the log has the details")
 
+    def _share(self) -> float:
+        """How much of the task is done, as the bar shows it."""
+        return self.progress.value() / max(self.progress.maximum(), 1)
+
     def _on_finish(self) -> None:
         self._timer.stop()
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
         self.task = None
         self._show_running(False)
 
@@ -236,23 +245,8 @@ class TaskWidget(Panel):
     def _look(self) -> None:
         if self.task is not None and self.task.report and not self.task.cancelled:
             self._on_report(self.task.report)
-
-
-def load_triton_apart() -> None:
-    """Keep triton's LLVM from that of the OpenGL driver.
-
-    torch's optimisers import triton, whose library exports its own LLVM. With Mesa's libLLVM in the process, as in any
-    napari window that Mesa draws, its symbols would bind to that other version and the process would crash.
-    """
-    if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
-        return
-    flags = sys.getdlopenflags()
-    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
-    try:
-        with suppress(ImportError):  # torch does without
-            import triton  # noqa: F401
-    finally:
-        sys.setdlopenflags(flags)
+            if self._activity is not None:
+                self._activity.show(self._share())
 
 
 def _free_gpu() -> None:

@@ -10,6 +10,7 @@ from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.forms import wrapped
 from napari_brgm.plugin.preferences import use_weights_folder
+from napari_brgm.plugin.torch_loading import is_loaded, load_torch
 from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class PriorPanel(TaskWidget):
         self.prior.changed.connect(self._on_prior)
 
     def refresh_priors(self) -> None:
-        """Offer the priors that are there now; the chosen one stays if it is among them."""
+        """Offer the priors that are there now, as soon as torch is loaded; the chosen one stays if it is among them."""
+        load_torch(self, self._offer_priors)
+
+    def _offer_priors(self) -> None:
         use_weights_folder()
         try:
             found = offered_priors()
@@ -74,9 +78,15 @@ class PriorPanel(TaskWidget):
         ]
         self._on_prior(self.prior.value)
         self._setting = False
+        self._on_priors()
+
+    def _on_priors(self) -> None:
+        """Follow the priors that are offered now."""
 
     def chosen_prior(self) -> str:
         """Give the name of the chosen prior."""
+        if not is_loaded():
+            raise InputError("the priors are still being loaded; try again in a moment")
         if self.prior.value is None:
             raise InputError("no prior is installed; install napari-brgm again")
         return str(self.prior.value)

@@ -22,7 +22,6 @@ from uuid import uuid4
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
-from napari_brgm.zoo.header import with_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +62,8 @@ def unreadable() -> dict[str, str]:
 
 
 def _scan() -> Iterator[tuple[str, PriorEntry | str]]:
+    from napari_brgm.zoo.header import with_family  # which loads torch, where the folder alone is asked for
+
     try:
         folders = sorted(path for path in user_folder().iterdir() if path.is_dir() and path.name[0] != ".")
     except OSError:  # none has been made, or it is not ours to read: the shipped priors must load all the same

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from napari_brgm.plugin.layers.tag import TAG
-from napari_brgm.zoo import load_prior
+from napari_brgm.zoo.registry import load_prior
 
 LONG = 400_000  # ms
 ROWS, COLUMNS = 2500, 2000

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.errors import ScanError
-from napari_brgm.plugin.background import load_triton_apart
 from napari_brgm.plugin.canvas.follow import follow_window
 from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.scans import image_layer, mask_layer
 from napari_brgm.plugin.layers.tag import mark_window
+from napari_brgm.plugin.torch_loading import load_triton_apart
 from napari_brgm.scan import Scan
 from napari_brgm.scans.samples import brain_slab, brain_slice, thick_brain_slab, thick_brain_slice
 

@@ -22,6 +22,7 @@ from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_densi
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
 from napari_brgm.plugin.restore.strip_box import StripBox
+from napari_brgm.plugin.torch_loading import is_loaded
 from napari_brgm.settings import QUALITIES, settings_for
 
 if TYPE_CHECKING:
@@ -104,12 +105,12 @@ class ChoicesPanel(PriorPanel):
         self.advice.hide()  # an empty one takes a line
         self._choose_active()
         self._lay_out()
-        self.refresh_priors()
         for choice in (self.image, self.method, self.quality, self.device, self.samples):
             choice.changed.connect(self._on_cost)
         self.image.changed.connect(self.match_prior)
         self.viewer.dims.events.order.connect(self.match_prior)
-        self.match_prior()
+        self._on_cost()
+        self.refresh_priors()
 
     def inputs(self) -> list[Widget]:
         """Make the widgets between the image and the prior."""
@@ -199,6 +200,10 @@ class ChoicesPanel(PriorPanel):
 
     # slots
 
+    def _on_priors(self) -> None:
+        self.match_prior()
+        self._on_cost()
+
     def _on_prior(self, name: str | None) -> None:
         """Offer VI with priors that have a density, and say why it is not offered with those that have none."""
         super()._on_prior(name)
@@ -216,6 +221,9 @@ class ChoicesPanel(PriorPanel):
 
     def _on_cost(self, event: object = None) -> None:
         """Say how long one slice will take, and why on the CPU."""
+        if not is_loaded():
+            self.estimate.setText("Loading the priors ...")
+            return
         work = self.work()
         if work is None:
             self.estimate.setText("")

@@ -10,12 +10,13 @@ from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Labels
 
 from napari_brgm.engine.job import ObservedSlice
-from napari_brgm.errors import InputError
+from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.layers.geometry import geometry
 from napari_brgm.plugin.layers.planes import masked_planes
 from napari_brgm.plugin.layers.scans import mask_colours
 from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
 from napari_brgm.plugin.layers.stacks import stack_of
+from napari_brgm.plugin.restore.live import LiveFill, Stroke
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.job import Stack
+    from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers.shown import ShownSlice
+    from napari_brgm.plugin.restore.panel import Ongoing
 
 __all__ = ["InpaintWidget"]
 
@@ -71,7 +74,28 @@ class InpaintWidget(RestorationPanel):
             value=True,
             tooltip="What was measured above and below tells most of what is hidden. Off: each slice by itself",
         )
-        return [self.labels, self.label, self.paint_button, self.together]
+        self.while_painting = CheckBox(
+            text="Fill while painting",
+            value=True,
+            tooltip="A preview from this slice alone, by the straight line near the prior; Run refines it",
+        )
+        self.live = LiveFill(self, self.viewer, self.stroke)
+        self.while_painting.changed.connect(self.live.look)
+        return [self.labels, self.label, self.paint_button, self.while_painting, self.together]
+
+    def stroke(self) -> Stroke | None:
+        """What is painted on the slice on show, to be filled while it is painted; None: nothing is."""
+        image, labels, entry = self.image.value, self.labels.value, self.chosen_entry()
+        wanted = self.while_painting.value and self.task is None and not self.strip.wanted
+        if not wanted or image is None or labels is None or entry is None or not entry.resolution:
+            return None
+        try:
+            shown = shown_slice(image, self.viewer.dims)
+            missing = mask_on(shown, image, labels, self.label.value or None)
+        except BrgmError:  # Run says what is wrong
+            return None
+        given = self.alignment.choices()
+        return Stroke(image, shown, missing, entry.name, given["fit_alignment"], given["alignment"])
 
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
@@ -89,6 +113,24 @@ class InpaintWidget(RestorationPanel):
             Part(plane, ObservedSlice(plane.image, partial(_masked, missing), plane.spacing), missing)
             for plane, missing in masked
         ]
+
+    def _begin(self, everywhere: bool) -> None:
+        self.live.clear()
+        super()._begin(everywhere)
+
+    def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
+        name, given = run.entry.name, self.alignment.choices()
+        restored = [
+            Stroke(run.image, part.shown, part.missing, name, given["fit_alignment"], given["alignment"])
+            for part in run.parts
+            if part.missing is not None
+        ]
+        self.live.settle(restored)
+        return super()._added(run, done)
+
+    def _on_orphaned(self) -> None:
+        super()._on_orphaned()
+        self.live.let_go()
 
     def stack(self, image: Image, parts: Sequence[Part], shown: ShownSlice) -> Stack | None:
         labels = self.labels.value
@@ -114,6 +156,7 @@ class InpaintWidget(RestorationPanel):
             self._painted.events.paint.disconnect(self._on_paint)
             self._painted.events.data.disconnect(self.refresh_labels)
         self._painted = labels
+        self.live.follow(labels)
         if labels is not None:
             labels.events.paint.connect(self._on_paint)
             labels.events.data.connect(self.refresh_labels)

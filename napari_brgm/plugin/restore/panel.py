@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from napari_brgm.scans.strip import Brain
     from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["RestorationPanel"]
+__all__ = ["Ongoing", "RestorationPanel"]
 
 _TELL_SECONDS = 2.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
 
 
 @dataclass(slots=True, eq=False)
-class _Ongoing:
+class Ongoing:
     """The run in progress: its source, what it will show, and when it was last told of."""
 
     image: Image
@@ -53,6 +53,8 @@ class _Ongoing:
     work: Work
     preview: Preview | None
     began: float
+    first: tuple[float, float] | None = None  # when the first step was told of, and what was done by then
+    done: float = 0.0  # share that was told last
     told: float = -math.inf
     last: tuple[int, int] = (-1, -1)  # slice and iteration that were told last
     pictured: Step | None = None  # with the newest estimate; written by the worker's thread
@@ -63,8 +65,8 @@ class RestorationPanel(ChoicesPanel):
     """Base of the widgets; a subclass names its task, adds its inputs and says what happened to which slices."""
 
     restores: ClassVar[str]
-    _run: _Ongoing | None = None
-    _stopped: tuple[_Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
+    _run: Ongoing | None = None
+    _stopped: tuple[Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -109,7 +111,7 @@ class RestorationPanel(ChoicesPanel):
         assert work is not None and entry is not None  # an image and a prior are chosen
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
         preview = Preview(self.viewer, image, parts) if preferences().preview else None
-        self._run = run = _Ongoing(image, parts, self.extras(), entry, work, preview, time.monotonic())
+        self._run = run = Ongoing(image, parts, self.extras(), entry, work, preview, time.monotonic())
         self._offer_finished(None)
         self._show_advice(advice_for(image, parts, entry))
         slices = "one slice" if len(parts) == 1 else f"{len(parts)} slices"
@@ -151,21 +153,23 @@ class RestorationPanel(ChoicesPanel):
         ends = step.iteration == step.total and run is not None and run.last != (step.slice, step.iteration)
         if run is None or (now - run.told < _TELL_SECONDS and not ends):
             return
-        run.told, run.last = now, (step.slice, step.iteration)
+        run.told, run.last, run.done = now, (step.slice, step.iteration), step.done
         self.slice_progress.setValue(int(step.done * step.slices + 1e-6))
         self.progress.setRange(0, step.total)
         self.progress.setValue(step.iteration)
         where = "" if step.slices == 1 else f"slice {step.slice + 1} of {step.slices}, "
-        loss = f"loss {step.loss:.4g}, " if math.isfinite(step.loss) else ""  # samples have none
-        rest = "drawing samples ..."
-        if 0 < step.done < 1:
-            rest = f"{in_words((now - run.began) * (1 / step.done - 1))} left"
-        what = f"{step.phase.upper()} step {step.iteration} of {step.total}, {loss}{rest}"
+        loss = f", loss {step.loss:.4g}" if math.isfinite(step.loss) else ""  # samples have none
+        run.first = run.first or (now, step.done)
+        rest = _time_left(now - run.first[0], run.first[1], step.done)
+        what = f"{step.phase.upper()} step {step.iteration} of {step.total}{loss}{rest}"
         self._say(where + (what if step.iteration else "fitting the slice to the prior ..."))
         before, run.seen = run.seen, run.pictured
         if run.preview is not None and run.seen is not None and run.seen is not before:
             assert run.seen.preview is not None
             run.preview.show(run.seen.slice, run.seen.preview)
+
+    def _share(self) -> float:
+        return 0.0 if self._run is None else self._run.done
 
     def _on_result(self, results: list[Restoration | InputError]) -> None:
         self._clear_preview()
@@ -194,7 +198,7 @@ class RestorationPanel(ChoicesPanel):
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
 
-    def _added(self, run: _Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
+    def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         scan = run.image.metadata.get("scan")
         units = str(scan.get("units", "a.u.")) if isinstance(scan, dict) else "a.u."
         return add_results(self.viewer, run.image, done, self.restores, run.extras, units)
@@ -206,7 +210,7 @@ class RestorationPanel(ChoicesPanel):
             self._offer_finished((self._run, own))
             self._say(f"{self._CANCELLED}; {len(own)} of {len(self._run.parts)} slices are finished")
 
-    def _offer_finished(self, stopped: tuple[_Ongoing, dict[int, Restoration]] | None) -> None:
+    def _offer_finished(self, stopped: tuple[Ongoing, dict[int, Restoration]] | None) -> None:
         """Offer what a cancelled run had finished, until the next one."""
         self._stopped = stopped
         count = 0 if stopped is None else len(stopped[1])
@@ -260,6 +264,13 @@ class RestorationPanel(ChoicesPanel):
         self.slice_progress.setVisible(slices > 1)
         self.slice_progress.setRange(0, slices)
         self.slice_progress.setValue(0)
+
+
+def _time_left(seconds: float, before: float, done: float) -> str:
+    """What is left, by the time that the share from ``before`` to ``done`` took: loading the prior is no step."""
+    if done >= 1:
+        return ", finishing ..."
+    return f", {in_words(seconds * (1 - done) / (done - before))} left" if done > before else ""
 
 
 def _stripped(

@@ -9,7 +9,6 @@ from qtpy.QtGui import QColor, QImage, QTextCharFormat, QTextDocument
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_brgm.text import as_markdown
-from napari_brgm.zoo.registry import card_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +35,8 @@ class CardView(QTextBrowser):
 
     def show_entry(self, entry: PriorEntry, status: str) -> None:
         """Show the card of an entry, or what is known of it."""
+        from napari_brgm.zoo.registry import card_of
+
         card = card_of(entry)
         text = ""
         if card is not None:

@@ -1,4 +1,7 @@
-"""Weights widget: which priors there are, and fetching, importing, verifying and removing them."""
+"""Weights widget: which priors there are, and fetching, importing, verifying and removing them.
+
+What reads weights comes with torch, which is loaded while the dock is there already (torch_loading.py).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QSplitter
 
-from napari_brgm.engine.devices import pick_device
 from napari_brgm.errors import BrgmError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.prior_panel import PriorPanel
-from napari_brgm.plugin.weights import dialogs
+from napari_brgm.plugin.torch_loading import is_loaded, load_torch
 from napari_brgm.plugin.weights.card import CardView
 from napari_brgm.plugin.weights.table import PriorTable
-from napari_brgm.zoo import fetch as fetching
-from napari_brgm.zoo.install import check_removable, import_file, remove
-from napari_brgm.zoo.prepare import LONGEST, Preparation, can_be_prepared
-from napari_brgm.zoo.registry import catalogue, status_of
-from napari_brgm.zoo.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,16 +56,28 @@ class WeightsWidget(TaskWidget):
         self.verify_button.clicked.connect(lambda: self._guarded(self.verify))
         self.remove_button.clicked.connect(lambda: self._guarded(self.remove))
         self._show_running(False)
+        if not is_loaded():
+            self._say("loading ...")
+        load_torch(self, self._begin)
+
+    def _begin(self) -> None:
+        self._say("")
         self._guarded(self.refresh)
+        self._show_running(False)
 
     def refresh(self) -> None:
         """Read the registry again."""
+        from napari_brgm.zoo.registry import catalogue, status_of
+
         self.entries = {entry.name: entry for entry in catalogue()}
         self.table.fill([(entry, status_of(entry)) for entry in self.entries.values()])
         self._show_chosen()
 
     def fetch(self) -> None:
         """Download the chosen weights after the person agreed, convert and install them."""
+        from napari_brgm.plugin.weights import dialogs
+        from napari_brgm.zoo import fetch as fetching
+
         name = self._chosen()
         entry = fetching.fetchable(name)
         if dialogs.agrees_to_fetch(self, entry):
@@ -78,6 +87,9 @@ class WeightsWidget(TaskWidget):
 
     def import_file(self) -> None:
         """Install a file that the person chooses."""
+        from napari_brgm.plugin.weights import dialogs
+        from napari_brgm.zoo.install import import_file
+
         path = dialogs.chosen_file(self)
         if path is None:
             return
@@ -97,6 +109,9 @@ class WeightsWidget(TaskWidget):
 
     def verify(self) -> None:
         """Hash and load every prior that is here."""
+        from napari_brgm.zoo.registry import status_of
+        from napari_brgm.zoo.verify import verify
+
         total = sum(status_of(entry) in ("shipped", "installed", "missing") for entry in self.entries.values())
 
         def work(tell: Tell) -> list[Verdict]:
@@ -111,6 +126,9 @@ class WeightsWidget(TaskWidget):
 
     def remove(self) -> None:
         """Remove the chosen prior after the person agreed."""
+        from napari_brgm.plugin.weights import dialogs
+        from napari_brgm.zoo.install import check_removable, remove
+
         name = self._chosen()
         check_removable(name)
         if dialogs.agrees_to_remove(self, name):
@@ -174,6 +192,8 @@ class WeightsWidget(TaskWidget):
         entry = self.entries.get(name or "")
         if entry is None:
             return
+        from napari_brgm.zoo.registry import status_of
+
         status = status_of(entry)
         self.card.show_entry(entry, status)
         self.fetch_button.setEnabled(self.task is None and status == "to fetch")
@@ -182,7 +202,7 @@ class WeightsWidget(TaskWidget):
     def _show_running(self, running: bool) -> None:
         super()._show_running(running)
         for button in (self.import_button, self.verify_button, self.fetch_button, self.remove_button):
-            button.setEnabled(not running)
+            button.setEnabled(not running and is_loaded())
         if not running:
             self._show_chosen()
 
@@ -214,6 +234,9 @@ class WeightsWidget(TaskWidget):
 
 def _prepared(entry: PriorEntry, tell: Tell) -> PriorEntry:
     """What was installed with its straight line, if that is fitted within a quarter of an hour."""
+    from napari_brgm.engine.devices import pick_device
+    from napari_brgm.zoo.prepare import LONGEST, Preparation, can_be_prepared
+
     if not can_be_prepared(entry):
         return entry
     with Preparation(entry.name, pick_device("auto")) as work:

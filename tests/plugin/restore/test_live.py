@@ -1,0 +1,118 @@
+"""Holes fill while they are painted, in a real window with the mouse and the prior that ships."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_brgm.likelihood import to_grey
+from napari_brgm.plugin.layers.tag import TAG
+from napari_brgm.plugin.restore.inpaint import InpaintWidget
+
+PATIENCE = 60_000  # ms
+
+
+@pytest.fixture
+def painting(window, brain_prior):
+    """In-paint with a slice that the prior draws, and an empty mask, brush in hand."""
+    viewer, widget = window("In-paint")
+    assert isinstance(widget, InpaintWidget)
+    data = to_grey(brain_prior.sample(1, seed=3))[0, 0].clamp(0, 255).numpy()
+    image = viewer.add_image(data, name="slice", scale=(1.5, 1.5), units=("mm", "mm"))
+    widget.prior.value = brain_prior.info.name
+    widget.paint()
+    return viewer, widget, image, widget.labels.value
+
+
+def filled(widget, qtbot) -> None:
+    qtbot.waitUntil(lambda: widget.live.task is None and not widget.live._soon.isActive(), timeout=PATIENCE)
+
+
+def test_a_stroke_fills_and_the_next_follows(painting, stroke, qtbot, picture) -> None:
+    viewer, widget, image, labels = painting
+    before = image.data.copy()
+    labels.brush_size = 12
+    stroke(viewer, labels, [(60, 50), (60, 70)])
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    estimate, std = widget.live.layers
+    hole = labels.data > 0
+    assert hole.sum() > 100
+    np.testing.assert_array_equal(np.isfinite(estimate.data), hole)  # elsewhere the brush is seen
+    np.testing.assert_array_equal(std.data > 0, hole)
+    mean = (brain_mean(widget) + 1) * 127.5
+    error, naive = (np.sqrt(np.mean(np.square(x - before)[hole])) for x in (estimate.data, mean))
+    assert error < naive
+    np.testing.assert_array_equal(image.data, before)
+    assert viewer.layers.selection.active is labels
+    assert labels.mode == "paint"
+    assert TAG in viewer.canvas.overlays["text"].text
+    assert all(layer.metadata["brgm"]["role"] == "preview" for layer in widget.live.layers)
+    picture(viewer, "filled-while-painting")
+
+    stroke(viewer, labels, [(75, 60), (85, 60)])
+    qtbot.waitUntil(lambda: np.isfinite(estimate.data).sum() > hole.sum(), timeout=PATIENCE)
+    filled(widget, qtbot)
+    np.testing.assert_array_equal(np.isfinite(estimate.data), labels.data > 0)
+    labels.undo()
+    qtbot.waitUntil(lambda: np.array_equal(np.isfinite(estimate.data), hole), timeout=PATIENCE)
+    labels.undo()
+    qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
+    assert [layer.name for layer in viewer.layers] == ["slice", labels.name]
+
+
+def brain_mean(widget) -> np.ndarray:
+    return widget.live._prior[1].parts.line.model.mean[0].numpy()
+
+
+def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke, qtbot, click) -> None:
+    viewer, widget, image, labels = painting
+    labels.brush_size = 10
+    stroke(viewer, labels, [(60, 50), (62, 66)])
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    widget.samples.value = 4
+    click(widget.run_button)
+    assert not widget.live.layers
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=PATIENCE)
+    names = [layer.name for layer in viewer.layers]
+    assert "restored | slice" in names
+    labels.refresh()
+    qtbot.wait(300)
+    filled(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == names
+    viewer.layers.selection.active = labels
+    stroke(viewer, labels, [(90, 60), (92, 66)])  # more is painted: that is filled again
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+
+
+def test_off_and_masks_that_are_there_already(painting, stroke, qtbot) -> None:
+    viewer, widget, image, labels = painting
+    labels.data[30:40, 30:40] = 1
+    labels.refresh()
+    qtbot.wait(300)
+    assert widget.live.task is None
+    assert not widget.live.layers
+    widget.while_painting.value = False
+    stroke(viewer, labels, [(60, 50), (62, 66)])
+    qtbot.wait(300)
+    assert widget.live.task is None
+    widget.while_painting.value = True
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    widget.while_painting.value = False
+    qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
+
+
+def test_what_cannot_be_filled_waits_for_run(painting, stroke, qtbot) -> None:
+    """A prior without a linear part: no error, no layers."""
+    viewer, widget, image, labels = painting
+    widget.prior.value = "brain-axial-lcm-128"
+    stroke(viewer, labels, [(60, 50), (62, 66)])
+    qtbot.waitUntil(lambda: widget.live.task is not None, timeout=PATIENCE)
+    filled(widget, qtbot)
+    assert not widget.live.layers
+    stroke(viewer, labels, [(80, 50), (82, 66)])
+    filled(widget, qtbot)
+    assert not widget.live.layers
