@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.saved_run import SavedPlane
     from napari_brgm.scan import Scan
 
-__all__ = ["Posterior", "on_grid_of_run", "opened_plane"]
+__all__ = ["RunPosterior", "on_grid_of_run", "opened_plane"]
 
 _NOT_OF_GRID = ("samples", "mask", "preview")  # roles of layers with other axes than the planes of their run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Posterior:
+class RunPosterior:
     """What a run knows beyond its layers.
 
     Attributes

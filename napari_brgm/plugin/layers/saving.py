@@ -16,7 +16,7 @@ from napari_brgm.errors import InputError, OutputError
 from napari_brgm.plugin.layers.file_names import images_of, named_part
 from napari_brgm.plugin.layers.naming import name_of_source, result_name, role_in_words
 from napari_brgm.plugin.layers.outcome import PINNED_KEY, outcome_of
-from napari_brgm.plugin.layers.posterior_files import Posterior, on_grid_of_run
+from napari_brgm.plugin.layers.posterior_files import RunPosterior, on_grid_of_run
 from napari_brgm.plugin.layers.saved_run import SavedLayer, SavedPlane, SavedRun, look_of
 from napari_brgm.plugin.layers.scans import axes_in_file, on_source_grid, scan_of, scan_record, source_of
 from napari_brgm.scans.names import json_name, series_label
@@ -121,7 +121,7 @@ def save_run(
     if not series:
         raise InputError("there is nothing to save in this format; choose NIfTI")
     images = list(layers) if kind == "nifti" or complete else []
-    posterior = Posterior.of(layers) if complete else None
+    posterior = RunPosterior.of(layers) if complete else None
     mask = None if posterior is None else posterior.mask()
     planes = 0 if posterior is None else len(posterior.outcome.planes)
     names = _free_names(series if kind == "dicom" else [], images, planes, mask is not None, folder, overwrite)
@@ -213,7 +213,7 @@ def _free_names(
         number += 1
 
 
-def _saved(images: Sequence[Image], posterior: Posterior | None, names: _Names) -> SavedRun:
+def _saved(images: Sequence[Image], posterior: RunPosterior | None, names: _Names) -> SavedRun:
     """What the NIfTI files of a run say of each other."""
     record, outcome = images[0].metadata["brgm"], outcome_of(images[0])
     of_dicom = series_label(scan_record(images[0]).get("header"))  # as layers are called by its description
