@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Image, Labels
 
-__all__ = ["all_planes", "masked_planes", "parallel_planes", "reformatted_planes", "thick_axis"]
+__all__ = ["all_planes", "masked_planes", "next_masked", "parallel_planes", "reformatted_planes", "thick_axis"]
 
 _THICK = 1.2  # times the pixel size: what counts as thicker
 
@@ -34,6 +34,36 @@ def masked_planes(
     InputError
         The labels are not on the image's grid, or nothing is painted on any plane.
     """
+    flags, places = _painted(image, labels, shown, label)
+    if not places:
+        what = "nothing is painted" if label is None else f"the label {label} is not painted"
+        raise InputError(f"{what} in '{labels.name}'; paint over what is to be restored")
+    planes = parallel_planes(image, shown, places)
+    return [(plane, np.array(plane.as_shown(np.asarray(flags[plane.index])), order="C")) for plane in planes]
+
+
+def next_masked(
+    image: Image, labels: Labels, shown: ShownSlice, label: int | None = None
+) -> tuple[int | slice, ...]:  # fmt: skip
+    """Data index of the next plane parallel to the shown one that the mask touches; after the last comes the first.
+
+    Raises
+    ------
+    InputError
+        As ``masked_planes``.
+    """
+    _, places = _painted(image, labels, shown, label)
+    if not places:
+        raise InputError(f"nothing is painted in '{labels.name}'; paint over what is to be restored")
+    here = tuple(i for i in shown.index if not isinstance(i, slice))
+    across = iter(next((place for place in places if place > here), places[0]))
+    return tuple(i if isinstance(i, slice) else next(across) for i in shown.index)
+
+
+def _painted(
+    image: Image, labels: Labels, shown: ShownSlice, label: int | None
+) -> tuple[Any, list[tuple[int, ...]]]:  # fmt: skip
+    """Where the mask is painted, as data of the labels, and the places of such planes across the shown one."""
     check_mask(image, labels)
     painted = stored(labels)
     if not isinstance(painted, np.ndarray):
@@ -42,12 +72,8 @@ def masked_planes(
         painted = dask.array.asarray(painted)  # of zarr too: chunk by chunk
     flags = painted > 0 if label is None else painted == label
     touched = np.asarray(flags.any(axis=tuple(sorted((shown.rows, shown.columns)))))
-    places = np.argwhere(touched) if touched.ndim else ([()] if touched else [])
-    if not len(places):
-        what = "nothing is painted" if label is None else f"the label {label} is not painted"
-        raise InputError(f"{what} in '{labels.name}'; paint over what is to be restored")
-    planes = parallel_planes(image, shown, places)
-    return [(plane, np.array(plane.as_shown(np.asarray(flags[plane.index])), order="C")) for plane in planes]
+    places = np.argwhere(touched).tolist() if touched.ndim else ([()] if touched else [])
+    return flags, [tuple(place) for place in places]
 
 
 def all_planes(image: Image, shown: ShownSlice) -> list[ShownSlice]:

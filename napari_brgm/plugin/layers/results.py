@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_brgm.lossless import as_type, exact_type
 from napari_brgm.plugin.layers.geometry import Block, geometry
+from napari_brgm.plugin.layers.history import history_of
 from napari_brgm.plugin.layers.naming import result_name, role_in_words
 from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, PINNED_KEY, Outcome, RestoredPlane, as_stored
 from napari_brgm.plugin.layers.shown import stored
@@ -85,6 +86,7 @@ def add_results(
     layers = [add(role, [of(plane.result) for plane in add.outcome.planes], extras) for role, of in wanted]
     viewer.layers.selection.active = layers[0]
     mark_synthetic(viewer)
+    history_of(viewer).add(layers)
     return layers
 
 

@@ -20,6 +20,7 @@ from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_density, knows_stacks
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
+from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
 from napari_brgm.plugin.restore.strip_box import StripBox
 from napari_brgm.plugin.torch_loading import is_loaded
@@ -69,6 +70,7 @@ class ChoicesPanel(PriorPanel):
 
     help: ClassVar[str]
     run_all_text: ClassVar[str] = "Run on all slices"
+    run_all_tooltip: ClassVar[str] = "Restore every slice that is meant; the result is a new layer"
     usual_width = 360
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -256,8 +258,9 @@ class ChoicesPanel(PriorPanel):
 
     def _lay_out_foot(self) -> None:
         self.run_button, self.run_all_button = QPushButton("Run on this slice"), QPushButton(self.run_all_text)
-        self.run_button.setToolTip("Restore the slice on show; the result is a new layer")
-        self.run_all_button.setToolTip("Restore every slice that is meant; the result is a new layer")
+        self.run_button.setToolTip(with_key("Restore the slice on show; the result is a new layer", "run"))
+        self.cancel_button.setToolTip(with_key(self.cancel_button.toolTip(), "cancel"))
+        self.run_all_button.setToolTip(self.run_all_tooltip)
         self.foot.addLayout(_row(self.run_button, self.run_all_button, self.cancel_button))
         self.slice_progress = QProgressBar()
         for bar, text in ((self.slice_progress, "slice %v of %m"), (self.progress, "step %v of %m")):

@@ -12,10 +12,11 @@ from napari.layers import Labels
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.layers.geometry import geometry
-from napari_brgm.plugin.layers.planes import masked_planes
+from napari_brgm.plugin.layers.planes import masked_planes, next_masked
 from napari_brgm.plugin.layers.scans import mask_colours
 from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
 from napari_brgm.plugin.layers.stacks import stack_of
+from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.live import LiveFill, Stroke
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
@@ -57,6 +58,7 @@ class InpaintWidget(RestorationPanel):
     restores: ClassVar[str] = "in-paint"
     help: ClassVar[str] = "Paint over the artefact on the slice on show, then press Run."
     run_all_text: ClassVar[str] = "Run on all masked slices"
+    run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
 
     def inputs(self) -> list[Widget]:
@@ -65,7 +67,7 @@ class InpaintWidget(RestorationPanel):
         )
         self.label = ComboBox(label="Label", choices=[_ANY], tooltip="Which label is missing")
         self.paint_button = PushButton(
-            text="Paint artefact mask", tooltip="New labels on the image's grid, brush in hand"
+            text="Paint artefact mask", tooltip=with_key("New labels on the image's grid, brush in hand", "paint")
         )
         self.labels.changed.connect(self._on_labels)
         self.paint_button.clicked.connect(lambda: self._guarded(self.paint))
@@ -169,6 +171,31 @@ class InpaintWidget(RestorationPanel):
 
     def _named_labels(self) -> list[tuple[str, int]]:
         return [_ANY if value == 0 else (f"only {value}", int(value or 0)) for value in self.label.choices]
+
+    def on_key_paint(self) -> None:
+        """Take the brush to the mask, or to a new one."""
+        if self.labels.value is None:
+            self._guarded(self.paint)
+        else:
+            self.viewer.layers.selection.active = self.labels.value
+            self.labels.value.mode = "paint"
+
+    def on_key_next_masked(self) -> None:
+        """Show the next slice that is painted on."""
+        self._guarded(self.show_next_masked)
+
+    def show_next_masked(self) -> None:
+        """Move the sliders to the next slice that is painted on."""
+        image, labels = self.chosen_image(), self.labels.value
+        if labels is None:
+            raise InputError("there is no mask; press 'Paint artefact mask' and paint over the artefact")
+        index = next_masked(image, labels, shown_slice(image, self.viewer.dims), self.label.value or None)
+        data = [0 if isinstance(i, slice) else i for i in index]
+        world = image.data_to_world(data)
+        first = self.viewer.dims.ndim - image.ndim
+        for axis, i in enumerate(index):
+            if not isinstance(i, slice):
+                self.viewer.dims.set_point(first + axis, float(world[axis]))
 
     def paint(self) -> None:
         """Add an empty mask over the image, ready to paint on."""

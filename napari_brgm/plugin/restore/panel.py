@@ -18,6 +18,7 @@ from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
+from napari_brgm.plugin.restore.keys import hear_keys
 from napari_brgm.plugin.restore.matching import advice_for, turned_about
 from napari_brgm.plugin.restore.preview import Preview
 
@@ -75,6 +76,7 @@ class RestorationPanel(ChoicesPanel):
         self.inspect_button.clicked.connect(lambda: bring_up(self.viewer, "Uncertainty"))
         self.save_button.clicked.connect(lambda: bring_up(self.viewer, "Save with provenance"))
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
+        hear_keys(self.viewer, self)
         self._show_running(False)
 
     @property
@@ -99,6 +101,14 @@ class RestorationPanel(ChoicesPanel):
     def run(self, *, everywhere: bool = False) -> None:
         """Restore the slice on show, or all that are meant; what is wrong is said in one sentence."""
         self._guarded(lambda: self._begin(everywhere))
+
+    def on_key_run(self) -> None:
+        """Restore the slice on show."""
+        self.run()
+
+    def on_key_cancel(self) -> None:
+        """Stop what is under way."""
+        self.cancel()
 
     def _begin(self, everywhere: bool) -> None:
         image = self.chosen_image()

@@ -66,7 +66,7 @@ def brain_mean(widget) -> np.ndarray:
 
 
 def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke, qtbot, click) -> None:
-    viewer, widget, image, labels = painting
+    viewer, widget, _, labels = painting
     labels.brush_size = 10
     stroke(viewer, labels, [(60, 50), (62, 66)])
     qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
@@ -88,7 +88,7 @@ def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke,
 
 
 def test_off_and_masks_that_are_there_already(painting, stroke, qtbot) -> None:
-    viewer, widget, image, labels = painting
+    viewer, widget, _, labels = painting
     labels.data[30:40, 30:40] = 1
     labels.refresh()
     qtbot.wait(300)
@@ -107,7 +107,7 @@ def test_off_and_masks_that_are_there_already(painting, stroke, qtbot) -> None:
 
 def test_what_cannot_be_filled_waits_for_run(painting, stroke, qtbot) -> None:
     """A prior without a linear part: no error, no layers."""
-    viewer, widget, image, labels = painting
+    viewer, widget, _, labels = painting
     widget.prior.value = "brain-axial-lcm-128"
     stroke(viewer, labels, [(60, 50), (62, 66)])
     qtbot.waitUntil(lambda: widget.live.task is not None, timeout=PATIENCE)
