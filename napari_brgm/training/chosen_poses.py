@@ -14,6 +14,7 @@ from napari_brgm.likelihood import from_grey
 from napari_brgm.priors.linear_model import LinearModel
 from napari_brgm.reason import reason_of
 from napari_brgm.training.poses import Poses, posed_copies
+from napari_brgm.training.recipe import fitted
 from napari_brgm.training.tuning import evenly_picked, hole_errors
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _errors_of(tried: Sequence[Poses], recipe: Recipe, slices: SliceSet) -> list
     errors = []
     for poses in tried:
         shown = small(torch.cat([grey[own], posed_copies(grey[own], poses)]))
-        components = min(recipe.components, min(len(shown), size * size) // 4)
+        most = fitted(replace(recipe, poses=poses), slices, lambda _line: None).components
+        components = min(most, len(shown) // 4)
         model = LinearModel.fit(shown, components, mirror=recipe.mirror)
         errors.append(float(hole_errors(model, small(grey[held])).min()))
     return errors

@@ -97,7 +97,7 @@ def linear_recipe(info: PriorInfo, resolution: int, mirror: bool = False) -> Rec
 
 
 def fitted(recipe: Recipe, slices: SliceSet, report: Report = print) -> Recipe:
-    """The recipe with no more components than a quarter of the slices, posed copies among them, and of the pixels.
+    """The recipe with no more components than a quarter of the slices, with copies, and of the pixels not always black.
 
     Raises
     ------
@@ -114,11 +114,15 @@ def fitted(recipe: Recipe, slices: SliceSet, report: Report = print) -> Recipe:
             f"{recipe.folds}, each in a folder of its own"
         )
     shown = len(slices) * (1 + recipe.poses.copies)
-    pixels = (recipe.grid or slices.framing.resolution) ** 2
+    alive = float((slices.images.max(axis=0) > recipe.dark * slices.white / 255).mean())
+    pixels = round(alive * (recipe.grid or slices.framing.resolution) ** 2)  # beyond them components are empty
     most = min(shown, pixels) // _PER_COMPONENT
     if recipe.components <= most:
         return recipe
-    report(f"{most} components instead of {recipe.components}, for {shown} slices with their copies, {pixels} pixels")
+    report(
+        f"{most} components instead of {recipe.components}, for {shown} slices with their copies, {pixels} pixels that "
+        "are not always black"
+    )
     return replace(
         recipe,
         components=most,

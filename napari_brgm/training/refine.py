@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_brgm.errors import InputError
+from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.stylegan2 import Synthesis
 
@@ -179,6 +179,10 @@ def refine(
                 progress(shown, settings.images)
             if time.monotonic() - last > 60:
                 last = time.monotonic()
+                if not math.isfinite(running):
+                    raise BrgmError(
+                        f"the training diverged before {shown:,} slices; start in a new folder with a lower rate"
+                    )
                 save()
                 if report is not None:
                     figures = {"shown": shown, "loss": running, "linear": base_running, "seconds": last - start}

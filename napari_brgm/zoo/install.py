@@ -27,6 +27,8 @@ __all__ = ["check_free", "check_removable", "import_file", "remove"]
 
 _UNSTATED = "not stated"
 _LAYOUTS = {"pytorch": "PyTorch pickle", "tensorflow": "TensorFlow pickle", "rosinality": "rosinality checkpoint"}
+_UNMEASURED = "How well it restores nobody has measured here; `napari-brgm evaluate priors` does."
+_MEASURED = "Misfit limit and calibration of its intervals came with the file; its card says of whom they are."
 _LONGEST_CARD = 100_000  # characters of another's card that are taken over
 
 
@@ -274,5 +276,5 @@ def _card(entry: PriorEntry, original: str, identity: str) -> str:
         f"# {entry.name}\n\n{as_markdown(sentence(entry.title))}. {how}.\n"
         "**Research only. What it draws is synthetic; it is not for diagnosis.**\n\n"
         f"{known}\n\n"
-        "How well it restores nobody has measured here; `napari-brgm evaluate priors` does.\n"
+        f"{_MEASURED if entry.calibration is not None else _UNMEASURED}\n"
     )

@@ -11,7 +11,7 @@ from napari_brgm.errors import WeightsError
 from napari_brgm.tensor_file import read_tensors, write_tensors
 from napari_brgm.zoo.files import write_prior
 from napari_brgm.zoo.install import import_file
-from napari_brgm.zoo.registry import load_prior
+from napari_brgm.zoo.registry import card_of, load_prior
 
 FACTORS = ((0.9, 1.0, 1.1, 1.2),)
 CALIBRATION = Calibration(
@@ -42,6 +42,8 @@ def test_an_import_keeps_it(measured, tmp_path):
     write_prior(measured, path)
     entry = import_file(path, "knee")
     assert entry.misfit_limit == 0.31 and entry.calibration == CALIBRATION
+    card = card_of(entry).read_text(encoding="utf-8")
+    assert "calibration of its intervals came with the file" in card and "nobody has measured" not in card
     found = load_prior("knee").info
     assert found.misfit_limit == 0.31 and found.calibration == CALIBRATION
 
