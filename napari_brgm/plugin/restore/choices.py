@@ -15,13 +15,14 @@ from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import ADVICE, SAFETY, form, wrapped
 from napari_brgm.plugin.layers.anatomy import plane_of
 from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
-from napari_brgm.plugin.layers.shown import shown_axes
+from napari_brgm.plugin.layers.shown import shown_axes, shown_slice
 from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_density, knows_stacks
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
 from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
+from napari_brgm.plugin.restore.modality_box import ModalityBox
 from napari_brgm.plugin.restore.strip_box import StripBox
 from napari_brgm.plugin.torch_loading import is_loaded
 from napari_brgm.settings import QUALITIES, settings_for
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     import napari.viewer
     from magicgui.widgets.bases import Widget
+    from qtpy.QtGui import QShowEvent
 
     from napari_brgm.engine.job import ObservedSlice, Stack
     from napari_brgm.zoo.entry import PriorEntry
@@ -102,7 +104,7 @@ class ChoicesPanel(PriorPanel):
             text="Samples with the texture of scans", value=True,
             tooltip="Where the prior has a network for it; mean, variance and intervals stay as they are",
         )  # fmt: skip
-        self.strip, self.alignment = StripBox(), AlignmentBox()
+        self.strip, self.alignment, self.modality = StripBox(), AlignmentBox(), ModalityBox(self)
         self.estimate, self.advice = wrapped(""), wrapped("", ADVICE)
         self.advice.hide()  # an empty one takes a line
         self._choose_active()
@@ -111,6 +113,7 @@ class ChoicesPanel(PriorPanel):
             choice.changed.connect(self._on_cost)
         self.image.changed.connect(self.match_prior)
         self.viewer.dims.events.order.connect(self.match_prior)
+        self.modality.changed.connect(self.match_prior)
         self._on_cost()
         self.refresh_priors()
 
@@ -182,6 +185,9 @@ class ChoicesPanel(PriorPanel):
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari connects this when the widget is docked."""
         self.image.reset_choices()
+        if self.image.value is None:  # magicgui tells of no change to nothing
+            self.match_prior()
+            self._on_cost()
 
     def plane(self) -> tuple[str, tuple[float, float] | None]:
         """Anatomical plane in which the chosen image would be restored, '' if unknown, and its pixel size in mm."""
@@ -193,12 +199,29 @@ class ChoicesPanel(PriorPanel):
 
     def match_prior(self, event: object = None) -> None:
         """Choose the prior that suits the image, unless the person has chosen one."""
-        if self.image.value is None or self._chosen_by_hand:
+        image = self.image.value
+        said = "" if image is None else modality_of(image)
+        self.modality.follow(image, said, self._entries)
+        if image is None or self._chosen_by_hand:
+            self.reason.hide()
             return
         plane, spacing = self.plane()
-        match = best_prior(self._entries, modality_of(self.image.value), plane, spacing)
+        known, how = said or self.modality.value, "is" if said else self.modality.how
+        match = best_prior(self._entries, known, plane, spacing, how)
         if match is not None:
             self._set_prior(match.prior, f"Chosen because {match.reason}.")
+            self.reason.setStyleSheet("font-style: italic;" if known else ADVICE)
+        if not known and self.isVisible():
+            self.modality.look(lambda: shown_slice(image, self.viewer.dims), self._entries)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Look at the picture where nothing says what it is."""
+        super().showEvent(event)
+        self.match_prior()
+
+    def _on_orphaned(self) -> None:
+        super()._on_orphaned()
+        self.modality.let_go()
 
     # slots
 
@@ -245,7 +268,18 @@ class ChoicesPanel(PriorPanel):
         prior, box = (self.prior, self.strip), self.prior.native
         if isinstance(box, QComboBox):  # as wide as what is left beside the check box
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        layout.addWidget(form(self.image, *self.inputs(), prior, self.reason, self.hint, self.method, self.quality))
+        layout.addWidget(
+            form(
+                self.image,
+                self.modality.choice,
+                *self.inputs(),
+                prior,
+                self.reason,
+                self.hint,
+                self.method,
+                self.quality,
+            )
+        )
         extras = form(self.with_std, self.with_interval, self.level, self.with_samples, self.finish)
         for title, content, tooltip in (
             ("Alignment with the prior", self.alignment, "Where the anatomy lies, and how bright it is"),

@@ -111,6 +111,9 @@ class InpaintWidget(RestorationPanel):
             masked = masked_planes(image, labels, shown, self.label.value or None)
         else:
             masked = [(shown, mask_on(shown, image, labels, self.label.value or None))]
+        alone = not self.together.value or image.ndim < 3
+        if alone and any(missing.all() for _, missing in masked):
+            raise InputError("the mask hides the whole slice; leave some of it to restore from")
         return [
             Part(plane, ObservedSlice(plane.image, partial(_masked, missing), plane.spacing), missing)
             for plane, missing in masked

@@ -40,7 +40,11 @@ def modality_of(image: Image) -> str:
 
 
 def best_prior(
-    entries: Mapping[str, PriorEntry], modality: str, plane: str, spacing: tuple[float, float] | None
+    entries: Mapping[str, PriorEntry],
+    modality: str,
+    plane: str,
+    spacing: tuple[float, float] | None,
+    how: str = "is",
 ) -> Match | None:
     """Choose among priors.
 
@@ -52,6 +56,8 @@ def best_prior(
         Of the slice; '' where it does not say. Without a modality the plane alone decides.
     spacing : (float, float) or None
         Pixel size in mm.
+    how : str
+        How the modality is known: the scan 'is', 'looks like' or 'is said to be' it.
 
     Returns
     -------
@@ -70,10 +76,10 @@ def best_prior(
     same = [e for e in fit if plane and e.plane and same_plane(plane, e.plane)]
     reason = []
     if modality:
-        reason.append(f"the scan is {modality}")
+        reason.append(f"the scan {how} {modality}")
     if same:
         reason.append(f"its slice {plane}")
-    elif plane:
+    elif plane and any(e.plane and e.modality not in _WITHOUT_SPACING for e in fit):
         reason.append(f"no prior knows {plane} slices")
     fit = same or fit
     fine = spacing is not None and max(spacing) <= _FINE_MM
@@ -82,7 +88,8 @@ def best_prior(
     if spacing is not None and sized and any((e.resolution >= _FINE) != fine for e in fit):
         reason.append(f"its pixels are {max(spacing):.2g} mm")
     if not modality:
-        reason.insert(0, f"the file names no modality, {chosen.modality or 'that of the prior'} is assumed")
+        known = chosen.modality or "that of the prior"
+        reason.insert(0, f"nothing says what the scan is and {known} is assumed; choose its modality")
     return Match(chosen.name, ", ".join(reason))
 
 

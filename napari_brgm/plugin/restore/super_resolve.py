@@ -84,6 +84,7 @@ class SuperResolveWidget(RestorationPanel):
             label="Thickness (mm)", value=0.0, min=0.0, max=50, step=0.1,
             tooltip="Thickness of the slices; 0: as a DICOM file says, else as thick as they are apart",
         )  # fmt: skip
+        self.thickness.native.setSpecialValueText("as in the scan")
         self.way.changed.connect(self._on_way)
         return [self.way, self.factor, self.target, self.slices, self.thickness]
 

@@ -44,7 +44,7 @@ def table(*entries: PriorEntry) -> dict[str, PriorEntry]:
         ("MR", "axial", (0.5, 2.0), "brain-axial-128", "pixels are 2 mm"),
         ("MR", "axial", None, "brain-axial-128", "the scan is MR, its slice axial"),
         ("MR", "sagittal", (4.0, 4.0), "brain-axial-128", "no prior knows sagittal slices"),
-        ("", "axial", (4.0, 4.0), "brain-axial-128", "the file names no modality, MR T1 is assumed"),
+        ("", "axial", (4.0, 4.0), "brain-axial-128", "nothing says what the scan is and MR T1 is assumed"),
         ("CR", "coronal", None, "chest-xray-256", "the scan is CR, its slice coronal"),
         ("DX", "coronal", (0.14, 0.14), "chest-xray-256", "the scan is DX"),
     ],
