@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 if TYPE_CHECKING:
-    Mask = npt.NDArray[np.bool_]
+    Flags = npt.NDArray[np.bool_]
 
 __all__ = ["INSIDE", "OUTLINE", "averaged", "finer_grid", "outlined", "too_wide"]
 
@@ -25,14 +25,14 @@ _FINE = 400  # pixels a side, from which a plane's own grid is fine enough for a
 _FINEST = 3  # times the plane's grid
 
 
-def averaged(width: npt.NDArray[Any], free: Mask) -> npt.NDArray[np.float32]:
+def averaged(width: npt.NDArray[Any], free: Flags) -> npt.NDArray[np.float32]:
     """(h, w): width of the interval over the neighbourhood of each pixel, within what is free; 0 far from it."""
     share = ndimage.gaussian_filter(free.astype(np.float32), _SIGMA)
     total = ndimage.gaussian_filter(np.where(free, width, 0).astype(np.float32), _SIGMA)
     return np.asarray(np.divide(total, share, out=np.zeros_like(total), where=share > 1e-3))
 
 
-def too_wide(width: npt.NDArray[Any], free: Mask, limit: float, factor: int = 1) -> Mask:
+def too_wide(width: npt.NDArray[Any], free: Flags, limit: float, factor: int = 1) -> Flags:
     """(factor h, factor w): where the interval is wider than a limit, on the whole.
 
     Parameters
@@ -53,7 +53,7 @@ def too_wide(width: npt.NDArray[Any], free: Mask, limit: float, factor: int = 1)
     return np.asarray(inside & ~_without_small(~wide, least))
 
 
-def outlined(region: Mask, thick: int = 1) -> npt.NDArray[np.uint8]:
+def outlined(region: Flags, thick: int = 1) -> npt.NDArray[np.uint8]:
     """(h, w): labels of a region, its border inside of it ``thick`` pixels wide."""
     core = ndimage.binary_erosion(region, iterations=thick, border_value=1)
     return np.where(core, INSIDE, np.where(region, OUTLINE, 0)).astype(np.uint8)
@@ -76,7 +76,7 @@ def _finer(plane: npt.NDArray[Any], factor: int) -> npt.NDArray[np.float32]:
     return plane
 
 
-def _without_small(region: Mask, least: int) -> Mask:
+def _without_small(region: Flags, least: int) -> Flags:
     numbers, count = ndimage.label(region)
     if not count:
         return region
