@@ -185,6 +185,38 @@ def misfit(
         )
 
 
+@evaluate.command(epilog="Example:\n\nnapari-brgm evaluate suspects --priors brain-axial-128 --data data")
+def suspects(
+    priors: options.Priors = None,
+    data: options.Data = None,
+    slices: Annotated[int, typer.Option(help="Held-out images of each set, evenly spaced.")] = 20,
+    seed: options.Seed = 0,
+) -> None:
+    """Measure what priors cannot explain of held-out slices, and how much of simulated artefacts is found by it.
+
+    The registry keeps the limit as "suspect_limit".
+    """
+    from dataclasses import replace
+
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.evaluation.suspects import ARTEFACTS, found_artefacts, held_out_limit
+    from napari_brgm.zoo.registry import load_prior, registered
+
+    for name in sorted(registered()) if priors is None else names(priors):
+        prior = load_prior(name)
+        with count_bar() as tell:
+            limit = held_out_limit(prior, data_folder(data), slices, tell)
+        say(f"{name}: limit {limit:.2f}")
+        prior.info = replace(prior.info, suspect_limit=limit)
+        for kind in ARTEFACTS:
+            with count_bar() as tell:
+                found = found_artefacts(prior, data_folder(data), slices, kind, seed, tell)
+            say(
+                f"    {kind}: {found.found.mean():.0%} of it found (at least {found.found.min():.0%}); "
+                f"{found.clean.mean():.1%} of clean tissue marked"
+            )
+
+
 @evaluate.command(epilog="Example:\n\nnapari-brgm evaluate detail --priors brain-axial-128 --data data")
 def detail(
     priors: options.Priors = None,

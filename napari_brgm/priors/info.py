@@ -30,6 +30,9 @@ class PriorInfo:
         Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
     misfit_limit : float
         Misfit (engine/misfit.py) that slices of held-out subjects hardly exceed; 0 if it was not measured.
+    suspect_limit : float
+        What tissue of held-out subjects hardly exceeds of what the prior cannot explain (engine/suspects.py); 0 if it
+        was not measured.
     calibration : Calibration or None
         Conformal factors of the intervals; None if they were not measured.
     preset : str
@@ -49,6 +52,7 @@ class PriorInfo:
     weights_sha256: str = ""
     rotation: float = 0.0
     misfit_limit: float = 0.0
+    suspect_limit: float = 0.0
     calibration: Calibration | None = None
     preset: str = "default"
     family: str = ""

@@ -41,11 +41,12 @@ _IN_FILE = ("name", "modality", "plane", "spacing_mm", "bright_level", "represen
 def info_fields(info: PriorInfo) -> dict[str, Any]:
     """What a file says of its prior; its own hash, and what registry and family know of it, are not in it.
 
-    Misfit limit and calibration are there only if they were measured.
+    Limits and calibration are there only if they were measured.
     """
     found = {name: getattr(info, name) for name in _IN_FILE}
-    if info.misfit_limit:
-        found["misfit_limit"] = info.misfit_limit
+    for limit in ("misfit_limit", "suspect_limit"):
+        if getattr(info, limit):
+            found[limit] = getattr(info, limit)
     if info.calibration is not None:
         found["calibration"] = info.calibration.to_dict()
     return found
@@ -66,7 +67,7 @@ def info_of(fields: dict[str, Any], digest: str) -> PriorInfo:
     if factors is not None:
         info = replace(info, calibration=Calibration.from_dict(factors))
     texts = (info.name, info.modality, info.plane)
-    numbers = (info.spacing_mm, info.bright_level, info.representation_sigma, info.misfit_limit)
+    numbers = (info.spacing_mm, info.bright_level, info.representation_sigma, info.misfit_limit, info.suspect_limit)
     if not all(isinstance(text, str) for text in texts) or not all(
         isinstance(number, int | float) and 0 <= number < math.inf for number in numbers
     ):

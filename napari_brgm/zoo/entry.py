@@ -43,6 +43,8 @@ class PriorEntry:
         Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
     misfit_limit : float
         Above it a scan is unlike those that the prior was tried on (engine/misfit.py); 0 if unknown.
+    suspect_limit : float
+        Above it the prior cannot explain a pixel (engine/suspects.py); 0 if unknown.
     calibration : Calibration or None
         Conformal factors of the prior's intervals; None if they were not measured.
     format : str
@@ -80,6 +82,7 @@ class PriorEntry:
     channels: int = 1
     rotation: int = 0
     misfit_limit: float = 0.0
+    suspect_limit: float = 0.0
     calibration: Calibration | None = None
     format: str = "ours"
     file: str = ""
@@ -117,6 +120,7 @@ class PriorEntry:
                 "rotation": int,
                 "rank": int,
                 "misfit_limit": (int, float),
+                "suspect_limit": (int, float),
                 "size": (int, type(None)),
             }.get(key, str)
             wanted = (str, type(None)) if key in ("sha256", "download") else wanted
@@ -126,8 +130,9 @@ class PriorEntry:
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'rotation' is neither 0 nor 180")
         if values.get("preset", "") not in ("", *PRESETS):
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'preset' is none of the settings")
-        if not 0 <= values.get("misfit_limit", 0) < inf:
-            raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'misfit_limit' is not 0 or above")
+        for key in ("misfit_limit", "suspect_limit"):
+            if not 0 <= values.get(key, 0) < inf:
+                raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is not 0 or above")
         for key in ("file", "card"):
             if re.search(r"[/\\:]|^\.", values.get(key, "")):  # a name beside the registry, never a path out of it
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is not a file name")

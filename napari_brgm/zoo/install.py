@@ -207,6 +207,7 @@ def _take_over(path: Path, described: PriorEntry, folder: Path, identity: str) -
         resolution=prior.resolution,
         channels=prior.channels,
         misfit_limit=prior.info.misfit_limit,
+        suspect_limit=prior.info.suspect_limit,
         calibration=prior.info.calibration,
         format="ours",
         size=file.stat().st_size,

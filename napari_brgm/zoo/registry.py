@@ -183,7 +183,8 @@ def load_entry(entry: PriorEntry) -> Prior:
     prior = read_prior(path, entry.name)
     info = replace(
         prior.info, rotation=float(entry.rotation), misfit_limit=float(entry.misfit_limit),
-        calibration=entry.calibration, preset=entry.preset or prior.info.preset,
+        suspect_limit=float(entry.suspect_limit), calibration=entry.calibration,
+        preset=entry.preset or prior.info.preset,
     )  # fmt: skip
     if not shipped:  # published formats say nothing of anatomy: the entry does
         info = replace(info, name=entry.name, modality=info.modality or entry.modality, plane=info.plane or entry.plane)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from magicgui.widgets.bases import Widget
     from qtpy.QtGui import QShowEvent
+    from qtpy.QtWidgets import QWidget
 
     from napari_brgm.engine.job import ObservedSlice, Stack
     from napari_brgm.zoo.entry import PriorEntry
@@ -117,7 +118,7 @@ class ChoicesPanel(PriorPanel):
         self._on_cost()
         self.refresh_priors()
 
-    def inputs(self) -> list[Widget]:
+    def inputs(self) -> Sequence[Widget | QWidget]:
         """Make the widgets between the image and the prior."""
         raise NotImplementedError
 

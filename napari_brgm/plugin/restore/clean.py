@@ -14,8 +14,11 @@ from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
+    from qtpy.QtWidgets import QWidget
 
     from napari_brgm.corruptions import Corruption
     from napari_brgm.plugin.layers.shown import ShownSlice
@@ -46,7 +49,7 @@ class CleanWidget(RestorationPanel):
         "gone or made up."
     )
 
-    def inputs(self) -> list[Widget]:
+    def inputs(self) -> Sequence[Widget | QWidget]:
         self.damage = ComboBox(label="Damage", choices=_DAMAGES, tooltip="What happened to the slice")
         self.jpeg_quality = SpinBox(
             label="JPEG quality", value=10, min=1, max=100, tooltip="As Pillow and libjpeg count it: 1 is worst"

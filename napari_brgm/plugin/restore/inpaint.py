@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Labels
+from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import BrgmError, InputError
+from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.layers.geometry import geometry
-from napari_brgm.plugin.layers.planes import masked_planes, next_masked
+from napari_brgm.plugin.layers.planes import all_planes, masked_planes, next_masked
 from napari_brgm.plugin.layers.scans import mask_colours
 from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
 from napari_brgm.plugin.layers.stacks import stack_of
@@ -20,6 +22,7 @@ from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.live import LiveFill, Stroke
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
+from napari_brgm.plugin.restore.suggest import Suggestion, add_suggestion, suggesting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +64,7 @@ class InpaintWidget(RestorationPanel):
     run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
 
-    def inputs(self) -> list[Widget]:
+    def inputs(self) -> Sequence[Widget | QWidget]:
         self.labels = ComboBox(
             label="Mask", choices=lambda _: self._layers(Labels), tooltip="What is painted is missing"
         )
@@ -69,6 +72,12 @@ class InpaintWidget(RestorationPanel):
         self.paint_button = PushButton(
             text="Paint artefact mask", tooltip=with_key("New labels on the image's grid, brush in hand", "paint")
         )
+        self.suggest_button = QPushButton("Suggest mask")
+        self.suggest_button.setToolTip("Mark what the prior cannot explain, to be corrected by hand")
+        menu = QMenu(self.suggest_button)
+        menu.addAction("On this slice", lambda: self._guarded(self.suggest))
+        menu.addAction("On all slices", lambda: self._guarded(lambda: self.suggest(everywhere=True)))
+        self.suggest_button.setMenu(menu)
         self.labels.changed.connect(self._on_labels)
         self.paint_button.clicked.connect(lambda: self._guarded(self.paint))
         self.together = CheckBox(
@@ -83,7 +92,14 @@ class InpaintWidget(RestorationPanel):
         )
         self.live = LiveFill(self, self.viewer, self.stroke)
         self.while_painting.changed.connect(self.live.look)
-        return [self.labels, self.label, self.paint_button, self.while_painting, self.together]
+        return [
+            self.labels,
+            self.label,
+            self.paint_button,
+            self.suggest_button,
+            self.while_painting,
+            self.together,
+        ]
 
     def stroke(self) -> Stroke | None:
         """What is painted on the slice on show, to be filled while it is painted; None: nothing is."""
@@ -174,6 +190,35 @@ class InpaintWidget(RestorationPanel):
 
     def _named_labels(self) -> list[tuple[str, int]]:
         return [_ANY if value == 0 else (f"only {value}", int(value or 0)) for value in self.label.choices]
+
+    def suggest(self, *, everywhere: bool = False) -> None:
+        """Mark what the prior cannot explain, on the slice on show or on all."""
+        image, prior = self.chosen_image(), self.chosen_prior()
+        shown = shown_slice(image, self.viewer.dims)
+        planes = all_planes(image, shown) if everywhere else [shown]
+        self._say("looking for what the prior cannot explain ...")
+        self._start_task(suggesting(image, planes, prior), "the look for artefacts")
+
+    def _on_report(self, report: tuple[Any, ...]) -> None:
+        if self._run is None:  # a look for artefacts
+            TaskWidget._on_report(self, report)
+        else:
+            super()._on_report(report)
+
+    def _on_result(self, results: Any) -> None:
+        if not isinstance(results, Suggestion):
+            super()._on_result(results)
+            return
+        looked = "this slice" if results.looked == 1 else f"{results.looked} slices"
+        failed = f"; others could not be looked at: {results.failed}" if results.failed else ""
+        if results.image not in self.viewer.layers:
+            self._fail(f"'{results.image.name}' is no longer open; open it and look again")
+        elif results.planes:
+            self.labels.value = add_suggestion(self.viewer, results)
+            pixels = sum(int(marked.sum()) for _, marked in results.planes)
+            self._say(f"marked {pixels} pixels on {looked}{failed}; correct them by hand, then press Run")
+        else:
+            self._say(f"the prior explains all of {looked}{failed}")
 
     def on_key_paint(self) -> None:
         """Take the brush to the mask, or to a new one."""

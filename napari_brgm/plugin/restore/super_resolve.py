@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
+    from qtpy.QtWidgets import QWidget
 
     from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.job import Stack
@@ -71,7 +72,7 @@ class SuperResolveWidget(RestorationPanel):
         self.slices.changed.connect(self._show_rows)
         self._on_way(self.way.value)
 
-    def inputs(self) -> list[Widget]:
+    def inputs(self) -> Sequence[Widget | QWidget]:
         self.way = ComboBox(label="Refine", choices=_WAYS, tooltip="What is too coarse")
         self.factor = SpinBox(
             label="Factor", value=4, min=1, max=16, tooltip="Result pixels per pixel, along each axis of the plane"

@@ -1,0 +1,109 @@
+"""Suspects: pixels that a prior cannot explain, as a first sketch of what is to be painted over.
+
+    z^2 = (y - A G(w))^2 / (var A e + s_n^2),   q = sqrt(K z^2),   suspect where q > limit
+
+G(w) is the exact posterior mean under the prior's line, e its residual field, K a Gaussian of one frame pixel. What is
+suspect is hidden and the rest fitted again, a few times, so that an artefact does not explain itself. The limit is the
+99.5th percentile of q in tissue of subjects that the prior never saw (evaluation/suspects.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_brgm.calibration import TISSUE
+from napari_brgm.corruptions import Identity, Mask
+from napari_brgm.engine.observed import observe
+from napari_brgm.errors import InputError
+from napari_brgm.likelihood import to_grey
+from napari_brgm.posterior import Posterior
+from napari_brgm.settings import preset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.priors.prior import Prior
+
+__all__ = ["suspects", "unexplained"]
+
+_ROUNDS = 3
+_FLOOR, _NOISIEST = 2.0, 15.0  # grey levels: rounding and resampling; more noise would explain anything
+_SMALL = 6  # pixels: smaller suspects are left
+_MOST = 0.3  # of the slice: where more is suspect, the prior does not know the scan
+
+
+def suspects(
+    image: npt.NDArray[np.number], prior: Prior, spacing: tuple[float, float] | None = None,
+    check: Callable[[], None] | None = None,
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Pixels (H, W) of a slice that are suspect, a pixel all round with them.
+
+    Parameters
+    ----------
+    image : (H, W) ndarray
+        In any units.
+    prior : Prior
+    spacing : (float, float) or None
+        Pixel size (row, column) in mm.
+    check : callable, optional
+        Called now and then; what it raises ends the work.
+
+    Raises
+    ------
+    InputError
+        The slice cannot be used, the prior has no limit, or it does not know such scans.
+    """
+    limit = prior.info.suspect_limit
+    if not limit:
+        raise InputError(f"{prior.info.name} has no limit for what it cannot explain; choose another prior")
+    found = np.zeros(image.shape[:2], dtype=bool)
+    for _ in range(_ROUNDS):
+        q, _ = unexplained(image, prior, spacing, found, check=check)
+        found = q > limit
+        if found.mean() > _MOST:
+            raise InputError(
+                f"{prior.info.name} explains little of this slice, which is no sign of artefacts: choose a prior that "
+                "knows such scans"
+            )
+        if not found.any():
+            break
+    found = ndimage.binary_dilation(found)
+    parts, count = ndimage.label(found)
+    large = np.bincount(parts.ravel(), minlength=count + 1) >= _SMALL
+    large[0] = False
+    return np.asarray(large[parts])
+
+
+def unexplained(
+    image: npt.NDArray[np.number], prior: Prior, spacing: tuple[float, float] | None,
+    hidden: npt.NDArray[np.bool_] | None = None, alignment: Alignment | None = None,
+    check: Callable[[], None] | None = None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:  # fmt: skip
+    """Q (H, W) of the module, and where there is tissue; ``hidden`` pixels have no say in the fit.
+
+    Raises
+    ------
+    InputError
+        The slice cannot be used, or the prior has no line of its own.
+    """
+    line, field = prior.parts.line, prior.parts.residual
+    if line is None or not line.exact or field is None:
+        raise InputError(f"{prior.info.name} cannot say what it explains; choose another prior")
+    corruption = Identity() if hidden is None or not hidden.any() else Mask(hidden)
+    problem = observe(image, corruption, prior, spacing=spacing, alignment=alignment, check=check)
+    posterior = Posterior(prior, problem.likelihood, preset(prior.info.preset), check=check).linear
+    assert posterior is not None  # it has a line, and the corruption is linear
+    frame, window = problem.placed.frame, problem.window
+    drawn = frame.A(to_grey(line.whitened.synthesize(posterior.mean[None, None])))[0, 0].double().numpy()
+    own = frame.A(field.std.square()[None, None])[0, 0].double().numpy()
+    y = np.asarray(window.to_grey(image.astype(np.float64)))
+    noise = min(problem.placed.noise.measured, _NOISIEST)
+    square = (y - drawn) ** 2 / (own + noise**2 + _FLOOR**2)
+    q = np.sqrt(ndimage.gaussian_filter(square, [1 / side for side in problem.placed.pixel]))
+    return q, np.maximum(y, drawn) > TISSUE
