@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,8 @@ SHA-256 `{self.sha256}`
         scales = ", ".join(f"{name} {value:.3g}" for name, value in sorted(of.scales.items()))
         table = []
         for name, c in sorted(found.coverage.items(), key=lambda item: item[0] not in _KINDS):
-            shares = f"{c.before:.1%} | {c.everywhere:.1%} | {c.tissue:.1%}"
+            tissue = f"{c.tissue:.1%}" if math.isfinite(c.tissue) else "-"
+            shares = f"{c.before:.1%} | {c.everywhere:.1%} | {tissue}"
             table.append(f"| {name} | {c.subjects} | {c.slices} | {shares} | {c.rmse:.1f} |")
         rows = "\n".join(table)
         return f"""Scales ({scales}) and factors are those of {of.slices} slices of {of.subjects} calibration subjects,
