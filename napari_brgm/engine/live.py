@@ -3,7 +3,8 @@
     G(w) ~ mean + B u,   u | y exact,   e | y, u kriged near holes;   estimate, std: of draws, calibrated
 
 What the next stroke leaves as it was is kept: alignment, noise, and the sums behind the posterior, from which only the
-pixels that come or go are taken (inference/kept_posterior.py). A run that follows refines it by the network.
+pixels that come or go are taken (inference/kept_posterior.py). Detail finer than the frame, texture, and what the
+network makes of it come with a run.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Filled", "LiveSlice"]
 
 _DRAWS, _SEED = 32, 0
-_STEPS = 20  # of kriging
+_STEPS = 16  # of kriging: 0.03 grey levels on the frame's own pixels, 1 to 2 on others
 _GROWN = 2.0  # times the hidden pixels
 
 
@@ -141,9 +142,8 @@ class LiveSlice:
             seeded = torch.Generator().manual_seed(_SEED)
             scale = residual_scale(prior, settings, problem, field, mean, seeded, check)
             whole = completed(problem, field, draws, generator, progress=progress, iterations=_STEPS)
-            spread = on_grid(problem, whole, field, True, generator, progress, _DRAWS)
+            spread = on_grid(problem, whole, None, True, generator, progress, _DRAWS)
         scale_tissue(spread, scale)
         calibrated(spread, problem, prior, settings, "map")
-        spread.add_detail()
         self._kept = posterior
         return Filled(problem.whole(spread.mean), np.sqrt(spread.image(spread.variance)).astype(np.float32))
