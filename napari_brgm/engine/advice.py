@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Circumstances", "advice"]
 
 LARGE_SHARE = 0.35  # of the anatomy's box; at a half the error on validation slices is that of another person's head
+FINER_THAN_PRIOR = 0.7  # of its pixels: a result that is finer shows nothing more
 THICK_HOLE = 12  # pixels across, for a network that has learnt nothing
 _RADIOGRAPHS = frozenset({"CR", "DX", "RG", "XR", "RF"})
 _SAME_PLANE = {"frontal": "coronal"}
@@ -42,6 +43,8 @@ class Circumstances:
         Whether the prior has a pixel size.
     untrained : bool
         Whether the prior is the untrained network.
+    result_mm, prior_mm : float
+        Pixel size of the result along its finer axis, where it is finer than the scan's, and of the prior.
     """
 
     modality: str = ""
@@ -52,6 +55,8 @@ class Circumstances:
     spacing_known: bool = True
     needs_spacing: bool = True
     untrained: bool = False
+    result_mm: float = 0.0
+    prior_mm: float = 0.0
 
 
 def advice(
@@ -80,6 +85,11 @@ def advice(
             sentences.append(f"{c.orientation_fault}; the prior knows anatomy the usual way up")
         if c.needs_spacing and not c.spacing_known:
             sentences.append("the pixel size is not known: it is taken for the prior's own")
+        if 0 < c.result_mm < FINER_THAN_PRIOR * c.prior_mm:
+            sentences.append(
+                f"the prior knows pixels of {c.prior_mm:.3g} mm: what it adds to pixels of {c.result_mm:.2g} mm is "
+                "interpolated"
+            )
     if missing is not None and missing.any():
         sentences += _about_mask(image, missing, c.untrained)
     return sentences

@@ -41,6 +41,8 @@ class PriorEntry:
         Pixels of a side, colours; 0 if unknown.
     rotation : int
         Degrees, 0 or 180, by which its images are turned against the way radiologists look at such a plane.
+    spacing_mm : float
+        Pixel size of the prior's frame; 0 if unknown, or if it takes images whatever their pixels.
     misfit_limit : float
         Above it a scan is unlike those that the prior was tried on (engine/misfit.py); 0 if unknown.
     suspect_limit : float
@@ -81,6 +83,7 @@ class PriorEntry:
     resolution: int = 0
     channels: int = 1
     rotation: int = 0
+    spacing_mm: float = 0.0
     misfit_limit: float = 0.0
     suspect_limit: float = 0.0
     calibration: Calibration | None = None
@@ -119,6 +122,7 @@ class PriorEntry:
                 "channels": int,
                 "rotation": int,
                 "rank": int,
+                "spacing_mm": (int, float),
                 "misfit_limit": (int, float),
                 "suspect_limit": (int, float),
                 "size": (int, type(None)),
@@ -130,7 +134,7 @@ class PriorEntry:
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'rotation' is neither 0 nor 180")
         if values.get("preset", "") not in ("", *PRESETS):
             raise WeightsError(f"the entry of {name!r} in the registry is malformed: 'preset' is none of the settings")
-        for key in ("misfit_limit", "suspect_limit"):
+        for key in ("spacing_mm", "misfit_limit", "suspect_limit"):
             if not 0 <= values.get(key, 0) < inf:
                 raise WeightsError(f"the entry of {name!r} in the registry is malformed: {key!r} is not 0 or above")
         for key in ("file", "card"):

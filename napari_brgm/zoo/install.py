@@ -206,6 +206,7 @@ def _take_over(path: Path, described: PriorEntry, folder: Path, identity: str) -
         plane=prior.info.plane or described.plane,
         resolution=prior.resolution,
         channels=prior.channels,
+        spacing_mm=prior.info.spacing_mm,
         misfit_limit=prior.info.misfit_limit,
         suspect_limit=prior.info.suspect_limit,
         calibration=prior.info.calibration,

@@ -24,6 +24,8 @@ def test_what_suits_or_is_not_known_says_nothing() -> None:
     assert advice(SUITS, HEAD, square(6)) == []
     assert advice(Circumstances(), HEAD) == []
     assert advice(replace(SUITS, modality="", prior_plane=""), HEAD) == []
+    assert advice(replace(SUITS, result_mm=1.0, prior_mm=1.0), HEAD) == []
+    assert advice(replace(SUITS, result_mm=0.3), HEAD) == []
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def test_what_suits_or_is_not_known_says_nothing() -> None:
         ({"plane": "sagittal"}, "the slice is sagittal and the prior knows axial slices"),
         ({"orientation_fault": "the slice is shown mirrored"}, "mirrored; the prior knows anatomy the usual way up"),
         ({"spacing_known": False}, "the pixel size is not known"),
+        ({"result_mm": 0.335, "prior_mm": 1.0}, "the prior knows pixels of 1 mm: what it adds to pixels of 0.34 mm"),
     ],
 )
 def test_one_thing_that_does_not_suit(change: dict, part: str) -> None:

@@ -108,6 +108,8 @@ def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[s
         spacing_known=first.spacing is not None,
         needs_spacing=entry.modality not in _WITHOUT_SPACING,
         untrained=takes_slice_as_frame(entry),
+        result_mm=_finest_mm(parts[0]),
+        prior_mm=entry.spacing_mm,
     )
     worst: dict[str, str] = {}  # by the sentence without its numbers
     for part in parts:
@@ -141,6 +143,13 @@ def turned_about(image: Image, shown: ShownSlice, records: Sequence[Mapping[str,
     if plane_of(image, shown.rows, shown.columns) is not None:
         return [f"{better}, though its axes say otherwise: the fit is doubtful"]
     return [f"the layer does not say which way is up, and {better}: shown upside down, or the fit is wrong"]
+
+
+def _finest_mm(part: Part) -> float:
+    """Pixel size of a result that is finer than its scan; 0 where none is, or nothing is known."""
+    if part.shown.spacing is None or max(part.factor) <= 1:
+        return 0.0
+    return min(side / factor for side, factor in zip(part.shown.spacing, part.factor, strict=True) if factor > 1)
 
 
 def _half_turn(degrees: float) -> bool:
