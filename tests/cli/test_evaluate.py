@@ -93,7 +93,7 @@ def test_misfit_prints_a_limit_for_each_prior(shell, tmp_path, measured):
     done = shell("evaluate", "misfit", "--priors", "one, two.safetensors", "--data", tmp_path, "--slices", 6)
     assert done.exit_code == 0, done.output
     assert measured == [("one", tmp_path, 6), ("two.safetensors", tmp_path, 6)]
-    limit = 0.3 * misfit._MARGIN
+    limit = 0.3 * misfit.MARGIN
     figures = f"limit {limit:.3f}; 75% stay below that of the other half of the subjects; "
     figures += "from 0.100 to 0.300, median 0.175"
     assert done.stdout.splitlines() == [f"one: {figures}", f"two.safetensors: {figures}"]

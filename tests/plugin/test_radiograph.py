@@ -84,7 +84,7 @@ def test_two_strokes_on_a_full_radiograph(window, qtbot, click, picture, stroke,
     assert np.median(rim) < 100  # the prior drew it, and 12 of it is noise
 
     # its samples are made one at a time, when they are looked at
-    samples = next(layer for layer in viewer.layers if "[samples" in layer.name)
+    samples = next(layer for layer in viewer.layers if layer.name.startswith("samples"))
     assert samples.data.shape == (32, *pixels.shape[-2:]) and not isinstance(samples.data, np.ndarray)
     one = np.asarray(samples.data[3])
     np.testing.assert_array_equal(one[~hole.reshape(one.shape)], pixels[~hole].astype(np.float32))

@@ -105,7 +105,7 @@ def test_in_the_shell(file, holed, tmp_path):
     ]  # fmt: skip
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, (done.output, done.exception)
-    (restored,) = (tmp_path / "out").glob("*Inpaint_image.nii.gz")
+    (restored,) = (tmp_path / "out").glob("*InpaintEstimate_image.nii.gz")
     found = nib.load(restored).get_fdata()
     assert found.shape == volume.shape and np.isfinite(found).all() and not np.allclose(found[mask], 0)
 

@@ -91,7 +91,8 @@ class InpaintWidget(RestorationPanel):
             tooltip="A preview from this slice alone, by the straight line near the prior; Run refines it",
         )
         self.live = LiveFill(self, self.viewer, self.stroke)
-        self.while_painting.changed.connect(self.live.look)
+        for choice in (self.while_painting, self.image, self.prior):
+            choice.changed.connect(self.live.look)
         return [
             self.labels,
             self.label,
@@ -118,6 +119,7 @@ class InpaintWidget(RestorationPanel):
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
         self.labels.reset_choices()
+        self.live.look()
 
     def parts(self, image: Image, shown: ShownSlice, everywhere: bool) -> list[Part]:
         labels = self.labels.value

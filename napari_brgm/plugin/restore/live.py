@@ -123,7 +123,8 @@ class LiveFill(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
         self._soon.timeout.connect(self._look)
-        viewer.dims.events.current_step.connect(self.look)
+        for event in (viewer.dims.events.current_step, viewer.dims.events.order):
+            event.connect(self.look)
 
     def follow(self, labels: Labels | None) -> None:
         """Fill what is painted in these labels from now on; None: in none."""
@@ -157,6 +158,9 @@ class LiveFill(QObject):
         if self.task is not None:
             self.task.cancel()
             self._filling = None
+        self._hide()
+
+    def _hide(self) -> None:
         for layer in self.layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -165,7 +169,8 @@ class LiveFill(QObject):
     def let_go(self) -> None:
         """Hear nothing more."""
         self.follow(None)
-        self._viewer.dims.events.current_step.disconnect(self.look)
+        for event in (self._viewer.dims.events.current_step, self._viewer.dims.events.order):
+            event.disconnect(self.look)
         self.clear()
 
     def _look(self) -> None:
@@ -205,6 +210,7 @@ class LiveFill(QObject):
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, Cancelled):  # Run says what is wrong
             self._known, self._filled = None, self._filling
+            self._hide()
 
     def _on_finish(self) -> None:
         self.task, stroke = None, self._filling

@@ -105,6 +105,16 @@ def test_off_and_masks_that_are_there_already(painting, stroke, qtbot) -> None:
     qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
 
 
+def test_what_is_filled_goes_with_its_image(painting, stroke, qtbot) -> None:
+    viewer, widget, image, labels = painting
+    stroke(viewer, labels, [(60, 50), (62, 66)])
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    viewer.layers.remove(image)
+    qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
+    assert list(viewer.layers) == [labels]
+
+
 def test_what_cannot_be_filled_waits_for_run(painting, stroke, qtbot) -> None:
     """A prior without a linear part: no error, no layers."""
     viewer, widget, _, labels = painting
