@@ -256,7 +256,12 @@ def _fields(
 def _tiles(
     stripe: _Stripe, covariance: Floats
 ) -> Iterator[tuple[npt.NDArray[np.int64], Callable[..., Floats], npt.NDArray[np.int64], Floats]]:  # fmt: skip
-    """Tiles that a rim reaches: numbers of their pixels in the stripe, kriging to them, the rim's places and rest."""
+    """Tiles that a rim reaches: numbers of their pixels in the stripe, kriging to them, the rim's places and rest.
+
+    None where there is no detail, as round a hole in what is black throughout.
+    """
+    if not covariance[0, 0] > 0:
+        return
     number = np.cumsum(stripe.free).reshape(stripe.free.shape) - 1
     rows, columns = covariance.shape
 

@@ -18,6 +18,7 @@ import torch
 from napari_brgm.corruptions import Mask
 from napari_brgm.engine.calibrate import calibrated, scale_tissue
 from napari_brgm.engine.draws import completed, on_grid
+from napari_brgm.engine.misfit import misfit_of, unlike
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.errors import InputError
@@ -50,10 +51,13 @@ class Filled:
         In the scan's units; measured pixels bit for bit.
     std : (H, W) float32 ndarray
         0 where measured.
+    notes : tuple of str
+        Sentences for the person.
     """
 
     estimate: npt.NDArray[np.number]
     std: npt.NDArray[np.float32]
+    notes: tuple[str, ...] = ()
 
 
 class LiveSlice:
@@ -146,4 +150,7 @@ class LiveSlice:
         scale_tissue(spread, scale)
         calibrated(spread, problem, prior, settings, "map")
         self._kept = posterior
-        return Filled(problem.whole(spread.mean), np.sqrt(spread.image(spread.variance)).astype(np.float32))
+        misfit = misfit_of(problem.likelihood, mean, prior.resolution, problem.pixel)
+        remark = unlike(misfit, prior.info.misfit_limit)
+        notes = tuple(filter(None, (remark, *problem.notes)))
+        return Filled(problem.whole(spread.mean), np.sqrt(spread.image(spread.variance)).astype(np.float32), notes)

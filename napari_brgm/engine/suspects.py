@@ -9,6 +9,7 @@ suspect is hidden and the rest fitted again, a few times, so that an artefact do
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,7 @@ __all__ = ["suspects", "unexplained"]
 _ROUNDS = 3
 _FLOOR, _NOISIEST = 2.0, 15.0  # grey levels: rounding and resampling; more noise would explain anything
 _SMALL = 6  # pixels: smaller suspects are left
-_MOST = 0.3  # of the slice: where more is suspect, the prior does not know the scan
+_MOST = 0.3  # of the tissue: where more is suspect, the prior does not know the scan
 
 
 def suspects(
@@ -64,9 +65,9 @@ def suspects(
         raise InputError(f"{prior.info.name} has no limit for what it cannot explain; choose another prior")
     found = np.zeros(image.shape[:2], dtype=bool)
     for _ in range(_ROUNDS):
-        q, _ = unexplained(image, prior, spacing, found, check=check)
+        q, tissue = unexplained(image, prior, spacing, found, check=check)
         found = q > limit
-        if found.mean() > _MOST:
+        if found.sum() > _MOST * max(tissue.sum(), 1):
             raise InputError(
                 f"{prior.info.name} explains little of this slice, which is no sign of artefacts: choose a prior that "
                 "knows such scans"
@@ -104,6 +105,8 @@ def unexplained(
     own = frame.A(field.std.square()[None, None])[0, 0].double().numpy()
     y = np.asarray(window.to_grey(image.astype(np.float64)))
     noise = min(problem.placed.noise.measured, _NOISIEST)
-    square = (y - drawn) ** 2 / (own + noise**2 + _FLOOR**2)
+    finer = [math.sqrt(max((0.5 / side) ** 2 - 0.25, 0.0)) for side in problem.placed.pixel]
+    left = ndimage.gaussian_filter(y - drawn, finer)  # what is finer than the frame no prior explains
+    square = left**2 / (own + noise**2 + _FLOOR**2)
     q = np.sqrt(ndimage.gaussian_filter(square, [1 / side for side in problem.placed.pixel]))
     return q, np.maximum(y, drawn) > TISSUE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -213,3 +215,16 @@ def test_restore_adds_it(linear_prior, with_parts, quick):
     alone = restore(scan, Mask(hole), prior, samples=0, spacing=spacing, settings=settings)
     np.testing.assert_array_equal(alone.estimate, result.estimate)
     assert result.variance[hole].mean() > 25
+
+
+def test_where_there_is_no_detail_none_is_added(linear_prior):
+    """As round a hole in what is black throughout, whose spectrum is empty: it ended in an error of torch."""
+    problem = problem_of(linear_prior, FLAT + grain_of())
+    detail = NativeDetail.of(problem, flat_of())
+    assert detail is not None
+    empty = replace(detail, model=replace(detail.model, covariance=np.zeros_like(detail.model.covariance)))
+    values = np.full((3, int(problem.free.sum())), FLAT, np.float32)
+    gained = empty.add(values, torch.Generator().manual_seed(0))
+    assert not gained.any()
+    np.testing.assert_array_equal(values, np.float32(FLAT))
+    assert not empty.mean(values[0]).any()

@@ -90,7 +90,7 @@ class InpaintWidget(RestorationPanel):
             value=True,
             tooltip="A preview from this slice alone, by the straight line near the prior; Run refines it",
         )
-        self.live = LiveFill(self, self.viewer, self.stroke)
+        self.live = LiveFill(self, self.viewer, self.stroke, self._say)
         for choice in (self.while_painting, self.image, self.prior):
             choice.changed.connect(self.live.look)
         return [

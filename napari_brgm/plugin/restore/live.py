@@ -97,6 +97,8 @@ class LiveFill(QObject):
     viewer : ViewerModel
     stroke : callable
         Says what is painted now; None: nothing that is to be filled.
+    say : callable
+        Gets the sentence that the person is to read.
 
     Attributes
     ----------
@@ -106,9 +108,15 @@ class LiveFill(QObject):
         Estimate and standard deviation that are on show.
     """
 
-    def __init__(self, owner: QObject, viewer: ViewerModel, stroke: Callable[[], Stroke | None]) -> None:
+    def __init__(
+        self,
+        owner: QObject,
+        viewer: ViewerModel,
+        stroke: Callable[[], Stroke | None],
+        say: Callable[[str], None],
+    ) -> None:
         super().__init__(owner)
-        self._viewer, self._stroke = viewer, stroke
+        self._viewer, self._stroke, self._say = viewer, stroke, say
         self.task: BackgroundTask | None = None
         self.layers: list[Image] = []
         self._labels: Labels | None = None
@@ -206,11 +214,13 @@ class LiveFill(QObject):
             return
         self._prior, self._known, self._filled = (stroke.prior, prior), (stroke, live), stroke
         self._show(stroke, filled)
+        self._say(". ".join(("a preview; press Run to refine it", *filled.notes)))
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, Cancelled):  # Run says what is wrong
+        if not isinstance(error, Cancelled):
             self._known, self._filled = None, self._filling
             self._hide()
+            self._say(f"not filled: {error}")
 
     def _on_finish(self) -> None:
         self.task, stroke = None, self._filling
