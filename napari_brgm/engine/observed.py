@@ -42,9 +42,8 @@ __all__ = ["Problem", "beyond_view", "observe", "observed"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _MARGIN = 12.0  # frame pixels round a hole that tell of the residual field in it,
-_FINE_MARGIN = 22.0  # and where what is finer than the frame is told from them, too (detail_model.py, finishing.py);
-_WIDE_MARGIN = 36.0  # small holes have few pixels near them, and more are read
-_RING, _TOLD = 6.0, 1200  # frame pixels round a hole, and how many observed ones there are enough
+_FINE_MARGIN = 22.0  # and where what is finer than the frame is told from them, too (detail_model.py, finishing.py)
+_RING, _TOLD = 6.0, 1200  # frame pixels round a hole; where fewer are observed, farther ones are read, too
 _SMALL = 1.0  # grey levels; noise up to which the data are met exactly
 _RATIOS = tuple(3.0**-k for k in range(-3, 10))  # tried in turn, noise over signal of a fine pixel
 _UNSTABLE_RATIO = 1e-2  # noise to signal in the pseudo-inverse of what amplifies noise, such as blurs
@@ -212,17 +211,18 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Proble
     near: tuple[Cutout, ...] = ()
     if given.kept.any() and not (given.seen & ~given.kept).any():
         missing = (measured if own is None else own)[0, 0].cpu().numpy() < 1
-        near = cutouts(missing, frame, pixel, prior.resolution, _margin(slice_, missing, pixel))
+        margin = _margin(slice_, missing, pixel)
+        near = () if margin is None else cutouts(missing, frame, pixel, prior.resolution, margin)
     return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes, near)
 
 
-def _margin(slice_: PlacedSlice, missing: npt.NDArray[np.bool_], pixel: tuple[float, float]) -> float:
-    """Frame pixels round a hole that have a say in it."""
+def _margin(slice_: PlacedSlice, missing: npt.NDArray[np.bool_], pixel: tuple[float, float]) -> float | None:
+    """Frame pixels round a hole that have a say in it; None: what is far away may have, too."""
     if not slice_.finer_than_frame:
         return _MARGIN
     rows, columns = (2 * math.ceil(_RING / side) + 1 for side in pixel)
     ring = np.count_nonzero(ndimage.maximum_filter(missing, (rows, columns), mode="constant") & ~missing)
-    return _FINE_MARGIN if ring >= _TOLD else _WIDE_MARGIN
+    return _FINE_MARGIN if ring >= _TOLD else None
 
 
 def beyond_view(unseen: npt.NDArray[np.bool_]) -> list[str]:
