@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_brgm.corruptions import Identity
+from napari_brgm.engine.by_line import by_line
 from napari_brgm.engine.misfit import misfit_of
-from napari_brgm.engine.observed import observe
-from napari_brgm.posterior import Posterior
-from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,12 +48,8 @@ def likeness(
     InputError
         The slice cannot be used.
     """
-    line = prior.parts.line
-    if line is None or not line.exact or prior.info.misfit_limit <= 0:
+    found = by_line(image, prior, spacing, check=check) if prior.info.misfit_limit > 0 else None
+    if found is None:
         return None
-    problem = observe(image, Identity(), prior, spacing=spacing, check=check)
-    posterior = Posterior(prior, problem.likelihood, preset(prior.info.preset), check=check).linear
-    if posterior is None:
-        return None
-    shown = line.whitened.synthesize(posterior.mean[None, None])
+    problem, shown = found
     return misfit_of(problem.likelihood, shown, prior.resolution, problem.pixel) / prior.info.misfit_limit

@@ -73,7 +73,7 @@ class LiveSlice:
         Pixel size (row, column) in mm.
     settings : InferenceSettings
     alignment : Alignment or None
-        None: it is fitted beside the first hole, and again by ``fit``.
+        None: it is fitted beside the first hole, and again by ``place``.
 
     Raises
     ------

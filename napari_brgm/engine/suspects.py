@@ -16,19 +16,15 @@ import numpy as np
 from scipy import ndimage
 
 from napari_brgm.calibration import TISSUE
-from napari_brgm.corruptions import Identity, Mask
-from napari_brgm.engine.observed import observe
+from napari_brgm.engine.by_line import by_line
 from napari_brgm.errors import InputError
 from napari_brgm.likelihood import to_grey
-from napari_brgm.posterior import Posterior
-from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
 
-    from napari_brgm.engine.alignment import Alignment
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["suspects", "unexplained"]
@@ -83,8 +79,7 @@ def suspects(
 
 def unexplained(
     image: npt.NDArray[np.number], prior: Prior, spacing: tuple[float, float] | None,
-    hidden: npt.NDArray[np.bool_] | None = None, alignment: Alignment | None = None,
-    check: Callable[[], None] | None = None,
+    hidden: npt.NDArray[np.bool_] | None = None, check: Callable[[], None] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:  # fmt: skip
     """Q (H, W) of the module, and where there is tissue; ``hidden`` pixels have no say in the fit.
 
@@ -93,15 +88,12 @@ def unexplained(
     InputError
         The slice cannot be used, or the prior has no line of its own.
     """
-    line, field = prior.parts.line, prior.parts.residual
-    if line is None or not line.exact or field is None:
+    field, found = prior.parts.residual, by_line(image, prior, spacing, hidden, check)
+    if field is None or found is None:
         raise InputError(f"{prior.info.name} cannot say what it explains; choose another prior")
-    corruption = Identity() if hidden is None or not hidden.any() else Mask(hidden)
-    problem = observe(image, corruption, prior, spacing=spacing, alignment=alignment, check=check)
-    posterior = Posterior(prior, problem.likelihood, preset(prior.info.preset), check=check).linear
-    assert posterior is not None  # it has a line, and the corruption is linear
+    problem, shown = found
     frame, window = problem.placed.frame, problem.window
-    drawn = frame.A(to_grey(line.whitened.synthesize(posterior.mean[None, None])))[0, 0].double().numpy()
+    drawn = frame.A(to_grey(shown))[0, 0].double().numpy()
     own = frame.A(field.std.square()[None, None])[0, 0].double().numpy()
     y = np.asarray(window.to_grey(image.astype(np.float64)))
     noise = min(problem.placed.noise.measured, _NOISIEST)

@@ -16,12 +16,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["FactorGaussian", "Gaussian", "LowRankGaussian", "Spread"]
+__all__ = ["FactorGaussian", "Gaussian", "LowRankGaussian", "Spread", "centred_normal"]
 
 _DENSE = 2048  # latents of which a full covariance is made, for the start of VI
 
 
-def _centred(n: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def centred_normal(n: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Standard normal numbers (n, *shape), n > 1, with mean 0 over n and their variance kept."""
     white = torch.randn(n, *shape, generator=generator)
     centred: Tensor = (white - white.mean(dim=0)) * (n / (n - 1)) ** 0.5
@@ -54,7 +54,7 @@ class Gaussian:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw v (n, L, D), n > 1."""
-        return self.mean + self.std * _centred(n, self.mean.shape, generator).to(self.mean)
+        return self.mean + self.std * centred_normal(n, self.mean.shape, generator).to(self.mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class FactorGaussian:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw v (n, L, D), n > 1."""
-        own = _centred(n, self.mean.shape, generator).to(self.mean)
-        shared = _centred(n, (len(self.factor),), generator).to(self.mean)
+        own = centred_normal(n, self.mean.shape, generator).to(self.mean)
+        shared = centred_normal(n, (len(self.factor),), generator).to(self.mean)
         draws: Tensor = self.mean + self.std * own + torch.tensordot(shared, self.factor, dims=1)
         return draws
 
@@ -120,7 +120,7 @@ class LowRankGaussian:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw v (n, L, D), n > 1."""
-        e = _centred(n, self.mean.shape, generator).to(self.mean).flatten(1)  # (n, L D)
+        e = centred_normal(n, self.mean.shape, generator).to(self.mean).flatten(1)  # (n, L D)
         e = e - ((e @ self.directions) * (1 - (1 + self.gain).rsqrt())) @ self.directions.T
         draws: Tensor = self.mean + self.scale * e.reshape(n, *self.mean.shape)
         return draws

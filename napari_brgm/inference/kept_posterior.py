@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_brgm.inference.cutout import cutout
+from napari_brgm.inference.gaussians import centred_normal
 from napari_brgm.likelihood import GreyLevels
 from napari_brgm.observation import Observation
 
@@ -86,8 +87,7 @@ class KeptPosterior:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw latents (n, K), n > 1, with their mean where that of the posterior is."""
-        white = torch.randn(n, len(self.mean), generator=generator)
-        white = ((white - white.mean(dim=0)) * (n / (n - 1)) ** 0.5).to(self._factor)
+        white = centred_normal(n, tuple(self.mean.shape), generator).to(self._factor)
         deviations: Tensor = torch.linalg.solve_triangular(self._factor.T, white.T, upper=True).T
         return self.mean + deviations.to(self.mean)
 
