@@ -2,8 +2,8 @@
 
 The field is correlated over a few pixels, so that what was measured farther away says nothing more of a hole: with 12
 pixels of it all round, estimates differ by 0.01 to 0.03 grey levels (rms) from those of the whole frame, for a fourth
-of the work where the hole has a third of its side. A window's torus may be as small as the window, as opposite borders that
-take each other for neighbours are not near the hole either.
+of the work where the hole has a third of its side. A window's torus may be as small as the window, as opposite borders
+that take each other for neighbours are not near the hole either.
 """
 
 from __future__ import annotations
