@@ -64,22 +64,24 @@ def assembled(
     remark = unlike(misfit, prior.info.misfit_limit)
     if draws is None:
         assert estimate is not None
-        mean, samples = estimate, np.empty((0, *estimate.shape), np.float32)
+        shown = mean = estimate
+        samples = np.empty((0, *estimate.shape), np.float32)
         variance = np.zeros(estimate.shape, np.float32)
         variance[problem.free] = np.nan
         spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
     else:
         scale_tissue(draws, scale)
         spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), together=together)
-        draws.widen_finished()
+        draws.match_finished()
         draws.add_detail()
-        mean = problem.whole(draws.mean)
+        shown = problem.whole(draws.mean)
+        mean = shown if draws.finished is None else problem.whole(draws.finished.mean)
         variance = draws.image(draws.variance.astype(np.float32))
         samples = draws.samples()
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     alignment, noise = problem.placed.alignment, problem.placed.noise
     return Restoration(
-        estimate=mean if estimate is None else estimate,
+        estimate=shown if estimate is None else estimate,
         mean=mean,
         variance=variance,
         samples=samples,

@@ -6,7 +6,6 @@ pixels only the others are kept.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ _FINE_NOISE = 6.0  # the same on a scan finer than the frame, which holds what n
 # with 2 the kriged mean overshot at rims in beads, and 60 steps left 2 grey levels of its system
 _FINISHED_NOISE = 15.0  # the same of finished draws, which are sharpened after it
 _NEAR_STEPS = 20  # of kriging near a rim: finished draws have no need of it far inside a hole
+_MOST_FINISHED = 3.0  # times that finished draws are widened or narrowed
 _PIXELS = 1 << 22  # of images that are worked on at a time
 
 
@@ -95,29 +95,19 @@ class Draws:
                 added -= f.A_dagger(f.A(moved), shape).numpy().reshape(added.shape)
             draw += added
 
-    def widen_finished(self) -> None:
-        """Make finished draws as wide as these, on the whole, where they are narrower.
+    def match_finished(self) -> None:
+        """Give finished draws the spread of these, pixel by pixel.
 
-            f_k <- f_k + t d_k,   t >= 0,   sum (s_f^2 + 2 t c_fd + t^2 s_d^2) = sum s_d^2   over the drawn pixels
+            f_k <- m_f + c (f_k - m_f),   c = s_d / s_f of each pixel, between 1/3 and 3
 
-        d_k, s_d and c_fd: deviations of these draws, their standard deviation, their covariance with the finished ones.
-        Means stay, and what coarse pixels say: f(d_k) = 0.
+        s_d and s_f: standard deviations of these draws, which calibration has scaled, and of the finished ones, which
+        the network narrows. The finished mean m_f stays, and what coarse pixels say.
         """
         if self.finished is None:
             return
-        other, own, shared, theirs = self.finished, 0.0, 0.0, 0.0
-        for draw, textured in zip(self.values, other.values, strict=True):
-            if self._check is not None:
-                self._check()
-            d, f = draw - self.mean, textured - other.mean
-            own, shared, theirs = own + float(d @ d), shared + float(f @ d), theirs + float(f @ f)
-        if own <= theirs:
-            return
-        more = (math.sqrt(shared**2 + own * (own - theirs)) - shared) / own
-        for draw, textured in zip(self.values, other.values, strict=True):
-            if self._check is not None:
-                self._check()
-            textured += (more * (draw - self.mean)).astype(np.float32)
+        own, theirs = self.variance, self.finished.variance
+        ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
+        self.finished.scale(np.clip(np.sqrt(ratio), 1 / _MOST_FINISHED, _MOST_FINISHED))
 
     def add_detail(self) -> None:
         """Add what the scan holds that is finer than the frame, if there is any. Last: no factor is meant for it."""
