@@ -152,7 +152,7 @@ class InferenceSettings:
 
 PRESETS: dict[str, InferenceSettings] = {
     "default": InferenceSettings(optimiser="lbfgs", steps=8, vi_steps=24),
-    # latents with the shapes of training slices, where a prior knows them; its intervals are not calibrated
+    # latents with the shapes of training slices, where what was measured of a slice weighs them; stacks: N(mu, C)
     "mixture": InferenceSettings(name="mixture", prior_density="mixture", optimiser="lbfgs", steps=8, vi_steps=24),
     # a generator without a linear part to start from
     "unaided": InferenceSettings(

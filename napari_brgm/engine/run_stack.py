@@ -81,7 +81,7 @@ def why_alone(job: Job, settings: InferenceSettings) -> str:
     parts, name = job.prior.parts, job.prior.info.name
     if parts.through is None or parts.line is None or not parts.line.exact or parts.residual is None:
         return f"{name} knows nothing of how neighbouring slices belong together"
-    plain = settings.prior_density == "gaussian" and settings.latent_space == "w" and settings.start == "linear"
+    plain = settings.prior_density in ("gaussian", "mixture") and settings.latent_space == "w" and settings.start == "linear"
     if not plain or settings.lambda_colinear or settings.lambda_perceptual or settings.refine_steps:
         return f"preset '{settings.name}' restores one slice at a time"
     if job.method != "map":

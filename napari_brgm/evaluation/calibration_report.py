@@ -211,7 +211,8 @@ def put_into_registry(path: Path, report: CalibrationReport) -> list[str]:
         if missing:
             raise InputError(f"{path} has no prior {missing[0]}; only priors that it lists can be given factors")
         for label, calibration in report.calibrations.items():
-            registry[label]["calibration"] = calibration.to_dict()
+            known = registry[label].get("calibration") or {}
+            registry[label]["calibration"] = _with_stacks(calibration.to_dict(), known.get("methods") or {})
             card = path.with_name(registry[label].get("card") or "-")
             if card.is_file():
                 card.write_text(_with_section(card.read_text("utf-8"), _card(report, label)), "utf-8")
@@ -221,6 +222,14 @@ def put_into_registry(path: Path, report: CalibrationReport) -> list[str]:
     except OSError as error:
         raise OutputError(f"{path} cannot be read and written: {reason_of(error)}") from error
     return list(report.calibrations)
+
+
+def _with_stacks(found: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """New factors, with the known ones of kinds of task that were not measured: those of stacks."""
+    for method, tasks in known.items():
+        for task in tasks:
+            found["methods"].get(method, {}).setdefault(task, tasks[task])
+    return found
 
 
 def _registry(path: Path) -> dict[str, Any]:

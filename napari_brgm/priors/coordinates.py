@@ -84,7 +84,7 @@ def usual_coordinates(
     Raises
     ------
     InputError
-        They ask for a mapping network, or for a mixture that the prior lacks or that cannot be weighed.
+        They ask for a mapping network or for a mixture that the prior lacks.
     """
     layers = num_ws if settings.latent_space == "w+" else 1
     if settings.prior_density in ("diagonal", "flat"):
@@ -99,11 +99,8 @@ def usual_coordinates(
             raise InputError(
                 "this prior has no mixture over training slices; choose another preset, or prior_density 'gaussian'"
             )
-        if known is None:
-            raise InputError(
-                "the mixture over training slices is weighed by what was measured through a linear corruption, which "
-                "this is not; choose another preset, or prior_density 'gaussian'"
-            )
+        if known is None:  # f is not linear: nothing weighs the mixture's parts
+            return White(latents, 1)
         recentred, known = mixture.under(latents, known)
         return White(recentred, 1, known)
     if settings.layer_spread is not None:

@@ -19,6 +19,7 @@ from napari_brgm.engine.restore import restore
 from napari_brgm.engine.run import run
 from napari_brgm.engine.volume import restore_volume
 from napari_brgm.errors import Cancelled, InputError, OutputError
+from napari_brgm.priors.latent_mixture import LatentMixture
 from napari_brgm.settings import preset
 
 PLAIN = preset("default").but(fit_pose=False, steps=2)  # the scan is the prior's own: nothing is to be placed
@@ -109,6 +110,17 @@ def test_a_slice_without_neighbours_is_that_of_restore(restored, stack_prior, st
         np.testing.assert_array_equal(found.variance[at], alone.variance)
     near = restored(truth, Mask(missing), seed=5)
     assert not np.array_equal(near.estimate[1], alone.estimate)
+
+
+def test_stacks_are_restored_under_the_gaussian(restored, stack_prior, with_parts, stack_of):
+    """Whatever the density of single slices: what correlates slices was measured under it."""
+    truth, missing = stack_of(3, seed=4), holes(3, 1)
+    centres = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    prior = with_parts(stack_prior, mixture=LatentMixture(centres, torch.full((3,), 0.9)))
+    plain = restored(truth, Mask(missing), settings=PLAIN)
+    found = restored(truth, Mask(missing), prior=prior, settings=PLAIN.but(prior_density="mixture"))
+    np.testing.assert_array_equal(found.estimate, plain.estimate)
+    np.testing.assert_array_equal(found.samples, plain.samples)
 
 
 @pytest.mark.parametrize(
