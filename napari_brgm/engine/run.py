@@ -23,7 +23,7 @@ from napari_brgm.priors.compiled import with_compiled_network
 from napari_brgm.settings import Method, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import torch
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["run"]
+__all__ = ["parts_of", "run"]
 
 _DRAWN = 8  # samples drawn in one step of a slice by itself
 
 
 def run(
     job: Job, tell: Callable[[Step], object] | None = None,
-    keep: Callable[[int, Restoration], Restoration] | None = None,
+    keep: Callable[[int, Restoration], Restoration] | None = None, only: Collection[int] | None = None,
 ) -> list[Restoration | InputError]:  # fmt: skip
-    """Restore the slices of a job.
+    """Restore the slices of a job, or some of them.
 
     Parameters
     ----------
@@ -54,12 +54,15 @@ def run(
     keep : callable, optional
         Called with the number of a slice and its restoration as soon as that is there; gives what is to be kept of it
         (without its samples, for instance, once they are on disk). What it raises ends the job.
+    only : collection of int, optional
+        Restorations that are wanted, by their numbers: whole parts of ``parts_of``, which come out as they do with all
+        others. None: all.
 
     Returns
     -------
     list of Restoration or InputError
-        One for each slice, or for each thin one of a stack of thick ones; an error says why that slice could not be
-        restored. It does not cost the others.
+        One for each slice, or for each thin one of a stack of thick ones, or for each of ``only`` in ascending order;
+        an error says why that slice could not be restored. It does not cost the others.
 
     Raises
     ------
@@ -73,29 +76,23 @@ def run(
         chosen = pick_device(job.device)
         tell, keep = outward(tell), outward(keep)
         priors = _Priors(job.prior, settings)
-        plan: StackPlan | None = None
+        wanted = set(range(job.count) if only is None else only)
         costs = [float(settings.steps + settings.refine_steps + math.ceil(job.draws / _DRAWN))] * job.count
-        if job.stack is not None:
-            if job.stack.thin and (refused := why_not_thin(job, settings)):
-                raise InputError(refused)
-            reason = why_alone(job, settings)
-            if reason:
-                priors.notes.append(f"each slice was restored by itself: {reason}")
-            else:
-                plan = StackPlan(job)
-                for number, cost in plan.costs(settings, job.draws).items():
-                    costs[number] = cost
-        progress = _JobProgress(costs, tell)
+        plan, alone_because = _planned(job, settings)
+        if alone_because:
+            priors.notes.append(f"each slice was restored by itself: {alone_because}")
         if plan is not None:
-            run_stack(job, plan, settings, chosen, priors.on, progress.of, keep, results)
+            for number, cost in plan.costs(settings, job.draws).items():
+                costs[number] = cost
+        progress = _JobProgress(costs, wanted, tell)
+        if plan is not None:
+            run_stack(job, plan, settings, chosen, priors.on, progress.of, keep, results, wanted)
             if job.stack is not None and len(job.stack.places) + len(job.stack.neighbours) > 1:
                 priors.notes.append(f"it was restored by itself: no other slice is within {plan.reach:.3g} mm of it")
-        stacked = set() if plan is None else plan.together
-        left_alone = [i for i in range(job.count) if i not in stacked]
         together = IMAGES if chosen.type == "cuda" else 1
         alone = settings.prior_density == "flat" or settings.optimiser == "gauss-newton"
         most = 1 if alone else together  # slices that share a synthesis
-        for first in range(0, len(left_alone), together):
+        for part in _single(job, plan, together):
             for attempt in attempts(chosen, IMAGES, cpu=job.device == "auto"):
                 with attempt:
                     prior = priors.on(attempt)
@@ -103,7 +100,7 @@ def run(
                         vi_samples_per_step=max(settings.vi_samples_per_step * attempt.batch // IMAGES, 1)
                     )
                     size = min(attempt.batch, most)
-                    left = [i for i in left_alone[first : first + together] if i not in results]
+                    left = [i for i in part if i in wanted and i not in results]
                     for start in range(0, len(left), size):
                         group: dict[int, Restoring] = {}
                         for i in left[start : start + size]:
@@ -120,12 +117,47 @@ def run(
                                 results[i] = error
                                 progress.shares[i] = 1.0
                         _finish(group, results, keep)
-    found_all = [results[i] for i in range(job.count)]
+    found_all = [results[i] for i in sorted(wanted)]
     failed = [result for result in found_all if isinstance(result, InputError)]
     if len(failed) == len(found_all):
-        failed[0].number = 0
+        failed[0].number = min(wanted)
         raise failed[0]
     return found_all
+
+
+def parts_of(job: Job) -> list[tuple[int, ...]]:
+    """Restorations of a job that depend on each other, and are made in one go; in order.
+
+    Each part can be made by itself (``only`` of ``run``), in another process or on another day, and comes out as it
+    does with all others on the same kind of device: windows of a stack that go on from each other, single slices, and
+    on a GPU those that share a synthesis.
+
+    Raises
+    ------
+    InputError, DeviceError
+        As ``run``, of what can be told before it.
+    """
+    settings = _checked(job)
+    plan, _ = _planned(job, settings)
+    together = IMAGES if pick_device(job.device).type == "cuda" else 1
+    return sorted([*([] if plan is None else plan.parts), *_single(job, plan, together)])
+
+
+def _planned(job: Job, settings: InferenceSettings) -> tuple[StackPlan | None, str]:
+    """How slices are restored together; None, and of a stack the reason, where each is by itself."""
+    if job.stack is None:
+        return None, ""
+    if job.stack.thin and (refused := why_not_thin(job, settings)):
+        raise InputError(refused)
+    reason = why_alone(job, settings)
+    return (None, reason) if reason else (StackPlan(job), "")
+
+
+def _single(job: Job, plan: StackPlan | None, together: int) -> list[tuple[int, ...]]:
+    """Slices that are restored by themselves, as many at once as share a synthesis."""
+    stacked = set() if plan is None else plan.together
+    alone = [i for i in range(job.count) if i not in stacked]
+    return [tuple(alone[first : first + together]) for first in range(0, len(alone), together)]
 
 
 @contextmanager
@@ -210,10 +242,11 @@ class _Priors:
 
 
 class _JobProgress:
-    """Tells steps of slices as steps of the job; ``costs`` of each slice, of any unit."""
+    """Tells steps of slices as steps of the job; ``costs`` of each slice, of any unit, of which some are ``wanted``."""
 
-    def __init__(self, costs: Sequence[float], tell: Callable[[Step], object] | None) -> None:
-        self.costs, self.tell = costs, tell
+    def __init__(self, costs: Sequence[float], wanted: set[int], tell: Callable[[Step], object] | None) -> None:
+        self.costs = [cost if number in wanted else 0.0 for number, cost in enumerate(costs)]
+        self.tell = tell
         self.shares = [0.0] * len(costs)  # of each slice, that are done
 
     def of(self, numbers: Sequence[int]) -> Callable[..., None]:

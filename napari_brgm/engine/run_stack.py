@@ -19,7 +19,7 @@ from napari_brgm.engine.windows import helping_mm, windows_of
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     import torch
 
@@ -62,6 +62,26 @@ class StackPlan:
         return [int(self.layout.results[s]) for s in window.kept if self.layout.results[s] >= 0]
 
     @property
+    def parts(self) -> list[tuple[int, ...]]:
+        """Restorations of windows that go on from each other, chain by chain."""
+        found: list[list[int]] = []
+        for window in self.windows:
+            if not (window.known and found):
+                found.append([])
+            found[-1] += self.results(window)
+        return [tuple(sorted(numbers)) for numbers in found if numbers]
+
+    def windows_for(self, wanted: Set[int]) -> list[int]:
+        """Windows, by their numbers, that these restorations take: theirs, and those that they go on from."""
+        found: list[int] = []
+        chain: list[int] = []
+        for number, window in enumerate(self.windows):
+            chain = [*chain, number] if window.known else [number]
+            if not wanted.isdisjoint(self.results(window)):
+                found += [one for one in chain if one not in found]
+        return found
+
+    @property
     def together(self) -> set[int]:
         """Restorations that some window gives."""
         return {number for window in self.windows for number in self.results(window)}
@@ -81,7 +101,11 @@ def why_alone(job: Job, settings: InferenceSettings) -> str:
     parts, name = job.prior.parts, job.prior.info.name
     if parts.through is None or parts.line is None or not parts.line.exact or parts.residual is None:
         return f"{name} knows nothing of how neighbouring slices belong together"
-    plain = settings.prior_density in ("gaussian", "mixture") and settings.latent_space == "w" and settings.start == "linear"
+    plain = (
+        settings.prior_density in ("gaussian", "mixture")
+        and settings.latent_space == "w"
+        and settings.start == "linear"
+    )
     if not plain or settings.lambda_colinear or settings.lambda_perceptual or settings.refine_steps:
         return f"preset '{settings.name}' restores one slice at a time"
     if job.method != "map":
@@ -100,6 +124,7 @@ def run_stack(
     job: Job, plan: StackPlan, settings: InferenceSettings, device: torch.device,
     prior_on: Callable[[Attempt], Prior], tell: Callable[[list[int]], Callable[[Step, float], None]],
     keep: Callable[[int, Restoration], Restoration] | None, results: dict[int, Restoration | InputError],
+    wanted: Set[int],
 ) -> None:  # fmt: skip
     """Restore what a plan has together.
 
@@ -117,15 +142,18 @@ def run_stack(
         As of ``engine.run.run``.
     results : dict
         Gets what became of each restoration, by its number, as soon as its window is done.
+    wanted : set of int
+        Restorations that are asked for; windows that give none of them, nor lead to them, are left out.
     """
     anchor: Anchor | None = None
     carried: Callable[[Sequence[int]], Known] | None = None
-    for number, window in enumerate(plan.windows):
-        wanted = plan.results(window)
+    for number in plan.windows_for(wanted):
+        window = plan.windows[number]
+        given = plan.results(window)
         done: dict[int, Restoration | InputError] = {}
         for attempt in attempts(device, IMAGES, cpu=job.device == "auto"):
             with attempt:
-                prior, told = prior_on(attempt), tell(wanted)
+                prior, told = prior_on(attempt), tell(given)
                 if anchor is None:
                     anchor = _anchor(job, plan, prior, settings)
                 known = carried(window.known) if window.known and carried is not None else None
@@ -139,10 +167,10 @@ def run_stack(
                 except InputError as error:
                     if isinstance(error, TooLarge) and not results:
                         raise  # nothing is done yet: the person may choose again
-                    done, carried = dict.fromkeys(wanted, error), None
+                    done, carried = dict.fromkeys(given, error), None
                 else:
                     carried = following
-                    done = restored | {i: error for i, error in one.seen.refused.items() if i in wanted}
+                    done = restored | {i: error for i, error in one.seen.refused.items() if i in given}
                 for i, found in done.items():
                     results[i] = found if keep is None or isinstance(found, InputError) else keep(i, found)
 
