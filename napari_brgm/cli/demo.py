@@ -86,7 +86,7 @@ def demo(
     for file in (*painted.files, *finer.files):
         say_path(file)
     if viewer and _has_display():
-        _open_napari([painted.files[1], low, finer.files[0], original, mask, painted.files[0]])
+        _open_napari([low, finer.files[0], original, mask, painted.files[0]])  # those of runs bring their variances
     elif viewer:
         say("there is no display, so napari was not opened; look at the two PNG sheets", err=True)
 

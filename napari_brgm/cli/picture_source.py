@@ -118,3 +118,6 @@ class PictureSource:
             path, record = spread
             write_levels(path, one.restored.variance, record["Description"])
             sidecar_of(path).write_text(json_text(record), encoding="utf-8")
+
+    def place(self, one: Result) -> None:
+        return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.cli.progress import slice_bar
+from napari_brgm.cli.run_files import RunFiles, new_run
 from napari_brgm.cli.sheet import SheetImage, SheetRow, draw_sheet
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.terminal import say, say_note, say_path
@@ -89,7 +90,7 @@ def restore_source(
     if target.video is not None and len(pieces) > 1:
         raise InputError(f"--save-video shows one slice and {len(pieces)} are to be restored; choose one with --index")
     titles = [piece.title for piece in pieces]
-    stem = source.stem
+    stem, run_name = source.stem, new_run()
     spread = bool(options.job((), prior).draws)
     both = [
         derivative_name(stem, what.name + role, ending)
@@ -106,6 +107,7 @@ def restore_source(
         def keep(number: int, result: Restoration) -> Restoration:
             head = heads[number]
             result = result if head is None else head.beside(result)
+            result = replace(result, provenance=dict(result.provenance) | {"run": run_name})
             result.save(files.path(posteriors[number]))
             return result.without_samples()
 
@@ -126,7 +128,7 @@ def restore_source(
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
         learn(work, time.monotonic() - began)
-        done, left = [], {}
+        done, left, places = [], {}, []
         for piece, head, title, name, result in zip(pieces, heads, titles, posteriors, results, strict=True):
             if isinstance(result, InputError):
                 files.leave_out(name)
@@ -135,13 +137,16 @@ def restore_source(
             else:
                 missing = what.missing.get(piece.index) if head is None else head.hole
                 done.append(Result(piece, result, missing, what.factor))
+                places.append((name, source.place(done[-1])))
         errors = {
             one.piece.index: errors_of(one.restored.estimate, what.truth[one.piece.index], one.missing)
             for one in done
             if one.piece.index in what.truth
         }
+        planes = [(name, place) for name, place in places if spread and place is not None]
+        group = RunFiles.of(run_name, what, source, what.factor, images, planes)
         written = [
-            (files.path(name), image_record(source, done, errors, what, read, text, units, left))
+            (files.path(name), image_record(source, done, errors, what, read, text, units, left) | group.record(name))
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
         source.write(done, written[0], written[1] if spread else None)

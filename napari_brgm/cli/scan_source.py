@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_brgm.cli.mask_input import read_mask
 from napari_brgm.cli.masks import one_mask
+from napari_brgm.cli.run_files import placed
 from napari_brgm.cli.source import Piece
 from napari_brgm.cli.terminal import say_note
 from napari_brgm.engine.job import Later, Stack
@@ -148,6 +149,13 @@ class ScanSource:
         write_nifti(written, *image)
         if spread is not None:
             write_nifti(replace(varied, units=f"{self.units}^2"), *spread)
+
+    def place(self, one: Result) -> dict[str, Any]:
+        assert one.piece.place is not None
+        piece = one.piece.place
+        if one.missing is None:
+            return placed(piece.refined(one.restored.estimate, one.factor), replace(piece, index=0))
+        return placed(self.scan, piece)
 
     def _title(self, index: int) -> str:
         return f"{self.plane} slice {index}"

@@ -128,6 +128,9 @@ class Source(Protocol):
     ) -> None:
         """Write the restored image and its variance, each with its record beside it; OutputError."""
 
+    def place(self, one: Result) -> dict[str, Any] | None:
+        """Where a restored piece lies in the files of ``write``, as ``run_files.placed`` tells it; None: a picture."""
+
 
 def one_of(source: Source) -> int:
     """The slice that was asked for, else the middle one."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.restoration import LONG, Written, image_record, shown_row
+from napari_brgm.cli.run_files import RunFiles, new_run
 from napari_brgm.cli.scan_source import ScanSource
 from napari_brgm.cli.sheet import draw_sheet
 from napari_brgm.cli.source import Result
@@ -188,9 +189,9 @@ def restore_thin(
         if volume.samples is not None:
             held.append((volume.variance, what.texts[1], f"{source.units}^2"))
             held.append((volume.samples, f"posterior samples: {what.texts[0]}", source.units))
+        group = RunFiles.of(new_run(), what, source, finer, images[: len(held)])
         for name, (array, text, units) in zip(images, held, strict=False):
-            record = image_record(source, done, {}, what, [read], text, units)
-            record |= {"task": "super-resolve", "role": "samples"} if array is volume.samples else {}
+            record = image_record(source, done, {}, what, [read], text, units) | group.record(name)
             write_nifti(replace(source.scan.refined(source.plane, array, finer), units=units), files.path(name), record)
         if scratch is not None:
             scratch.unlink()

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
 __all__ = [
-    "SOFTWARE", "described", "is_intensity", "is_record", "json_text", "plain", "record_of", "run_beside", "sidecar",
-    "sidecar_of", "version",
+    "RUN_KEY", "SOFTWARE", "described", "is_intensity", "is_record", "json_text", "plain", "record_of", "run_beside",
+    "sidecar", "sidecar_of", "version",
 ]  # fmt: skip
 
 SOFTWARE = "napari-brgm"
+RUN_KEY = "RestoredRun"  # key of what the files of a run say of each other
 _IMAGE = re.compile(r"(\.nii)?(\.gz)?$|\.(png|tif)$")
 _LONGEST = 64 << 20  # bytes of a sidecar
 _DONE = {"in-paint": "in-painted", "super-resolve": "super-resolved", "clean": "cleaned"}
@@ -37,7 +38,6 @@ _WHAT = {
     "variance": "posterior variance", "std": "posterior standard deviation", "samples": "posterior samples",
     "mask": "mask of the synthetic pixels",
 }  # fmt: skip
-_RUN = "RestoredRun"  # key of what the files of a run say of each other
 _INTENSITIES = ("restored", "cleaned", "low", "high", "sample", "samples", "drawn", "interpolation")
 _LAYERS = ("source_layer", "source_layers")
 _NOTICE = "Synthetic: computed by a generative model, not measured. Not for diagnosis."
@@ -128,7 +128,7 @@ def sidecar(
     else:
         bids["Resolution"] = "grid of its own: " + " x ".join(f"{side:.4g}" for side in scan.spacing) + " mm"
     if run is not None:
-        bids[_RUN] = plain(run)
+        bids[RUN_KEY] = plain(run)
     return bids | record
 
 
@@ -161,7 +161,7 @@ def run_beside(path: Path) -> dict[str, Any]:
     Nothing in it has been looked at but that it is a table.
     """
     try:
-        found = _content(path).get(_RUN)
+        found = _content(path).get(RUN_KEY)
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

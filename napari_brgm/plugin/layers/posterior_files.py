@@ -126,7 +126,7 @@ def opened_plane(
 
     def load() -> Restoration:
         try:
-            return _read(folder / saved.file, run, turn, shape)
+            return _read(folder / saved.file, run, lambda array: turn(saved.in_file(array)), shape)
         except BrgmError as error:
             show_warning(f"{error}: nothing is known of this slice but what its layers show.")
             return _of_layers(index, values)

@@ -9,11 +9,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
     from napari.layers import Image
 
 __all__ = ["SavedLayer", "SavedPlane", "SavedRun", "look_of"]
@@ -35,11 +37,20 @@ class SavedLayer:
 class SavedPlane:
     """A restored plane: the file of its posterior, and its place among the voxels of the images' files.
 
-    Two entries of ``index``, along its rows and columns, are None; a fourth is the volume.
+    Two entries of ``index``, along its rows and columns, are None; a fourth is the volume. ``turned``: whether rows of
+    the posterior are a later axis of the file than its columns, and whether the file's first and second axis of the
+    plane run backwards in it; the shell writes posteriors as slices are shown, the window along the file's axes.
     """
 
     file: str
     index: tuple[int | None, ...]
+    turned: tuple[bool, bool, bool] = (False, False, False)
+
+    def in_file(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An image (.., H, W) of the posterior as it lies along the axes of the file."""
+        swap, *backwards = self.turned
+        array = np.swapaxes(array, -2, -1) if swap else array
+        return np.flip(array, tuple(axis - 2 for axis, flip in enumerate(backwards) if flip))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,7 @@ class SavedRun:
                 str(found["units"]),
                 tuple(SavedLayer(_file(one["file"]), _look(one["look"])) for one in layers),
                 _file(found["mask"]) if found.get("mask") else "",
-                tuple(SavedPlane(_file(one["file"]), _index(one["index"])) for one in planes),
+                tuple(SavedPlane(_file(one["file"]), _index(one["index"]), _turned(one)) for one in planes),
                 None if pinned is None else tuple(int(i) for i in pinned),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -153,3 +164,11 @@ def _index(found: object) -> tuple[int | None, ...]:
     if not isinstance(found, list) or len(found) not in (3, 4) or found[:3].count(None) != 2:
         raise ValueError("no place of a plane")
     return tuple(None if i is None else int(i) for i in found)
+
+
+def _turned(found: dict[str, Any]) -> tuple[bool, bool, bool]:
+    turned = found.get("turned", [False] * 3)
+    if not isinstance(turned, list | tuple) or len(turned) != 3 or not all(isinstance(one, bool) for one in turned):
+        raise ValueError("no way in which a plane is turned")
+    swap, first, second = turned
+    return swap, first, second
