@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QGroupBox, QHBoxLayout, QLabel, QLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_brgm.text import plain_text
 
@@ -22,7 +22,10 @@ ADVICE = "QLabel { border-left: 4px solid #d98a1f; padding-left: 6px; }"
 
 
 def form(*widgets: Widget | QWidget | tuple[Widget, ...]) -> QWidget:
-    """Lay out magicgui widgets with their labels, and plain Qt ones across; some in one row under the first's label."""
+    """Lay out magicgui widgets with their labels, and plain Qt ones across; some in one row under the first's label.
+
+    Buttons stand below each other, of either kind.
+    """
     made = QWidget()
     layout = QFormLayout(made)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -33,6 +36,8 @@ def form(*widgets: Widget | QWidget | tuple[Widget, ...]) -> QWidget:
             for part in widget:
                 row.addWidget(part.native, stretch=part is widget[0])
             layout.addRow(widget[0].label, row)
+        elif isinstance(widget, QPushButton):
+            layout.addRow("", widget)
         elif isinstance(widget, QWidget):
             layout.addRow(widget)
         else:

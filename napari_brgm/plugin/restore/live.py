@@ -127,6 +127,7 @@ class LiveFill(QObject):
         self._filled: Stroke | None = None
         self._settled: list[Stroke] = []
         self._again = False  # something was painted since the one that is being filled
+        self._loading = False  # it is said that the prior is loaded, which takes seconds
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
@@ -166,6 +167,9 @@ class LiveFill(QObject):
         if self.task is not None:
             self.task.cancel()
             self._filling = None
+        if self._loading:
+            self._loading = False
+            self._say("")
         self._hide()
 
     def _hide(self) -> None:
@@ -197,6 +201,9 @@ class LiveFill(QObject):
         known = self._known[1] if self._known is not None and stroke.of_same_slice(self._known[0]) else None
         prior = self._prior[1] if self._prior is not None and self._prior[0] == stroke.prior else None
         self._filling, self._again = stroke, False
+        if prior is None:
+            self._loading = True
+            self._say("loading the prior ...")
 
         def work(tell: Callable[..., None]) -> tuple[Prior, LiveSlice, Filled]:
             found = prior or _loaded(stroke.prior)
@@ -213,12 +220,13 @@ class LiveFill(QObject):
         if stroke is None or self.task is None or self.task.cancelled:
             return
         self._prior, self._known, self._filled = (stroke.prior, prior), (stroke, live), stroke
+        self._loading = False
         self._show(stroke, filled)
         self._say(". ".join(("a preview; press Run to refine it", *filled.notes)))
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, Cancelled):
-            self._known, self._filled = None, self._filling
+            self._known, self._filled, self._loading = None, self._filling, False
             self._hide()
             self._say(f"not filled: {error}")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 from napari_brgm.likelihood import to_grey
 from napari_brgm.plugin.layers.tag import TAG
+from napari_brgm.plugin.restore import live
 from napari_brgm.plugin.restore.inpaint import InpaintWidget
 
 PATIENCE = 60_000  # ms
@@ -59,6 +62,23 @@ def test_a_stroke_fills_and_the_next_follows(painting, stroke, qtbot, picture) -
     labels.undo()
     qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
     assert [layer.name for layer in viewer.layers] == ["slice", labels.name]
+
+
+def test_the_first_one_says_that_it_waits(painting, stroke, qtbot, brain_prior, monkeypatch) -> None:
+    """Loading the prior takes seconds, in which nothing is seen to happen."""
+    viewer, widget, _, labels = painting
+    loaded = threading.Event()
+    monkeypatch.setattr(live, "_loaded", lambda name: loaded.wait(PATIENCE / 1000) and brain_prior)
+    stroke(viewer, labels, [(60, 50), (62, 66)])
+    qtbot.waitUntil(lambda: widget.status.text() == "Loading the prior ...", timeout=PATIENCE)
+    assert widget.status.isVisibleTo(widget)
+    widget.live.clear()  # as when the mask is taken away
+    assert widget.status.text() == "" and widget.status.isHidden()
+    loaded.set()
+    filled(widget, qtbot)
+    stroke(viewer, labels, [(64, 50), (64, 66)])
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    assert widget.status.text().startswith("A preview; press Run")
 
 
 def brain_mean(widget) -> np.ndarray:
