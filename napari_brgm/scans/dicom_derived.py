@@ -20,9 +20,10 @@ from napari_brgm.scans.dicom_private import write_record
 from napari_brgm.scans.record import SOFTWARE, described, is_intensity, version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari_brgm.scan import Scan
+    from napari_brgm.scans.dicom_companions import Companion
     from napari_brgm.scans.dicom_frame import DicomFrame
 
 __all__ = ["Series", "code", "public_copy", "source_items"]
@@ -109,12 +110,18 @@ class Series:
         With its provenance.
     number : int
         1, 2, ... among the series that are saved together.
+    beside : mapping of (int, int) to tuple of Companion
+        What is written beside its images, by time and slice.
+    frame_of_reference : str
+        UID that it shares with what is beside it; '': the source's.
     uid : str
     now : datetime
     """
 
     scan: Scan
     number: int = 1
+    beside: Mapping[tuple[int, int], tuple[Companion, ...]] = field(default_factory=dict)
+    frame_of_reference: str = ""
     uid: str = field(default_factory=generate_uid)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -148,8 +155,8 @@ class Series:
             del dataset[tag]
         kind = UID(str(dataset.get("SOPClassUID") or ""))
         dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID = kind, generate_uid(), self.uid
-        dataset.SeriesNumber = self._series_number(source)
-        dataset.SeriesDescription = self._description(source)
+        dataset.SeriesNumber = self.series_number(source)
+        dataset.SeriesDescription = self.description(source)
         own = [str(word) for word in source.get("ImageType") or ()][2:]
         dataset.ImageType = ["DERIVED", "SECONDARY", *(word for word in own if word not in _TILED)]
         dataset.DerivationDescription = described(self.record)
@@ -157,21 +164,35 @@ class Series:
         dataset.ImageComments = self._comments()
         if dataset.get("BurnedInAnnotation") != "YES":
             dataset.BurnedInAnnotation = "NO"
-        dataset.ContributingEquipmentSequence = [*dataset.get("ContributingEquipmentSequence", ()), self._equipment()]
-        self._set_dates(dataset)
-        write_record(dataset, self.record, self.scan.units)
+        if self.frame_of_reference:
+            dataset.FrameOfReferenceUID = self.frame_of_reference
+            dataset.PositionReferenceIndicator = dataset.get("PositionReferenceIndicator")
+        self.sign(dataset)
         meta = dataset.file_meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, dataset.SOPInstanceUID
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         return dataset
 
-    def _series_number(self, source: Dataset) -> int:
+    def sign(self, dataset: Dataset) -> None:
+        """Say who computed a file, when, by which codes, and put in the record."""
+        dataset.ContributingEquipmentSequence = [*dataset.get("ContributingEquipmentSequence", ()), self._equipment()]
+        scheme = Dataset()
+        scheme.CodingSchemeDesignator, scheme.CodingSchemeName = _PRIVATE, f"{SOFTWARE} codes"
+        scheme.CodingSchemeResponsibleOrganization = f"{SOFTWARE} developers"
+        before = dataset.get("CodingSchemeIdentificationSequence", ())
+        others = [one for one in before if one.get("CodingSchemeDesignator") != _PRIVATE]
+        dataset.CodingSchemeIdentificationSequence = [*others, scheme]
+        self._set_dates(dataset)
+        write_record(dataset, self.record, self.scan.units)
+
+    def series_number(self, source: Dataset) -> int:
+        """1000 times that of the source, and its own."""
         number = int(source.get("SeriesNumber") or 0)
         return (number if 0 < number < 10**6 else 9) * _SERIES + self.number
 
-    def _description(self, source: Dataset) -> str:
+    def description(self, source: Dataset) -> str:
         """The source's, and in brackets what this is; 64 characters at most."""
-        mark = f"[{self.role}, synthetic]"
+        mark = "[synthetic: not measured]" if self.role == "mask" else f"[{self.role}, synthetic]"
         before = str(source.get("SeriesDescription") or source.get("Modality") or "").split(" [")[0]
         return f"{before[: 63 - len(mark)]} {mark}".strip()
 

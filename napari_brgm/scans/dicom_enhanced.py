@@ -3,7 +3,8 @@
 Groups that are the same in all frames are shared, the others go per frame. Image Type of enhanced files has four
 values, the second of which can only be PRIMARY.
 
-Source: DICOM PS3.3 C.7.6.16 (functional groups), C.7.6.17 (dimensions), C.8.16.1 (image and frame type).
+Source: DICOM PS3.3 C.7.6.16 (functional groups), C.7.6.17 (dimensions), C.8.16.1 (image and frame type), C.8.13.4 (MR
+pulse sequence).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
+from napari_brgm.scans.dicom_companions import companion_item, evidence_of, instance_of, instances_in, list_instances
 from napari_brgm.scans.dicom_derived import public_copy, source_items
 from napari_brgm.scans.dicom_stored import decimals, scale_of, set_pixels
 from napari_brgm.scans.record import described
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Several
 
     from napari_brgm.scans.dicom_derived import Series
-    from napari_brgm.scans.dicom_frame import DicomFrame
     from napari_brgm.scans.dicom_planes import DicomPlane
     from napari_brgm.scans.dicom_stored import Encoding
 
@@ -35,6 +36,14 @@ _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroup
 _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence")
 _CONTRAST = {"super-resolve": "RESAMPLED"}  # fourth value of the image type, by task; the second by role
 _CONTRAST_OF_ROLE = {"std": "STD_DEVIATION", "variance": "NONE"}
+_ORIGINAL_ALONE = (  # may not be there in derived images: they say how the source was acquired
+    "PulseSequenceName", "MRAcquisitionType", "EchoPulseSequence", "MultipleSpinEcho", "MultiPlanarExcitation",
+    "PhaseContrast", "VelocityEncodingAcquisitionSequence", "TimeOfFlightContrast", "ArterialSpinLabelingContrast",
+    "SteadyStatePulseSequence", "EchoPlanarPulseSequence", "SaturationRecovery", "SpectrallySelectedSuppression",
+    "OversamplingPhase", "GeometryOfKSpaceTraversal", "RectilinearPhaseEncodeReordering", "SegmentedKSpaceTraversal",
+    "CoverageOfKSpace", "NumberOfKSpaceTrajectories", "BulkMotionCompensationTechnique", "BulkMotionSignalSource",
+    "CardiacRRIntervalSpecified", "IntervalsAcquired", "IntervalsRejected",
+)  # fmt: skip
 _ALWAYS_PER_FRAME = ("FrameContentSequence", "PlanePositionSequence", "DerivationImageSequence")
 
 
@@ -46,6 +55,9 @@ def enhanced_file(series: Series, planes: Several[DicomPlane], encoding: Encodin
     own = [str(word) for word in base.get("ImageType") or ()]
     kind = ["DERIVED", "PRIMARY", own[2] if len(own) > 2 and own[2] else "VOLUME", _contrast(series)]
     dataset.ImageType, dataset.InstanceNumber, dataset.NumberOfFrames = kind, 1, len(planes)
+    for keyword in _ORIGINAL_ALONE:
+        if keyword in dataset:
+            delattr(dataset, keyword)
     if "ContentQualification" in dataset:
         dataset.ContentQualification = "RESEARCH"
     originals: dict[int, Dataset] = {}
@@ -57,9 +69,13 @@ def enhanced_file(series: Series, planes: Several[DicomPlane], encoding: Encodin
             del frame[tag]
     setattr(dataset, _SHARED, Sequence([Dataset(shared)]))
     setattr(dataset, _PER_FRAME, Sequence([Dataset(frame) for frame in frames]))
-    evidence = _evidence(planes)
-    if evidence:
+    sources = [instance_of(frame.dataset) for plane in planes for frame in plane.sources]
+    if evidence := evidence_of(sources):
         dataset.SourceImageEvidenceSequence = evidence
+    if beside := [one.instance for plane in planes for one in series.beside.get((plane.time, plane.slice), ())]:
+        before = instances_in(dataset.get("ReferencedImageEvidenceSequence") or ())
+        dataset.ReferencedImageEvidenceSequence = evidence_of([*before, *beside])
+        list_instances(dataset, [*sources, *beside])
     set_pixels(dataset, planes, encoding)
     return dataset
 
@@ -103,6 +119,10 @@ def _groups(
     derivation.DerivationCodeSequence = series.derivations
     derivation.SourceImageSequence = source_items(plane.sources, same_grid=plane.own_grid)
     _put(groups, "DerivationImageSequence", derivation)
+    if beside := series.beside.get((plane.time, plane.slice)):
+        _put(
+            groups, "ReferencedImageSequence", *groups.get("ReferencedImageSequence", ()), *map(companion_item, beside)
+        )
     return {element.tag: element for element in groups}
 
 
@@ -122,9 +142,9 @@ def _replace(groups: Dataset, keyword: str, **elements: Any) -> None:
     _put(groups, keyword, item)
 
 
-def _put(groups: Dataset, keyword: str, item: Dataset) -> None:
+def _put(groups: Dataset, keyword: str, *items: Dataset) -> None:
     """Set a group by a new element: setting the value of the old one would change it in other frames too."""
-    groups.add(DataElement(Tag(keyword), "SQ", Sequence([item])))
+    groups.add(DataElement(Tag(keyword), "SQ", Sequence(items)))
 
 
 def _set_dimensions(dataset: Dataset, frames: list[dict[Any, Any]], planes: Several[DicomPlane]) -> None:
@@ -166,32 +186,3 @@ def _common(frames: list[dict[Any, Any]]) -> dict[Any, Any]:
         if tag not in apart
         and all(tag in frame and (frame[tag] is element or frame[tag] == element) for frame in others)
     }
-
-
-def _evidence(planes: Several[DicomPlane]) -> Sequence:
-    """Study, series and instances of all sources."""
-    sources: dict[int, DicomFrame] = {}  # by file: anonymisers write one instance UID into all of them
-    for plane in planes:
-        for frame in plane.sources:
-            if frame.dataset.get("SOPInstanceUID"):
-                sources.setdefault(id(frame.dataset), frame)
-    studies: dict[str, dict[str, list[Dataset]]] = {}
-    for frame in sources.values():
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
-            frame.dataset.get(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID")
-        )
-        study, group = (str(frame.dataset.get(k) or "") for k in ("StudyInstanceUID", "SeriesInstanceUID"))
-        studies.setdefault(study, {}).setdefault(group, []).append(item)
-    return Sequence(_study(uid, groups) for uid, groups in studies.items())
-
-
-def _study(uid: str, groups: dict[str, list[Dataset]]) -> Dataset:
-    study = Dataset()
-    study.StudyInstanceUID = uid
-    study.ReferencedSeriesSequence = []
-    for group, items in groups.items():
-        one = Dataset()
-        one.SeriesInstanceUID, one.ReferencedSOPSequence = group, items
-        study.ReferencedSeriesSequence.append(one)
-    return study

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import BrgmError, OutputError
+from napari_brgm.scans.dicom_companions import companion_item, instance_of, list_instances
 from napari_brgm.scans.dicom_derived import Series, source_items
 from napari_brgm.scans.dicom_enhanced import enhanced_file
 from napari_brgm.scans.dicom_planes import OTHERWISE, planes_of, stack_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from napari_brgm.scans.dicom_planes import DicomPlane
     from napari_brgm.scans.dicom_stored import Encoding
 
-__all__ = ["check_source", "count_files", "write_dicom", "write_files"]
+__all__ = ["check_source", "count_files", "sentence_on_refusal", "write_dicom", "write_files", "write_series"]
 
 
 def write_dicom(scan: Scan, path: str | Path, *, number: int = 1, overwrite: bool = False) -> list[Path]:
@@ -77,15 +78,23 @@ def write_files(
 
     ``tell(what, done, total)`` hears of each file. A ``UserWarning`` says how many pixels are cut off.
     """
+    return write_series(Series(scan, number), path, tell=tell)
+
+
+def write_series(
+    series: Series, path: Path, *, tell: Callable[[str, int, int | None], None] | None = None
+) -> list[Path]:
+    """Write the files of a series that may know what is written beside it; all else as ``write_files``."""
+    scan = series.scan
     check_source(scan)
     total, written = count_files(scan), []
     alone = path.suffix == ".dcm"
-    with _sentence_on_failure(scan.name):
+    with sentence_on_refusal(scan.name):
         planes = planes_of(scan)
         encoding = encoding_of(planes, own_scale=not is_intensity(scan.provenance or {}))
         if not alone:
             path.mkdir()
-        for index, dataset in enumerate(_datasets(scan, number, planes, encoding)):
+        for index, dataset in enumerate(_datasets(series, planes, encoding)):
             file = path if alone else path / f"{index + 1:0{max(4, len(str(total)))}d}.dcm"
             dataset.save_as(file, implicit_vr=False, little_endian=True, enforce_file_format=True)
             written.append(file)
@@ -122,9 +131,8 @@ def check_source(scan: Scan) -> None:
         )
 
 
-def _datasets(scan: Scan, number: int, planes: Sequence[DicomPlane], encoding: Encoding) -> Iterator[Dataset]:
-    series = Series(scan, number)
-    sources = [frame for volume in stack_of(scan).frames for frame in volume]
+def _datasets(series: Series, planes: Sequence[DicomPlane], encoding: Encoding) -> Iterator[Dataset]:
+    sources = [frame for volume in stack_of(series.scan).frames for frame in volume]
     window = _same_window(sources)
     if _is_enhanced(sources[0]):
         yield enhanced_file(series, planes, encoding, keep_window=window)
@@ -141,6 +149,11 @@ def _classic(series: Series, plane: DicomPlane, encoding: Encoding, number: int,
     sources = source_items(plane.sources, same_grid=plane.own_grid)
     if sources:
         dataset.SourceImageSequence = sources
+    if beside := series.beside.get((plane.time, plane.slice)):
+        dataset.ReferencedImageSequence = [*dataset.get("ReferencedImageSequence", ()), *map(companion_item, beside)]
+        list_instances(
+            dataset, [instance_of(frame.dataset) for frame in plane.sources] + [one.instance for one in beside]
+        )
     if not plane.own_grid or plane.template.shape != (int(source.Rows), int(source.Columns)):  # finer, or a tile
         place(dataset, plane)
     if encoding.slope is not None:
@@ -165,7 +178,7 @@ def _is_enhanced(frame: DicomFrame) -> bool:
 
 
 @contextmanager
-def _sentence_on_failure(name: str) -> Iterator[None]:
+def sentence_on_refusal(name: str) -> Iterator[None]:
     """Run pydicom quietly, as its warnings can quote the patient, and turn what it raises into one sentence."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

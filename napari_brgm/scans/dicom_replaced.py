@@ -41,6 +41,8 @@ def place(dataset: Dataset, plane: DicomPlane) -> None:
     if "orientation" not in before.lacks:
         target.ImageOrientationPatient = decimals(plane.axes.ravel())
     dataset.PixelSpacing = decimals(plane.spacing)
+    if "PixelAspectRatio" in dataset:  # may not be there beside a pixel size
+        del dataset.PixelAspectRatio
     dataset.SpacingBetweenSlices = format_number_as_ds(plane.step)
     if plane.thickness is not None:
         dataset.SliceThickness = format_number_as_ds(plane.thickness)

@@ -1,0 +1,93 @@
+"""Small DICOM sources in which dciodvfy finds no error: cross-sections, classic and enhanced, and a radiograph."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from highdicom.legacy import LegacyConvertedEnhancedMRImage
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+SLICES = 5
+TURN = np.array([[0.8, 0.6, 0], [-0.48, 0.64, 0.6], [0.36, -0.48, 0.8]])  # along rows, along columns, normal
+FIRST, STEP, SPACING = np.array([-31.0, 12.5, 40.0]), 3.0, [1.25, 0.75]
+
+
+def oblique(folder: Path, step: float = STEP, **elements: object) -> list[pydicom.Dataset]:
+    """MR slices that lie obliquely, numbered against their normal; ``step`` below 0: they go the other way."""
+    folder.mkdir(parents=True)
+    written = []
+    for k in range(SLICES):
+        source = pydicom.dcmread(get_testdata_file("MR_small.dcm", download=False))
+        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        source.InstanceNumber = SLICES - k
+        source.ImageOrientationPatient = [f"{x:.10g}" for x in TURN[:2].ravel()]
+        source.ImagePositionPatient = [f"{x:.10g}" for x in FIRST + step * k * TURN[2]]
+        source.PixelSpacing, source.SliceThickness, source.SpacingBetweenSlices = SPACING, 2, abs(step)
+        source.SliceLocation = step * k
+        source.PixelData = np.random.default_rng(k).integers(0, 900, (64, 64)).astype("<i2").tobytes()
+        for keyword, value in elements.items():
+            if value is None:
+                delattr(source, keyword)
+            else:
+                setattr(source, keyword, value)
+        source.save_as(folder / f"{k}.dcm")
+        written.append(source)
+    return written
+
+
+def enhanced(folder: Path) -> None:
+    """The same in one file."""
+    slices = oblique(folder.with_name(f"{folder.name}-classic"))
+    one = LegacyConvertedEnhancedMRImage(
+        slices, generate_uid(), 5, generate_uid(), 1, transfer_syntax_uid=ExplicitVRLittleEndian
+    )
+    one.Laterality = None
+    folder.mkdir()
+    one.save_as(folder / "enhanced.dcm")
+
+
+def radiograph(folder: Path) -> None:
+    """A chest of 60 x 50 pixels (CR); it has no place in the patient."""
+    like = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False), stop_before_pixels=True)
+    image = Dataset()
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate",
+                    "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName", "Manufacturer"):  # fmt: skip
+        setattr(image, keyword, like.get(keyword))
+    image.SOPClassUID, image.SOPInstanceUID = ComputedRadiographyImageStorage, generate_uid()
+    image.SeriesInstanceUID, image.SeriesNumber, image.InstanceNumber = generate_uid(), 2, 1
+    image.Modality, image.BodyPartExamined, image.ViewPosition = "CR", "CHEST", "PA"
+    image.PatientOrientation = ["L", "F"]
+    image.ImageType = ["ORIGINAL", "PRIMARY"]
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME1"
+    image.Rows, image.Columns, image.ImagerPixelSpacing = 60, 50, [0.4, 0.4]
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
+    image.PixelData = np.random.default_rng(0).integers(0, 4096, (60, 50)).astype("<u2").tobytes()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    folder.mkdir(parents=True)
+    image.save_as(folder / "chest.dcm", enforce_file_format=True)
+
+
+def tomogram(folder: Path) -> None:
+    """A slice of a CT."""
+    folder.mkdir(parents=True)
+    (folder / "ct.dcm").write_bytes(Path(get_testdata_file("CT_small.dcm", download=False)).read_bytes())
+
+
+KINDS = {"MR": oblique, "CT": tomogram, "enhanced": enhanced, "CR": radiograph}
+
+
+def errors(file: Path) -> list[str]:
+    """What dciodvfy of dicom3tools finds wrong in a file."""
+    program = shutil.which("dciodvfy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    assert program is not None, "dicom3tools is not installed"
+    done = subprocess.run([program, "-new", file], capture_output=True, text=True, check=False)
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
