@@ -1,4 +1,4 @@
-"""Small DICOM sources in which dciodvfy finds no error: cross-sections, classic and enhanced, and a radiograph."""
+"""Small DICOM sources in which dciodvfy finds no error, cross-sections and a radiograph, and results of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
@@ -15,6 +17,16 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from napari_brgm.scans import read_scan
+
+if TYPE_CHECKING:
+    from napari_brgm.scan import Scan
+
+RECORD = {
+    "notice": "Synthetic: not measured. Not for diagnosis.", "software": {"name": "napari-brgm", "version": "0.1.0"},
+    "prior": {"name": "brain-axial-128", "sha256": "ab" * 32}, "method": "map", "seed": 3, "samples": 32,
+    "task": "in-paint", "role": "restored", "run": "0123456789ab",
+}  # fmt: skip
 SLICES = 5
 TURN = np.array([[0.8, 0.6, 0], [-0.48, 0.64, 0.6], [0.36, -0.48, 0.8]])  # along rows, along columns, normal
 FIRST, STEP, SPACING = np.array([-31.0, 12.5, 40.0]), 3.0, [1.25, 0.75]
@@ -83,6 +95,23 @@ def tomogram(folder: Path) -> None:
 
 
 KINDS = {"MR": oblique, "CT": tomogram, "enhanced": enhanced, "CR": radiograph}
+
+
+def result(kind: str, folder: Path, factor: tuple[int, int, int] = (1, 1, 1)) -> tuple[Scan, Scan, np.ndarray]:
+    """An estimate on the source's grid or a finer one, its standard deviation, and where it is synthetic."""
+    KINDS[kind](folder)
+    (scan,) = read_scan(folder)
+    array, index = scan.array, np.eye(4)
+    for axis, n in enumerate(factor):
+        array = np.repeat(array, n, axis)
+        index[axis, axis], index[axis, 3] = 1 / n, (1 / n - 1) / 2
+    task = "in-paint" if max(factor) == 1 else "super-resolve"
+    estimate = replace(scan, array=array, affine=scan.affine @ index, provenance=RECORD | {"task": task})
+    synthetic = np.zeros(array.shape, bool)
+    synthetic[3:9, 20:41, len(array.T) // 3 :] = True  # neither square nor in the middle: a flip would be seen
+    synthetic[3, 20, -1] = False
+    std = np.where(synthetic, np.random.default_rng(0).gamma(2.0, 3.7, array.shape), 0).astype(np.float32)
+    return estimate, replace(estimate, array=std), synthetic
 
 
 def errors(file: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import pytest
-from dicom_sources import KINDS, SLICES, errors, oblique
+from dicom_sources import KINDS, RECORD, SLICES, errors, oblique, result
 from pydicom.uid import ParametricMapStorage, SegmentationStorage
 
 from napari_brgm.errors import InputError, OutputError
@@ -19,31 +19,7 @@ from napari_brgm.scans.dicom_study import write_study
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_brgm.scan import Scan
-
-RECORD = {
-    "notice": "Synthetic: not measured. Not for diagnosis.", "software": {"name": "napari-brgm", "version": "0.1.0"},
-    "prior": {"name": "brain-axial-128", "sha256": "ab" * 32}, "method": "map", "seed": 3, "samples": 32,
-    "task": "in-paint", "role": "restored", "run": "0123456789ab",
-}  # fmt: skip
 LPS = np.diag([-1.0, -1.0, 1.0])
-
-
-def result(kind: str, folder: Path, factor: tuple[int, int, int] = (1, 1, 1)) -> tuple[Scan, Scan, np.ndarray]:
-    """An estimate on the source's grid or a finer one, its standard deviation, and where it is synthetic."""
-    KINDS[kind](folder)
-    (scan,) = read_scan(folder)
-    array, index = scan.array, np.eye(4)
-    for axis, n in enumerate(factor):
-        array = np.repeat(array, n, axis)
-        index[axis, axis], index[axis, 3] = 1 / n, (1 / n - 1) / 2
-    task = "in-paint" if max(factor) == 1 else "super-resolve"
-    estimate = replace(scan, array=array, affine=scan.affine @ index, provenance=RECORD | {"task": task})
-    synthetic = np.zeros(array.shape, bool)
-    synthetic[3:9, 20:41, len(array.T) // 3 :] = True  # neither square nor in the middle: a flip would be seen
-    synthetic[3, 20, -1] = False
-    std = np.where(synthetic, np.random.default_rng(0).gamma(2.0, 3.7, array.shape), 0).astype(np.float32)
-    return estimate, replace(estimate, array=std), synthetic
 
 
 def headers(folder: Path) -> list[pydicom.Dataset]:
