@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_brgm import __version__
+from napari_brgm.cli.batch import OPTIONS_OF_TASKS, batch
 from napari_brgm.cli.clean import clean
 from napari_brgm.cli.demo import demo
 from napari_brgm.cli.evaluate import evaluate
@@ -132,6 +133,13 @@ app.command(
         "napari-brgm try brain.nii.gz --corrupt x8 --index 80 --out tried --save-video descent.gif",
     ),
 )(trial)
+app.command(
+    context_settings=OPTIONS_OF_TASKS,
+    epilog=_example(
+        "napari-brgm batch --scans scans --masks masks --out restored inpaint --samples 16",
+        "napari-brgm batch --job rows.csv --out restored --shard 2/8 superres --factor 2",
+    ),
+)(batch)
 app.command(
     epilog=_example(
         "napari-brgm sample --prior brain-axial-128 --count 16 --out drawn",

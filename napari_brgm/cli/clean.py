@@ -39,6 +39,7 @@ def clean(
     strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a slice, or a picture, that lossy JPEG compression or noise spoilt.
@@ -58,7 +59,7 @@ def clean(
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, features=features)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
-    target = Target.of(out, overwrite, save_video)
+    target = Target.of(out, overwrite, save_video, resume=resume)
     if (jpeg_quality is None) == (noise_sigma is None):
         raise InputError("say what spoilt the slice: give either --jpeg-quality or --noise-sigma")
     if noise_sigma is not None and not 0 < noise_sigma < float("inf"):

@@ -52,6 +52,7 @@ def inpaint(
     alone: options.Alone = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Fill in the masked part of a scan, slice by slice, or of a picture.
@@ -81,7 +82,7 @@ def inpaint(
         raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
-    target = Target.of(out, overwrite, save_video)
+    target = Target.of(out, overwrite, save_video, resume=resume)
     check_strip(strip)
     found = open_input(scan, choice)
     loaded = how.load_prior()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "FinishOption",
     "InferenceOptions", "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName",
-    "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "SampleCount", "SaveVideo", "ScanPath", "Seed",
-    "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription",
+    "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "Resume", "SampleCount", "SaveVideo", "ScanPath",
+    "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription",
     "data_folder", "names", "pair",
 ]  # fmt: skip
 
@@ -155,6 +155,14 @@ WithDescription = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Keep finished slices in a hidden folder beside the results, go on from them when the command is given "
+        "again, and do nothing where its results are there.",
+    ),
+]
 BrainData = Annotated[
     Path | None,
     typer.Option(
@@ -291,11 +299,11 @@ class InferenceOptions:
         ------
         DeviceError, WeightsError
         """
+        from napari_brgm.cli.loaded import loaded_prior
         from napari_brgm.engine.devices import pick_device
-        from napari_brgm.zoo.registry import load_prior
 
         pick_device(self.device)
-        return load_prior(self.prior)
+        return loaded_prior(self.prior)
 
     def job(self, slices: tuple[ObservedSlice, ...], prior: Prior, stack: Stack | None = None) -> Job:
         """The job of these slices with this prior."""

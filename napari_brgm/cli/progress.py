@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from contextvars import ContextVar
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from napari_brgm.engine.estimate import in_words
 from napari_brgm.text import plain_text, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.progress import Progress, ProgressColumn
 
+    from napari_brgm.batch.run import BatchState
     from napari_brgm.inference.step import Step
 
-__all__ = ["count_bar", "slice_bar", "training_bar"]
+__all__ = ["batch_bar", "count_bar", "slice_bar", "telling", "training_bar"]
+
+_LISTENER: ContextVar[Callable[[Step], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def telling(listener: Callable[[Step], None]) -> Iterator[None]:
+    """Tell steps of slices to a callable, in place of bars."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
 
 
 @contextmanager
 def slice_bar(titles: Sequence[str]) -> Iterator[Callable[[Step], None]]:
     """Show a bar with the loss of the slice that is worked on, and how many are done; call what it gives with steps."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        yield listener
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     loss = TextColumn("loss {task.fields[loss]}", markup=False)
@@ -54,6 +74,24 @@ def count_bar() -> Iterator[Callable[[int, int, str], None]]:
         def tell(done: int, total: int, text: str) -> None:
             bar.start()
             bar.update(task, completed=done, total=total, description=sentence(text))
+
+        yield tell
+
+
+@contextmanager
+def batch_bar() -> Iterator[Callable[[BatchState, object], None]]:
+    """Show one bar for all rows of a batch, with the time that is left; call what it gives with the state."""
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    with _bar(BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), text) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def tell(state: BatchState, entry: object) -> None:
+            bar.start()
+            left = state.left
+            ahead = "" if left is None or state.share >= 1 else f", {in_words(left)} left"
+            bar.update(task, completed=state.share, description=f"{len(state.entries)} of {state.total} scans{ahead}")
 
         yield tell
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_brgm.cli.kept import JOB_KEY, KeptSlices, made_before
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.run_files import RunFiles, new_run
 from napari_brgm.cli.sheet import SheetImage, SheetRow, draw_sheet
@@ -23,6 +25,7 @@ from napari_brgm.cli.trial_errors import errors_of, errors_text
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
+from napari_brgm.scans.fingerprint import sha256_of
 from napari_brgm.scans.names import ESTIMATE, derivative_name, json_name
 from napari_brgm.text import plain_text
 
@@ -83,6 +86,7 @@ def restore_source(
     BrgmError
         As ``engine.run.run``, or the results cannot be written; there are none then.
     """
+    from napari_brgm.cli.kept_run import kept_run, key_of_job
     from napari_brgm.engine.run import run
 
     pieces = [what.piece(source, index) for index in what.corruptions]
@@ -90,8 +94,19 @@ def restore_source(
     if target.video is not None and len(pieces) > 1:
         raise InputError(f"--save-video shows one slice and {len(pieces)} are to be restored; choose one with --index")
     titles = [piece.title for piece in pieces]
-    stem, run_name = source.stem, new_run()
-    spread = bool(options.job((), prior).draws)
+    given = [
+        ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
+        for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
+    ]
+    observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))
+    job = options.job(observed, prior, None if what.alone else source.stack(pieces, what.seen(source), what.spoilt))
+    stem, spread = source.stem, bool(job.draws)
+    inputs = [
+        {"name": plain_text(name), "sha256": sha256_of(path)}
+        for name, path in zip([source.label, *(path.name for path in read[1:])], read, strict=True)
+    ]
+    key = key_of_job(job, what, source, inputs)
+    run_name = key[:12] if target.resume else new_run()
     both = [
         derivative_name(stem, what.name + role, ending)
         for role, ending in zip((ESTIMATE, "Variance"), source.extensions, strict=True)
@@ -99,35 +114,48 @@ def restore_source(
     images = both if spread else both[:1]
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
     posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
-    with target.opened([*both, sheet, *posteriors, *map(json_name, both)], read) as (files, video):
+    results_of = [*images, sheet, *posteriors]
+
+    def finish(number: int, result: Restoration) -> Restoration:
+        head = heads[number]
+        result = result if head is None else head.beside(result)
+        return replace(result, provenance=dict(result.provenance) | {"run": run_name})
+
+    if target.resume and (there := made_before(target.folder, images[0], results_of, key)):
+        return Written(there, [])
+    with ExitStack() as stack:
+        alone = stack.enter_context(ExitStack())  # holds until all is in its place that no other process writes it
+        kept = stack.enter_context(KeptSlices(target.folder, key).until_written()) if target.resume else None
+        files, video = stack.enter_context(target.opened([*both, sheet, *posteriors, *map(json_name, both)], read))
         for name in both[len(images) :]:
             files.do_without(name)
             files.do_without(json_name(name))
 
         def keep(number: int, result: Restoration) -> Restoration:
-            head = heads[number]
-            result = result if head is None else head.beside(result)
-            result = replace(result, provenance=dict(result.provenance) | {"run": run_name})
+            result = finish(number, result)
             result.save(files.path(posteriors[number]))
             return result.without_samples()
 
-        given = [
-            ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
-            for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
-        ]
-        observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))
         descent = None if video is None else _descent(pieces[0], heads[0], what)
-        job = options.job(observed, prior, None if what.alone else source.stack(pieces, what.seen(source), what.spoilt))
         work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
         if (expected := estimated_seconds(work)) > LONG:
             say(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
         began = time.monotonic()
         try:
             with slice_bar(titles) as tell:
-                results = run(_shown_often(job) if descent else job, _both(tell, descent), keep)
+                if kept is None:
+                    results = run(_shown_often(job) if descent else job, _both(tell, descent), keep)
+                else:
+                    results = kept_run(job, kept, tell, finish)
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
-        learn(work, time.monotonic() - began)
+        if kept is None:
+            learn(work, time.monotonic() - began)
+        else:
+            alone.enter_context(kept.writing())
+            for number, name in enumerate(posteriors):
+                if not isinstance(results[number], InputError):
+                    kept.put(number, files.path(name))
         done, left, places = [], {}, []
         for piece, head, title, name, result in zip(pieces, heads, titles, posteriors, results, strict=True):
             if isinstance(result, InputError):
@@ -145,8 +173,12 @@ def restore_source(
         }
         planes = [(name, place) for name, place in places if spread and place is not None]
         group = RunFiles.of(run_name, what, source, what.factor, images, planes)
+        about = {"inputs": inputs, JOB_KEY: key}
         written = [
-            (files.path(name), image_record(source, done, errors, what, read, text, units, left) | group.record(name))
+            (
+                files.path(name),
+                image_record(source, done, errors, what, read, text, units, left) | about | group.record(name),
+            )
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
         source.write(done, written[0], written[1] if spread else None)
@@ -156,10 +188,10 @@ def restore_source(
         draw_sheet(files.path(sheet), [shown_row(one, what) for one in shown], title, source.units, what.notice)
         if descent is not None and video is not None:
             descent.save(video, done[0].restored.estimate)
-        kept = [target.folder / name for name in (*images, sheet, *posteriors) if name in files.names]
+        shown_files = [target.folder / name for name in results_of if name in files.names]
     lines = [f"{one.piece.title}: {errors_text(errors[one.piece.index], source.units)}" for one in done if errors]
     animation = [] if target.video is None else [target.video]
-    return Written([*kept, *animation], [(one.piece, one.restored) for one in done], lines)
+    return Written([*shown_files, *animation], [(one.piece, one.restored) for one in done], lines)
 
 
 def _descent(piece: Piece, head: Head | None, what: Treatment) -> DescentVideo:

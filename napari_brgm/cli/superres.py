@@ -55,6 +55,7 @@ def superres(
     strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Give one slice of a scan, or a picture, finer pixels; or make the slices of a scan thinner.
@@ -77,7 +78,7 @@ def superres(
 
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
-    target = Target.of(out, overwrite, save_video)
+    target = Target.of(out, overwrite, save_video, resume=resume)
     factor = factor or ("4" if slices is None else "1")
     finer = options.pair(factor, "--factor", "4, or two for rows and columns such as 3,1")
     corruption = None if slices is not None and finer == (1, 1) else Downsample(finer)

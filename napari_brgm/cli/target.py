@@ -42,26 +42,31 @@ class Target:
         Replace files that exist.
     video : Path or None
         Of an animation.
+    resume : bool
+        Finished slices are kept until the results are there, and a run goes on from them.
     """
 
     folder: Path
     overwrite: bool = False
     video: Path | None = None
+    resume: bool = False
 
     @classmethod
-    def of(cls, folder: Path, overwrite: bool, video: Path | None) -> Target:
+    def of(cls, folder: Path, overwrite: bool, video: Path | None, *, resume: bool = False) -> Target:
         """Check the animation's name before anything is read.
 
         Raises
         ------
         InputError
-            It is no animation's.
+            It is no animation's, or one is asked for of a run that may be resumed.
         """
+        if video is not None and resume:
+            raise InputError("--save-video shows a run from its start, which --resume may not; leave one of them out")
         if video is not None:
             from napari_brgm.cli.descent import check_animation
 
             check_animation(video)
-        return cls(folder, overwrite, video)
+        return cls(folder, overwrite, video, resume)
 
     @contextmanager
     def opened(self, names: Sequence[str], read: Sequence[Path]) -> Iterator[tuple[ShellOutputs, Path | None]]:

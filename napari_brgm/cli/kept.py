@@ -1,0 +1,197 @@
+"""Kept: restorations of a job that are on disk before they are counted, so that a run that was cut goes on.
+
+    <out>/.unfinished-<key>/00012.safetensors     what became of restoration 12
+                            00013.json            why 13 could not be restored
+                            00012.lock            held by the process that works on the part that begins with 12
+
+The key is a digest of all that decides a result: bytes of the inputs, prior, settings, seed, versions. Several
+processes may work on one job: each takes the parts that no other has (engine/run.py: parts_of), and the last one writes
+the results. Of a process that is killed outright only the part that it worked on is lost; its locks go with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.errors import BrgmError, InputError, OutputError
+from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.scans.record import sidecar_of
+from napari_brgm.scans.staging import PRIVATE_FILE, private_folder
+from napari_brgm.text import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["JOB_KEY", "KeptSlices", "Unfinished", "key_of", "made_before"]
+
+JOB_KEY = "job_sha256"  # in the record of an image: of all that decided it
+_PREFIX = ".unfinished-"
+
+
+class Unfinished(BrgmError):
+    """Other processes are at work on what is left of this job, and will write its results."""
+
+
+def key_of(**decisive: Any) -> str:
+    """Digest of all that decides a result; values that JSON can hold."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def made_before(folder: Path, image: str, names: Sequence[str], key: str) -> list[Path]:
+    """Files of these names that a job of this key has written; none where its image is not there."""
+    try:
+        record = json.loads(sidecar_of(folder / image).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not isinstance(record, dict) or record.get(JOB_KEY) != key or not (folder / image).is_file():
+        return []
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+class KeptSlices:
+    """Restorations of one job, by their numbers, in a hidden folder beside its results.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the results; made if missing.
+    key : str
+        Of ``key_of``.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made.
+    """
+
+    def __init__(self, out: Path, key: str) -> None:
+        self.path = out / f"{_PREFIX}{key[:20]}"
+        try:
+            out.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                private_folder(self.path)
+        except OSError as error:
+            advice = advice_of(error, "choose an --out folder that can be written")
+            raise OutputError(f"cannot keep slices in {plain_text(out)}: {reason_of(error)}; {advice}") from error
+
+    def holds(self, numbers: Sequence[int]) -> bool:
+        """Whether it is known what became of all of these."""
+        return all(self.file(n).is_file() or self._refusal(n).is_file() for n in numbers)
+
+    def count(self) -> int:
+        """Restorations of which it is known."""
+        return sum(1 for one in self.path.iterdir() if one.suffix in (".safetensors", ".json"))
+
+    def load(self, number: int) -> Restoration | InputError:
+        """What became of a restoration, without its samples.
+
+        Raises
+        ------
+        InputError
+            The file is damaged; it is taken away, so that the next run makes it anew.
+        """
+        if self._refusal(number).is_file():
+            return InputError(json.loads(self._refusal(number).read_text("utf-8"))["reason"])
+        try:
+            return Restoration.load(self.file(number)).without_samples()
+        except InputError as error:
+            self.file(number).unlink(missing_ok=True)
+            raise InputError(f"a slice that was kept is damaged, and was taken away; run again: {error}") from error
+
+    def save(self, number: int, restored: Restoration) -> None:
+        """Put a restoration on disk, for good."""
+        restored.save(self.file(number))
+        with self._told():
+            _settle(self.file(number))
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Put on disk why there is none."""
+        draft = self._refusal(number).with_suffix(".part")
+        with self._told():
+            draft.touch(PRIVATE_FILE)
+            draft.write_text(json.dumps({"reason": reason}), "utf-8")
+            draft.replace(self._refusal(number))
+            _settle(self._refusal(number))
+
+    def put(self, number: int, target: Path) -> None:
+        """Let the file of a restoration appear as ``target`` too, without a copy where the disk can do that."""
+        try:
+            os.link(self.file(number), target)
+        except OSError:
+            with self._told():
+                shutil.copyfile(self.file(number), target)
+                target.chmod(PRIVATE_FILE)
+
+    @contextmanager
+    def claimed(self, first: int | str) -> Iterator[bool]:
+        """Whether this process alone has what is named so; where nobody can lock, it is taken to."""
+        lock = FileLock(self.path / f"{first:05d}.lock" if isinstance(first, int) else self.path / f"{first}.lock",
+                        timeout=0, mode=PRIVATE_FILE, thread_local=False)  # fmt: skip
+        mine = True
+        try:
+            lock.acquire()
+        except Timeout:
+            mine = False
+        except (OSError, NotImplementedError):  # no locks on this file system, or another process has just finished
+            mine = self.path.is_dir()
+        try:
+            yield mine
+        finally:
+            with suppress(OSError):
+                lock.release()
+
+    @contextmanager
+    def until_written(self) -> Iterator[KeptSlices]:
+        """Itself; the folder goes when the ``with`` block ends well: the results are where they belong."""
+        yield self
+        self.remove()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """No other process writes the results meanwhile; Unfinished: one does."""
+        with self.claimed("results") as mine:
+            if not mine:
+                raise Unfinished("another process writes these results at the moment; give the command again later")
+            yield
+
+    def remove(self) -> None:
+        """Take the folder away: the results are where they belong."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def file(self, number: int) -> Path:
+        """Where a restoration lies."""
+        return self.path / f"{number:05d}.safetensors"
+
+    def _refusal(self, number: int) -> Path:
+        return self.path / f"{number:05d}.json"
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot keep a slice in {plain_text(self.path.parent)}: {reason_of(error)}; "
+                f"{advice_of(error, 'choose an --out folder that can be written')}"
+            ) from error
+
+
+def _settle(file: Path) -> None:
+    """Return when a file, and its name, are on the disk itself."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    with suppress(OSError):  # not everywhere can a folder be opened
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
