@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_brgm.cli.dicom_result import dicom_folder, write_dicom_result
 from napari_brgm.cli.kept import JOB_KEY, KeptSlices, made_before
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.run_files import RunFiles, new_run
+from napari_brgm.cli.scan_source import ScanSource
 from napari_brgm.cli.sheet import SheetImage, SheetRow, draw_sheet
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.terminal import say, say_note, say_path
@@ -115,6 +117,7 @@ def restore_source(
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
     posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
     results_of = [*images, sheet, *posteriors]
+    dicom = dicom_folder(source, what)
 
     def finish(number: int, result: Restoration) -> Restoration:
         head = heads[number]
@@ -126,7 +129,9 @@ def restore_source(
     with ExitStack() as stack:
         alone = stack.enter_context(ExitStack())  # holds until all is in its place that no other process writes it
         kept = stack.enter_context(KeptSlices(target.folder, key).until_written()) if target.resume else None
-        files, video = stack.enter_context(target.opened([*both, sheet, *posteriors, *map(json_name, both)], read))
+        folders = [] if dicom is None else [dicom]
+        names = [*both, sheet, *posteriors, *map(json_name, both), *folders]
+        files, video = stack.enter_context(target.opened(names, read))
         for name in both[len(images) :]:
             files.do_without(name)
             files.do_without(json_name(name))
@@ -182,6 +187,11 @@ def restore_source(
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
         source.write(done, written[0], written[1] if spread else None)
+        if dicom is not None and isinstance(source, ScanSource):
+            image, varied, synthetic = source.restored(done)
+            std = np.sqrt(varied.array) if spread else None
+            if not write_dicom_result(source, image, std, synthetic, written[0][1], files.path(dicom)):
+                files.do_without(dicom)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
         more = f"; {len(done) - len(shown)} more slices in the volume" if len(shown) < len(done) else ""
         title = f"{source.name}, {what.done}{more}"

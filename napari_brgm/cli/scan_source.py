@@ -129,26 +129,30 @@ class ScanSource:
     def write(
         self, done: Sequence[Result], image: tuple[Path, dict[str, Any]], spread: tuple[Path, dict[str, Any]] | None
     ) -> None:
-        if done[0].missing is not None:
-            written = self.scan.with_slices(
-                (one.piece.place, one.restored.estimate, ~one.missing)
-                for one in done
-                if one.piece.place is not None and one.missing is not None
-            )
-            nothing = replace(self.scan, array=np.zeros(self.scan.shape, np.float32))
-            varied = nothing.with_slices(
-                (one.piece.place, one.restored.variance, None) for one in done if one.piece.place is not None
-            )
-        else:
-            (one,) = done
-            assert one.piece.place is not None
-            written = one.piece.place.refined(one.restored.estimate, one.factor)
-            varied = one.piece.place.refined(one.restored.variance, one.factor)
+        written, varied, _ = self.restored(done)
         for note in written.notes[len(self.scan.notes) :]:
             say_note(note)
         write_nifti(written, *image)
         if spread is not None:
             write_nifti(replace(varied, units=f"{self.units}^2"), *spread)
+
+    def restored(self, done: Sequence[Result]) -> tuple[Scan, Scan, npt.NDArray[np.bool_]]:
+        """Restored image and its variance, in-painted slices in their volume, and where the image is not measured."""
+        places = [(one.piece.place, one) for one in done if one.piece.place is not None]
+        if done[0].missing is None:
+            ((place, one),) = places
+            new = ~one.restored.measured
+            images = (one.restored.estimate, one.restored.variance, new.astype(np.float32))
+            written, varied, free = (place.refined(image, one.factor) for image in images)
+            return written, varied, free.array > 0
+        written = self.scan.with_slices(
+            (place, one.restored.estimate, ~one.missing) for place, one in places if one.missing is not None
+        )
+        nothing = replace(self.scan, array=np.zeros(self.scan.shape, np.float32))
+        varied = nothing.with_slices((place, one.restored.variance, None) for place, one in places)
+        no_flags = replace(self.scan, array=np.zeros(self.scan.shape, np.uint8))
+        free = no_flags.with_slices((place, ~one.restored.measured, None) for place, one in places)
+        return written, varied, free.array > 0
 
     def place(self, one: Result) -> dict[str, Any]:
         assert one.piece.place is not None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_brgm.cli.dicom_result import dicom_folder, write_dicom_result
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.restoration import LONG, Written, image_record, shown_row
 from napari_brgm.cli.run_files import RunFiles, new_run
@@ -160,7 +161,9 @@ def restore_thin(
     images = [derivative_name(source.stem, _NAME + role, ".nii.gz") for role in (ESTIMATE, "Variance", "Samples")]
     posterior = derivative_name(source.stem, f"{_NAME}Thin", ".safetensors")
     sheet = derivative_name(source.stem, f"{_NAME}Sheet", ".png")
-    with target.opened([*images, *map(json_name, images), posterior, sheet], [read]) as (files, _):
+    dicom = dicom_folder(source, what)
+    names = [*images, *map(json_name, images), posterior, sheet, *([] if dicom is None else [dicom])]
+    with target.opened(names, [read]) as (files, _):
         for name in images[1:] if not job.draws else ():
             files.do_without(name)
             files.do_without(json_name(name))
@@ -192,7 +195,15 @@ def restore_thin(
         group = RunFiles.of(new_run(), what, source, finer, images[: len(held)])
         for name, (array, text, units) in zip(images, held, strict=False):
             record = image_record(source, done, {}, what, [read], text, units) | group.record(name)
-            write_nifti(replace(source.scan.refined(source.plane, array, finer), units=units), files.path(name), record)
+            fine = source.scan.refined(source.plane, array, finer)
+            write_nifti(replace(fine, units=units), files.path(name), record)
+            if dicom is not None and array is volume.estimate:
+                free, varied = (
+                    source.scan.refined(source.plane, one, finer).array for one in (~volume.measured, volume.variance)
+                )
+                std = np.sqrt(varied) if job.draws else None
+                if not write_dicom_result(source, fine, std, free, record, files.path(dicom)):
+                    files.do_without(dicom)
         if scratch is not None:
             scratch.unlink()
         rows = [done[i] for i in np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)]

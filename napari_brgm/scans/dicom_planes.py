@@ -159,11 +159,12 @@ def _nearest(
 
 
 def _volume(scan: Scan, times: int) -> int:
-    """Volume of a 4-D source that a 3-D result is of: the record has the index of its slices in the source."""
-    slices = (scan.provenance or {}).get("slices")
+    """Volume of a 4-D source that a 3-D result is of: the record has it, or the index of its slices in the source."""
+    record = scan.provenance or {}
+    slices = record.get("slices")
     first = slices[0] if isinstance(slices, list) and slices and isinstance(slices[0], dict) else {}
     index = first.get("index")
-    volume = index[0] if isinstance(index, list) and len(index) == 4 else 0
+    volume = index[0] if isinstance(index, list) and len(index) == 4 else record.get("volume")
     return volume if isinstance(volume, int) and 0 <= volume < times else 0
 
 

@@ -83,19 +83,17 @@ def write_study(
         raise InputError(f"an estimate of the shape {estimate.shape} does not go with {shapes}")
     with sentence_on_refusal(estimate.name):
         study = _Study.of(estimate, std, synthetic, number)
-        path.mkdir()
-        files = write_series(study.estimate, path / "estimate", tell=tell)
+    path.mkdir()
+    files = write_series(study.estimate, path / "estimate", tell=tell)
+    with sentence_on_refusal(estimate.name):
         headers = [dcmread(file, stop_before_pixels=True) for file in files]
         for kind in study.kinds:
-            folder = path / kind.folder
-            folder.mkdir()
+            (path / kind.folder).mkdir()
             for n, block in enumerate(study.blocks):
-                made = kind.make(
-                    study.subject(block, headers), [kind.planes[i] for i in block], kind.series, kind.uids[n], n + 1
-                )
-                file = folder / f"{n + 1:04d}.dcm"
-                made.save_as(file, enforce_file_format=True)
-                files.append(file)
+                planes = [kind.planes[i] for i in block]
+                made = kind.make(study.subject(block, headers), planes, kind.series, kind.uids[n], n + 1)
+                files.append(path / kind.folder / f"{n + 1:04d}.dcm")
+                made.save_as(files[-1], enforce_file_format=True)
                 if tell is not None:
                     tell(f"writing DICOM, {kind.folder}", n + 1, len(study.blocks))
     if study.unplaced_std is not None:

@@ -150,6 +150,11 @@ def test_slices_of_a_dicom_series(shell, series, prior, tmp_path, thickness):
     for i in range(THICK * FACTOR):  # thin slice i of those from the feet up, in the patient's LPS mm
         place = np.diag([-1, -1, 1, 1]) @ fine.slice("axial", i).affine
         np.testing.assert_allclose(place[:3, 3], [-17, -18, 41 - i if scan.affine[2, 2] < 0 else 30 + i], atol=1e-4)
+    dicom = tmp_path / "out" / "series-5_desc-brgmSuperresDicom_image"
+    segments, spread = (pydicom.dcmread(dicom / part / "0001.dcm") for part in ("synthetic", "std"))
+    heights = [g.PlanePositionSequence[0].ImagePositionPatient[2] for g in segments.PerFrameFunctionalGroupsSequence]
+    np.testing.assert_allclose(sorted(heights), 30 + np.arange(THICK * FACTOR), atol=1e-6)
+    assert segments.pixel_array.all() and spread.NumberOfFrames == len(list((dicom / "estimate").iterdir()))
 
 
 def test_of_a_whole_head_the_brain_alone_is_made_thinner(shell, save, thick, prior, tmp_path, monkeypatch):
