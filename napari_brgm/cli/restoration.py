@@ -56,11 +56,14 @@ _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
-    """Files of a finished job, the restored image first; the slices in them, and how wrong those of a trial are."""
+    """Files of a finished job, the restored image first; the slices in them, how wrong those of a trial are, and the
+    folder of the result as DICOM.
+    """
 
     files: list[Path]
     slices: list[tuple[Piece, Restoration]]
     errors: list[str] = field(default_factory=list)
+    dicom: Path | None = None
 
     def tell(self) -> None:
         """Print the notes of the slices to stderr, each sentence once, and errors; the files to stdout."""
@@ -69,7 +72,7 @@ class Written:
             say(line, err=True)
         if len(self.errors) > _SHEET_ROWS:
             say(f"and {len(self.errors) - _SHEET_ROWS} slices more, in the record", err=True)
-        for file in self.files:
+        for file in [*self.files, *([] if self.dicom is None else [self.dicom])]:
             say_path(file)
 
 
@@ -199,9 +202,10 @@ def restore_source(
         if descent is not None and video is not None:
             descent.save(video, done[0].restored.estimate)
         shown_files = [target.folder / name for name in results_of if name in files.names]
+        shown_folder = target.folder / dicom if dicom is not None and dicom in files.names else None
     lines = [f"{one.piece.title}: {errors_text(errors[one.piece.index], source.units)}" for one in done if errors]
     animation = [] if target.video is None else [target.video]
-    return Written([*shown_files, *animation], [(one.piece, one.restored) for one in done], lines)
+    return Written([*shown_files, *animation], [(one.piece, one.restored) for one in done], lines, shown_folder)
 
 
 def _descent(piece: Piece, head: Head | None, what: Treatment) -> DescentVideo:

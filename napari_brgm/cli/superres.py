@@ -65,7 +65,8 @@ def superres(
     a sheet (PNG).
 
     With --slices the whole scan is restored, its slices together, and written as volumes on the finer grid: image,
-    variance and samples (NIfTI; the last has four axes), each with its record, and the rest of the posterior.
+    variance and samples (NIfTI; the last has four axes), each with its record, and the rest of the posterior. Of a
+    DICOM series there are DICOM objects too, as inpaint writes them; they lie on the finer grid.
     """
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.restoration import restore_source

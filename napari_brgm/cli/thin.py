@@ -210,7 +210,8 @@ def restore_thin(
         title = f"{source.name}, {thin.factor:g} thin slices of each thick one; {len(done)} in the volume"
         draw_sheet(files.path(sheet), [shown_row(one, what) for one in rows], title, source.units, what.notice)
         kept = [target.folder / name for name in (*images, sheet, posterior) if name in files.names]
-    return Written(kept, [(one.piece, one.restored) for one in done])
+        folder = target.folder / dicom if dicom is not None and dicom in files.names else None
+    return Written(kept, [(one.piece, one.restored) for one in done], dicom=folder)
 
 
 class _Volume:

@@ -41,6 +41,7 @@ def test_in_painted_slices(shell, series: Path, quick, tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(missing.astype(np.uint8), scan.affine), tmp_path / "mask.nii")
     done = shell("inpaint", series, "--mask", tmp_path / "mask.nii", "--out", tmp_path / "out", *quick)
     assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].endswith("series-1_desc-brgmInpaintDicom_image")
     made = parts(tmp_path / "out/series-1_desc-brgmInpaintDicom_image")
     assert {name: len(found) for name, found in made.items()} == {"estimate": 5, "std": 1, "synthetic": 1}
     (back,) = read_scan(tmp_path / "out/series-1_desc-brgmInpaintDicom_image/estimate")
