@@ -47,8 +47,8 @@ def clean(
     The middle slice, or the one of --index. Every pixel of the result is an estimate: none is kept as measured, and
     small findings may be gone or made up. After JPEG the variance is too small: on brain slices of quality 10 the 90 %
     intervals held 65 % of the pixels. Writes the slice and its variance (2-D NIfTI in the right place; of a picture PNG
-    or TIFF, and TIFF), a record of how each came about (JSON), its posterior (safetensors) and a sheet (PNG); of a DICOM
-    series DICOM objects too, as inpaint does.
+    or TIFF, and TIFF), a record of how each came about (JSON), its posterior (safetensors) and a sheet (PNG); of a
+    DICOM series DICOM objects too, as inpaint does.
     """
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.restoration import restore_source

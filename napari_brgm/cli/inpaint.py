@@ -65,8 +65,8 @@ def inpaint(
     shows what a prior can do and mends nothing. Measured voxels stay as they are, bit for bit; a slice that cannot be
     restored is told and left as it is.
     Writes the restored volume and its variance (NIfTI; of a picture PNG or TIFF, and TIFF), a record of how each came
-    about (JSON), the posterior of each slice (safetensors) and a sheet (PNG). Of a DICOM series there is a folder of DICOM
-    objects too: the restored series, its standard deviation as a parametric map, and what is synthetic as a
+    about (JSON), the posterior of each slice (safetensors) and a sheet (PNG). Of a DICOM series there is a folder of
+    DICOM objects too: the restored series, its standard deviation as a parametric map, and what is synthetic as a
     segmentation.
     """
     from napari_brgm.cli.inputs import open_input, source_of
