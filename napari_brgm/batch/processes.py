@@ -113,7 +113,7 @@ def _give(worker: _Worker, left: _Open) -> None:
     """Give an idle process a row: the next one, else one that is at work and has parts left."""
     row = left.pending.popleft() if left.pending else None
     if row is None:
-        open_rows = [name for name in left.at_work if name not in left.helped]
+        open_rows = [name for name in left.at_work if name not in left.helped and name not in left.ends]
         if not open_rows:
             return
         row = left.at_work[min(open_rows, key=lambda name: len(left.at_work[name]))][0].row

@@ -1,0 +1,59 @@
+"""What processes of a batch do in tests; a module of its own, so that they can import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from napari_brgm.batch.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_brgm.batch.row import Row
+
+Tell = "Callable[[float, int], None]"
+PARTS = 6
+
+
+def plain(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+    tell(0.5, 4)
+    return Outcome(notes=(f"{row.name} by {os.getpid()} with {os.environ.get('OMP_NUM_THREADS')}",))
+
+
+def killed_once(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+    """Ended from outside while it works on 'b' for the first time."""
+    mark = row.scan.parent / "killed"
+    if row.name == "b" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(row, tell)
+
+
+def killed_always(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+    if row.name == "b":
+        with (row.scan.parent / "tries").open("a") as file:
+            file.write(".")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(row, tell)
+
+
+def in_parts(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+    """Six parts that processes share by locks; whoever finds all there is done, others are not."""
+    folder = Path(row.scan)
+    for part in range(PARTS):
+        file, lock = folder / f"{part}.done", FileLock(folder / f"{part}.lock", timeout=0)
+        try:
+            with lock:
+                if not file.exists():
+                    time.sleep(0.3)
+                    file.write_text(str(os.getpid()))
+        except Timeout:
+            continue
+    there = sum((folder / f"{part}.done").exists() for part in range(PARTS))
+    return Outcome(shared=there < PARTS)

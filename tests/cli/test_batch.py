@@ -1,0 +1,221 @@
+"""``napari-brgm batch`` and ``--resume``: nothing that was finished is lost, whatever is killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from napari_brgm.cli import kept_run
+from napari_brgm.cli.kept import KeptSlices, Unfinished, key_of
+from napari_brgm.engine.restoration import Restoration
+from napari_brgm.errors import InputError
+from napari_brgm.zoo.files import write_prior
+
+AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+COUNT = (24, 20, 20)  # slices of three scans, 64 in all
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, random_stylegan2):
+    """Folders of three scans of 32 px and masks of every slice, and the options of a quick task with a small prior."""
+    folder = tmp_path_factory.mktemp("job")
+    write_prior(random_stylegan2, folder / "net.safetensors", torch.float32)
+    drawn = random_stylegan2.sample(sum(COUNT), seed=3)[:, 0].numpy()
+    for name in ("scans", "masks"):
+        (folder / name).mkdir()
+    first = 0
+    for number, count in enumerate(COUNT):
+        volume = np.moveaxis(drawn[first : first + count], 0, 2) * 100 + 300
+        mask = np.zeros(volume.shape, np.uint8)
+        mask[10:20, 12:22] = 1
+        nib.save(nib.Nifti1Image(volume.astype(np.float32), AFFINE), folder / "scans" / f"s{number}.nii.gz")
+        nib.save(nib.Nifti1Image(mask, AFFINE), folder / "masks" / f"s{number}_mask.nii.gz")
+        first += count
+    task = ["inpaint", "--prior", folder / "net.safetensors", "--steps", 3, "--samples", 2, "--device", "cpu"]
+    return folder, [str(part) for part in task]
+
+
+def command(job, out, *more: object) -> list[str]:
+    folder, task = job
+    head = ["batch", "--scans", folder / "scans", "--masks", folder / "masks", "--out", out, *more]
+    return [sys.executable, "-m", "napari_brgm", *map(str, head), *task]
+
+
+def images(out) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.rglob("*.nii.gz"))}
+
+
+def posteriors(out) -> dict[str, Restoration]:
+    return {path.name: Restoration.load(path) for path in sorted(out.rglob("*.safetensors"))}
+
+
+def table(out) -> list[dict[str, str]]:
+    return list(csv.DictReader((out / "batch.csv").read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out"
+    done = subprocess.run(command(job, out, "--processes", 1), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_each_scan_has_its_folder_and_the_table_its_line(undisturbed):
+    out, done = undisturbed
+    lines = table(out)
+    assert [(line["name"], line["state"], line["slices"]) for line in lines] == [
+        (f"s{number}", "done", str(count)) for number, count in enumerate(COUNT)
+    ]
+    assert all((out / line["image"]).is_file() for line in lines)
+    assert "3 of 3 restored" in done.stderr and str(out / "batch.csv") in done.stdout
+    assert not list(out.rglob(".unfinished-*"))
+    assert (out / "batch-001.png").is_file()
+    modes = {path.stat().st_mode & 0o077 for path in out.rglob("*")}
+    assert modes == {0}
+
+
+def test_killed_ten_times_it_gives_the_same(job, undisturbed, tmp_path):
+    """Workers and the main process, at random: each slice is there once, and equal to those of an undisturbed run."""
+    out, dice, kills, whole = tmp_path / "out", random.Random(7), 0, undisturbed[0]
+    running = subprocess.Popen(command(job, out, "--processes", 2), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 600
+    while kills < 10 and time.monotonic() < deadline:
+        if running.poll() is not None:
+            break
+        workers = [one for one in psutil.Process(running.pid).children() if "spawn_main" in " ".join(one.cmdline())]
+        busy = len(list(out.rglob(".unfinished-*/*.safetensors"))) + len(list(out.rglob("*Estimate*.nii.gz")))
+        time.sleep(dice.uniform(0.2, 1.0))
+        if not workers or (busy == 0 and kills == 0):
+            continue
+        if kills % 4 == 3:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            running = subprocess.Popen(command(job, out, "--processes", 2), stderr=subprocess.PIPE, text=True)
+        else:
+            try:
+                dice.choice(workers).kill()
+            except psutil.NoSuchProcess:
+                continue
+        kills += 1
+        time.sleep(2.5)
+    _, told = running.communicate(timeout=600)
+    again = subprocess.run(command(job, out, "--processes", 2), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, told + again.stderr
+    assert kills >= 5
+    assert images(out) == images(whole)
+    found, wanted = posteriors(out), posteriors(whole)
+    assert list(found) == list(wanted) and len(found) == sum(COUNT)
+    for name, one in found.items():
+        np.testing.assert_array_equal(one.samples, wanted[name].samples)
+        np.testing.assert_array_equal(one.variance, wanted[name].variance)
+    assert not list(out.rglob(".unfinished-*"))
+
+
+def test_what_is_broken_stops_nobody_and_is_told(job, undisturbed, tmp_path, shell):
+    folder, task = job
+    rows = tmp_path / "rows.csv"
+    (tmp_path / "broken.nii.gz").write_bytes(b"no scan")
+    rows.write_text(
+        "scan,mask,name,index\n"
+        f"{folder}/scans/s0.nii.gz,{folder}/masks/s0_mask.nii.gz,good,3\n"
+        f"broken.nii.gz,{folder}/masks/s0_mask.nii.gz,broken,\n"
+        f"gone.nii.gz,{folder}/masks/s0_mask.nii.gz,gone,\n"
+    )
+    done = shell("batch", "--job", rows, "--out", tmp_path / "out", "--processes", 1, "--json", *task)
+    assert done.exit_code == 1, done.output
+    assert "broken failed: broken.nii.gz" in done.stderr and "gone failed: there is no gone.nii.gz" in done.stderr
+    assert "1 of 3 restored, 2 failed" in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"row": "good", "state": "done"}.items() <= next(one for one in lines if one.get("row") == "good").items()
+    assert lines[-1]["ended"] == lines[-1]["rows"] == 3
+    found = {line["name"]: line for line in table(tmp_path / "out")}
+    assert found["broken"]["state"] == "failed" and found["good"]["slices"] == "1"
+
+
+def test_shards_part_the_rows(job, undisturbed, tmp_path, shell):
+    folder, task = job
+    rows = tmp_path / "rows.csv"
+    line = f"{folder}/scans/s0.nii.gz,{folder}/masks/s0_mask.nii.gz"
+    rows.write_text("scan,mask,name,index\n" + "".join(f"{line},r{i},{i}\n" for i in range(3)))
+    out = tmp_path / "out"
+    done = shell("batch", "--job", rows, "--out", out, "--processes", 1, "--shard", "2/2", *task)
+    assert done.exit_code == 0 and sorted(path.name for path in out.iterdir() if path.is_dir()) == [".batch", "r1"]
+    assert "1 of 1 restored" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["inpaint"], "either --scans, or --job"),
+        (["--scans", "{scans}", "inpaint"], "give the folder of --masks"),
+        (["--scans", "{scans}", "--masks", "{masks}", "superres"], "superres takes no masks"),
+        (["--scans", "{scans}", "--masks", "{masks}", "paint"], "'paint' is no task"),
+        (["--scans", "{scans}", "--masks", "{masks}", "inpaint", "--colour", "red"], "No such option: --colour"),
+        (["--scans", "{scans}", "--masks", "{masks}", "inpaint", "--save-video", "a.gif"], "--save-video shows one"),
+        (["--scans", "{scans}", "--shard", "3/2", "superres"], "such as 2/8"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything(job, tmp_path, shell, arguments, sentence):
+    folder, _ = job
+    places = {"{scans}": folder / "scans", "{masks}": folder / "masks"}
+    out = tmp_path / "out"
+    assert sentence in shell.refused("batch", "--out", out, *(places.get(one, one) for one in arguments))
+    assert not out.exists()
+
+
+def resumed(job, shell, out, *more: object):
+    folder, (task, *options) = job
+    scan, mask = folder / "scans" / "s2.nii.gz", folder / "masks" / "s2_mask.nii.gz"
+    return shell(task, scan, "--mask", mask, "--out", out, "--resume", *options, *more)
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_is_missing(job, undisturbed, tmp_path, shell, monkeypatch):
+    out, made, own = tmp_path / "out", [], kept_run.run
+
+    def counted(given, tell, keep, only):
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        made.extend(only)
+        return own(given, tell, keep, only)
+
+    monkeypatch.setattr(kept_run, "run", counted)
+    assert resumed(job, shell, out).exit_code == 130
+    assert made == [0, 1, 2, 3] and not list(out.glob("*.nii.gz"))
+    made.append(-1)  # no more interrupts
+    assert resumed(job, shell, out).exit_code == 0
+    assert made[5:] == list(range(4, 20))
+    whole = images(undisturbed[0])
+    assert images(out) == {name: data for name, data in whole.items() if name.startswith("s2")}
+    files = resumed(job, shell, out)
+    assert files.exit_code == 0 and len(made) == 21  # nothing is done where results are there
+    assert "s2_desc-brgmInpaintEstimate_image.nii.gz" in files.stdout
+    refused = resumed(job, shell, out, "--seed", 9)
+    assert refused.exit_code == 2 and "exists already" in refused.stderr
+
+
+def test_kept_slices_are_claimed_by_one_and_damage_is_taken_away(tmp_path):
+    kept, other = (KeptSlices(tmp_path, key_of(a=1)) for _ in range(2))
+    with kept.claimed(3) as mine, other.claimed(3) as theirs, other.claimed(4) as free:
+        assert (mine, theirs, free) == (True, False, True)
+    kept.refuse(0, "there is nothing to see")
+    assert kept.holds([0]) and not kept.holds([0, 1]) and str(kept.load(0)) == "there is nothing to see"
+    kept.file(1).write_bytes(b"torn")
+    with pytest.raises(InputError, match="damaged, and was taken away; run again"):
+        kept.load(1)
+    assert not kept.holds([1])
+    with kept.writing(), pytest.raises(Unfinished), other.writing():
+        pass
+    assert os.stat(kept.path).st_mode & 0o777 == 0o700
