@@ -35,7 +35,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from napari_brgm.errors import InputError, WeightsError
 
@@ -52,7 +52,7 @@ __all__ = [
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TISSUE = 8.0  # grey levels of the posterior mean; what is darker is air
 DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides of the frame: 1.5, 3, 6 .. 48 px at 128
-_Z = tuple(float(norm.ppf(0.5 + level / 2)) for level in LEVELS)
+_Z = tuple(float(ndtri(0.5 + level / 2)) for level in LEVELS)
 _LIMIT = 100.0  # no factor is larger
 _PACKED = 1 << 20  # pixels whose widths are packed at a time
 _TASKS, _MATTER = ("mask", "downsample", "thick"), ("tissue", "air")
@@ -243,7 +243,7 @@ def half_width(level: float, widths: npt.NDArray[np.floating[Any]] | None = None
     widths : (4, ...) ndarray or None
         Half widths of LEVELS. Between them it is linear in the Gaussian's quantile, beyond them proportional to it.
     """
-    z = float(norm.ppf(0.5 + level / 2))
+    z = float(ndtri(0.5 + level / 2))
     if widths is None:
         return z
     if z <= _Z[0]:

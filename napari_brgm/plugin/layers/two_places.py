@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.scans.nifti_place import other_place, same_place
-
 if TYPE_CHECKING:
     from napari.layers import Layer
 
@@ -22,6 +20,8 @@ def at_other_place(mask: Layer, image: Layer) -> bool:
     of_mask, of_image = _record(mask), _record(image)
     if not (of_mask and of_image):
         return False
+    from napari_brgm.scans.nifti_place import other_place, same_place  # with nibabel: 0.2 s when a dock opens
+
     orders = [np.linalg.solve(record["file_affine"], record["affine"]) for record in (of_mask, of_image)]
     if mask.data.shape != image.data.shape or not np.allclose(orders[0][:3, :3], orders[1][:3, :3], atol=0.1):
         return False
