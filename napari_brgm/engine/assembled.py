@@ -64,8 +64,7 @@ def assembled(
     remark = unlike(misfit, prior.info.misfit_limit)
     if draws is None:
         assert estimate is not None
-        shown = mean = estimate
-        samples = np.empty((0, *estimate.shape), np.float32)
+        mean, samples = estimate, np.empty((0, *estimate.shape), np.float32)
         variance = np.zeros(estimate.shape, np.float32)
         variance[problem.free] = np.nan
         spreading = Calibrated(None, {"applied": False, "label": "no uncertainty: no samples were drawn"})
@@ -74,14 +73,13 @@ def assembled(
         spreading = calibrated(draws, problem, prior, settings, job.method, unlike=bool(remark), together=together)
         draws.match_finished()
         draws.add_detail()
-        shown = problem.whole(draws.mean)
-        mean = shown if draws.finished is None else problem.whole(draws.finished.mean)
+        mean = problem.whole(draws.mean)
         variance = draws.image(draws.variance.astype(np.float32))
         samples = draws.samples()
         variance[problem.unseen] = (problem.window.high - problem.window.low) ** 2 / 12  # nothing is known there
     alignment, noise = problem.placed.alignment, problem.placed.noise
     return Restoration(
-        estimate=shown if estimate is None else estimate,
+        estimate=mean if estimate is None else estimate,
         mean=mean,
         variance=variance,
         samples=samples,

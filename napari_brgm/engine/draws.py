@@ -96,18 +96,28 @@ class Draws:
             draw += added
 
     def match_finished(self) -> None:
-        """Give finished draws the spread of these, pixel by pixel.
+        """Give finished draws the mean and the spread of these, pixel by pixel.
 
-            f_k <- m_f + c (f_k - m_f),   c = s_d / s_f of each pixel, between 1/3 and 3
+            f_k <- m_d + c (f_k - m_f),   c = s_d / s_f of each pixel, between 1/3 and 3
 
-        s_d and s_f: standard deviations of these draws, which calibration has scaled, and of the finished ones, which
-        the network narrows. The finished mean m_f stays, and what coarse pixels say.
+        m_d and s_d: mean and standard deviation of these draws, which calibration has scaled; m_f and s_f: those of the
+        finished ones, which the network moves and narrows. What coarse pixels say stays.
         """
         if self.finished is None:
             return
         own, theirs = self.variance, self.finished.variance
         ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
         self.finished.scale(np.clip(np.sqrt(ratio), 1 / _MOST_FINISHED, _MOST_FINISHED))
+        self.finished.move(self.mean)
+
+    def move(self, mean: npt.NDArray[np.float64]) -> None:
+        """Let the draws have this mean (N[, 3])."""
+        apart = (mean - self.mean).astype(np.float32)
+        for draw in self.values:
+            if self._check is not None:
+                self._check()
+            draw += apart
+        self.mean = mean
 
     def add_detail(self) -> None:
         """Add what the scan holds that is finer than the frame, if there is any. Last: no factor is meant for it."""

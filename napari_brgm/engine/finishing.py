@@ -8,8 +8,8 @@ leaves. With F told of the hole, and what was measured put back, the step at the
 instead of 1.1 to 1.2. The field's own draws, which have a texture of their own, do not come in. Holes as fine as a few
 pixels, blurs, noise and slices restored together are nothing that the network has learnt.
 
-Finished draws are given the calibrated spread of the unfinished ones, pixel by pixel (draws.py), and the mean that is
-told is theirs: so CRPS was lowest on held-out subjects (docs/texture.md). The estimate is not painted with texture.
+Finished draws are given the mean and the calibrated spread of the unfinished ones, pixel by pixel (draws.py): their CRPS
+is the lower one on held-out subjects (docs/texture.md), and what is told of them agrees with them.
 
 On a scan finer than the frame, interpolation takes off what the network has put on. Finished images are sharpened by as
 much as what was measured near a hole asks for,
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["FINISHED", "TOGETHER", "Finishing", "finishing_of", "sharpened"]
 
 FINISHED = (
-    "samples have the texture of scans added by a network; the mean is theirs, and at each pixel their spread is the "
-    "stated one, as it was calibrated on the draws before it"
+    "samples have the texture of scans added by a network; at each pixel their mean and spread are the stated ones, "
+    "which were calibrated on the draws before it"
 )
 TOGETHER = "slices restored together with their neighbours have texture from them"
 _THIN, _LEAST = 2, 0.3  # frame pixels that are taken off a hole all round, and the share of it that must be left

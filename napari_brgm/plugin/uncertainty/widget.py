@@ -39,8 +39,8 @@ _LOG = logging.getLogger(__name__)
 _PLAY_MS = 200
 _REST_MS = 400  # after which a sample counts as chosen: its other planes are made, and the layer is named after it
 _FINISHED = (
-    "Samples, their histogram, probabilities and mean have the texture of scans added by a network, and at each pixel "
-    "the stated spread, which was calibrated on the draws before it."
+    "Samples, their histogram and probabilities have the texture of scans added by a network, and at each pixel the "
+    "stated mean and spread, which were calibrated on the draws before it."
 )
 _GAUSSIAN = "These results hold no samples: probabilities are those of a Gaussian of each pixel's mean and variance."
 
