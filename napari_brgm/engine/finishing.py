@@ -8,8 +8,8 @@ leaves. With F told of the hole, and what was measured put back, the step at the
 instead of 1.1 to 1.2. The field's own draws, which have a texture of their own, do not come in. Holes as fine as a few
 pixels, blurs, noise and slices restored together are nothing that the network has learnt.
 
-Finished draws are given the mean and the calibrated spread of the unfinished ones, pixel by pixel (draws.py): their CRPS
-is the lower one on held-out subjects (docs/texture.md), and what is told of them agrees with them.
+Finished draws are given the mean and the calibrated spread of the unfinished ones, pixel by pixel (draws.py): their
+CRPS is the lower one on held-out subjects (docs/texture.md), and what is told of them agrees with them.
 
 On a scan finer than the frame, interpolation takes off what the network has put on. Finished images are sharpened by as
 much as what was measured near a hole asks for,
