@@ -18,6 +18,7 @@ from napari_brgm.cli.info import info
 from napari_brgm.cli.inpaint import inpaint
 from napari_brgm.cli.interpolate import interpolate
 from napari_brgm.cli.measure import benchmark
+from napari_brgm.cli.replay import replay
 from napari_brgm.cli.sample import sample
 from napari_brgm.cli.stopping import Stopped, stop_on_signals
 from napari_brgm.cli.superres import superres
@@ -133,6 +134,12 @@ app.command(
         "napari-brgm try brain.nii.gz --corrupt x8 --index 80 --out tried --save-video descent.gif",
     ),
 )(trial)
+app.command(
+    epilog=_example(
+        "napari-brgm replay restored/brain_desc-brgmInpaintEstimate_image.json --scan brain.nii.gz "
+        "--mask artefact.nii.gz --out again",
+    )
+)(replay)
 app.command(
     context_settings=OPTIONS_OF_TASKS,
     epilog=_example(

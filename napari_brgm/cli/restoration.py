@@ -251,6 +251,8 @@ def image_record(
         **source.record,
         **({"mask": dict(what.mask)} if what.mask else {}),
         **({"trial": True} if what.trial else {}),
+        **({} if what.noise_sigma is None else {"noise_sigma": what.noise_sigma}),
+        **({"alone": True} if what.missing and what.alone else {}),
         **({"left_as_they_are": [{"index": i, "reason": reason} for i, reason in left.items()]} if left else {}),
         **shared,
         "slices": [
