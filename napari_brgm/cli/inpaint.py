@@ -31,6 +31,17 @@ def inpaint(
             show_default=False,
         ),
     ] = None,
+    roi: Annotated[
+        Path | None,
+        typer.Option(
+            help="Regions on the scan's grid (NIfTI of labels): their means, with intervals, as a table (CSV).",
+            show_default=False,
+        ),
+    ] = None,
+    above: Annotated[
+        float | None,
+        typer.Option(help="With --roi: their volume above this, too, in the scan's units.", show_default=False),
+    ] = None,
     invert_mask: options.InvertMask = False,
     yes: options.Sure = False,
     prior: options.PriorName = options.DEFAULT_PRIOR,
@@ -71,6 +82,7 @@ def inpaint(
     """
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.masks import MaskRules, SliceMasks, told_shares
+    from napari_brgm.cli.regions import RegionTable
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
     from napari_brgm.cli.strip import brain_of, check_strip
@@ -82,6 +94,10 @@ def inpaint(
         raise InputError("say what is missing: give either --mask, or --missing-share to try a prior out")
     if mask is None and (invert_mask or yes):
         raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
+    if above is not None and roi is None:
+        raise InputError("--above is about the regions of --roi; leave it out, or give these")
+    if roi is not None and samples < 2:
+        raise InputError("regions have intervals from samples; choose --samples 2 or more, or leave out --roi")
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video, resume=resume)
@@ -104,5 +120,7 @@ def inpaint(
         truth=truth, trial=bool(truth), mask=masks.read, notice=notice,
         brain=brain_of(source, loaded.info, masks.missing) if strip else None,
         alone=alone or bool(truth), spoilt=masks.elsewhere,
+        regions=None if roi is None else RegionTable.of(source, roi, above),
     )  # fmt: skip
-    restore_source(source, what, how, loaded, target, (scan,) if mask is None else (scan, mask)).tell()
+    read = [path for path in (scan, mask, roi) if path is not None]
+    restore_source(source, what, how, loaded, target, read).tell()

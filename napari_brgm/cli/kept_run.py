@@ -44,6 +44,7 @@ def key_of_job(job: Job, what: Treatment, source: Source, inputs: Sequence[dict[
         inputs=[one["sha256"] for one in inputs], slices=list(what.corruptions), missing=missing.hexdigest(),
         source=source.record, stem=source.stem, task=[what.name, what.done, what.notice], factor=list(what.factor),
         noise=what.noise_sigma, trial=what.trial, brain=what.brain is not None, alone=what.alone,
+        regions=None if what.regions is None else what.regions.digest,
         prior=job.prior.info.weights_sha256, settings=settings.as_dict(), method=job.method, samples=job.samples,
         seed=job.seed, device=pick_device(job.device).type, versions=[version(), torch.__version__, np.__version__],
         threads=torch.get_num_threads(),

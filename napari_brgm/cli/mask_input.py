@@ -18,10 +18,13 @@ from napari_brgm.scan import Scan
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from napari_brgm.scan import Plane
 
-__all__ = ["read_mask"]
+__all__ = ["read_labels", "read_mask"]
 
+_MOST_REGIONS = 256
 _AS_IT_IS = MaskRules()
 
 
@@ -33,6 +36,41 @@ def read_mask(path: Path, scan: Scan, plane: Plane, index: int | None, rules: Ma
     InputError, ScanError
         It cannot be read, is no mask, lies on another grid, or marks nothing, everything, or most and nobody is sure.
     """
+    flags, between = missing_of(_painted(path, scan).array.reshape(scan.shape), path.name, rules)
+    numbered = Scan(flags, scan.affine)
+    chosen = range(scan.count(plane)) if index is None else (index,)
+    found = {i: numbered.slice(plane, i).image > 0 for i in chosen}
+    touched = {i: missing for i, missing in found.items() if missing.any()}
+    check_shares(path.name, {f"{plane} slice {i}": missing for i, missing in touched.items()}, rules)
+    if not touched:
+        where = "" if index is None else f" on {plane} slice {index}"
+        raise InputError(f"the mask {path.name} is empty{where}; mark the region to restore")
+    across = tuple(axis for axis in range(3) if axis != scan.axis_across(plane))
+    elsewhere = frozenset(np.flatnonzero(flags.any(axis=across)).tolist()) - touched.keys()
+    return SliceMasks(touched, mask_record(rules, between), elsewhere)
+
+
+def read_labels(path: Path, scan: Scan) -> npt.NDArray[np.int64]:
+    """Read regions on the grid of a scan, (I, J, K): 0 is none, other whole numbers are the labels of regions.
+
+    Raises
+    ------
+    InputError, ScanError
+        It cannot be read, lies on another grid, has no region or values that are no labels.
+    """
+    array = np.asarray(_painted(path, scan).array.reshape(scan.shape))
+    labels: npt.NDArray[np.int64] = np.rint(array).astype(np.int64)
+    if not np.array_equal(labels, array) or (labels < 0).any() or not labels.any():
+        raise InputError(f"{path.name} holds no regions: give whole numbers, 0 outside and 1, 2 ... inside")
+    if len(np.unique(labels)) > _MOST_REGIONS:
+        raise InputError(
+            f"{path.name} holds more than {_MOST_REGIONS} regions; give a file of labels, not of intensities"
+        )
+    return labels
+
+
+def _painted(path: Path, scan: Scan) -> Scan:
+    """What was painted on the grid of a scan; InputError where it lies elsewhere."""
     from napari_brgm.scans import read_scan
 
     masks = read_scan(path)
@@ -45,18 +83,7 @@ def read_mask(path: Path, scan: Scan, plane: Plane, index: int | None, rules: Ma
             "it must be painted on the same grid"
         )
     _check_place(path.name, mask, scan)
-    flags, between = missing_of(mask.array.reshape(scan.shape), path.name, rules)
-    numbered = Scan(flags, scan.affine)
-    chosen = range(scan.count(plane)) if index is None else (index,)
-    found = {i: numbered.slice(plane, i).image > 0 for i in chosen}
-    touched = {i: missing for i, missing in found.items() if missing.any()}
-    check_shares(path.name, {f"{plane} slice {i}": missing for i, missing in touched.items()}, rules)
-    if not touched:
-        where = "" if index is None else f" on {plane} slice {index}"
-        raise InputError(f"the mask {path.name} is empty{where}; mark the region to restore")
-    across = tuple(axis for axis in range(3) if axis != scan.axis_across(plane))
-    elsewhere = frozenset(np.flatnonzero(flags.any(axis=across)).tolist()) - touched.keys()
-    return SliceMasks(touched, mask_record(rules, between), elsewhere)
+    return mask
 
 
 def _check_place(name: str, mask: Scan, scan: Scan) -> None:

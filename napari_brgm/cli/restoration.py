@@ -119,7 +119,8 @@ def restore_source(
     images = both if spread else both[:1]
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
     posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
-    results_of = [*images, sheet, *posteriors]
+    table = [] if what.regions is None else [derivative_name(stem, f"{what.name}Regions", ".csv")]
+    results_of = [*images, sheet, *table, *posteriors]
     dicom = dicom_folder(source, what)
 
     def finish(number: int, result: Restoration) -> Restoration:
@@ -133,7 +134,7 @@ def restore_source(
         alone = stack.enter_context(ExitStack())  # holds until all is in its place that no other process writes it
         kept = stack.enter_context(KeptSlices(target.folder, key).until_written()) if target.resume else None
         folders = [] if dicom is None else [dicom]
-        names = [*both, sheet, *posteriors, *map(json_name, both), *folders]
+        names = [*both, sheet, *table, *posteriors, *map(json_name, both), *folders]
         files, video = stack.enter_context(target.opened(names, read))
         for name in both[len(images) :]:
             files.do_without(name)
@@ -189,6 +190,9 @@ def restore_source(
             )
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
+        if what.regions is not None:
+            drawn = {one.piece.index: files.path(name) for one, (name, _) in zip(done, places, strict=True)}
+            what.regions.write(files.path(table[0]), drawn)
         source.write(done, written[0], written[1] if spread else None)
         if dicom is not None and isinstance(source, ScanSource):
             image, varied, synthetic = source.restored(done)
