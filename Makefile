@@ -10,11 +10,12 @@ PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --maxprocesses 4 --di
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-env lint clean
+.PHONY: help env demo test test-env lint pictures clean
 
 help:
 	@echo "make demo   restore a real brain slice; results go to demo-output (makes .venv first)"
 	@echo "make test   linters, types and tests (makes .venv first)"
+	@echo "make pictures  draw the pictures of README.md and docs again (some minutes)"
 	@echo "make env    make .venv; make lint: linters and types only; make clean: remove .venv and results"
 
 env: $(VENV)/.installed
@@ -51,6 +52,14 @@ test: lint
 		echo "there is neither a display nor Xvfb: the viewer's tests are left out" >&2; \
 		QT_QPA_PLATFORM=offscreen $(PYTEST) --ignore=tests/plugin/restore/test_panel.py; \
 	fi
+
+# those of docs/calibration.md are of a measurement: `napari-brgm evaluate calibration` and `evaluate sbc` draw them
+pictures: env
+	@.ci/debian-packages xvfb
+	@$(PYTHON) tests/draw_demo.py --out docs/images
+	@$(PYTHON) tests/draw_samples.py --out docs/images/samples-finished.png
+	@$(PYTHON) tests/draw_stack.py --out docs/images/stack-sagittal.png
+	@xvfb-run -a -s "-screen 0 1920x1200x24" $(PYTHON) tests/draw_widgets.py --out docs/images
 
 clean:
 	rm -rf $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
