@@ -256,7 +256,12 @@ class ChoicesPanel(PriorPanel):
             return
         reason = why_cpu(self.device.value)
         where = f"on the CPU: {reason}" if reason else "on the GPU"
-        self.estimate.setText(f"A slice takes {in_words(estimated_seconds(work))} {where}.")
+        alone = " by itself" if self.looks_at_neighbours() else ""
+        self.estimate.setText(f"A slice takes {in_words(estimated_seconds(work))}{alone} {where}.")
+
+    def looks_at_neighbours(self) -> bool:
+        """Whether a run on a slice looks at others too, and takes longer than on that slice by itself."""
+        return False
 
     def _choose_active(self) -> None:
         active = self.viewer.layers.selection.active

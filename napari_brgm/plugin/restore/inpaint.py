@@ -18,6 +18,7 @@ from napari_brgm.plugin.layers.planes import all_planes, masked_planes, next_mas
 from napari_brgm.plugin.layers.scans import mask_colours
 from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
 from napari_brgm.plugin.layers.stacks import stack_of
+from napari_brgm.plugin.prior_panel import knows_stacks
 from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.live import LiveFill, Stroke
 from napari_brgm.plugin.restore.panel import RestorationPanel
@@ -93,6 +94,7 @@ class InpaintWidget(RestorationPanel):
         self.live = LiveFill(self, self.viewer, self.stroke, self._say)
         for choice in (self.while_painting, self.image, self.prior):
             choice.changed.connect(self.live.look)
+        self.together.changed.connect(self._on_cost)
         return [
             self.labels,
             self.label,
@@ -101,6 +103,11 @@ class InpaintWidget(RestorationPanel):
             self.while_painting,
             self.together,
         ]
+
+    def looks_at_neighbours(self) -> bool:
+        image, entry = self.image.value, self.chosen_entry()
+        together = self.together.value and image is not None and image.ndim > 2 and self.method.value == "map"
+        return bool(together and entry is not None and knows_stacks(entry))
 
     def stroke(self) -> Stroke | None:
         """What is painted on the slice on show, to be filled while it is painted; None: nothing is."""

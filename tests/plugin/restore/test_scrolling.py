@@ -10,6 +10,7 @@ import pytest
 
 from napari_brgm.plugin import prior_panel
 from napari_brgm.plugin.layers.tag import TAG
+from napari_brgm.plugin.restore import inpaint
 from napari_brgm.zoo.entry import Kind, PriorEntry
 
 HIDDEN = (4, 5, 6)
@@ -115,12 +116,14 @@ def test_scrolling_through_slices_and_samples(opened, run) -> None:
     assert 0.6 * measured < min(steps) and max(steps) < 1.6 * measured
 
 
-def test_each_by_itself_when_that_is_chosen(opened, run) -> None:
+def test_each_by_itself_when_that_is_chosen(opened, run, monkeypatch) -> None:
     """The box off: samples of neighbouring slices are draws of their own, further from the truth."""
     missed = {}
+    monkeypatch.setattr(inpaint, "knows_stacks", lambda entry: True)  # its file would say so
     for together in (True, False):
         viewer, widget, truth, hole = opened()
         widget.together.value = together
+        assert (" by itself " in widget.estimate.text()) == together  # what the run costs is told when it begins
         run(widget, widget.run_all_button)
         restored = layers_by_role(viewer)["restored"]
         missed[together] = rms((np.asarray(restored.data) - truth)[hole])
