@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from qtpy.QtCore import QPoint, QRect
 from qtpy.QtWidgets import QDockWidget
@@ -13,6 +16,7 @@ from napari_brgm.plugin.restore.panel import RestorationPanel
 
 COMMANDS = ("inpaint", "super_resolve", "clean", "explore", "uncertainty", "save", "weights", "train")
 WIDTH, HEIGHT = 1280, 720
+HEAVY = ("torch", "scipy.stats", "nibabel", "pydicom", "matplotlib")
 
 
 @pytest.fixture
@@ -45,6 +49,14 @@ def in_sight(widget, main) -> bool:
     high = widget.heightForWidth(widget.width()) if widget.hasHeightForWidth() else widget.sizeHint().height()
     whole = widget.visibleRegion().boundingRect() == widget.rect() and widget.height() >= high
     return whole and main.rect().contains(place)
+
+
+def test_docks_open_without_heavy_packages() -> None:
+    """Each of these costs a third of a second or more of the main thread, in which the window stands still."""
+    docks = ", ".join(f"napari_brgm.plugin.restore.{name}" for name in ("inpaint", "super_resolve", "clean"))
+    code = f"import sys, {docks}; sys.exit(repr([name for name in {HEAVY} if name in sys.modules] or 0))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "0", done.stderr
 
 
 def test_all_panels_fit_a_small_window(small, qtbot, click, one_prior) -> None:
