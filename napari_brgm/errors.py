@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["BrgmError", "Cancelled", "DeviceError", "InputError", "OutputError", "ScanError", "WeightsError"]
+__all__ = ["ArchiveError", "BrgmError", "Cancelled", "DeviceError", "InputError", "OutputError", "ScanError", "WeightsError"]
 
 
 class BrgmError(Exception):
@@ -36,6 +36,10 @@ class OutputError(BrgmError):
 
 class WeightsError(BrgmError):
     """Weights that are missing, damaged, or not what their name says."""
+
+
+class ArchiveError(BrgmError):
+    """A DICOM archive that cannot be reached, or that refuses what it is asked; no patient is named."""
 
 
 class DeviceError(BrgmError):

@@ -24,10 +24,11 @@ _PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")  # where Debi
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where a running Orthanc listens: DICOM, and its own REST interface, below which DICOMweb is."""
+    """Where a running Orthanc listens: DICOM, and its own REST interface, below which DICOMweb is; and its folder."""
 
     port: int
     url: str
+    folder: Path
 
     @property
     def web(self) -> str:
@@ -68,7 +69,7 @@ def running_archive(folder: Path, **settings: Any) -> Iterator[Archive]:
                 break
             except requests.ConnectionError:
                 time.sleep(0.05)
-        yield Archive(port, url)
+        yield Archive(port, url, folder)
     finally:
         process.terminate()
         process.wait(20)

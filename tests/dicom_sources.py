@@ -44,6 +44,7 @@ def oblique(folder: Path, step: float = STEP, **elements: object) -> list[pydico
         source.ImagePositionPatient = [f"{x:.10g}" for x in FIRST + step * k * TURN[2]]
         source.PixelSpacing, source.SliceThickness, source.SpacingBetweenSlices = SPACING, 2, abs(step)
         source.SliceLocation = step * k
+        del source.DataSetTrailingPadding  # which archives drop
         source.PixelData = np.random.default_rng(k).integers(0, 900, (64, 64)).astype("<i2").tobytes()
         for keyword, value in elements.items():
             if value is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED_AS = {
     "pillow": "PIL", "scikit-image": "skimage", "opencv-python-headless": "cv2", "pyqt6": "PyQt6",
-    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "dicomweb-client": "dicomweb_client",
 }  # fmt: skip
 # found by pydicom at run time, by napari's readers, or by torch where it has compiled something
 NOT_IMPORTED = {"pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"}
@@ -37,7 +37,7 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared():
-    names = declared("gui", "evaluation", "efficientnet", "strip")
+    names = declared("gui", "evaluation", "efficientnet", "pacs", "strip")
     known = {IMPORTED_AS.get(name, name) for name in names} | set(COMES_WITH)
     assert imported() <= known
 

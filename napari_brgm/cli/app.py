@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_brgm import __version__
+from napari_brgm.cli.archives import archives, pull, push
 from napari_brgm.cli.batch import OPTIONS_OF_TASKS, batch
 from napari_brgm.cli.clean import clean
 from napari_brgm.cli.demo import demo
@@ -172,6 +173,14 @@ app.command(
 )(train)
 
 app.add_typer(weights, name="weights")
+app.command(
+    epilog=_example(
+        "napari-brgm pull clinic --patient-id 4711 --date 20260131",
+        "napari-brgm pull clinic --patient-id 4711 --series 1.2.840.1 --out series",
+    )
+)(pull)
+app.command(epilog=_example("napari-brgm push clinic restored/series-3_desc-brgmInpaintDicom_image"))(push)
+app.add_typer(archives, name="archives")
 
 
 def main() -> None:
