@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ArchiveError", "BrgmError", "Cancelled", "DeviceError", "InputError", "OutputError", "ScanError", "WeightsError"]
+__all__ = [
+    "ArchiveError",
+    "BrgmError",
+    "Cancelled",
+    "DeviceError",
+    "InputError",
+    "OutputError",
+    "ScanError",
+    "WeightsError",
+]
 
 
 class BrgmError(Exception):
