@@ -81,12 +81,20 @@ class Ledger:
 
     def entry(self, row: Row) -> Entry | None:
         """What became of a row; None: nothing is known, or a file of it is gone."""
+        return self._read(self._file(row))
+
+    def _read(self, file: Path) -> Entry | None:
         try:
-            kept = json.loads(self._file(row).read_text("utf-8"))
+            kept = json.loads(file.read_text("utf-8"))
             found = Entry(**kept | {"files": tuple(kept["files"]), "notes": tuple(kept["notes"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return found if all((self.out / file).is_file() for file in found.files) else None
+        return found if all((self.out / name).exists() for name in found.files) else None
+
+    def entries(self) -> list[Entry]:
+        """What became of all rows so far, by their names."""
+        found = [entry for file in self._folder.glob("*.json") if (entry := self._read(file)) is not None]
+        return sorted(found, key=lambda entry: entry.name)
 
     def write(self, row: Row, entry: Entry) -> None:
         """Put an entry on disk."""

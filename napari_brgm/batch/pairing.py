@@ -13,7 +13,7 @@ from napari_brgm.reason import reason_of
 from napari_brgm.scans.dicom_file import looks_like_dicom, opening
 from napari_brgm.text import plain_text
 
-__all__ = ["Found", "entities_of", "paired", "scans_below"]
+__all__ = ["Found", "entities_of", "mask_of", "paired", "scans_below"]
 
 _ENDINGS = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".dcm")
 _MASKS = re.compile(r"[_-](mask|roi|seg|lesion|hole)s?$", re.IGNORECASE)
@@ -91,15 +91,12 @@ def paired(scans: Path, masks: Path | None) -> Found:
         theirs = {name: path for name, path in theirs.items() if _MASKS.search(name)}
     rows, unpaired, used = [], [], set()
     for name, path in of.items():
-        fitting = _fitting(name, theirs)
-        if len(fitting) == 1:
-            used.add(fitting[0])
-            rows.append(Row(name, path, theirs[fitting[0]]))
-        elif fitting:
-            unpaired.append((name, f"{len(fitting)} masks fit: {', '.join(map(plain_text, fitting[:3]))}"))
-            used.update(fitting)
+        used.update(_fitting(name, theirs))
+        mask = mask_of(name, theirs)
+        if isinstance(mask, str):
+            unpaired.append((name, mask))
         else:
-            unpaired.append((name, "no mask has its name or its BIDS entities"))
+            rows.append(Row(name, path, mask))
     unpaired += [
         (name, "no scan has the name or the BIDS entities of this mask") for name in theirs if name not in used
     ]
@@ -109,6 +106,16 @@ def paired(scans: Path, masks: Path | None) -> Found:
             "without _mask, or give a job file with --job"
         )
     return Found(tuple(rows), tuple(unpaired))
+
+
+def mask_of(name: str, masks: dict[str, Path]) -> Path | str:
+    """The mask of a scan among masks by their names; a str: why there is none."""
+    fitting = _fitting(name, masks)
+    if len(fitting) == 1:
+        return masks[fitting[0]]
+    if fitting:
+        return f"{len(fitting)} masks fit: {', '.join(map(plain_text, fitting[:3]))}"
+    return "no mask has its name or its BIDS entities"
 
 
 def entities_of(name: str) -> dict[str, str]:

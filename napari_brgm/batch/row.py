@@ -27,23 +27,26 @@ class Row:
     Attributes
     ----------
     name : str
-        Of the folder of its results below ``--out``, with '/' between folders.
+        Its own, and of the folder of its results below ``--out``, with '/' between folders.
     scan : Path
     mask : Path or None
         None: the task needs none.
     options : tuple of str
         Of the shell's command, for this scan alone.
+    folder : str or None
+        Of its results, where it shares one with others; None: ``name``.
     """
 
     name: str
     scan: Path
     mask: Path | None = None
     options: tuple[str, ...] = ()
+    folder: str | None = None
 
     def arguments(self, task: str, common: Sequence[str], out: Path) -> list[str]:
         """The command that restores it, as a person would type it."""
         mask = [] if self.mask is None else ["--mask", str(self.mask)]
-        folder = str(out.joinpath(*self.name.split("/")))
+        folder = str(out.joinpath(*(self.name if self.folder is None else self.folder).split("/")))
         return [task, str(self.scan), *mask, "--out", folder, "--resume", *common, *self.options]
 
     def stamp(self, task: str, common: Sequence[str], decisive: Any) -> str:

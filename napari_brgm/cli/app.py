@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from napari_brgm import __version__
 from napari_brgm.cli.archives import archives, pull, push
 from napari_brgm.cli.batch import OPTIONS_OF_TASKS, batch
+from napari_brgm.cli.bids import RAW_ARGUMENTS, bids
 from napari_brgm.cli.clean import clean
 from napari_brgm.cli.demo import demo
 from napari_brgm.cli.evaluate import evaluate
@@ -148,6 +149,7 @@ app.command(
         "napari-brgm batch --job rows.csv --out restored --shard 2/8 superres --factor 2",
     ),
 )(batch)
+app.command(context_settings=RAW_ARGUMENTS)(bids)
 app.command(
     epilog=_example(
         "napari-brgm sample --prior brain-axial-128 --count 16 --out drawn",

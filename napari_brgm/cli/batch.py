@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_brgm.batch.row import Row
     from napari_brgm.batch.run import BatchState
 
-__all__ = ["OPTIONS_OF_TASKS", "TASKS", "batch"]
+__all__ = ["OPTIONS_OF_TASKS", "TASKS", "batch", "checked_options", "decisive", "processes_for"]
 
 TASKS = ("inpaint", "superres", "clean")
 OPTIONS_OF_TASKS = {"ignore_unknown_options": True, "allow_interspersed_args": False}  # they belong to the task
@@ -84,10 +84,10 @@ def batch(
             f"{plain_text(name)!r} is no task; choose inpaint, superres or clean, after the batch's options"
         )
     rows, unpaired = _rows(scans, masks, job, name)
-    given = _checked(context, name, common, rows, out)
+    given = checked_options(context, name, common, rows, out)
     rows = _part(rows, shard)
-    count, environments = _processes(processes, str(given["device"]))
-    plan = BatchPlan(tuple(rows), name, tuple(common), _decisive(str(given["prior"])), out)
+    count, environments = processes_for(processes, str(given["device"]))
+    plan = BatchPlan(tuple(rows), name, tuple(common), decisive(str(given["prior"])), out)
     for what, why in unpaired:
         say_note(f"{what} is left out: {why}")
     with nullcontext(_Lines()) if json_lines else batch_bar() as tell:
@@ -129,7 +129,7 @@ def _rows(
     return list(found.rows), found.unpaired
 
 
-def _checked(context: typer.Context, task: str, common: list[str], rows: list[Row], out: Path) -> dict[str, Any]:
+def checked_options(context: typer.Context, task: str, common: list[str], rows: list[Row], out: Path) -> dict[str, Any]:
     """Options of the task as they will be read; refuses those that it does not have, before anything is done."""
     root: Any = context.find_root().command
     command, given = root.commands[task], {}
@@ -154,7 +154,7 @@ def _part(rows: list[Row], shard: str | None) -> list[Row]:
     return rows[i - 1 :: n]
 
 
-def _processes(wanted: int | None, device: str) -> tuple[int, list[dict[str, str]]]:
+def processes_for(wanted: int | None, device: str) -> tuple[int, list[dict[str, str]]]:
     """How many there are, and the variables of each: one thread, so that results do not depend on their number."""
     import torch
 
@@ -173,7 +173,7 @@ def _processes(wanted: int | None, device: str) -> tuple[int, list[dict[str, str
     return min(count, fit), [plain]
 
 
-def _decisive(prior: str) -> list[Any]:
+def decisive(prior: str) -> list[Any]:
     """What decides results beside files and options, as JSON can hold it."""
     from napari_brgm.scans.fingerprint import stamp_of
     from napari_brgm.scans.record import version

@@ -246,12 +246,15 @@ def image_record(
     ``left``: why slices could not be restored, by their indices; they stay as they are.
     """
     from napari_brgm.engine.provenance import shared_record
+    from napari_brgm.engine.whole_head import knows_brains
 
     shared, rest = shared_record([one.restored.provenance for one in done])
+    stripped = {"SkullStripped": what.brain is None} if knows_brains(shared["prior"]["modality"]) else {}  # for BIDS
     return {
         "Description": description,
         "Sources": [source.label, *(plain_text(path.name) for path in read[1:])],
         "Units": units,
+        **stripped,
         **source.record,
         **({"mask": dict(what.mask)} if what.mask else {}),
         **({"trial": True} if what.trial else {}),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from napari_brgm.errors import OutputError
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.scans.claim import Claim, one_at_a_time
-from napari_brgm.scans.record import version
+from napari_brgm.scans.record import SOFTWARE, version
 from napari_brgm.scans.staging import PRIVATE_FILE, Staging, private_folder, remove_stale
 from napari_brgm.text import plain_text
 
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["Outputs"]
 
 _DESCRIPTION = "dataset_description.json"
+_ABOVE = 4  # folders above one of results, such as sub-01/ses-1/anat
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)  # named or not, a file was written
+
+
+def _describes_ours(path: Path) -> bool:
+    """Whether a dataset description is that of restorations of ours."""
+    try:
+        about = json.loads(path.read_text("utf-8"))
+        return any(one["Name"] == SOFTWARE for one in about["GeneratedBy"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 class Outputs:
@@ -135,7 +145,9 @@ class Outputs:
             raise
 
     def _describe(self) -> None:
-        """Add the dataset description that BIDS asks of a folder of derivatives, if there is none."""
+        """Add the dataset description that BIDS asks of derivatives, if neither the folder nor one above it has ours."""
+        if any(_describes_ours(above / _DESCRIPTION) for above in list(self.folder.absolute().parents)[:_ABOVE]):
+            return
         text = {
             "Name": "napari-brgm restorations",
             "BIDSVersion": "1.9.0",
