@@ -15,7 +15,12 @@ import pydicom
 from highdicom.legacy import LegacyConvertedEnhancedMRImage
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from napari_brgm.scans import read_scan
 
@@ -89,13 +94,36 @@ def radiograph(folder: Path) -> None:
     image.save_as(folder / "chest.dcm", enforce_file_format=True)
 
 
+def digital_radiograph(folder: Path) -> None:
+    """The same as DX, which asks for more."""
+    radiograph(folder)
+    image = pydicom.dcmread(folder / "chest.dcm")
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    image.Modality, image.PresentationIntentType, image.ImageType = (
+        "DX",
+        "FOR PRESENTATION",
+        ["ORIGINAL", "PRIMARY", ""],
+    )
+    image.PixelIntensityRelationship, image.PixelIntensityRelationshipSign = "LOG", 1
+    image.RescaleIntercept, image.RescaleSlope, image.RescaleType, image.PresentationLUTShape = 0, 1, "US", "INVERSE"
+    image.WindowCenter, image.WindowWidth, image.LossyImageCompression = 2048, 4096, "00"
+    image.BurnedInAnnotation, image.ImageLaterality, image.DetectorType = "NO", "U", "DIRECT"
+    image.PositionerType, image.AcquisitionContextSequence = None, []
+    chest, view = Dataset(), Dataset()
+    for item, value, meaning in ((chest, "51185008", "Chest"), (view, "399348003", "antero-posterior")):
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    view.ViewModifierCodeSequence = []
+    image.AnatomicRegionSequence, image.ViewCodeSequence = [chest], [view]
+    image.save_as(folder / "chest.dcm")
+
+
 def tomogram(folder: Path) -> None:
     """A slice of a CT."""
     folder.mkdir(parents=True)
     (folder / "ct.dcm").write_bytes(Path(get_testdata_file("CT_small.dcm", download=False)).read_bytes())
 
 
-KINDS = {"MR": oblique, "CT": tomogram, "enhanced": enhanced, "CR": radiograph}
+KINDS = {"MR": oblique, "CT": tomogram, "enhanced": enhanced, "CR": radiograph, "DX": digital_radiograph}
 
 
 def result(kind: str, folder: Path, factor: tuple[int, int, int] = (1, 1, 1)) -> tuple[Scan, Scan, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from napari_brgm.scans.dicom_private import write_record
 from napari_brgm.scans.record import SOFTWARE, described, is_intensity, version
@@ -114,6 +114,9 @@ class Series:
         What is written beside its images, by time and slice.
     frame_of_reference : str
         UID that it shares with what is beside it; '': the source's.
+    captured : bool
+        Whether its files are secondary captures, as the source's class may have no place for such values; those of
+        several frames stay of that class.
     uid : str
     now : datetime
     """
@@ -122,6 +125,7 @@ class Series:
     number: int = 1
     beside: Mapping[tuple[int, int], tuple[Companion, ...]] = field(default_factory=dict)
     frame_of_reference: str = ""
+    captured: bool = False
     uid: str = field(default_factory=generate_uid)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -154,6 +158,10 @@ class Series:
         for tag in [tag for tag in dataset.keys() if tag.group in _OVERLAYS or tag.group in _CURVES]:  # noqa: SIM118
             del dataset[tag]
         kind = UID(str(dataset.get("SOPClassUID") or ""))
+        if self.captured and "NumberOfFrames" not in dataset:
+            kind, dataset.ConversionType = SecondaryCaptureImageStorage, "WSD"  # by a workstation
+            if "ViewCodeSequence" in dataset:  # it may have no empty modifiers here, as radiographs have
+                del dataset.ViewCodeSequence
         dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID = kind, generate_uid(), self.uid
         dataset.SeriesNumber = self.series_number(source)
         dataset.SeriesDescription = self.description(source)

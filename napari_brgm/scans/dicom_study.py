@@ -9,8 +9,8 @@ the source images, the last two to the images of the estimate, and these to the 
 synthetic there is the estimate alone; else the frames go from the first slice with something synthetic to the last.
 
 Where the source says no place (radiographs, and cross-sections that lost theirs) a Segmentation goes with each image,
-pixel by pixel, and the standard deviation is a derived series of the source's class, as a Parametric Map must have a
-frame of reference (PS3.3 A.75).
+pixel by pixel, and the standard deviation is a series of secondary captures, as a Parametric Map must have a frame of
+reference (PS3.3 A.75), and digital radiographs must have a slope of 1.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Study:
         spread = None
         if std is not None:
             told = replace(std, header=estimate.header, units=estimate.units, provenance={**record, "role": "std"})
-            spread = Series(told, number + 1)
+            spread = Series(told, number + 1, captured=not placed)
             if placed:
                 planes = planes_of(told)
                 if not all(np.isfinite(planes[i].values).all() for block in blocks for i in block):

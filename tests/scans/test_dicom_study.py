@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_sources import KINDS, RECORD, SLICES, errors, oblique, result
-from pydicom.uid import ParametricMapStorage, SegmentationStorage
+from pydicom.uid import ParametricMapStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.scans import read_scan
@@ -145,7 +145,10 @@ def test_radiograph_has_a_segmentation_by_pixels_and_no_map(tmp_path: Path) -> N
     estimate, std, synthetic = result("CR", tmp_path / "in")
     write_study(estimate, std, synthetic, tmp_path / "out")
     (image,), (spread,), (segments,) = (headers(tmp_path / "out" / name) for name in ("estimate", "std", "synthetic"))
-    assert spread.SOPClassUID == image.SOPClassUID == estimate.header[0].SOPClassUID
+    assert image.SOPClassUID == estimate.header[0].SOPClassUID != spread.SOPClassUID == SecondaryCaptureImageStorage
+    (back,) = read_scan(tmp_path / "out/std")
+    np.testing.assert_allclose(back.array, std.array, atol=std.array.max() / 65535)
+    np.testing.assert_allclose(back.affine, estimate.affine)
     assert "FrameOfReferenceUID" not in segments
     (frame,) = segments.PerFrameFunctionalGroupsSequence
     assert "PlanePositionSequence" not in frame
