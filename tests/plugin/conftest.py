@@ -228,3 +228,20 @@ def stroke(qtbot):
         QApplication.processEvents()
 
     return drag
+
+
+_shipped: dict[str, Any] = {}  # by name; none of it is changed
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Priors that ship are read from their files once for all tests: reading, checking and unpacking takes seconds."""
+    registry = import_module("napari_brgm.zoo.registry")
+    load = registry.load_prior
+
+    def loaded(name: str) -> Any:
+        if name not in _shipped:
+            _shipped[name] = load(name)
+        return _shipped[name]
+
+    monkeypatch.setattr(registry, "load_prior", loaded)

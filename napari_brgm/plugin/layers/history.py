@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
+from napari.layers import Image
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,6 +58,8 @@ class RunHistory:
                 name = self._back[0][1].name
                 for _, layer in there:
                     viewer.layers.remove(layer)
+                scans = [layer for layer in viewer.layers if isinstance(layer, Image) and "brgm" not in layer.metadata]
+                viewer.layers.selection.active = scans[-1] if scans else None  # with a mask the key takes back strokes
                 viewer.status = f"took back '{name}'; {AGAIN_KEY} brings it again"
                 return
         viewer.status = "there is no run to take back"
@@ -68,6 +72,7 @@ class RunHistory:
         back, self._back = self._back, []
         for place, layer in back:
             viewer.layers.insert(min(place, len(viewer.layers)), layer)
+        viewer.layers.selection.active = back[0][1]
         self._runs.append([ref(layer) for _, layer in back])
         viewer.status = f"brought '{back[0][1].name}' again"
 

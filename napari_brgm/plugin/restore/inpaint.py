@@ -64,6 +64,7 @@ class InpaintWidget(RestorationPanel):
     run_all_text: ClassVar[str] = "Run on all masked slices"
     run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
+    _guess: tuple[Stroke, npt.NDArray[np.float32]] | None = None  # what was filled when Run was pressed
 
     def inputs(self) -> Sequence[Widget | QWidget]:
         self.labels = ComboBox(
@@ -140,11 +141,22 @@ class InpaintWidget(RestorationPanel):
         if alone and any(missing.all() for _, missing in masked):
             raise InputError("the mask hides the whole slice; leave some of it to restore from")
         return [
-            Part(plane, ObservedSlice(plane.image, partial(_masked, missing), plane.spacing), missing)
+            Part(
+                plane,
+                ObservedSlice(plane.image, partial(_masked, missing), plane.spacing),
+                missing,
+                guess=self._guess_on(image, plane),
+            )
             for plane, missing in masked
         ]
 
+    def _guess_on(self, image: Image, plane: ShownSlice) -> npt.NDArray[np.float32] | None:
+        stroke, estimate = self._guess or (None, None)
+        there = stroke is not None and stroke.image is image and stroke.shown.index == plane.index
+        return estimate if there else None
+
     def _begin(self, everywhere: bool) -> None:
+        self._guess = self.live.filled  # the hole does not turn black until the first estimate
         self.live.clear()
         super()._begin(everywhere)
 

@@ -125,6 +125,7 @@ class LiveFill(QObject):
         self._known: tuple[Stroke, LiveSlice] | None = None
         self._filling: Stroke | None = None
         self._filled: Stroke | None = None
+        self._estimate: npt.NDArray[np.float32] | None = None  # on show
         self._settled: list[Stroke] = []
         self._again = False  # something was painted since the one that is being filled
         self._loading = False  # it is said that the prior is loaded, which takes seconds
@@ -146,6 +147,11 @@ class LiveFill(QObject):
             labels.events.set_data.connect(self.look)
         self.clear()
 
+    @property
+    def filled(self) -> tuple[Stroke, npt.NDArray[np.float32]] | None:
+        """What is on show: the stroke, and the estimate (H, W) that fills it, no number elsewhere."""
+        return None if self._filled is None or self._estimate is None else (self._filled, self._estimate)
+
     def look(self, event: object = None) -> None:
         """Something may have changed."""
         if self._painted:
@@ -163,7 +169,7 @@ class LiveFill(QObject):
     def clear(self) -> None:
         """Take the layers away, and let what is under way come to nothing."""
         self._soon.stop()
-        self._again, self._filled = False, None
+        self._again, self._filled, self._estimate = False, None, None
         if self.task is not None:
             self.task.cancel()
             self._filling = None
@@ -226,7 +232,7 @@ class LiveFill(QObject):
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, Cancelled):
-            self._known, self._filled, self._loading = None, self._filling, False
+            self._known, self._filled, self._estimate, self._loading = None, self._filling, None, False
             self._hide()
             self._say(f"not filled: {error}")
 
@@ -241,7 +247,7 @@ class LiveFill(QObject):
 
     def _show(self, stroke: Stroke, filled: Filled) -> None:
         """In layers of ours over the hole; elsewhere they are clear, so that the brush is seen."""
-        estimate = np.where(stroke.missing, filled.estimate, np.nan).astype(np.float32)
+        self._estimate = estimate = np.where(stroke.missing, filled.estimate, np.nan).astype(np.float32)
         data = [plane_data(stroke.image, stroke.shown, one) for one in (estimate, filled.std)]
         most = float(filled.std.max()) or 1.0
         if not self.layers:

@@ -41,6 +41,8 @@ class Part(NamedTuple):
         Result pixels per pixel along rows and columns.
     wanted : bool
         Whether it becomes a layer; else it is restored for its neighbours' sake.
+    guess : (H, W) ndarray or None
+        What the hole was filled with while it was painted; no number elsewhere.
     """
 
     shown: ShownSlice
@@ -48,12 +50,17 @@ class Part(NamedTuple):
     missing: npt.NDArray[np.bool_] | None = None
     factor: tuple[float, float] = (1.0, 1.0)
     wanted: bool = True
+    guess: npt.NDArray[np.float32] | None = None
 
     def start(self) -> npt.NDArray[np.float32]:
-        """What is shown before the first estimate: what was measured, on the result's grid; black where nothing was."""
+        """What is shown before the first estimate: what was measured, on the result's grid.
+
+        A hole is as it was filled while it was painted, else black.
+        """
         image = self.shown.image
         if self.missing is not None:
-            return np.where(self.missing, image.min(), image).astype(np.float32)
+            black = np.where(self.missing, image.min(), image).astype(np.float32)
+            return black if self.guess is None else np.where(self.missing & np.isfinite(self.guess), self.guess, black)
         rows, columns = (
             np.minimum((np.arange(round(n * f)) / f).astype(int), n - 1)
             for n, f in zip(image.shape, self.factor, strict=True)

@@ -76,12 +76,14 @@ def test_a_run_is_taken_back_and_brought_again(inpainting, qtbot) -> None:
     assert viewer.layers.selection.active is not widget.labels.value  # else napari takes back strokes with the key
     press(viewer, BACK_KEY)
     assert [layer.name for layer in viewer.layers] == names[:4]
+    assert viewer.layers.selection.active is volume
     press(viewer, BACK_KEY)
     assert [layer.name for layer in viewer.layers] == names[:2]
     press(viewer, BACK_KEY)
     assert viewer.status == "there is no run to take back"
     press(viewer, AGAIN_KEY)
     assert [layer.name for layer in viewer.layers] == names[:4]
+    assert viewer.layers.selection.active.name == "restored | head"
     assert volume in viewer.layers
 
 

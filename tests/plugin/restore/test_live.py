@@ -16,7 +16,7 @@ PATIENCE = 60_000  # ms
 
 
 @pytest.fixture
-def painting(window, brain_prior):
+def painting(window, brain_prior, loaded_once):
     """In-paint with a slice that the prior draws, and an empty mask, brush in hand."""
     viewer, widget = window("In-paint")
     assert isinstance(widget, InpaintWidget)
@@ -91,9 +91,12 @@ def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke,
     stroke(viewer, labels, [(60, 50), (62, 66)])
     qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
     filled(widget, qtbot)
-    widget.samples.value = 4
+    widget.samples.value, widget.quality.value = 4, "preview"
+    filling, hole = widget.live.layers[0].data.copy(), labels.data > 0
     click(widget.run_button)
     assert not widget.live.layers
+    (preview,) = (layer for layer in viewer.layers if layer.name.startswith("preview"))
+    np.testing.assert_array_equal(preview.data[hole], filling[hole])  # not black until the first estimate
     qtbot.waitUntil(lambda: widget.worker is None, timeout=PATIENCE)
     names = [layer.name for layer in viewer.layers]
     assert "restored | slice" in names

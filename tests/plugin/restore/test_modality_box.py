@@ -7,25 +7,25 @@ import pytest
 
 from napari_brgm.engine.likeness import likeness
 from napari_brgm.likelihood import to_grey
-from napari_brgm.zoo.registry import load_prior
+from napari_brgm.zoo import registry
 
 PATIENCE = 60_000  # ms
 
 
-@pytest.fixture(scope="module")
-def radiograph() -> np.ndarray:
+@pytest.fixture
+def radiograph(loaded_once) -> np.ndarray:
     """As the chest prior draws one."""
-    return to_grey(load_prior("chest-xray-256").sample(1, seed=2))[0, 0].clamp(0, 255).numpy()
+    return to_grey(registry.load_prior("chest-xray-256").sample(1, seed=2))[0, 0].clamp(0, 255).numpy()
 
 
 def test_a_picture_is_like_its_own_prior(brain_prior, radiograph) -> None:
-    own, other = likeness(radiograph, load_prior("chest-xray-256")), likeness(radiograph, brain_prior)
+    own, other = likeness(radiograph, registry.load_prior("chest-xray-256")), likeness(radiograph, brain_prior)
     assert own < 1 < other
-    assert likeness(radiograph, load_prior("chest-xray-lcm-128")) is None
+    assert likeness(radiograph, registry.load_prior("chest-xray-lcm-128")) is None
 
 
 @pytest.fixture
-def looking(window, qtbot):
+def looking(window, loaded_once, qtbot):
     viewer, widget = window("In-paint", show=True)
     qtbot.waitUntil(lambda: widget.isVisible() and widget.prior.value is not None, timeout=PATIENCE)
     return viewer, widget

@@ -12,7 +12,7 @@ PATIENCE = 60_000  # ms
 
 
 @pytest.fixture
-def volume(brain_prior) -> tuple[np.ndarray, np.ndarray]:
+def volume(brain_prior, loaded_once) -> tuple[np.ndarray, np.ndarray]:
     """Three slices that the prior draws, and where the one in the middle has an artefact."""
     slices = to_grey(brain_prior.sample(3, seed=5))[:, 0].clamp(0, 255).numpy()
     slices[1], where = ARTEFACTS["zipper"](slices[1], np.random.default_rng(1))
