@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
 from napari_brgm.engine.likeness import likeness
 from napari_brgm.likelihood import to_grey
-from napari_brgm.zoo import registry
+from napari_brgm.zoo.registry import load_prior
 
 PATIENCE = 60_000  # ms
+PICTURE = np.random.default_rng(0).random((96, 96)).astype(np.float32)
 
 
-@pytest.fixture
-def radiograph(loaded_once) -> np.ndarray:
-    """As the chest prior draws one."""
-    return to_grey(registry.load_prior("chest-xray-256").sample(1, seed=2))[0, 0].clamp(0, 255).numpy()
-
-
-def test_a_picture_is_like_its_own_prior(brain_prior, radiograph) -> None:
-    own, other = likeness(radiograph, registry.load_prior("chest-xray-256")), likeness(radiograph, brain_prior)
+def test_a_picture_is_like_its_own_prior(brain_prior) -> None:
+    """A radiograph as the prior of radiographs draws one, with pixels twice as large; and noise is like nothing."""
+    films = load_prior("chest-xray-256")
+    film = to_grey(films.sample(1, seed=2)).clamp(0, 255)[0, 0].reshape(128, 2, 128, 2).mean(dim=(1, 3)).numpy()
+    own, other = likeness(film, films), likeness(film, brain_prior)
     assert own < 1 < other
-    assert likeness(radiograph, registry.load_prior("chest-xray-lcm-128")) is None
+    assert min(likeness(PICTURE, films), likeness(PICTURE, brain_prior)) > 1.3
+    assert likeness(film, load_prior("chest-xray-lcm-128")) is None
 
 
 @pytest.fixture
-def looking(window, loaded_once, qtbot):
+def looking(window, qtbot, monkeypatch):
+    """In-paint, and ``ratios``: what is found of a picture under each prior, by a part of its name."""
+    ratios: dict[str, float] = {}
+    found = {"brain": 3.0, "chest": 3.0}
+
+    def told(image, prior, spacing=None, check=None):
+        return next((found | ratios)[part] for part in found if prior.info.name.startswith(part))
+
+    monkeypatch.setattr(import_module("napari_brgm.engine.likeness"), "likeness", told)
     viewer, widget = window("In-paint", show=True)
     qtbot.waitUntil(lambda: widget.isVisible() and widget.prior.value is not None, timeout=PATIENCE)
-    return viewer, widget
+    return viewer, widget, ratios
 
 
-def test_a_radiograph_without_a_word_gets_the_prior_of_radiographs(looking, radiograph, qtbot) -> None:
-    viewer, widget = looking
-    image = viewer.add_image(radiograph, name="png")
+def test_a_radiograph_without_a_word_gets_the_prior_of_radiographs(looking, qtbot) -> None:
+    viewer, widget, ratios = looking
+    ratios["chest"] = 0.7
+    image = viewer.add_image(PICTURE, name="png")
     widget.image.value = image
     assert widget.modality.choice.native.isVisible()
     assert "othing says" in widget.modality.choice.current_choice
@@ -48,10 +58,9 @@ def test_a_radiograph_without_a_word_gets_the_prior_of_radiographs(looking, radi
     assert not widget.modality.choice.native.isVisible()
 
 
-def test_noise_is_like_nothing_and_the_panel_goes_on_asking(looking, qtbot) -> None:
-    viewer, widget = looking
-    noise = np.random.default_rng(0).random((96, 96)).astype(np.float32)
-    viewer.add_image(noise, name="noise")
+def test_what_is_like_nothing_is_asked_about_further(looking, qtbot) -> None:
+    viewer, widget, _ = looking
+    viewer.add_image(PICTURE, name="noise")
     qtbot.waitUntil(lambda: widget.modality.task is not None, timeout=PATIENCE)
     qtbot.waitUntil(lambda: widget.modality.task is None, timeout=PATIENCE)
     assert widget.modality.value == ""
@@ -59,7 +68,7 @@ def test_noise_is_like_nothing_and_the_panel_goes_on_asking(looking, qtbot) -> N
 
 
 def test_a_scan_that_says_what_it_is_is_not_asked_about(looking) -> None:
-    viewer, widget = looking
+    viewer, widget, _ = looking
     viewer.add_image(np.random.rand(64, 64), name="scan", metadata={"scan": {"modality": "MR"}})
     assert not widget.modality.choice.native.isVisible()
     assert widget.modality.task is None
