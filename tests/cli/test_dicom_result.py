@@ -70,6 +70,18 @@ def test_finer_slice_is_synthetic_throughout(shell, series: Path, quick, tmp_pat
     assert np.linalg.norm(corners[:3].T - place, axis=1).min() < 1e-4
 
 
+def test_a_second_run_takes_the_place_of_the_first(shell, series: Path, quick, tmp_path: Path) -> None:
+    """Whole: no file of the first stays beside those of the second."""
+    command = ("superres", series, "--factor", 2, "--index", 3, "--out", tmp_path / "out", "--overwrite", *quick)
+    folder = tmp_path / "out/series-1_desc-brgmSuperresDicom_image"
+    uids = []
+    for _ in range(2):
+        assert shell(*command).exit_code == 0
+        uids.append({one.SOPInstanceUID for found in parts(folder).values() for one in found})
+    assert len(uids[0]) == len(uids[1]) == 3 and uids[0].isdisjoint(uids[1])
+    assert "exists already" in shell.refused(*command[: -1 - len(quick)], *quick)
+
+
 def test_cleaned_radiograph(shell, quick, tmp_path: Path) -> None:
     radiograph(tmp_path / "film")
     done = shell("clean", tmp_path / "film", "--noise-sigma", 30, "--out", tmp_path / "out", *quick)
