@@ -68,11 +68,11 @@ def solved(
         image = normal(direction)
         curvature = dot(direction, image)
         step = torch.where(active & (curvature > 0), power / curvature.clamp(min=1e-30), 0.0)
-        x = x + step * direction
-        residual = residual - step * image
+        x = torch.addcmul(x, step, direction)
+        residual = torch.addcmul(residual, step, image, value=-1)
         near = residual if eased is None else eased(residual)
         new = dot(residual, near)
-        direction = near + torch.where(active, new / power.clamp(min=1e-30), 0.0) * direction
+        direction = torch.addcmul(near, torch.where(active, new / power.clamp(min=1e-30), 0.0), direction)
         power = torch.where(active, new, power)
     return x
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Filled", "LiveSlice"]
 
 _DRAWS, _SEED = 32, 0
-_STEPS = 16  # of kriging: 0.03 grey levels on the frame's own pixels, 1 to 2 on others
+_STEPS = 16  # of kriging, at most
 _GROWN = 2.0  # times the hidden pixels
 
 
@@ -140,8 +140,9 @@ class LiveSlice:
         generator = torch.Generator().manual_seed(_SEED)
         progress = Progress(None if check is None else lambda _: check())
         with torch.no_grad():
-            mean = self._model.synthesize(posterior.mean[None, None])
-            draws = self._model.synthesize(posterior.sample(_DRAWS, generator)[:, None])
+            latents = torch.cat([posterior.mean[None], posterior.sample(_DRAWS, generator)])
+            shown = self._model.synthesize(latents[:, None])  # together: their basis is read once
+            mean, draws = shown[:1], shown[1:]
             field = field_of(prior, settings, problem, mean, check)
             seeded = torch.Generator().manual_seed(_SEED)
             scale = residual_scale(prior, settings, problem, field, mean, seeded, check)

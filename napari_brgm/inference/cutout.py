@@ -31,7 +31,7 @@ __all__ = ["Box", "Cutout", "cutout", "cutouts"]
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
-_WORTH = 0.6  # of the frame's pixels, in all windows together: beyond it the whole is solved for
+_WORTH = 0.75  # of the frame's pixels, in all windows together: beyond it the whole is solved for
 _SPARE = 8  # pixels of the torus beyond a window
 
 

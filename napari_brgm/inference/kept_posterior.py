@@ -20,6 +20,7 @@ from napari_brgm.inference.cutout import cutout
 from napari_brgm.inference.gaussians import centred_normal
 from napari_brgm.likelihood import GreyLevels
 from napari_brgm.observation import Observation
+from napari_brgm.priors.linear_model import gram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +114,7 @@ class KeptPosterior:
                 seen.append((operator.A(some) * root).flatten(1)[:, there])
             b = torch.cat(seen)  # (K, n)
             missed = (part.residual(mean) * root).flatten()[there]
-            self._gram += sign * (b @ b.T).double()
+            self._gram += sign * gram(b, check).double()
             self._right += sign * (b @ missed).double()
 
     def _solve(self) -> None:

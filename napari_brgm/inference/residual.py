@@ -4,9 +4,9 @@
     E[e | y, w]   = C A' (A C A' + sigma_n^2 I)^-1 (y - A G(w))
     a draw        = e0 + C A' (A C A' + sigma_n^2 I)^-1 (y - A (G(w) + e0) - n0)                  (Matheron's rule)
 
-A is the observation. The system is solved by conjugate gradients, batched over samples. The slices of a stack are the
-channels of one image, with a field (priors/stack_field.py) and an observation of all. Their system is preconditioned
-(inference/kriging_inverse.py): correlated slices make it so ill-conditioned that 60 plain steps left a tenth of it.
+A is the observation. The system is solved by conjugate gradients, batched over samples and preconditioned
+(inference/kriging_inverse.py). The slices of a stack are the channels of one image, with a field
+(priors/stack_field.py) and an observation of all.
 Source: Journel and Huijbregts, "Mining Geostatistics" (1978), Ch. VII; Rasmussen and Williams (2006), Eq. 2.23-2.24.
 """
 
@@ -36,7 +36,8 @@ __all__ = ["complete"]
 
 _ITERATIONS = 60
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
-_TOLERANCE = 1e-3  # of the right-hand side's norm
+_TOLERANCE = 1e-3  # of the right-hand side's norm, in that which the preconditioner gives; 0.01 grey levels
+_ROUGH_TOLERANCE = 1e-2  # the same where steps are limited; 0.1 grey levels
 _STACK_TOLERANCE = 5e-3  # of a stack, in the norm that its preconditioner gives; 0.05 grey levels
 
 
@@ -64,7 +65,8 @@ def complete(
     check : callable, optional
         Called before each iteration; what it raises ends the work.
     iterations : int or None
-        Of conjugate gradients, at most; None: as many as the answer needs everywhere.
+        Of conjugate gradients, at most, and no more than a tenth of a grey level asks for; None: as many as the answer
+        needs everywhere.
     within : sequence of Cutout
         Where it is added, of one slice; none: everywhere.
     """
@@ -122,8 +124,8 @@ class _System:
             return observation.A(self.field.covariance(observation.A_adjoint(z))) + self.noise**2 * z
 
         z = solved(
-            normal, misfit, iterations=iterations or _ITERATIONS, tolerance=self.tolerance, rest=False, check=check,
-            eased=self.eased,
+            normal, misfit, iterations=iterations or _ITERATIONS, rest=False, check=check, eased=self.eased,
+            tolerance=self.tolerance if iterations is None else max(self.tolerance, _ROUGH_TOLERANCE),
         )  # fmt: skip
         return self.field.covariance(observation.A_adjoint(z))
 

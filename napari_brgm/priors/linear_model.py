@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.latents import LatentStatistics
     from napari_brgm.priors.stylegan2_layers import NoiseMode
 
-__all__ = ["Differentiated", "LinearMap", "LinearModel"]
+__all__ = ["Differentiated", "LinearMap", "LinearModel", "gram"]
 
 _CHUNK = 16 << 20  # bytes of the images that are observed at once,
 _MOST = 8  # and how many: an operator may have a finer grid inside than image and observation have
@@ -83,6 +83,16 @@ def _some(parts: Sequence[Tensor]) -> Tensor | None:
     most = torch.stack([part.abs().amax(dim=0) for part in parts]).amax(dim=0)
     told = most > _NOTHING * most.max()
     return told.nonzero()[:, 0] if float(told.float().mean()) < _FEW else None
+
+
+def gram(b: Tensor, check: Callable[[], None] | None = None) -> Tensor:
+    """B B' (K, K) of a matrix (K, M), by its upper half; ``check`` is called now and then."""
+    found = b.new_zeros(len(b), len(b))
+    for first in range(0, len(b), _ROWS):
+        if check is not None:
+            check()
+        found[first : first + _ROWS, first:] = b[first : first + _ROWS] @ b[first:].T
+    return _mirrored(found)
 
 
 def _mirrored(upper: Tensor) -> Tensor:
@@ -147,7 +157,10 @@ class LinearModel:
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K); there is no noise to choose."""
-        flat = ws[:, 0].to(self.coarse.dtype) @ self.coarse.flatten(1)  # (B, C r r)
+        inside, told = self._told
+        flat = ws[:, 0].to(told.dtype) @ told  # (B, M)
+        if inside is not None:
+            flat = flat.new_zeros(len(ws), self.coarse[0].numel()).index_copy(1, inside, flat)  # (B, C r r)
         return self.mean + _refined(flat.reshape(len(ws), *self.coarse.shape[1:]), self.resolution)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -212,7 +225,9 @@ class LinearModel:
         (row, column), some = corner, self.coarse[first:last]
         if self._own_grid:
             return some[..., row : row + side, column : column + side]
-        return self._rows[row : row + side] @ some @ self._rows[column : column + side].T
+        down, right = self._rows[row : row + side], self._rows[column : column + side]
+        (top, bottom), (left, end) = (_reach(matrix != 0) for matrix in (down, right))
+        return down[:, top:bottom] @ some[..., top:bottom, left:end] @ right[:, left:end].T
 
     def _observed(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
@@ -224,37 +239,40 @@ class LinearModel:
         b = torch.cat(parts if some is None else [part[:, some] for part in parts])  # (K, M)
         seen = (missed * root).flatten(1)
         seen = seen if some is None else seen[:, some]
-        gram = b.new_zeros(len(b), len(b))
-        for first in range(0, len(b), _ROWS):
-            if check is not None:
-                check()
-            gram[first : first + _ROWS, first:] = b[first : first + _ROWS] @ b[first:].T
-        return _mirrored(gram), torch.stack([b @ one for one in seen], dim=1)
+        return gram(b, check), torch.stack([b @ one for one in seen], dim=1)
 
     def _returned(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
     ) -> tuple[Tensor, Tensor]:
         """The same from the products A' N A b, brought to the components' own grid."""
-        flat = self.coarse.flatten(1)  # (K, C r r)
 
         def back(seen: Tensor) -> Tensor:  # (B, C, h, w) -> (B, C r r)
             x = operator.A_adjoint(seen if weight is None else seen * weight)
-            return (x if self._own_grid else self._rows.T @ x @ self._rows).flatten(1)
+            flat = (x if self._own_grid else self._coarser(x)).flatten(1)
+            return flat if some is None else flat[:, some]
 
-        some = self._inside
-        told = flat if some is None else flat[:, some]
-        gram, first = flat.new_zeros(len(flat), len(flat)), 0  # in one piece: small parts between large ones strew both
+        some, told = self._told
+        found, first = told.new_zeros(len(told), len(told)), 0  # in one piece: small ones between large strew both
         for part in self._chunks(missed, check):
-            product = back(operator.A(part))
-            product = product if some is None else product[:, some]
-            gram[first : first + len(part), first:] = product @ told[first:].T
+            found[first : first + len(part), first:] = back(operator.A(part)) @ told[first:].T
             first += len(part)
-        return _mirrored(gram), torch.stack([flat @ one for one in back(missed)], dim=1)
+        return _mirrored(found), torch.stack([told @ one for one in back(missed)], dim=1)
 
     @cached_property
-    def _inside(self) -> Tensor | None:
-        """Numbers of the pixels where components are not 0; None: nearly everywhere."""
-        return _some([self.coarse.flatten(1)])
+    def _told(self) -> tuple[Tensor | None, Tensor]:
+        """Numbers (M,) of the pixels where components are not 0, and these there (K, M); None: nearly everywhere."""
+        with torch.inference_mode(False):
+            flat = self.coarse.flatten(1)
+            some = _some([flat])
+            return some, flat if some is None else flat[:, some]
+
+    @cached_property
+    def _drawn(self) -> tuple[slice, slice, slice, slice]:
+        """Rows and columns of the components' grid outside which they are 0, and what of the frame these reach."""
+        there = (self.coarse.abs() > _NOTHING * self.coarse.abs().max()).any(dim=1).any(dim=0)  # (r, r)
+        found = [slice(*_reach(one)) for one in (there, there.T)]
+        rows, columns = (slice(*_reach(self._rows.T[one] != 0)) for one in (found[1], found[0]))
+        return found[1], found[0], rows, columns
 
     @property
     def _own_grid(self) -> bool:
@@ -266,7 +284,21 @@ class LinearModel:
         for part in torch.split(self.coarse, min(max(_CHUNK // (self.mean.element_size() * pixels), 1), _MOST)):
             if check is not None:
                 check()
-            yield part if self._own_grid else self._rows @ (part @ self._rows.T)
+            yield part if self._own_grid else self._finer(part)
+
+    def _finer(self, part: Tensor) -> Tensor:
+        """Components (k, C, r, r) on the grid of the mean, as ``_refined`` has them."""
+        down, right, rows, columns = self._drawn
+        found = part.new_zeros(*part.shape[:2], self.resolution, self.resolution)
+        found[..., rows, columns] = self._rows[rows, down] @ (part[..., down, right] @ self._rows[columns, right].T)
+        return found
+
+    def _coarser(self, x: Tensor) -> Tensor:
+        """The transpose of ``_finer``: images (k, C, R, R) -> (k, C, r, r)."""
+        down, right, rows, columns = self._drawn
+        found = x.new_zeros(*x.shape[:2], *self.coarse.shape[2:])
+        found[..., down, right] = self._rows[rows, down].T @ (x[..., rows, columns] @ self._rows[columns, right])
+        return found
 
     def posterior_mean(self, observation: Tensor, operator: LinearMap, noise_variance: float) -> Tensor:
         """Image (C, R, R), the exact posterior mean of G(w)."""
@@ -277,3 +309,9 @@ class LinearModel:
         if self.mean.device == torch.device(device):
             return self
         return type(self)(self.mean.to(device), self.coarse.to(device), self.noise_variance)
+
+
+def _reach(there: Tensor) -> tuple[int, int]:
+    """The first column of a matrix (m, n), bool, that is anywhere true, and the one after the last; none: 0, 1."""
+    at = there.any(dim=0).nonzero()[:, 0]
+    return (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 1)

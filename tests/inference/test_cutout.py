@@ -8,7 +8,7 @@ import torch
 
 from napari_brgm.corruptions import Frame, Identity, Mask
 from napari_brgm.corruptions.axes import Axes, PartialBlocks, block_means
-from napari_brgm.inference import complete
+from napari_brgm.inference import complete, residual
 from napari_brgm.inference.cutout import cutouts
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.observation import Observation
@@ -22,6 +22,12 @@ GRIDS = {
     "finer, turned": Frame((140, 150), SIDE, (0.6, 0.6), (69.5, 74.5), (47.5, 47.5), 8.0),
     "coarser, turned": Frame((60, 60), SIDE, (1.5, 1.5), (29.5, 29.5), (47.5, 47.5), -5.0),
 }
+
+
+@pytest.fixture(autouse=True)
+def _enough_steps(monkeypatch):
+    """As many as such a rough field takes on finer grids with so little noise: 60 leave a grey level there."""
+    monkeypatch.setattr(residual, "_ITERATIONS", 600)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +57,8 @@ def largest_difference(field, likelihood, within, where) -> tuple[float, float]:
     """Between windows and the whole frame, root mean square and greatest, of draws in grey levels."""
     images = torch.zeros(2, 1, SIDE, SIDE)
     found = []
-    for some in (within, ()):  # with as many steps as finer grids take: 60 leave 2 grey levels there
-        draws = complete(
-            images, field, likelihood, NOISE, torch.Generator().manual_seed(1), iterations=600, within=some
-        )
+    for some in (within, ()):
+        draws = complete(images, field, likelihood, NOISE, torch.Generator().manual_seed(1), within=some)
         found.append(to_grey(draws)[..., where])
     assert found[1].std() > 5
     apart = found[0] - found[1]

@@ -1,4 +1,4 @@
-"""The preconditioner of a stack's kriging, against dense algebra and against what plain conjugate gradients take."""
+"""The preconditioners of kriging, against dense algebra and against what plain conjugate gradients take."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_brgm.corruptions import Blur, Downsample, Identity, Mask
+from napari_brgm.corruptions import Blur, Downsample, Frame, Identity, Mask, as_corruption
 from napari_brgm.corruptions.conjugate_gradient import solved
 from napari_brgm.inference.kriging_inverse import kriging_inverse, pixel_inverse
-from napari_brgm.observation import StackObservation, all_measured
+from napari_brgm.observation import Observation, StackObservation, all_measured
 from napari_brgm.priors.residual_field import ResidualField
 from napari_brgm.priors.stack_field import StackField
 from napari_brgm.priors.through_plane import FREQUENCIES
@@ -94,17 +94,36 @@ def test_without_holes_and_alike_everywhere_it_is_the_inverse(field):
     torch.testing.assert_close(kriging_inverse(even, observation, NOISE)(normal), z, rtol=1e-3, atol=1e-3)
 
 
-def test_of_one_slice_it_takes_a_third_of_the_steps(field):
-    """Where the frame's own pixels were measured, but for a hole."""
-    missing = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    missing[8:15, 6:20] = True
-    single, observation = field.slice, all_measured(Mask(missing), torch.zeros(1, 1, SIDE, SIDE), 10.0)
-    right = observation.A(single.sample(3, torch.Generator().manual_seed(1)))
-    inverse = pixel_inverse(single, observation, NOISE)
+def single(kind: str) -> Observation:
+    """Of one slice, with a hole but for 'coarse' and 'blurred'."""
+    if kind == "coarse":
+        return all_measured(Downsample(2), torch.zeros(1, 1, SIDE // 2, SIDE // 2), 10.0)
+    if kind == "blurred":
+        return all_measured(Blur(1.0), torch.zeros(1, 1, SIDE, SIDE), 10.0)
+    centre = (SIDE - 1) / 2
+    shape, frame = (SIDE, SIDE), None
+    if kind == "shifted":
+        frame = Frame(shape, SIDE, (1.0, 1.0), (centre, centre), (centre + 0.3, centre - 0.4))
+    if kind == "turned":
+        frame = Frame(shape, SIDE, (1.04, 0.93), (centre, centre), (centre + 0.3, centre), 6.0)
+    if kind == "finer":
+        shape = (36, 36)
+        frame = Frame(shape, SIDE, (0.67, 0.67), (17.5, 17.5), (centre + 0.2, centre), -3.0)
+    missing = torch.zeros(shape, dtype=torch.bool)
+    missing[shape[0] // 3 : 2 * shape[0] // 3, shape[1] // 4 : 3 * shape[1] // 4] = True
+    return replace(all_measured(Mask(missing), torch.zeros(1, 1, *shape), 10.0), frame=frame)
+
+
+@pytest.mark.parametrize("kind", ["own", "shifted", "turned", "finer", "coarse", "blurred"])
+def test_of_one_slice_it_takes_less_than_half_of_the_steps(field, kind):
+    """Catches a covariance of other lags, a hole that is asked, and weights that are not those of what is seen."""
+    observation, noise = single(kind), 3 * NOISE if kind == "finer" else NOISE
+    right = observation.A(field.slice.sample(3, torch.Generator().manual_seed(1)))
+    inverse = pixel_inverse(field.slice, observation, noise)
     assert inverse is not None
 
     def normal(z: torch.Tensor) -> torch.Tensor:
-        return observation.A(single.covariance(observation.A_adjoint(z))) + NOISE**2 * z
+        return observation.A(field.slice.covariance(observation.A_adjoint(z))) + noise**2 * z
 
     exact = solved(normal, right, iterations=1000, tolerance=1e-6)
 
@@ -112,10 +131,40 @@ def test_of_one_slice_it_takes_a_third_of_the_steps(field):
         found = solved(normal, right, iterations=iterations, tolerance=0.0, eased=eased) - exact
         return float((found * normal(found)).sum() / (exact * right).sum()) ** 0.5
 
-    assert missed(12, inverse) < 0.01 < missed(30, None)
+    assert missed(12, inverse) < min(0.03, missed(24, None))
 
 
-@pytest.mark.parametrize("f", [Downsample(2), Blur(1.0)])
-def test_it_is_of_the_frames_own_pixels_only(field, f):
-    seen = f.A(torch.zeros(1, 1, SIDE, SIDE))
-    assert pixel_inverse(field.slice, all_measured(f, seen, 10.0), NOISE) is None
+def test_of_one_slice_it_is_symmetric_and_positive(field):
+    observation = single("turned")
+    inverse = pixel_inverse(field.slice, observation, NOISE)
+    assert inverse is not None
+    a, b = (
+        torch.randn(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(i)) * observation.measured for i in (1, 2)
+    )
+    torch.testing.assert_close((a * inverse(b)).sum(), (b * inverse(a)).sum(), rtol=1e-3, atol=1e-5)
+    assert (a * inverse(a)).sum() > 0
+    assert (inverse(a)[observation.measured == 0] == 0).all()
+
+
+def test_what_is_no_field_on_a_grid_has_none(field):
+    """An operator of another library may observe anything, such as sums over regions."""
+
+    class Regions:
+        def A(self, x: torch.Tensor) -> torch.Tensor:
+            mixed = torch.randn(SIDE**2, SIDE**2, generator=torch.Generator().manual_seed(0)) / SIDE
+            return (x.flatten(2) @ mixed.T).reshape(x.shape)
+
+        def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+            mixed = torch.randn(SIDE**2, SIDE**2, generator=torch.Generator().manual_seed(0)) / SIDE
+            return (y.flatten(2) @ mixed).reshape(y.shape)
+
+        def A_dagger(self, y: torch.Tensor) -> torch.Tensor:
+            return self.A_adjoint(y)
+
+    observation = all_measured(as_corruption(Regions()), torch.zeros(1, 1, SIDE, SIDE), 10.0)
+    assert pixel_inverse(field.slice, observation, NOISE) is None
+
+
+def test_nothing_measured_is_no_trouble(field):
+    observation = replace(single("own"), measured=torch.zeros(1, 1, SIDE, SIDE))
+    assert pixel_inverse(field.slice, observation, NOISE) is None

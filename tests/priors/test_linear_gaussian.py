@@ -7,7 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_brgm.corruptions import Identity
 from napari_brgm.errors import InputError
+from napari_brgm.observation import all_measured
+from napari_brgm.priors import linear_model
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.linear_model import Differentiated, LinearModel
 from napari_brgm.priors.prior import LatentStatistics, Prior
@@ -186,3 +189,24 @@ def test_whitened_images_are_those_of_the_latents(linear_prior):
     u = torch.randn(3, 1, 12, generator=torch.Generator().manual_seed(0))
     found = linear_prior.whitened(statistics).synthesize(u)
     torch.testing.assert_close(found, linear_prior.synthesize(statistics.colour(u)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("finer", [0.0, 10.0])
+def test_where_components_are_zero_nothing_is_lost(monkeypatch, finer):
+    """On a grid of half the resolution: drawn, observed and brought back by their own part of it only."""
+    monkeypatch.setattr(linear_model, "_FINER", finer)  # by either way of making the normal matrix
+    generator = torch.Generator().manual_seed(4)
+    coarse = torch.zeros(5, 1, 12, 12)
+    coarse[..., 2:7, 3:11] = torch.randn(5, 1, 5, 8, generator=generator)
+    model = LinearModel(torch.randn(1, 24, 24, generator=generator), coarse, 0.0)
+    basis = F.interpolate(coarse, size=(24, 24), mode="bicubic", align_corners=False)
+    w = torch.randn(2, 5, generator=generator, requires_grad=True)
+    images = model.synthesize(w[:, None])
+    torch.testing.assert_close(images, model.mean + torch.einsum("bk,kcij->bcij", w, basis), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(images.square().sum(), w)
+    torch.testing.assert_close(gradient, 2 * images.detach().flatten(1) @ basis.flatten(1).T, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(model.components(1, 4, (3, 8), 9), basis[1:4, :, 3:12, 8:17], rtol=1e-4, atol=1e-5)
+    y = torch.randn(1, 1, 24, 24, generator=generator)
+    found, right = model.normal(y, all_measured(Identity(), y, 1.0))
+    torch.testing.assert_close(found, basis.flatten(1) @ basis.flatten(1).T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(right[:, 0], basis.flatten(1) @ (y - model.mean).flatten(), rtol=1e-4, atol=1e-4)
