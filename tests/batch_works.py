@@ -10,23 +10,29 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from napari_brgm.batch.outcome import Outcome
+from napari_brgm.batch.outcome import RowOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
 
 Tell = "Callable[[float, int], None]"
 PARTS = 6
+HASH = "theirs"  # of the prior
 
 
-def plain(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+def hash_of(name: str) -> list[str]:
+    """What must be the same on all machines."""
+    return [name, HASH]
+
+
+def plain(row: BatchRow, tell: Callable[[float, int], None]) -> RowOutcome:
     tell(0.5, 4)
-    return Outcome(notes=(f"{row.name} by {os.getpid()} with {os.environ.get('OMP_NUM_THREADS')}",))
+    return RowOutcome(notes=(f"{row.name} by {os.getpid()} with {os.environ.get('OMP_NUM_THREADS')}",))
 
 
-def killed_once(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+def killed_once(row: BatchRow, tell: Callable[[float, int], None]) -> RowOutcome:
     """Ended from outside while it works on 'b' for the first time."""
     mark = row.scan.parent / "killed"
     if row.name == "b" and not mark.exists():
@@ -35,7 +41,7 @@ def killed_once(row: Row, tell: Callable[[float, int], None]) -> Outcome:
     return plain(row, tell)
 
 
-def killed_always(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+def killed_always(row: BatchRow, tell: Callable[[float, int], None]) -> RowOutcome:
     if row.name == "b":
         with (row.scan.parent / "tries").open("a") as file:
             file.write(".")
@@ -43,7 +49,7 @@ def killed_always(row: Row, tell: Callable[[float, int], None]) -> Outcome:
     return plain(row, tell)
 
 
-def in_parts(row: Row, tell: Callable[[float, int], None]) -> Outcome:
+def in_parts(row: BatchRow, tell: Callable[[float, int], None]) -> RowOutcome:
     """Six parts that processes share by locks; whoever finds all there is done, others are not."""
     folder = Path(row.scan)
     for part in range(PARTS):
@@ -56,4 +62,4 @@ def in_parts(row: Row, tell: Callable[[float, int], None]) -> Outcome:
         except Timeout:
             continue
     there = sum((folder / f"{part}.done").exists() for part in range(PARTS))
-    return Outcome(shared=there < PARTS)
+    return RowOutcome(shared=there < PARTS)

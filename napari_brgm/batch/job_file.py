@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from napari_brgm.batch.row import Row
+from napari_brgm.batch.row import BatchRow
 from napari_brgm.errors import InputError
 from napari_brgm.reason import reason_of
 from napari_brgm.text import plain_text
@@ -31,7 +31,7 @@ _ENDING = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|npy|dcm)$", re.IGNORECASE)
 _TAKEN = ("out", "resume", "overwrite", "save-video")  # options that the batch gives itself, or that are for one scan
 
 
-def read_job(path: Path) -> tuple[Row, ...]:
+def read_job(path: Path) -> tuple[BatchRow, ...]:
     """Read the rows.
 
     Raises
@@ -53,7 +53,7 @@ def read_job(path: Path) -> tuple[Row, ...]:
     return tuple(_row(record, number, path) for number, record in enumerate(records, 1))
 
 
-def _row(record: dict[Any, Any], number: int, path: Path) -> Row:
+def _row(record: dict[Any, Any], number: int, path: Path) -> BatchRow:
     given = {str(key).strip().lower(): value for key, value in record.items() if value not in (None, "")}
     if not isinstance(given.get("scan"), str):
         raise InputError(f"row {number} of {plain_text(path.name)} has no scan; give its path in column 'scan'")
@@ -73,7 +73,7 @@ def _row(record: dict[Any, Any], number: int, path: Path) -> Row:
             options.append(f"--{option}" if value else f"--no-{option}")
         else:
             options += [f"--{option}", str(value)]
-    return Row(name, folder / scan, None if mask is None else folder / str(mask), tuple(options))
+    return BatchRow(name, folder / scan, None if mask is None else folder / str(mask), tuple(options))
 
 
 def _default_name(scan: Path) -> str:

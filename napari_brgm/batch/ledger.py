@@ -21,7 +21,7 @@ from napari_brgm.text import plain_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
 
 __all__ = ["Entry", "Ledger"]
 
@@ -37,7 +37,7 @@ class Entry:
     name : str
     state : {'done', 'failed'}
     stamp : str
-        Of its files and options (``Row.stamp``).
+        Of its files and options (``BatchRow.stamp``).
     reason : str
         Why it failed.
     files : tuple of str
@@ -79,7 +79,7 @@ class Ledger:
         except OSError as error:
             raise self._failed(error) from error
 
-    def entry(self, row: Row) -> Entry | None:
+    def entry(self, row: BatchRow) -> Entry | None:
         """What became of a row; None: nothing is known, or a file of it is gone."""
         return self._read(self._file(row))
 
@@ -96,7 +96,7 @@ class Ledger:
         found = [entry for file in self._folder.glob("*.json") if (entry := self._read(file)) is not None]
         return sorted(found, key=lambda entry: entry.name)
 
-    def write(self, row: Row, entry: Entry) -> None:
+    def write(self, row: BatchRow, entry: Entry) -> None:
         """Put an entry on disk."""
         file = self._file(row)
         draft = file.with_suffix(".part")
@@ -107,7 +107,7 @@ class Ledger:
         except OSError as error:
             raise self._failed(error) from error
 
-    def _file(self, row: Row) -> Path:
+    def _file(self, row: BatchRow) -> Path:
         return self._folder / f"{hashlib.sha256(row.name.encode()).hexdigest()[:24]}.json"
 
     def _failed(self, error: OSError) -> OutputError:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_brgm.batch.row import Row
+from napari_brgm.batch.row import BatchRow
 from napari_brgm.errors import InputError
 from napari_brgm.reason import reason_of
 from napari_brgm.scans.dicom_file import looks_like_dicom, opening
@@ -27,12 +27,12 @@ class Found:
 
     Attributes
     ----------
-    rows : tuple of Row
+    rows : tuple of BatchRow
     unpaired : tuple of (str, str)
         Names of scans and masks that have no partner, or several, and why.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[BatchRow, ...]
     unpaired: tuple[tuple[str, str], ...] = ()
 
 
@@ -84,7 +84,7 @@ def paired(scans: Path, masks: Path | None) -> Found:
     if masks is None:
         if not of:
             raise InputError(f"there is no scan in {plain_text(scans)}: NIfTI, DICOM, PNG, JPEG or TIFF")
-        return Found(tuple(Row(name, path) for name, path in of.items()))
+        return Found(tuple(BatchRow(name, path) for name, path in of.items()))
     theirs = scans_below(masks, pictures_of_masks=True)
     if masks.resolve() == scans.resolve():  # side by side: what is called a mask is none of the scans
         of = {name: path for name, path in of.items() if not _MASKS.search(name)}
@@ -96,7 +96,7 @@ def paired(scans: Path, masks: Path | None) -> Found:
         if isinstance(mask, str):
             unpaired.append((name, mask))
         else:
-            rows.append(Row(name, path, mask))
+            rows.append(BatchRow(name, path, mask))
     unpaired += [
         (name, "no scan has the name or the BIDS entities of this mask") for name in theirs if name not in used
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.process import BaseProcess
 
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
 
 __all__ = ["Told", "Work", "told_by_processes"]
 
@@ -29,7 +29,7 @@ _WAIT = 0.5  # seconds
 _END = 10.0  # seconds that a process has to clean up
 
 # what works on a row in a process: gets it and a callable for (share done, slices); gives an outcome
-Work = "Callable[[Row, Callable[[float, int], None]], Any]"
+Work = "Callable[[BatchRow, Callable[[float, int], None]], Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Told:
 
     Attributes
     ----------
-    row : Row
+    row : BatchRow
     share : float
         Of it that is done, 0 .. 1.
     slices : int
@@ -49,7 +49,7 @@ class Told:
         Times that a process was ended from outside while working on it, where that was once too often; else 0.
     """
 
-    row: Row
+    row: BatchRow
     share: float = 0.0
     slices: int = 0
     outcome: Any = None
@@ -60,14 +60,14 @@ class Told:
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    row: Row | None = None
+    row: BatchRow | None = None
 
 
 @dataclass(slots=True)
 class _Open:
     """Rows that are not done."""
 
-    pending: deque[Row]
+    pending: deque[BatchRow]
     at_work: dict[str, list[_Worker]] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)  # times that a process was ended over it
     helped: set[str] = field(default_factory=set)  # whose other parts are all taken
@@ -75,13 +75,14 @@ class _Open:
 
 
 def told_by_processes(
-    rows: Sequence[Row], work: Any, count: int, environments: Sequence[dict[str, str]], shared: Callable[[Any], bool]
+    rows: Sequence[BatchRow], work: Any, count: int, environments: Sequence[dict[str, str]],
+    shared: Callable[[Any], bool],
 ) -> Iterator[Told]:  # fmt: skip
     """Work on rows in ``count`` processes, and give what they tell as it comes.
 
     Parameters
     ----------
-    rows : sequence of Row
+    rows : sequence of BatchRow
     work : callable
         A function of a module, called in the processes; see ``Work``.
     count : int
@@ -171,7 +172,7 @@ def _heard(worker: _Worker, workers: list[_Worker], left: _Open, shared: Callabl
         left.pending.appendleft(row)
 
 
-def _off(worker: _Worker, row: Row, left: _Open) -> list[_Worker]:
+def _off(worker: _Worker, row: BatchRow, left: _Open) -> list[_Worker]:
     """Take a process off a row; gives those that are still at work on it."""
     others = [one for one in left.at_work.get(row.name, []) if one is not worker]
     if others:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.errors import InputError
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Row", "check_names"]
+__all__ = ["BatchRow", "check_names"]
 
 _OUTSIDE = ("..", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BatchRow:
     """One scan.
 
     Attributes
@@ -43,6 +43,10 @@ class Row:
     options: tuple[str, ...] = ()
     folder: str | None = None
 
+    def absolute(self) -> BatchRow:
+        """The same, wherever it is worked on."""
+        return replace(self, scan=self.scan.absolute(), mask=None if self.mask is None else self.mask.absolute())
+
     def arguments(self, task: str, common: Sequence[str], out: Path) -> list[str]:
         """The command that restores it, as a person would type it."""
         mask = [] if self.mask is None else ["--mask", str(self.mask)]
@@ -58,14 +62,14 @@ class Row:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_names(rows: Sequence[Row]) -> None:
+def check_names(rows: Sequence[BatchRow]) -> None:
     """Refuse names that two rows share, or that lead elsewhere.
 
     Raises
     ------
     InputError
     """
-    seen: dict[str, Row] = {}
+    seen: dict[str, BatchRow] = {}
     for row in rows:
         parts = row.name.split("/")
         if any(part.strip(" .") in _OUTSIDE or "\\" in part for part in parts) or row.name.startswith("."):

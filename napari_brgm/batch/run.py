@@ -1,4 +1,4 @@
-"""run_batch(): rows that are not done yet, worked on in processes; what became of each is on disk as it is known."""
+"""run_batch(): rows that are not done yet, worked on elsewhere; what became of each is on disk as it is known."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.batch.ledger import Entry, Ledger
-from napari_brgm.batch.processes import told_by_processes
 from napari_brgm.batch.row import check_names
 from napari_brgm.errors import OutputError
 from napari_brgm.scans.fingerprint import files_below
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from napari_brgm.batch.outcome import Outcome
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.outcome import RowOutcome
+    from napari_brgm.batch.processes import Told
+    from napari_brgm.batch.row import BatchRow
 
 __all__ = ["BatchPlan", "BatchState", "run_batch"]
 
@@ -33,7 +33,7 @@ class BatchPlan:
 
     Attributes
     ----------
-    rows : tuple of Row
+    rows : tuple of BatchRow
     task : str
         Command of the shell: 'inpaint', 'superres' or 'clean'.
     common : tuple of str
@@ -43,7 +43,7 @@ class BatchPlan:
     out : Path
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[BatchRow, ...]
     task: str
     common: tuple[str, ...]
     decisive: Any
@@ -91,7 +91,7 @@ class BatchState:
 
 
 def run_batch(
-    plan: BatchPlan, work: Any, processes: int, environments: Sequence[dict[str, str]],
+    plan: BatchPlan, worked_on: Callable[[Sequence[BatchRow], Callable[[Any], bool]], Iterator[Told]],
     tell: Callable[[BatchState, Entry | None], None],
 ) -> BatchState:  # fmt: skip
     """Work on what is not done yet.
@@ -99,11 +99,9 @@ def run_batch(
     Parameters
     ----------
     plan : BatchPlan
-    work : callable
-        A function of a module that gives an ``Outcome`` of a row (``processes.Work``); called in the processes.
-    processes : int
-    environments : sequence of dict
-        Variables of the processes, in turn.
+    worked_on : callable
+        Gets the rows that are left, and what says whether others are at work on the rest of a row; gives what is told
+        of them, with an ``RowOutcome`` at their end: ``told_by_processes`` or ``told_by_cluster``.
     tell : callable
         Gets the state as it changes, and the entry of a row that has just ended.
 
@@ -132,7 +130,7 @@ def run_batch(
     tell(state, None)
     if not left:
         return state
-    for told in told_by_processes(left, work, processes, environments, _is_shared):
+    for told in worked_on(left, _is_shared):
         name, entry = told.row.name, None
         if told.outcome is None and not told.killed:
             state.shares[name], state.slices[name] = max(told.share, state.shares.get(name, 0.0)), told.slices
@@ -145,7 +143,7 @@ def run_batch(
     return state
 
 
-def _entry(outcome: Outcome | None, killed: int, name: str, stamp: str, out: Path) -> Entry:
+def _entry(outcome: RowOutcome | None, killed: int, name: str, stamp: str, out: Path) -> Entry:
     if outcome is None:
         reason = f"its process was ended from outside {killed} times, for want of memory perhaps; try fewer --processes"
         return Entry(name, "failed", stamp, reason)
@@ -156,11 +154,11 @@ def _entry(outcome: Outcome | None, killed: int, name: str, stamp: str, out: Pat
     return Entry(name, "done", stamp, files=files, notes=outcome.notes, seconds=outcome.seconds)
 
 
-def _is_shared(outcome: Outcome) -> bool:
+def _is_shared(outcome: RowOutcome) -> bool:
     return outcome.shared
 
 
-def _check_disk(out: Path, rows: Sequence[Row]) -> None:
+def _check_disk(out: Path, rows: Sequence[BatchRow]) -> None:
     """Refuse what certainly does not fit; OutputError."""
     least = _TIMES * sum(file.stat().st_size for row in rows for file in files_below(row.scan)) + _SPARE
     free = shutil.disk_usage(out).free

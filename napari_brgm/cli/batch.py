@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +15,18 @@ import typer
 
 from napari_brgm.cli import options
 from napari_brgm.cli.progress import batch_bar
+from napari_brgm.cli.tasks import TASKS
 from napari_brgm.cli.terminal import say, say_note, say_path
 from napari_brgm.errors import InputError
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from napari_brgm.batch.ledger import Entry
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
     from napari_brgm.batch.run import BatchState
 
-__all__ = ["OPTIONS_OF_TASKS", "TASKS", "batch", "checked_options", "decisive", "processes_for"]
+__all__ = ["OPTIONS_OF_TASKS", "batch", "checked_options", "decisive", "processes_for"]
 
-TASKS = ("inpaint", "superres", "clean")
 OPTIONS_OF_TASKS = {"ignore_unknown_options": True, "allow_interspersed_args": False}  # they belong to the task
 _PROCESS = 2 << 30  # bytes that a process takes, about
 _FAILED = 1
@@ -65,6 +66,14 @@ def batch(
         str | None,
         typer.Option(help="Only part i of n of the rows, such as 2/8: for a scheduler's arrays.", show_default=False),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a dask scheduler, such as tcp://head:8786, whose workers see scans and results under the "
+            "same paths.",
+            show_default=False,
+        ),
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Progress as lines of JSON on stdout.")] = False,
 ) -> None:
     """Restore many scans, each as inpaint, superres or clean would, into a folder of its own.
@@ -74,6 +83,8 @@ def batch(
     reason is told at the end, stands in batch.csv, and the command ends with 1. batch-001.png and so on show what was
     restored.
     """
+    from napari_brgm.batch.cluster import told_by_cluster
+    from napari_brgm.batch.processes import told_by_processes
     from napari_brgm.batch.report import write_report
     from napari_brgm.batch.run import BatchPlan, run_batch
     from napari_brgm.cli.batch_work import shell_work
@@ -86,12 +97,22 @@ def batch(
     rows, unpaired = _rows(scans, masks, job, name)
     given = checked_options(context, name, common, rows, out)
     rows = _part(rows, shard)
-    count, environments = processes_for(processes, str(given["device"]))
-    plan = BatchPlan(tuple(rows), name, tuple(common), decisive(str(given["prior"])), out)
+    if scheduler is not None and processes is not None:
+        raise InputError("--processes are of this machine, and workers are as many as the scheduler has; leave one out")
+    prior = str(given["prior"])
+    out = out.absolute()
+    rows = [row.absolute() for row in rows]
+    work = shell_work(name, tuple(common), out)
+    if scheduler is None:
+        count, environments = processes_for(processes, str(given["device"]))
+        worked_on = partial(told_by_processes, work=work, count=count, environments=environments)
+    else:
+        worked_on = partial(told_by_cluster, work=work, address=scheduler, same=partial(decisive, prior))
+    plan = BatchPlan(tuple(rows), name, tuple(common), decisive(prior), out)
     for what, why in unpaired:
         say_note(f"{what} is left out: {why}")
     with nullcontext(_Lines()) if json_lines else batch_bar() as tell:
-        state = run_batch(plan, shell_work(name, tuple(common), out), count, environments, tell)
+        state = run_batch(plan, lambda left, shared: worked_on(left, shared=shared), tell)
     entries = [state.entries[row.name] for row in plan.rows]
     files = write_report(out, entries) if shard is None else []
     failed = [entry for entry in entries if entry.state == "failed"]
@@ -109,7 +130,7 @@ def batch(
 
 def _rows(
     scans: Path | None, masks: Path | None, job: Path | None, task: str
-) -> tuple[list[Row], tuple[tuple[str, str], ...]]:
+) -> tuple[list[BatchRow], tuple[tuple[str, str], ...]]:
     """The rows, and what is left out and why."""
     from napari_brgm.batch.job_file import read_job
     from napari_brgm.batch.pairing import paired
@@ -129,7 +150,9 @@ def _rows(
     return list(found.rows), found.unpaired
 
 
-def checked_options(context: typer.Context, task: str, common: list[str], rows: list[Row], out: Path) -> dict[str, Any]:
+def checked_options(
+    context: typer.Context, task: str, common: list[str], rows: list[BatchRow], out: Path
+) -> dict[str, Any]:
     """Options of the task as they will be read; refuses those that it does not have, before anything is done."""
     root: Any = context.find_root().command
     command, given = root.commands[task], {}
@@ -141,7 +164,7 @@ def checked_options(context: typer.Context, task: str, common: list[str], rows: 
     return given
 
 
-def _part(rows: list[Row], shard: str | None) -> list[Row]:
+def _part(rows: list[BatchRow], shard: str | None) -> list[BatchRow]:
     """Every n-th row, from the i-th on."""
     if shard is None:
         return rows

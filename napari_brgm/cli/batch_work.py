@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from napari_brgm.batch.outcome import Outcome
+from napari_brgm.batch.outcome import RowOutcome
 from napari_brgm.cli.kept import Unfinished
 from napari_brgm.errors import BrgmError
 from napari_brgm.reason import lacks_memory, reason_of
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
 
 __all__ = ["shell_work"]
 
@@ -32,21 +31,19 @@ def shell_work(task: str, common: Sequence[str], out: Path) -> Any:
     return partial(_work, task, tuple(common), out)
 
 
-def _work(task: str, common: Sequence[str], out: Path, row: Row, tell: Callable[[float, int], None]) -> Outcome:
-    from napari_brgm.cli.app import app
+def _work(task: str, common: Sequence[str], out: Path, row: BatchRow, tell: Callable[[float, int], None]) -> RowOutcome:
     from napari_brgm.cli.progress import telling
     from napari_brgm.cli.stopping import stop_on_signals
+    from napari_brgm.cli.tasks import run_task
 
-    stop_on_signals()
+    if threading.current_thread() is threading.main_thread():
+        stop_on_signals()
     began = time.monotonic()
     printed, told = (io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", newline="\n") for _ in range(2))
     reason, shared = "", False
     try:
         with redirect_stdout(printed), redirect_stderr(told), telling(lambda step: tell(step.done, step.slices)):
-            group: Any = typer.main.get_command(app)
-            _, *arguments = row.arguments(task, common, out)
-            with group.commands[task].make_context(task, arguments) as context:  # errors come as they are raised
-                context.command.invoke(context)
+            run_task(task, row.arguments(task, common, out)[1:])
     except Unfinished:
         shared = True
     except BrgmError as error:
@@ -55,7 +52,7 @@ def _work(task: str, common: Sequence[str], out: Path, row: Row, tell: Callable[
         reason = _sentence(error)
     lines = [_text(stream).splitlines() for stream in (printed, told)]
     notes = tuple(dict.fromkeys(line.removeprefix(_NOTE) for line in lines[1] if line.startswith(_NOTE)))
-    return Outcome(tuple(lines[0]), notes, " ".join(reason.split()), shared, time.monotonic() - began)
+    return RowOutcome(tuple(lines[0]), notes, " ".join(reason.split()), shared, time.monotonic() - began)
 
 
 def _sentence(error: Exception) -> str:

@@ -20,7 +20,7 @@ from napari_brgm.reason import reason_of
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
 
 __all__ = ["RAW_ARGUMENTS", "bids"]
 
@@ -77,10 +77,10 @@ def _parser() -> _Parser:
     return parser
 
 
-def _rows(asked: argparse.Namespace) -> list[Row]:
+def _rows(asked: argparse.Namespace) -> list[BatchRow]:
     """Scans that are asked for, with their masks."""
     from napari_brgm.batch.pairing import entities_of, mask_of, scans_below
-    from napari_brgm.batch.row import Row
+    from napari_brgm.batch.row import BatchRow
 
     root = asked.bids_dir
     if not root.is_dir():
@@ -107,7 +107,7 @@ def _rows(asked: argparse.Namespace) -> list[Row]:
     if not scans:
         raise InputError(f"{plain_text(root)} has no {asked.suffix} scans; name another --suffix")
     if asked.task != "inpaint":
-        return [Row(name, path, folder=name.rsplit("/", 1)[0]) for name, path in scans.items()]
+        return [BatchRow(name, path, folder=name.rsplit("/", 1)[0]) for name, path in scans.items()]
     masks = found if asked.masks is None else scans_below(asked.masks)
     rows = []
     for name, path in scans.items():
@@ -115,13 +115,14 @@ def _rows(asked: argparse.Namespace) -> list[Row]:
         if isinstance(mask, str):
             say_note(f"{name} is left out: {mask}")
         else:
-            rows.append(Row(name, path, mask, folder=name.rsplit("/", 1)[0]))
+            rows.append(BatchRow(name, path, mask, folder=name.rsplit("/", 1)[0]))
     if not rows:
         raise InputError("no scan has a mask; give a folder of masks with the scans' entities, --masks")
     return rows
 
 
-def _participants(context: typer.Context, asked: argparse.Namespace, rows: list[Row], options: list[str]) -> None:
+def _participants(context: typer.Context, asked: argparse.Namespace, rows: list[BatchRow], options: list[str]) -> None:
+    from napari_brgm.batch.processes import told_by_processes
     from napari_brgm.batch.run import BatchPlan, run_batch
     from napari_brgm.cli.batch import checked_options, decisive, processes_for
     from napari_brgm.cli.batch_work import shell_work
@@ -132,7 +133,8 @@ def _participants(context: typer.Context, asked: argparse.Namespace, rows: list[
     _describe(asked.out)
     plan = BatchPlan(tuple(rows), asked.task, tuple(options), decisive(str(given["prior"])), asked.out)
     with batch_bar() as tell:
-        state = run_batch(plan, shell_work(asked.task, tuple(options), asked.out), count, environments, tell)
+        work = shell_work(asked.task, tuple(options), asked.out)
+        state = run_batch(plan, lambda left, shared: told_by_processes(left, work, count, environments, shared), tell)
     failed = [entry for entry in state.entries.values() if entry.state == "failed"]
     for entry in failed:
         say(f"{entry.name} failed: {entry.reason}", err=True)

@@ -120,7 +120,7 @@ def inpaint(
         truth=truth, trial=bool(truth), mask=masks.read, notice=notice,
         brain=brain_of(source, loaded.info, masks.missing) if strip else None,
         alone=alone or bool(truth), spoilt=masks.elsewhere,
-        regions=None if roi is None else RegionTable.of(source, roi, above),
     )  # fmt: skip
+    regions = None if roi is None else RegionTable.of(source, roi, above)
     read = [path for path in (scan, mask, roi) if path is not None]
-    restore_source(source, what, how, loaded, target, read).tell()
+    restore_source(source, what, how, loaded, target, read, regions).tell()

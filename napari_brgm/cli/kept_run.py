@@ -15,6 +15,7 @@ from napari_brgm.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_brgm.cli.regions import RegionTable
     from napari_brgm.cli.source import Source
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.engine.job import Job
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["kept_run", "key_of_job"]
 
 
-def key_of_job(job: Job, what: Treatment, source: Source, inputs: Sequence[dict[str, str]]) -> str:
+def key_of_job(
+    job: Job, what: Treatment, source: Source, inputs: Sequence[dict[str, str]], regions: RegionTable | None = None
+) -> str:  # fmt: skip
     """Digest of all that decides the results of a job, but for the clock and the kind of processor.
 
     ``inputs``: 'sha256' of each file that was read.
@@ -44,7 +47,7 @@ def key_of_job(job: Job, what: Treatment, source: Source, inputs: Sequence[dict[
         inputs=[one["sha256"] for one in inputs], slices=list(what.corruptions), missing=missing.hexdigest(),
         source=source.record, stem=source.stem, task=[what.name, what.done, what.notice], factor=list(what.factor),
         noise=what.noise_sigma, trial=what.trial, brain=what.brain is not None, alone=what.alone,
-        regions=None if what.regions is None else what.regions.digest,
+        regions=None if regions is None else regions.digest,
         prior=job.prior.info.weights_sha256, settings=settings.as_dict(), method=job.method, samples=job.samples,
         seed=job.seed, device=pick_device(job.device).type, versions=[version(), torch.__version__, np.__version__],
         threads=torch.get_num_threads(),

@@ -88,6 +88,8 @@ def batch_bar() -> Iterator[Callable[[BatchState, object], None]]:
         task = bar.add_task("", total=1.0)
 
         def tell(state: BatchState, entry: object) -> None:
+            if entry is None and not state.shares and state.share < 1:
+                return  # nothing has begun, and may be refused
             bar.start()
             left = state.left
             ahead = "" if left is None or state.share >= 1 else f", {in_words(left)} left"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.cli.descent import DescentVideo
     from napari_brgm.cli.options import InferenceOptions
+    from napari_brgm.cli.regions import RegionTable
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.cli.target import Target
     from napari_brgm.cli.treatment import Treatment
@@ -77,14 +78,17 @@ class Written:
 
 
 def restore_source(
-    source: Source, what: Treatment, options: InferenceOptions, prior: Prior, target: Target, read: Sequence[Path]
-) -> Written:
+    source: Source, what: Treatment, options: InferenceOptions, prior: Prior, target: Target, read: Sequence[Path],
+    regions: RegionTable | None = None,
+) -> Written:  # fmt: skip
     """Restore slices of a source, and write them.
 
     Parameters
     ----------
     read : sequence of Path
         The source's file, first, and what else was read, for the records.
+    regions : RegionTable, optional
+        Whose figures are written as a table.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def restore_source(
         {"name": plain_text(name), "sha256": sha256_of(path)}
         for name, path in zip([source.label, *(path.name for path in read[1:])], read, strict=True)
     ]
-    key = key_of_job(job, what, source, inputs)
+    key = key_of_job(job, what, source, inputs, regions)
     run_name = key[:12] if target.resume else new_run()
     both = [
         derivative_name(stem, what.name + role, ending)
@@ -119,7 +123,7 @@ def restore_source(
     images = both if spread else both[:1]
     sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
     posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
-    table = [] if what.regions is None else [derivative_name(stem, f"{what.name}Regions", ".csv")]
+    table = [] if regions is None else [derivative_name(stem, f"{what.name}Regions", ".csv")]
     results_of = [*images, sheet, *table, *posteriors]
     dicom = dicom_folder(source, what)
 
@@ -190,9 +194,9 @@ def restore_source(
             )
             for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
-        if what.regions is not None:
+        if regions is not None:
             drawn = {one.piece.index: files.path(name) for one, (name, _) in zip(done, places, strict=True)}
-            what.regions.write(files.path(table[0]), drawn)
+            regions.write(files.path(table[0]), drawn)
         source.write(done, written[0], written[1] if spread else None)
         if dicom is not None and isinstance(source, ScanSource):
             image, varied, synthetic = source.restored(done)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_brgm.cli.regions import RegionTable
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.head import Head
@@ -56,8 +55,6 @@ class Treatment:
         Whether each slice is restored by itself, and not with what its neighbours measured.
     spoilt : frozenset of int
         Slices that neighbours of theirs cannot rely on.
-    regions : RegionTable or None
-        Whose figures are written as a table.
     notice : str
         Under the sheet's title, and at the end of the records' descriptions.
     """
@@ -76,7 +73,6 @@ class Treatment:
     brain: Callable[[int], Brain] | None = None
     alone: bool = True
     spoilt: frozenset[int] = frozenset()
-    regions: RegionTable | None = None
     notice: str = SYNTHETIC_WHERE_RESTORED
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_brgm.batch.job_file import read_job
-from napari_brgm.batch.row import Row, check_names
+from napari_brgm.batch.row import BatchRow, check_names
 from napari_brgm.errors import InputError
 
 CSV = "scan,mask,name,index\na/t1.nii.gz,m.png,first,80\nb.nii,m2.nii,,\n"
@@ -19,8 +19,8 @@ def test_csv_and_yaml_give_rows(tmp_path):
     (tmp_path / "rows.csv").write_text(CSV)
     (tmp_path / "rows.yaml").write_text(YAML)
     first, second = read_job(tmp_path / "rows.csv")
-    assert first == Row("first", tmp_path / "a/t1.nii.gz", tmp_path / "m.png", ("--index", "80"))
-    assert second == Row("b", tmp_path / "b.nii", tmp_path / "m2.nii")
+    assert first == BatchRow("first", tmp_path / "a/t1.nii.gz", tmp_path / "m.png", ("--index", "80"))
+    assert second == BatchRow("b", tmp_path / "b.nii", tmp_path / "m2.nii")
     again, other = read_job(tmp_path / "rows.yaml")
     assert again == first and other.options == ("--invert-mask", "--no-alone")
     assert first.arguments("inpaint", ["--samples", "4"], tmp_path / "out") == [
@@ -51,4 +51,4 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, sentence):
 @pytest.mark.parametrize("names", [("a/b", "A/b"), ("..",), ("a/../../b",), (".hidden",), ("",)])
 def test_names_that_clash_or_lead_elsewhere_are_refused(tmp_path, names):
     with pytest.raises(InputError, match=r"both lie in|is no name for a folder"):
-        check_names([Row(name, tmp_path / str(number)) for number, name in enumerate(names)])
+        check_names([BatchRow(name, tmp_path / str(number)) for number, name in enumerate(names)])

@@ -10,14 +10,14 @@ import psutil
 import pytest
 
 from napari_brgm.batch.processes import told_by_processes
-from napari_brgm.batch.row import Row
+from napari_brgm.batch.row import BatchRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def rows(tmp_path: Path, names: str = "abc") -> list[Row]:
-    return [Row(name, tmp_path / name) for name in names]
+def rows(tmp_path: Path, names: str = "abc") -> list[BatchRow]:
+    return [BatchRow(name, tmp_path / name) for name in names]
 
 
 def told(of, work, count: int = 2):
