@@ -26,7 +26,7 @@ def main() -> None:
     out = parser.parse_args().out
     figure, axes = plt.subplots(len(PRIORS), 2 + FINISHED, figsize=(2 * (2 + FINISHED), 2.2 * len(PRIORS)))
     figure.set_facecolor("black")
-    for row, name in zip(axes, PRIORS, strict=True):
+    for number, (row, name) in enumerate(zip(axes, PRIORS, strict=True)):
         prior = brgm.load_prior(name)
         plain, field = (brgm.draw(prior, 1, seed=1, residual=residual) for residual in (False, True))
         shown = [plain[0], field[0], *brgm.draw(prior, FINISHED, seed=1, finish=True)]
@@ -34,8 +34,9 @@ def main() -> None:
         for axis, title, image in zip(row, titles, shown, strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.axis("off")
-            if row is axes[0]:
-                axis.set_title(title, color="white", size=9)
+            if number == 0:
+                axis.set_title(title, color="white", size=12)
+        row[0].text(0.5, 0.01, name, transform=row[0].transAxes, color="white", size=10, ha="center")
     figure.tight_layout()
     figure.savefig(out, dpi=75)
 
