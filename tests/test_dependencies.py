@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED_AS = {
     "pillow": "PIL", "scikit-image": "skimage", "opencv-python-headless": "cv2", "pyqt6": "PyQt6",
-    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "dicomweb-client": "dicomweb_client",
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "dicomweb-client": "dicomweb_client", "pyyaml": "yaml",
 }  # fmt: skip
 # found by pydicom at run time, by napari's readers, or by torch where it has compiled something
 NOT_IMPORTED = {"pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"}

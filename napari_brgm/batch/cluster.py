@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_brgm.batch.outcome import RowOutcome
-from napari_brgm.batch.processes import Told
+from napari_brgm.batch.processes import RowNews
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.reason import reason_of
 from napari_brgm.text import plain_text
@@ -40,7 +40,7 @@ _ONE = threading.Lock()  # a worker restores one row at a time, whatever its thr
 
 def told_by_cluster(
     rows: Sequence[BatchRow], work: Any, address: str, same: Callable[[], Any], shared: Callable[[Any], bool]
-) -> Iterator[Told]:  # fmt: skip
+) -> Iterator[RowNews]:  # fmt: skip
     """Work on rows on a cluster, and give what its workers tell as it comes.
 
     Parameters
@@ -98,7 +98,7 @@ class _Run:
         self.tries: dict[str, int] = {}
         self.heard: queue.SimpleQueue[tuple[str, float, int]] = queue.SimpleQueue()
 
-    def told(self, shared: Callable[[Any], bool]) -> Iterator[Told]:
+    def told(self, shared: Callable[[Any], bool]) -> Iterator[RowNews]:
         self.client.subscribe_topic(self.topic, self._hear)
         while len(self.done) < len(self.by_name):
             self._send()
@@ -108,7 +108,7 @@ class _Run:
             while not self.heard.empty():
                 name, share, slices = self.heard.get()
                 if name not in self.done:
-                    yield Told(self.by_name[name], share, slices)
+                    yield RowNews(self.by_name[name], share, slices)
             for future in [one for one in self.flying if one.done()]:
                 row = self.flying.pop(future)
                 if row.name not in self.done:
@@ -116,13 +116,13 @@ class _Run:
             if self.client.status not in ("running", "connecting"):
                 raise InputError("the scheduler is gone; what was finished is kept: give the command again")
 
-    def _ended(self, future: Any, row: BatchRow, shared: Callable[[Any], bool]) -> Iterator[Told]:
+    def _ended(self, future: Any, row: BatchRow, shared: Callable[[Any], bool]) -> Iterator[RowNews]:
         others = row in self.flying.values()
         if future.status == "error" and not isinstance(error := future.exception(), _distributed().KilledWorker):
             self.done.add(row.name)
             said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID]
             reason = f"the cluster could not begin with it ({said}); install the same there as here, scheduler included"
-            yield Told(row, 1.0, 0, RowOutcome(reason=reason))
+            yield RowNews(row, 1.0, 0, RowOutcome(reason=reason))
             return
         if future.status != "finished":
             self.tries[row.name] = self.tries.get(row.name, 0) + 1
@@ -132,12 +132,12 @@ class _Run:
                 self.pending.append(row)
                 return
             self.done.add(row.name)
-            yield Told(row, killed=self.tries[row.name])
+            yield RowNews(row, killed=self.tries[row.name])
             return
         outcome = future.result()
         if not shared(outcome):
             self.done.add(row.name)
-            yield Told(row, 1.0, 0, outcome)
+            yield RowNews(row, 1.0, 0, outcome)
         elif others:
             self.helped.add(row.name)
         else:

@@ -22,18 +22,15 @@ if TYPE_CHECKING:
 
     from napari_brgm.batch.row import BatchRow
 
-__all__ = ["Told", "Work", "told_by_processes"]
+__all__ = ["RowNews", "told_by_processes"]
 
 _TRIES = 3  # of a row whose process was ended from outside
 _WAIT = 0.5  # seconds
 _END = 10.0  # seconds that a process has to clean up
 
-# what works on a row in a process: gets it and a callable for (share done, slices); gives an outcome
-Work = "Callable[[BatchRow, Callable[[float, int], None]], Any]"
-
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RowNews:
     """What a process told of a row.
 
     Attributes
@@ -77,14 +74,15 @@ class _Open:
 def told_by_processes(
     rows: Sequence[BatchRow], work: Any, count: int, environments: Sequence[dict[str, str]],
     shared: Callable[[Any], bool],
-) -> Iterator[Told]:  # fmt: skip
+) -> Iterator[RowNews]:  # fmt: skip
     """Work on rows in ``count`` processes, and give what they tell as it comes.
 
     Parameters
     ----------
     rows : sequence of BatchRow
     work : callable
-        A function of a module, called in the processes; see ``Work``.
+        A function of a module, called in the processes with a row and a callable for (share done, slices); gives an
+        outcome.
     count : int
     environments : sequence of dict
         Variables of the processes, in turn.
@@ -129,7 +127,7 @@ def _give(worker: _Worker, left: _Open) -> None:
     left.at_work.setdefault(row.name, []).append(worker)
 
 
-def _heard(worker: _Worker, workers: list[_Worker], left: _Open, shared: Callable[[Any], bool]) -> Iterator[Told]:
+def _heard(worker: _Worker, workers: list[_Worker], left: _Open, shared: Callable[[Any], bool]) -> Iterator[RowNews]:
     """What a process has told by now, or that it is gone."""
     try:
         while worker.pipe.poll():
@@ -137,7 +135,7 @@ def _heard(worker: _Worker, workers: list[_Worker], left: _Open, shared: Callabl
             row = worker.row
             assert row is not None
             if outcome is None:
-                yield Told(row, share, slices)
+                yield RowNews(row, share, slices)
                 continue
             worker.row = None
             others = _off(worker, row, left)
@@ -146,7 +144,7 @@ def _heard(worker: _Worker, workers: list[_Worker], left: _Open, shared: Callabl
             if not shared(outcome):
                 left.done.add(row.name)
                 left.at_work.pop(row.name, None)  # others find nothing to do
-                yield Told(row, 1.0, slices, outcome)
+                yield RowNews(row, 1.0, slices, outcome)
             elif others:
                 left.helped.add(row.name)
             else:  # the others have ended by now
@@ -167,7 +165,7 @@ def _heard(worker: _Worker, workers: list[_Worker], left: _Open, shared: Callabl
         return
     if left.ends[row.name] >= _TRIES:
         left.done.add(row.name)
-        yield Told(row, killed=left.ends[row.name])
+        yield RowNews(row, killed=left.ends[row.name])
     else:
         left.pending.appendleft(row)
 

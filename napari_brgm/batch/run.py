@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_brgm.batch.outcome import RowOutcome
-    from napari_brgm.batch.processes import Told
+    from napari_brgm.batch.processes import RowNews
     from napari_brgm.batch.row import BatchRow
 
 __all__ = ["BatchPlan", "BatchState", "run_batch"]
@@ -91,7 +91,7 @@ class BatchState:
 
 
 def run_batch(
-    plan: BatchPlan, worked_on: Callable[[Sequence[BatchRow], Callable[[Any], bool]], Iterator[Told]],
+    plan: BatchPlan, worked_on: Callable[[Sequence[BatchRow], Callable[[Any], bool]], Iterator[RowNews]],
     tell: Callable[[BatchState, Entry | None], None],
 ) -> BatchState:  # fmt: skip
     """Work on what is not done yet.

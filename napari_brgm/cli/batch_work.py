@@ -32,12 +32,14 @@ def shell_work(task: str, common: Sequence[str], out: Path) -> Any:
 
 
 def _work(task: str, common: Sequence[str], out: Path, row: BatchRow, tell: Callable[[float, int], None]) -> RowOutcome:
+    from napari_brgm.cli.loaded import keep_loaded
     from napari_brgm.cli.progress import telling
     from napari_brgm.cli.stopping import stop_on_signals
     from napari_brgm.cli.tasks import run_task
 
     if threading.current_thread() is threading.main_thread():
         stop_on_signals()
+    keep_loaded()
     began = time.monotonic()
     printed, told = (io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", newline="\n") for _ in range(2))
     reason, shared = "", False

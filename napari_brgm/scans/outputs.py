@@ -145,7 +145,7 @@ class Outputs:
             raise
 
     def _describe(self) -> None:
-        """Add the dataset description that BIDS asks of derivatives, if neither the folder nor one above it has ours."""
+        """Add the dataset description that BIDS asks of derivatives, if neither the folder nor one above has ours."""
         if any(_describes_ours(above / _DESCRIPTION) for above in list(self.folder.absolute().parents)[:_ABOVE]):
             return
         text = {
