@@ -72,7 +72,10 @@ class Posterior:
 
     @property
     def linear(self) -> GaussianPosterior | None:
-        """Exact posterior of the generator's linear part in whitened latents u; None without such a part or f."""
+        """Exact posterior of the generator's linear part in the coordinates' own latents: under N(mu, C) the whitened u.
+
+        None without such a part or f.
+        """
         line = self.prior.parts.line
         return self.coordinates.given if line is not None and line.exact else None
 

@@ -44,7 +44,8 @@ def by_line(
         return None
     corruption = Identity() if hidden is None or not hidden.any() else Mask(hidden)
     problem = observe(image, corruption, prior, spacing=spacing, check=check)
-    posterior = Posterior(prior, problem.likelihood, preset(prior.info.preset), check=check).linear
+    settings = preset(prior.info.preset).but(prior_density="gaussian")  # a mixture's latents have another centre
+    posterior = Posterior(prior, problem.likelihood, settings, check=check).linear
     if posterior is None:
         return None
     return ByLine(problem, line.whitened.synthesize(posterior.mean[None, None]))
