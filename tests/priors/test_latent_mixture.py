@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_brgm.corruptions import Identity, Mask
 from napari_brgm.engine.alignment import Alignment
+from napari_brgm.engine.by_line import by_line
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.priors import latent_mixture
@@ -162,3 +165,13 @@ def test_where_it_cannot_be_weighed_the_gaussian_stands(linear_prior, with_parts
     np.testing.assert_array_equal(found.estimate, plain.estimate)
     with pytest.raises(InputError, match="start 'linear'"):
         preset("mixture").but(start="mean")
+
+
+def test_what_the_line_explains_is_asked_of_the_gaussian(linear_prior, with_parts, smooth_images):
+    """Its latents have another centre under the mixture: clean slices looked like nothing that the prior knows."""
+    scan = ((smooth_images(1, 24)[0, 0] + 1) * 127.5).numpy()
+    centres = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    mixed = with_parts(linear_prior, mixture=LatentMixture(centres, torch.full((3,), 0.9)))
+    mixed.info = replace(linear_prior.info, preset="mixture")
+    plain, found = (by_line(scan, prior, (1.5, 1.5)) for prior in (linear_prior, mixed))
+    torch.testing.assert_close(found.shown, plain.shown)
