@@ -72,7 +72,7 @@ class Posterior:
 
     @property
     def linear(self) -> GaussianPosterior | None:
-        """Exact posterior of the generator's linear part in the coordinates' own latents, under N(mu, C) the whitened u.
+        """Exact posterior of the generator's linear part in the coordinates' own latents: under N(mu, C) whitened u.
 
         None without such a part or f.
         """
