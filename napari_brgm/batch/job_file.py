@@ -46,7 +46,9 @@ def read_job(path: Path) -> tuple[BatchRow, ...]:
         records = list(csv.DictReader(text.splitlines())) if path.suffix.lower() == ".csv" else yaml.safe_load(text)
     except OSError as error:
         raise InputError(f"{plain_text(path.name)} cannot be read: {reason_of(error)}; check the path") from error
-    except (UnicodeDecodeError, csv.Error, yaml.YAMLError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{plain_text(path.name)} is not in UTF-8; save it as CSV or YAML in UTF-8") from error
+    except (csv.Error, yaml.YAMLError) as error:
         raise InputError(f"{plain_text(path.name)} is no CSV or YAML file of rows with 'scan' and 'mask'") from error
     if not isinstance(records, list) or not records or not all(isinstance(one, dict) for one in records):
         raise InputError(f"{plain_text(path.name)} holds no rows; give a list of them, each with 'scan' and 'mask'")
@@ -54,7 +56,11 @@ def read_job(path: Path) -> tuple[BatchRow, ...]:
 
 
 def _row(record: dict[Any, Any], number: int, path: Path) -> BatchRow:
+    if record.get(None):  # what csv makes of cells without a column
+        raise InputError(f"row {number} of {plain_text(path.name)} has more cells than there are columns; quote commas")
     given = {str(key).strip().lower(): value for key, value in record.items() if value not in (None, "")}
+    if any(";" in key for key in given):
+        raise InputError(f"{plain_text(path.name)} is parted by semicolons; save it with commas")
     if not isinstance(given.get("scan"), str):
         raise InputError(f"row {number} of {plain_text(path.name)} has no scan; give its path in column 'scan'")
     folder, scan = path.parent, Path(given["scan"])

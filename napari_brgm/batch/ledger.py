@@ -10,22 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import OutputError
 from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.scans.record import sidecar_of
 from napari_brgm.scans.staging import PRIVATE_FILE, private_folder
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from napari_brgm.batch.row import BatchRow
 
-__all__ = ["Entry", "Ledger"]
+__all__ = ["Entry", "Ledger", "sizes_of"]
 
 _FOLDER = ".batch"
+_IMAGES = (".nii.gz", ".nii", ".png", ".tif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Entry:
         Why it failed.
     files : tuple of str
         Of its results, from ``--out``.
+    sizes : dict of str to int
+        Of these and of the records beside them, bytes.
     notes : tuple of str
         What was told of it.
     seconds : float
@@ -54,6 +59,24 @@ class Entry:
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def is_there(self, out: Path) -> bool:
+        """Whether its files are there, as large as they were."""
+        return all(_size(out / name) == size for name, size in self.sizes.items())
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or how many a folder holds; -1: there is none."""
+    if path.is_dir():
+        return sum(1 for one in path.rglob("*") if one.is_file())
+    return path.stat().st_size if path.is_file() else -1
+
+
+def sizes_of(out: Path, files: Sequence[str]) -> dict[str, int]:
+    """Of files of results and of the records beside them."""
+    beside = [sidecar_of(Path(file)).as_posix() for file in files if file.endswith(_IMAGES)]
+    return {name: size for name in [*files, *beside] if (size := _size(out / name)) >= 0}
 
 
 class Ledger:
@@ -80,16 +103,15 @@ class Ledger:
             raise self._failed(error) from error
 
     def entry(self, row: BatchRow) -> Entry | None:
-        """What became of a row; None: nothing is known, or a file of it is gone."""
+        """What became of a row; None: nothing is known."""
         return self._read(self._file(row))
 
     def _read(self, file: Path) -> Entry | None:
         try:
             kept = json.loads(file.read_text("utf-8"))
-            found = Entry(**kept | {"files": tuple(kept["files"]), "notes": tuple(kept["notes"])})
+            return Entry(**kept | {"files": tuple(kept["files"]), "notes": tuple(kept["notes"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return found if all((self.out / name).exists() for name in found.files) else None
 
     def entries(self) -> list[Entry]:
         """What became of all rows so far, by their names."""

@@ -51,7 +51,7 @@ def scans_below(folder: Path, *, pictures_of_masks: bool = False) -> dict[str, P
     found: dict[str, Path] = {}
     for place, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here, slices = Path(place), []
+        here, slices, others = Path(place), [], 0
         for name in sorted(files):
             path = here / name
             if name.startswith("."):
@@ -60,8 +60,9 @@ def scans_below(folder: Path, *, pictures_of_masks: bool = False) -> dict[str, P
             if ending == ".dcm" or (ending is None and looks_like_dicom(_head(path))):
                 slices.append(path)
             elif ending is not None and (ending != ".npy" or pictures_of_masks):
+                others += 1
                 _add(found, _name(folder, path, ending), path)
-        if len(slices) > 1 and here != folder:
+        if slices and here != folder and (len(slices) > 1 or not others):
             _add(found, _name(folder, here, ""), here)
         else:  # slices that lie in the folder itself would hide all others behind one name
             for path in slices:

@@ -24,6 +24,7 @@ TABLE = "batch.csv"
 _COLUMNS = (
     "name", "state", "reason", "slices", "left_as_they_are", "misfit", "misfit_limit", "calibrated", "seconds", "image",
 )  # fmt: skip
+_FORMULAS = ("=", "+", "-", "@")
 _ACROSS, _DOWN, _WIDTH, _HEIGHT, _TITLE = 3, 6, 560, 260, 16
 
 
@@ -36,12 +37,20 @@ def write_report(out: Path, entries: Sequence[Entry]) -> list[Path]:
         with files.path(TABLE).open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, _COLUMNS)
             writer.writeheader()
-            writer.writerows(_line(out, entry) for entry in entries)
+            writer.writerows({key: _cell(value) for key, value in _line(out, entry).items()} for entry in entries)
         for name, page in zip(names[1:], pages, strict=True):
             _contact_sheet(out, page).save(files.path(name))
         for name in names:
             files.path(name).chmod(0o600)
     return [out / name for name in names]
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no program takes for a formula, on one line."""
+    if not isinstance(value, str):
+        return value
+    text = " ".join(plain_text(value).splitlines())
+    return f"'{text}" if text[:1] in _FORMULAS else text
 
 
 def _line(out: Path, entry: Entry) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_brgm.batch.ledger import Entry, Ledger
+from napari_brgm.batch.ledger import Entry, Ledger, sizes_of
 from napari_brgm.batch.row import check_names
 from napari_brgm.errors import OutputError
 from napari_brgm.scans.fingerprint import files_below
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["BatchPlan", "BatchState", "run_batch"]
 
 _TIMES = 2  # a result takes the scan's size as often, at least: the image and its variance
-_SPARE = 1 << 28  # bytes that are left on the disk
+_ALMOST = 0.99  # of a row whose last slice is done: its results are written then
+_TOLD = 0.02  # rows, from which on the time that is left is told
+_SPARE = 1 << 26  # bytes that are left on the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,15 @@ class BatchState:
     @property
     def share(self) -> float:
         """Done of all rows, 0 .. 1."""
-        return (len(self.entries) + sum(self.shares.values())) / max(self.total, 1)
+        under_way = sum(min(share, _ALMOST) for share in self.shares.values())
+        return (len(self.entries) + under_way) / max(self.total, 1)
 
     @property
     def left(self) -> float | None:
         """Seconds that are left, as far as what was done since it began tells; None: nothing was."""
         done = len(self.entries) - self.before + sum(self.shares.values())
         remaining = self.total - self.before - done
-        return None if done <= 0 else (time.monotonic() - self.began) * remaining / done
+        return None if done < _TOLD else (time.monotonic() - self.began) * remaining / done
 
 
 def run_batch(
@@ -118,8 +121,13 @@ def run_batch(
     left = []
     for row in plan.rows:
         known = ledger.entry(row)
-        if known is not None and known.state == "done" and stamps[row.name] and known.stamp == stamps[row.name]:
+        same = (
+            known is not None and known.state == "done" and stamps[row.name] != "" and known.stamp == stamps[row.name]
+        )
+        if known is not None and same and known.is_there(plan.out):
             state.entries[row.name] = known
+        elif same:  # what is left of its results is replaced
+            left.append(replace(row, options=(*row.options, "--overwrite")))
         elif not stamps[row.name]:
             missing = row.scan if row.mask is None or not row.scan.exists() else row.mask
             state.entries[row.name] = Entry(row.name, "failed", "", f"there is no {plain_text(missing.name)}")
@@ -137,7 +145,9 @@ def run_batch(
         else:
             state.shares.pop(name, None)
             entry = _entry(told.outcome, told.killed, name, stamps[name], plan.out)
-            ledger.write(told.row, entry)
+            known = ledger.entry(told.row)
+            if entry.state == "done" or known is None or known.state != "done" or not known.is_there(plan.out):
+                ledger.write(told.row, entry)  # else: results with other options stand there
             state.entries[name] = entry
         tell(state, entry)
     return state
@@ -151,7 +161,9 @@ def _entry(outcome: RowOutcome | None, killed: int, name: str, stamp: str, out: 
         return Entry(name, "failed", stamp, outcome.reason, notes=outcome.notes, seconds=outcome.seconds)
     folder = str(out)
     files = tuple(file.removeprefix(folder).lstrip("/\\") for file in outcome.files)
-    return Entry(name, "done", stamp, files=files, notes=outcome.notes, seconds=outcome.seconds)
+    return Entry(
+        name, "done", stamp, files=files, notes=outcome.notes, seconds=outcome.seconds, sizes=sizes_of(out, files)
+    )  # fmt: skip
 
 
 def _is_shared(outcome: RowOutcome) -> bool:

@@ -105,7 +105,9 @@ def _rows(asked: argparse.Namespace) -> list[BatchRow]:
     if missing := sorted((wanted["sub"] or set()) - there):
         raise InputError(f"participant {plain_text(missing[0])} has no {asked.suffix} scan in {plain_text(root)}")
     if not scans:
-        raise InputError(f"{plain_text(root)} has no {asked.suffix} scans; name another --suffix")
+        of_session = " of these sessions" if wanted["ses"] else ""
+        instead = "--session-label" if wanted["ses"] else "--suffix"
+        raise InputError(f"{plain_text(root)} has no {asked.suffix} scans{of_session}; name another {instead}")
     if asked.task != "inpaint":
         return [BatchRow(name, path, folder=name.rsplit("/", 1)[0]) for name, path in scans.items()]
     masks = found if asked.masks is None else scans_below(asked.masks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -96,6 +97,8 @@ def inpaint(
         raise InputError(f"{'--invert-mask' if invert_mask else '--yes'} is about the --mask; leave it out")
     if above is not None and roi is None:
         raise InputError("--above is about the regions of --roi; leave it out, or give these")
+    if above is not None and not math.isfinite(above):
+        raise InputError(f"--above is a threshold in the scan's units; got {above}")
     if roi is not None and samples < 2:
         raise InputError("regions have intervals from samples; choose --samples 2 or more, or leave out --roi")
     how = options.InferenceOptions.of(prior, method, steps, samples, seed, device, preset, refine, features, finish)

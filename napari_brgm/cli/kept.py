@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["JOB_KEY", "KeptSlices", "Unfinished", "key_of", "made_before"]
+__all__ = ["JOB_KEY", "RESULTS_KEY", "KeptSlices", "Unfinished", "key_of", "made_before"]
 
-JOB_KEY = "job_sha256"  # in the record of an image: of all that decided it
+JOB_KEY, RESULTS_KEY = "job_sha256", "results"  # in the record of an image: of all that decided it; names of all files
 _PREFIX = ".unfinished-"
 
 
@@ -46,15 +46,24 @@ def key_of(**decisive: Any) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def made_before(folder: Path, image: str, names: Sequence[str], key: str) -> list[Path]:
-    """Files of these names that a job of this key has written; none where its image is not there."""
+def made_before(folder: Path, image: str, names: Sequence[str], key: str) -> tuple[list[Path], bool]:
+    """Files of these names that a job of this key has written, and whether all that its record names are there.
+
+    None where its image's record is not there, or is of another job.
+    """
     try:
         record = json.loads(sidecar_of(folder / image).read_text("utf-8"))
     except (OSError, ValueError):
-        return []
-    if not isinstance(record, dict) or record.get(JOB_KEY) != key or not (folder / image).is_file():
-        return []
-    return [folder / name for name in names if (folder / name).is_file()]
+        return [], False
+    if not isinstance(record, dict) or record.get(JOB_KEY) != key:
+        return [], False
+    wanted = [str(name) for name in record.get(RESULTS_KEY, [image])]
+    whole = all((folder / name).is_dir() or _has_content(folder / name) for name in wanted)
+    return [folder / name for name in names if (folder / name).exists()], whole
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 class KeptSlices:

@@ -58,7 +58,11 @@ def read_labels(path: Path, scan: Scan) -> npt.NDArray[np.int64]:
     InputError, ScanError
         It cannot be read, lies on another grid, has no region or values that are no labels.
     """
-    array = np.asarray(_painted(path, scan).array.reshape(scan.shape))
+    array = np.asarray(_painted(path, scan, "file of regions").array.reshape(scan.shape))
+    if not np.isfinite(array).all():
+        raise InputError(
+            f"{path.name} holds values that are no numbers; give whole numbers, 0 outside and 1, 2 ... inside"
+        )
     labels: npt.NDArray[np.int64] = np.rint(array).astype(np.int64)
     if not np.array_equal(labels, array) or (labels < 0).any() or not labels.any():
         raise InputError(f"{path.name} holds no regions: give whole numbers, 0 outside and 1, 2 ... inside")
@@ -69,20 +73,20 @@ def read_labels(path: Path, scan: Scan) -> npt.NDArray[np.int64]:
     return labels
 
 
-def _painted(path: Path, scan: Scan) -> Scan:
+def _painted(path: Path, scan: Scan, what: str = "mask") -> Scan:
     """What was painted on the grid of a scan; InputError where it lies elsewhere."""
     from napari_brgm.scans import read_scan
 
     masks = read_scan(path)
     if len(masks) != 1 or masks[0].volumes != 1:
-        raise InputError(f"{path.name} must hold one 3-D mask; save it as one NIfTI volume")
+        raise InputError(f"{path.name} must hold one 3-D {what}; save it as one NIfTI volume")
     mask = masks[0]
     if mask.shape[:3] != scan.shape:
         raise InputError(
-            f"the mask {path.name} has {_times(mask.shape[:3])} voxels but the scan {_times(scan.shape)}; "
+            f"the {what} {path.name} has {_times(mask.shape[:3])} voxels but the scan {_times(scan.shape)}; "
             "it must be painted on the same grid"
         )
-    _check_place(path.name, mask, scan)
+    _check_place(f"{what} {path.name}", mask, scan)
     return mask
 
 
@@ -98,12 +102,12 @@ def _check_place(name: str, mask: Scan, scan: Scan) -> None:
     ):  # fmt: skip
         if one is not None and other is not None and same_place(one, other, scan.shape):
             where = f"where the {which} qform has it, not where the sform does"
-            say_note(f"the mask {name} lies {where}; it is taken as painted on the same voxels")
+            say_note(f"the {name} lies {where}; it is taken as painted on the same voxels")
             return
     distance = apart(scan.affine, mask.affine, scan.shape)
     two = "; of the two places that the scan has, sform and qform, it lies at neither" if others[0] is not None else ""
     raise InputError(
-        f"the mask {name} lies elsewhere in space than the scan (their affines differ, by {distance:.3g} mm){two}; "
+        f"the {name} lies elsewhere in space than the scan (their affines differ, by {distance:.3g} mm){two}; "
         "paint it on the same scan, or resample it to that grid"
     )
 

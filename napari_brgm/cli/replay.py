@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["differences", "replay"]
 
 _DIFFERENT = 1
-_PASSING = ("created", "seconds", "run", "job_sha256", "widths")  # of each run, or told by others
+_PASSING = ("created", "seconds", "run", "job_sha256", "results", "inputs", "widths")  # of each run, or told by others
 _TASKS = {"Mask": "inpaint", "Downsample": "superres", "Jpeg": "clean", "Identity": "clean"}
 _SHOWN = 12
 
@@ -28,7 +28,10 @@ def replay(
     context: typer.Context,
     record: Annotated[
         Path,
-        typer.Argument(metavar="RECORD", help="JSON beside a result of inpaint, superres or clean, or the result."),
+        typer.Argument(
+            metavar="RECORD",
+            help="JSON beside an image of inpaint, superres or clean, or that image (NIfTI, PNG, TIFF).",
+        ),
     ],
     scan: Annotated[Path, typer.Option(help="The scan that it was made of.", show_default=False)],
     out: options.Out,
@@ -49,6 +52,8 @@ def replay(
     from napari_brgm.scans.fingerprint import sha256_of
     from napari_brgm.scans.record import record_of, sidecar_of
 
+    if not record.is_file():
+        raise InputError(f"there is no file {plain_text(record)}; check the path")
     record = record if record.suffix == ".json" else sidecar_of(record)
     known, _, _ = record_of(_image_name(record))
     if known is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.cli.dicom_result import dicom_folder, write_dicom_result
-from napari_brgm.cli.kept import JOB_KEY, KeptSlices, made_before
+from napari_brgm.cli.kept import JOB_KEY, RESULTS_KEY, KeptSlices, made_before
 from napari_brgm.cli.progress import slice_bar
 from napari_brgm.cli.run_files import RunFiles, new_run
 from napari_brgm.cli.scan_source import ScanSource
@@ -132,14 +132,16 @@ def restore_source(
         result = result if head is None else head.beside(result)
         return replace(result, provenance=dict(result.provenance) | {"run": run_name})
 
-    if target.resume and (there := made_before(target.folder, images[0], results_of, key)):
-        return Written(there, [])
+    there, whole = made_before(target.folder, images[0], results_of, key) if target.resume else ([], False)
+    if whole and not target.overwrite:
+        beside = target.folder / dicom if dicom is not None and (target.folder / dicom).is_dir() else None
+        return Written(there, [], dicom=beside)
     with ExitStack() as stack:
         alone = stack.enter_context(ExitStack())  # holds until all is in its place that no other process writes it
         kept = stack.enter_context(KeptSlices(target.folder, key).until_written()) if target.resume else None
         folders = [] if dicom is None else [dicom]
         names = [*both, sheet, *table, *posteriors, *map(json_name, both), *folders]
-        files, video = stack.enter_context(target.opened(names, read))
+        files, video = stack.enter_context(target.opened(names, read, again=bool(there)))
         for name in both[len(images) :]:
             files.do_without(name)
             files.do_without(json_name(name))
@@ -186,7 +188,7 @@ def restore_source(
         }
         planes = [(name, place) for name, place in places if spread and place is not None]
         group = RunFiles.of(run_name, what, source, what.factor, images, planes)
-        about = {"inputs": inputs, JOB_KEY: key}
+        about = {"inputs": inputs, JOB_KEY: key, RESULTS_KEY: [name for name in files.names if name not in folders]}
         written = [
             (
                 files.path(name),

@@ -69,8 +69,12 @@ class Target:
         return cls(folder, overwrite, video, resume)
 
     @contextmanager
-    def opened(self, names: Sequence[str], read: Sequence[Path]) -> Iterator[tuple[ShellOutputs, Path | None]]:
+    def opened(
+        self, names: Sequence[str], read: Sequence[Path], *, again: bool = False
+    ) -> Iterator[tuple[ShellOutputs, Path | None]]:
         """Outputs of these names, and where to write the animation; nothing that was read is written over.
+
+        ``again``: what is there is what is left of the same results, and replaced.
 
         Raises
         ------
@@ -85,4 +89,4 @@ class Target:
                     raise InputError(f"{self.video.name} is another file of this run; choose another --save-video")
                 shown = VideoOutputs(self.video.parent, [self.video.name], self.overwrite, describe=False)
                 video = stack.enter_context(shown).path(self.video.name)
-            yield stack.enter_context(ShellOutputs(self.folder, names, self.overwrite)), video
+            yield stack.enter_context(ShellOutputs(self.folder, names, self.overwrite or again)), video

@@ -38,6 +38,8 @@ def test_csv_and_yaml_give_rows(tmp_path):
         ("a.yaml", "- [", "is no CSV or YAML file"),
         ("a.yaml", "- {scan: x, out: /etc}", "'out' is no option for one scan"),
         ("a.csv", "scan,--prior\nx,y\n", "'--prior' is no option"),
+        ("a.csv", "scan;mask\nx;y\n", "parted by semicolons"),
+        ("a.csv", "scan,mask\nx,y,z\n", "row 1 of a.csv has more cells than there are columns"),
         ("none.csv", None, "none.csv cannot be read"),
     ],
 )

@@ -72,7 +72,13 @@ def test_a_folder_of_dicom_slices_is_one_scan(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(source)
-    assert scans_below(tmp_path) == {"p1": tmp_path / "p1", "p2/single": tmp_path / "p2" / "single.dcm"}
+    (tmp_path / "p3").mkdir()
+    (tmp_path / "p3" / "alone.dcm").write_bytes(source)
+    (tmp_path / "p3" / "other.nii").touch()
+    assert scans_below(tmp_path) == {
+        "p1": tmp_path / "p1", "p2": tmp_path / "p2", "p3/other": tmp_path / "p3" / "other.nii",
+        "p3/alone": tmp_path / "p3" / "alone.dcm",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

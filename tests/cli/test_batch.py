@@ -149,6 +149,29 @@ def test_what_is_broken_stops_nobody_and_is_told(job, undisturbed, tmp_path, she
     assert found["broken"]["state"] == "failed" and found["good"]["slices"] == "1"
 
 
+@pytest.mark.parametrize("gone", ["*Variance*.nii.gz", "*Estimate*.json", "*Estimate*.nii.gz", "*.safetensors"])
+def test_results_that_are_gone_or_cut_short_are_made_again(job, tmp_path, shell, gone):
+    """Catches a batch that says done of half a result."""
+    folder, task = job
+    rows, out = tmp_path / "rows.csv", tmp_path / "out"
+    rows.write_text(f"scan,mask,name,index\n{folder}/scans/s0.nii.gz,{folder}/masks/s0_mask.nii.gz,r,3\n")
+    command = ("batch", "--job", rows, "--out", out, "--processes", 1, *task)
+    assert shell(*command).exit_code == 0
+    before = images(out)
+    (file,) = (out / "r").glob(gone)
+    if gone == "*Variance*.nii.gz":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        file.unlink()
+    done = shell(*command)
+    assert done.exit_code == 0 and file.is_file(), done.output
+    assert images(out) == before
+    assert shell(*command).exit_code == 0
+    refused = shell(*command, "--seed", 9)
+    assert refused.exit_code == 1 and "exists already" in refused.stderr
+    assert images(out) == before and "1 of 1 restored" in shell(*command).stderr
+
+
 def test_shards_part_the_rows(job, undisturbed, tmp_path, shell):
     folder, task = job
     rows = tmp_path / "rows.csv"

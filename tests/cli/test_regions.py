@@ -55,6 +55,7 @@ def test_their_figures_agree_with_the_samples(shell, scan, mask, regions, quick,
     ("change", "sentence"),
     [
         ({"--above": 3, "--roi": None}, "--above is about the regions of --roi"),
+        ({"--above": "nan"}, "--above is a threshold"),
         ({"--samples": 0}, "regions have intervals from samples"),
         ({"--roi": "scan"}, "holds no regions: give whole numbers"),
     ],
