@@ -72,7 +72,9 @@ def kriging_inverse(field: StackField, observation: StackObservation, noise: flo
     return eased
 
 
-def pixel_inverse(field: ResidualField, observation: Observation, noise: float) -> Callable[[Tensor], Tensor] | None:
+def pixel_inverse(
+    field: ResidualField, observation: Observation, noise: float, check: Callable[[], None] = lambda: None
+) -> Callable[[Tensor], Tensor] | None:
     """The same of one slice, of what was observed (B, 1, h, w); None where that is no field on a grid.
 
     Parameters
@@ -81,6 +83,8 @@ def pixel_inverse(field: ResidualField, observation: Observation, noise: float) 
     observation : Observation
     noise : float
         Grey levels, above 0.
+    check : callable
+        Called now and then; what it raises ends the work.
     """
     height, width = (int(n) for n in observation.measured.shape[-2:])
     measured = observation.measured > 0
@@ -90,7 +94,8 @@ def pixel_inverse(field: ResidualField, observation: Observation, noise: float) 
     scale = scale / unit[measured].median()  # (1, 1, h, w), grey levels
     usual = float(scale[measured].median())
     torus = (int(fft.next_fast_len(height + _SPARE, real=True)), int(fft.next_fast_len(width + _SPARE, real=True)))
-    covariance = _covariance(field, observation, torus, (measured & (scale >= usual))[0, 0])
+    check()
+    covariance = _covariance(field, observation, torus, (measured & (scale >= usual))[0, 0], check)
     if covariance is None:
         return None
     variance = float(covariance[0, 0])
@@ -121,7 +126,9 @@ def _scaled(std: Tensor, noise: float, gain: float) -> tuple[float, Tensor]:
     return share, (1 + share) ** 0.5 / (std.square() + nugget).sqrt() / max(gain, 1e-12)
 
 
-def _covariance(field: ResidualField, observation: Observation, torus: tuple[int, int], among: Tensor) -> Tensor | None:
+def _covariance(
+    field: ResidualField, observation: Observation, torus: tuple[int, int], among: Tensor, check: Callable[[], None]
+) -> Tensor | None:
     """Mean covariance (P, Q) of a pixel with others, by lag, of the field of std 1 as it is observed; None: it differs.
 
     ``among`` (h, w) bool: pixels that are asked.
@@ -131,7 +138,10 @@ def _covariance(field: ResidualField, observation: Observation, torus: tuple[int
     each = torch.arange(len(at), device=at.device)
     points = torch.zeros(len(at), *observation.measured.shape[1:]).to(field.std)
     points[each, 0, at[:, 0], at[:, 1]] = 1.0
-    found = observation.A(field.filtered(observation.A_adjoint(points), field.spectrum))[:, 0]  # (n, h, w)
+    filtered = field.filtered(observation.A_adjoint(points), field.spectrum)
+    check()
+    found = observation.A(filtered)[:, 0]  # (n, h, w)
+    check()
     known = (observation.measured[0, 0] > 0).to(found).expand_as(found)
     lags = [torch.arange(n, device=at.device) - at[:, i, None] for i, n in enumerate(found.shape[1:])]
     rows, columns = (lag % n for lag, n in zip(lags, torus, strict=True))

@@ -75,7 +75,7 @@ def complete(
     shape = (len(images), *likelihood.y.shape[1:])
     white = None if generator is None else _white(shape, n, generator)
     cuts: Sequence[Cutout | None] = within or (None,)
-    systems = [_System.of(field, likelihood, noise, cut) for cut in cuts]
+    systems = [_System.of(field, likelihood, noise, cut, check or _go_on) for cut in cuts]
     found = images.clone()
     for first in range(0, len(images), n):
         some = slice(first, first + n)
@@ -103,7 +103,8 @@ class _System:
 
     @classmethod
     def of(
-        cls, field: ResidualField | StackField, likelihood: Likelihood, noise: float, cut: Cutout | None
+        cls, field: ResidualField | StackField, likelihood: Likelihood, noise: float, cut: Cutout | None,
+        check: Callable[[], None],
     ) -> _System:  # fmt: skip
         if cut is not None:
             assert isinstance(field, ResidualField)
@@ -113,7 +114,7 @@ class _System:
             assert isinstance(observation, StackObservation)
             return cls(field, likelihood, noise, kriging_inverse(field, observation, noise), _STACK_TOLERANCE)
         assert isinstance(observation, Observation)
-        return cls(field, likelihood, noise, pixel_inverse(field, observation, noise), _TOLERANCE)
+        return cls(field, likelihood, noise, pixel_inverse(field, observation, noise, check), _TOLERANCE)
 
     def answer(self, misfit: Tensor, iterations: int | None, check: Callable[[], None] | None) -> Tensor:
         """The field's mean (B, n, R, R) given y - A (G(w) + e0) - n0 (B, m, h, w)."""
@@ -127,7 +128,13 @@ class _System:
             normal, misfit, iterations=iterations or _ITERATIONS, rest=False, check=check, eased=self.eased,
             tolerance=self.tolerance if iterations is None else max(self.tolerance, _ROUGH_TOLERANCE),
         )  # fmt: skip
+        if check is not None:
+            check()
         return self.field.covariance(observation.A_adjoint(z))
+
+
+def _go_on() -> None:
+    """Nobody asks to stop."""
 
 
 def _white(shape: tuple[int, ...], n: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -19,6 +19,7 @@ from napari_brgm.errors import InputError, OutputError, WeightsError
 from napari_brgm.priors.network import network_of, with_network
 from napari_brgm.priors.prior import Prior
 from napari_brgm.settings import preset
+from napari_brgm.tensor_file import read_header
 from napari_brgm.zoo.entry import Kind
 from napari_brgm.zoo.families import families, family_of_format, register
 from napari_brgm.zoo.files import read_prior, write_prior
@@ -129,7 +130,11 @@ def test_shipped_entries_say_what_their_files_are():
     for entry in registered().values():
         family = families()[entry.family]
         assert entry.rank == family.rank and preset(entry.preset) and entry.kind is Kind.shipped
-        assert entry == with_family(replace(entry, family="", preset="", rank=0), file_of(entry))
+        found = with_family(replace(entry, family="", preset="", rank=0), file_of(entry))
+        if entry.preset == "mixture":  # one of two that such a file serves, by what was measured
+            assert "mixture.centres" in read_header(file_of(entry))[0]
+            found = replace(found, preset="mixture")
+        assert entry == found
 
 
 @pytest.mark.usefixtures("registry")

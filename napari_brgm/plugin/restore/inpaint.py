@@ -92,7 +92,7 @@ class InpaintWidget(RestorationPanel):
             value=True,
             tooltip="A preview from this slice alone, by the straight line near the prior; Run refines it",
         )
-        self.live = LiveFill(self, self.viewer, self.stroke, self._say)
+        self.live = LiveFill(self, self.viewer, self.stroke, self._say_of_filling)
         for choice in (self.while_painting, self.image, self.prior):
             choice.changed.connect(self.live.look)
         self.together.changed.connect(self._on_cost)
@@ -113,7 +113,7 @@ class InpaintWidget(RestorationPanel):
     def stroke(self) -> Stroke | None:
         """What is painted on the slice on show, to be filled while it is painted; None: nothing is."""
         image, labels, entry = self.image.value, self.labels.value, self.chosen_entry()
-        wanted = self.while_painting.value and self.task is None and not self.strip.wanted
+        wanted = self.while_painting.value and self.task is None and self._run is None and not self.strip.wanted
         if not wanted or image is None or labels is None or entry is None or not entry.resolution:
             return None
         try:
@@ -123,6 +123,11 @@ class InpaintWidget(RestorationPanel):
             return None
         given = self.alignment.choices()
         return Stroke(image, shown, missing, entry.name, given["fit_alignment"], given["alignment"])
+
+    def _say_of_filling(self, text: str) -> None:
+        """Say what the filling has to say, unless a run has the word."""
+        if self._run is None:
+            self._say(text)
 
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
