@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ TABLE = "batch.csv"
 _COLUMNS = (
     "name", "state", "reason", "slices", "left_as_they_are", "misfit", "misfit_limit", "calibrated", "seconds", "image",
 )  # fmt: skip
+_SHEET = re.compile(r"Sheet(_[A-Za-z0-9]+)?\.png$")
 _FORMULAS = ("=", "+", "-", "@")
 _ACROSS, _DOWN, _WIDTH, _HEIGHT, _TITLE = 3, 6, 560, 260, 16
 
@@ -90,7 +92,7 @@ def _contact_sheet(out: Path, entries: Sequence[Entry]) -> Image.Image:
     for number, entry in enumerate(entries):
         left, top = _WIDTH * (number % _ACROSS), (_HEIGHT + _TITLE) * (number // _ACROSS)
         draw.text((left + 4, top + 2), plain_text(entry.name), fill="white")
-        sheet = next((file for file in entry.files if file.endswith("Sheet.png")), None)
+        sheet = next((file for file in entry.files if _SHEET.search(file)), None)
         if sheet is None:
             continue
         with suppress(OSError), Image.open(out / sheet) as shown:
