@@ -10,7 +10,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -162,21 +162,16 @@ def _group(out: Path) -> None:
 
 def _describe(out: Path) -> None:
     """Make the folder of derivatives, with what BIDS asks for in it."""
-    from napari_brgm.scans.record import SOFTWARE, version
+    from napari_brgm.scans.record import dataset_description
 
-    about: dict[str, Any] = {
-        "Name": "napari-brgm restorations", "BIDSVersion": "1.9.0", "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": SOFTWARE, "Version": version()}],
-    }  # fmt: skip
     read_me = (
         "Scans restored by a generative model (napari-brgm). What was masked is synthetic and not for diagnosis; all "
         "other pixels are as they were measured. desc-...Estimate is the restored image, desc-...Variance the "
         "posterior variance of each pixel in its units squared. The JSON beside each says how it came about: prior, "
         "settings, seed, versions. .bidsignore lists sheets, tables and posteriors (.png, .csv, .safetensors).\n"
     )
-    texts = {
-        _DESCRIPTION: json.dumps(about, indent=2) + "\n", ".bidsignore": "\n".join(_IGNORED) + "\n", "README": read_me,
-    }  # fmt: skip
+    about = json.dumps(dataset_description(), indent=2) + "\n"
+    texts = {_DESCRIPTION: about, ".bidsignore": "\n".join(_IGNORED) + "\n", "README": read_me}
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in texts.items():

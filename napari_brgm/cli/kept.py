@@ -49,7 +49,7 @@ def key_of(**decisive: Any) -> str:
 def made_before(folder: Path, image: str, names: Sequence[str], key: str) -> tuple[list[Path], bool]:
     """Files of these names that a job of this key has written, and whether all that its record names are there.
 
-    None where its image's record is not there, or is of another job.
+    No files where the image's record is not there, or is of another job.
     """
     try:
         record = json.loads(sidecar_of(folder / image).read_text("utf-8"))

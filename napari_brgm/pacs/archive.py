@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from napari_brgm.errors import InputError
 
@@ -82,6 +82,20 @@ class FoundSeries:
     number: str = ""
     images: int | None = None
     description: str = ""
+
+    @classmethod
+    def of(cls, study: str, in_study: Callable[[str], str], in_series: Callable[[str], str]) -> Self:
+        """That of a study, as its answers and the series' give the text of a keyword."""
+        images = in_series("NumberOfSeriesRelatedInstances")
+        return cls(
+            study,
+            in_series("SeriesInstanceUID"),
+            in_study("StudyDate"),
+            in_series("Modality"),
+            in_series("SeriesNumber"),
+            int(images) if images.isdigit() else None,
+            in_series("SeriesDescription"),
+        )
 
 
 class Archive(Protocol):

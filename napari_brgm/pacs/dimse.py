@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydicom import dcmread
@@ -78,17 +79,8 @@ class DimseArchive:
                     "NumberOfSeriesRelatedInstances": "",
                 }  # fmt: skip
                 for series in self._matches(archive, "SERIES", keys):
-                    images = _text(series, "NumberOfSeriesRelatedInstances")
                     found.append(
-                        FoundSeries(
-                            keys["StudyInstanceUID"],
-                            _text(series, "SeriesInstanceUID"),
-                            _text(study, "StudyDate"),
-                            _text(series, "Modality"),
-                            _text(series, "SeriesNumber"),
-                            int(images) if images.isdigit() else None,
-                            _text(series, "SeriesDescription"),
-                        )
+                        FoundSeries.of(keys["StudyInstanceUID"], partial(_text, study), partial(_text, series))
                     )
         return in_order(found)
 

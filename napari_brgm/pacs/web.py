@@ -6,6 +6,7 @@ Source: DICOM PS3.18 chapters 10.4 (retrieve), 10.5 (store), 10.6 (search).
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -54,18 +55,7 @@ class WebArchive:
                 uid = _text(study, "StudyInstanceUID")
                 wanted = _given(query.series_keys())
                 for series in self._client.search_for_series(uid, fields=_SERIES, search_filters=wanted):
-                    images = _text(series, "NumberOfSeriesRelatedInstances")
-                    found.append(
-                        FoundSeries(
-                            uid,
-                            _text(series, "SeriesInstanceUID"),
-                            _text(study, "StudyDate"),
-                            _text(series, "Modality"),
-                            _text(series, "SeriesNumber"),
-                            int(images) if images.isdigit() else None,
-                            _text(series, "SeriesDescription"),
-                        )
-                    )
+                    found.append(FoundSeries.of(uid, partial(_text, study), partial(_text, series)))
         return in_order(found)
 
     def fetch(self, series: FoundSeries, folder: Path, tell: Callable[[int], None]) -> list[Path]:

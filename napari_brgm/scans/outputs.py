@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from napari_brgm.errors import OutputError
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.scans.claim import Claim, one_at_a_time
-from napari_brgm.scans.record import SOFTWARE, version
+from napari_brgm.scans.record import SOFTWARE, dataset_description
 from napari_brgm.scans.staging import PRIVATE_FILE, Staging, private_folder, remove_stale
 from napari_brgm.text import plain_text
 
@@ -148,16 +148,10 @@ class Outputs:
         """Add the dataset description that BIDS asks of derivatives, if neither the folder nor one above has ours."""
         if any(_describes_ours(above / _DESCRIPTION) for above in list(self.folder.absolute().parents)[:_ABOVE]):
             return
-        text = {
-            "Name": "napari-brgm restorations",
-            "BIDSVersion": "1.9.0",
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "napari-brgm", "Version": version()}],
-        }
         path = self.folder / _DESCRIPTION
         with suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             path.chmod(PRIVATE_FILE)
-            file.write(json.dumps(text, indent=2) + "\n")
+            file.write(json.dumps(dataset_description(), indent=2) + "\n")
 
     def _try(self, name: str) -> None:
         """Look whether the folder takes a file of this name; OSError."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
 __all__ = [
-    "RUN_KEY", "SOFTWARE", "described", "is_intensity", "is_record", "json_text", "plain", "record_of", "run_beside",
-    "sidecar", "sidecar_of", "version",
+    "RUN_KEY", "SOFTWARE", "dataset_description", "described", "is_intensity", "is_record", "json_text", "plain",
+    "record_of", "run_beside", "sidecar", "sidecar_of", "version",
 ]  # fmt: skip
 
 SOFTWARE = "napari-brgm"
@@ -49,6 +49,16 @@ def version() -> str:
         return metadata.version(SOFTWARE)
     except metadata.PackageNotFoundError:  # run from its sources
         return "unknown"
+
+
+def dataset_description() -> dict[str, Any]:
+    """What BIDS asks to be said of a folder of derivatives."""
+    return {
+        "Name": f"{SOFTWARE} restorations",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": SOFTWARE, "Version": version()}],
+    }
 
 
 def sidecar_of(path: Path) -> Path:
