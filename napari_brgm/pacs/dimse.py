@@ -18,6 +18,7 @@ from pydicom import dcmread
 from pydicom import uid as uids
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, build_role, evt
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
@@ -214,12 +215,19 @@ class DimseArchive:
         own.acse_timeout = own.dimse_timeout = own.network_timeout = own.connection_timeout = _PATIENCE
         context = client_context(address) if address.tls else None
         self._knock(context)
+        rejections: list[Any] = []  # an association that is rejected at once may call itself aborted: its own race
+
+        def note_rejection(event: Any) -> None:
+            if isinstance(event.pdu, A_ASSOCIATE_RJ):
+                rejections.append(event.pdu)
+
         with without_logs():
             archive = own.associate(
                 address.host, address.port, list(contexts), address.title, ext_neg=list(roles),
-                tls_args=None if context is None else (context, address.host), evt_handlers=list(handlers),
+                tls_args=None if context is None else (context, address.host),
+                evt_handlers=[(evt.EVT_PDU_RECV, note_rejection), *handlers],
             )  # fmt: skip
-            if archive.is_rejected:
+            if rejections:
                 raise self._failed("refused the connection: check both AE titles")
             if not archive.is_established:
                 raise self._failed("ended the connection; it may want a certificate of ours, or not know us")
