@@ -30,6 +30,7 @@ from napari_brgm.scans.dicom_map import STD, parametric_map
 from napari_brgm.scans.dicom_planes import OTHERWISE, planes_of
 from napari_brgm.scans.dicom_segment import SYNTHETIC, segmentation
 from napari_brgm.scans.dicom_subject import DicomSubject, is_placed
+from napari_brgm.scans.names import STUDY_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from napari_brgm.scans.dicom_planes import DicomPlane
 
 __all__ = ["write_study"]
+
+_IMAGES, _SPREAD, _FLAGS = STUDY_FOLDERS
 
 
 def write_study(
@@ -84,7 +87,7 @@ def write_study(
     with sentence_on_refusal(estimate.name):
         study = _Study.of(estimate, std, synthetic, number)
     path.mkdir()
-    files = write_series(study.estimate, path / "estimate", tell=tell)
+    files = write_series(study.estimate, path / _IMAGES, tell=tell)
     with sentence_on_refusal(estimate.name):
         headers = [dcmread(file, stop_before_pixels=True) for file in files]
         for kind in study.kinds:
@@ -97,7 +100,7 @@ def write_study(
                 if tell is not None:
                     tell(f"writing DICOM, {kind.folder}", n + 1, len(study.blocks))
     if study.unplaced_std is not None:
-        files += write_series(study.unplaced_std, path / "std", tell=tell)
+        files += write_series(study.unplaced_std, path / _SPREAD, tell=tell)
     return files
 
 
@@ -149,9 +152,7 @@ class _Study:
         flags, placed = planes_of(mask), is_placed(images[0])
         blocks = _blocks(flags, placed)
         uids = [[generate_uid() for _ in blocks] for _ in range(2)]
-        kinds = [
-            _Kind("synthetic", Series(mask, number + 2), flags, segmentation, SegmentationStorage, SYNTHETIC, uids[0])
-        ]
+        kinds = [_Kind(_FLAGS, Series(mask, number + 2), flags, segmentation, SegmentationStorage, SYNTHETIC, uids[0])]
         spread = None
         if std is not None:
             told = replace(std, header=estimate.header, units=estimate.units, provenance={**record, "role": "std"})
@@ -160,7 +161,7 @@ class _Study:
                 planes = planes_of(told)
                 if not all(np.isfinite(planes[i].values).all() for block in blocks for i in block):
                     raise OutputError(f"the standard deviation of '{estimate.name}' is not finite; {OTHERWISE}")
-                kinds.insert(0, _Kind("std", spread, planes, parametric_map, ParametricMapStorage, STD, uids[1]))
+                kinds.insert(0, _Kind(_SPREAD, spread, planes, parametric_map, ParametricMapStorage, STD, uids[1]))
         first, beside = images[0].template.dataset, {}
         for n, block in enumerate(blocks):
             told_of = tuple(kind.companion(instance_of(first).study, n) for kind in kinds)

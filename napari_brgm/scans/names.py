@@ -16,9 +16,12 @@ from napari_brgm.text import file_stem, plain_text
 if TYPE_CHECKING:
     from napari_brgm.scan import Scan
 
-__all__ = ["ESTIMATE", "derivative_name", "json_name", "series_label", "source_label", "stem_of"]
+__all__ = [
+    "ESTIMATE", "STUDY_FOLDERS", "derivative_name", "json_name", "series_label", "source_label", "stem_of",
+]  # fmt: skip
 
 ESTIMATE = "Estimate"  # part of the restored image's name: it sorts before those of what belongs to it
+STUDY_FOLDERS = ("estimate", "std", "synthetic")  # in the folder of a result as DICOM (``dicom_study``)
 
 _BIDS = re.compile(r"(sub-[A-Za-z0-9]+(?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)")
 _SUFFIX = re.compile(r"(\.(nii|hdr|img))?(\.gz)?$|\.dcm$", re.IGNORECASE)

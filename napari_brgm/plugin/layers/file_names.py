@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-__all__ = ["images_of", "named_part", "source_name"]
+__all__ = ["images_of", "is_estimate", "named_part", "source_name"]
 
 _TASKS = {"in-paint": "brgmInpaint", "super-resolve": "brgmSuperres", "clean": "brgmClean"}
 _ESTIMATE = ("restored", "cleaned")  # roles of the image itself; on a finer grid that is its factor
@@ -30,13 +30,18 @@ def images_of(layers: Sequence[Image], number: int, ending: str = ".nii.gz") -> 
     names: list[str] = []
     for layer in layers:
         role = str((layer.metadata.get("brgm") or {}).get("role") or "")
-        finer = role[:1] == "x" and role[1:2].isdigit()
-        part = ESTIMATE if finer or role in _ESTIMATE else "" if role in _NAMELESS else _camel(role)
+        part = ESTIMATE if is_estimate(layer) else "" if role in _NAMELESS else _camel(role)
         name, copy = named_part(layer, number, part, ending), 2
         while name in names:  # copies of a layer
             name, copy = named_part(layer, number, f"{part}Copy{copy}", ending), copy + 1
         names.append(name)
     return names
+
+
+def is_estimate(layer: Image) -> bool:
+    """Whether a layer is the image of its run."""
+    role = str((layer.metadata.get("brgm") or {}).get("role") or "")
+    return role in _ESTIMATE or (role[:1] == "x" and role[1:2].isdigit())
 
 
 def named_part(layer: Image, number: int, part: str, ending: str) -> str:

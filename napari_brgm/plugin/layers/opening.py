@@ -1,5 +1,7 @@
 """Files -> layers: a file of a saved run brings the whole run back as it was, each other file is a scan.
 
+NIfTI files name the others of their run; files of a result as DICOM refer to each other (``opened_study``).
+
 Layers of a run that are in the window already are not opened twice, as napari hands over several files one by one.
 What is missing beside a file is told, and the rest is opened.
 """
@@ -15,6 +17,7 @@ from napari.utils.notifications import show_info, show_warning
 from napari_brgm.errors import BrgmError
 from napari_brgm.plugin.layers.file_axes import FileAxes
 from napari_brgm.plugin.layers.naming import result_name
+from napari_brgm.plugin.layers.opened_study import layers_of_scans
 from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, PINNED_KEY, Outcome, outcome_of
 from napari_brgm.plugin.layers.posterior_files import on_grid_of_run, opened_plane
 from napari_brgm.plugin.layers.saved_run import SavedRun
@@ -37,14 +40,12 @@ def open_paths(paths: Sequence[Path]) -> list[Any]:
     BrgmError
         A file that was asked for cannot be read.
     """
-    from napari_brgm.scans import read_scan
-
     opened: list[LayerData] = []
     seen: set[Path] = set()
     for path in paths:
         for one in _asked(path):
             if not isinstance(one, _Files):
-                opened += [image_layer(scan) for scan in read_scan(one)]
+                opened += layers_of_scans(one)
             elif one.first not in seen:
                 seen.add(one.first)
                 opened += one.opened()

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["SaveWidget"]
 
 _HELP = (
-    "Save a result with its uncertainty. Each file says how it was computed; any of the NIfTI files opens the whole "
-    "run here again. Nothing is overwritten."
+    "Save a result with its uncertainty. Each file says how it was computed; any of them opens the whole run here "
+    "again. Nothing is overwritten."
 )
 _COMPLETE = {
     "nifti": "Samples and mask too",
-    "dicom": "Also as NIfTI, with samples and mask",
+    "dicom": "Also as NIfTI, with samples",
 }
-_WHY = "Samples are needed to play them here again; a DICOM series holds neither them nor the mask"
-_FORMATS = [("NIfTI with JSON sidecar", "nifti"), ("DICOM, derived series", "dicom")]
+_WHY = "Samples are needed to play them here again; DICOM has no place for them"
+_FORMATS = [("NIfTI with JSON sidecar", "nifti"), ("DICOM: series, map, segmentation", "dicom")]
+_DICOM = "A series derived from the source's, a map of its standard deviation, and what is synthetic as a segmentation"
 
 
 class SaveWidget(TaskWidget):
@@ -59,7 +60,7 @@ class SaveWidget(TaskWidget):
         self._suggested: Path | None = None
         self._format_of: Image | None = None  # that the format was suggested for
         self.result = ComboBox(label="Result", choices=lambda _: self._results(), tooltip="All layers of its run")
-        self.format = ComboBox(label="Format", choices=_FORMATS, tooltip="DICOM needs a DICOM source")
+        self.format = ComboBox(label="Format", choices=_FORMATS, tooltip=f"DICOM needs a DICOM source. {_DICOM}")
         self.complete = CheckBox(value=True, text=_COMPLETE["nifti"], tooltip=_WHY)
         self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, tooltip="Where the files go")
         self.save_button = QPushButton("Save with provenance")
@@ -130,13 +131,16 @@ class SaveWidget(TaskWidget):
 
     def _on_result(self, files: list[Path]) -> None:
         images = [file for file in files if file.suffix != ".safetensors"]
-        what = "1 layer" if len(images) == 1 else f"{len(images)} layers"
-        if len(images) < len(files):
-            what += " and the samples"
+        folders = [file for file in images if file.is_dir()]  # as DICOM
+        of_nifti = len(images) - len(folders)
+        parts = ["1 layer" if of_nifti == 1 else f"{of_nifti} layers"] if of_nifti else []
+        parts += ["the samples"] if len(images) < len(files) else []
+        parts += ["the result as DICOM"] if folders else []
+        what = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         text = f"saved {what} with provenance in {files[0].parent}: {files[0].name}{more}."
         if self._left_out:
-            text += " Samples are not part of a DICOM series; save them as NIfTI."
+            text += " DICOM has no place for samples; save them as NIfTI."
         self._say(text)
 
     def _show_running(self, running: bool) -> None:

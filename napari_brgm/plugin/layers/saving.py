@@ -1,7 +1,8 @@
-"""Layers of a run -> files with provenance: NIfTI with a JSON sidecar each, or derived DICOM series.
+"""Layers of a run -> files with provenance: NIfTI with a JSON sidecar each, or DICOM.
 
-A run is saved whole: its images, and as NIfTI also its samples and the mask of what is synthetic, each under a name of
-its own. Nothing that exists is touched. Each sidecar names the other files, so that any of them opens the run again.
+A run is saved whole: its images and the mask of what is synthetic, and as NIfTI also its samples. Nothing that exists
+is touched. Each sidecar names the other files, and DICOM files refer to each other, so that any of them opens the run
+again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from napari_brgm.plugin.layers.file_names import images_of, named_part
 from napari_brgm.plugin.layers.naming import name_of_source, result_name, role_in_words
 from napari_brgm.plugin.layers.outcome import PINNED_KEY, outcome_of
 from napari_brgm.plugin.layers.posterior_files import RunPosterior, on_grid_of_run
+from napari_brgm.plugin.layers.run_study import RunStudy
 from napari_brgm.plugin.layers.saved_run import SavedLayer, SavedPlane, SavedRun, look_of
 from napari_brgm.plugin.layers.scans import axes_in_file, on_source_grid, scan_of, scan_record, source_of
 from napari_brgm.scans.names import json_name, series_label
@@ -36,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 FileKind = Literal["nifti", "dicom"]
+_IN_STUDY = 3  # series: image, standard deviation, what is synthetic
 _NOT_DICOM = ("samples", "interpolation")  # many images at one place, which a series of one source cannot hold
 
 
@@ -87,8 +90,10 @@ def save_run(
 ) -> list[Path]:
     """Save the layers of one run, all or none.
 
-    NIfTI files have names of BIDS derivatives, DICOM series are folders of such names. Where one exists already, all
-    get the next free number instead (brgmInpaint2), or replace it with ``overwrite``.
+    NIfTI files have names of BIDS derivatives, and as DICOM there are folders of such names: one with image, standard
+    deviation and what is synthetic (``scans/dicom_study.py``), which stands for the variance too, and one for each
+    layer else. Where one exists already, all get the next free number instead (brgmInpaint2), or replace it with
+    ``overwrite``.
 
     Parameters
     ----------
@@ -99,15 +104,15 @@ def save_run(
     kind : {'nifti', 'dicom'}
         'dicom' leaves out the layers of ``without_series``.
     complete : bool, optional
-        Save samples and mask too, and with DICOM series the whole run as NIfTI beside them, as they hold neither;
-        default for NIfTI, where they are known.
+        Save samples and mask too, and with DICOM the whole run as NIfTI beside it, as it holds no samples; default
+        for NIfTI, where they are known.
     tell : callable, optional
         Called with (what, done, total or None); what it raises ends the saving, and no file is left.
 
     Returns
     -------
     list of Path
-        The folders of the series, the images, the mask, the posteriors.
+        The folders of DICOM files, the images, the mask, the posteriors.
 
     Raises
     ------
@@ -120,16 +125,20 @@ def save_run(
     series = [layer for layer in layers if layer not in left_out]
     if not series:
         raise InputError("there is nothing to save in this format; choose NIfTI")
+    for layer in series if kind == "dicom" else []:
+        _check_dicom(layer)
     images = list(layers) if kind == "nifti" or complete else []
+    study = RunStudy.of(series) if kind == "dicom" else None
+    whole = () if study is None else study.layers
+    alone = [layer for layer in series if kind == "dicom" and layer not in whole]
     posterior = RunPosterior.of(layers) if complete else None
     mask = None if posterior is None else posterior.mask()
     planes = 0 if posterior is None else len(posterior.outcome.planes)
-    names = _free_names(series if kind == "dicom" else [], images, planes, mask is not None, folder, overwrite)
-    for layer, name in zip([*series, *images], [*names.series, *names.images], strict=kind == "dicom"):
+    names = _free_names(study, alone, images, planes, mask is not None, folder, overwrite)
+    named = [*names.study * len(whole), *names.series, *names.images]
+    for layer, name in zip([*whole, *alone, *images], named, strict=True):
         refuse_source(layer, folder / name)
-    for layer in series if kind == "dicom" else []:
-        _check_dicom(layer)
-    steps = [*names.series, *names.images, *names.mask, *names.planes]
+    steps = [*names.study, *names.series, *names.images, *names.mask, *names.planes]
     group = _saved(images, posterior, names).to_dict() if images else None
     with Outputs(folder, names.all, overwrite, describe=bool(images)) as out:
         told = iter(enumerate(steps))
@@ -140,11 +149,13 @@ def save_run(
                 tell(f"saving {name}", number, len(steps))
             return number, out.path(name)
 
-        for layer in series if kind == "dicom" else []:
+        if study is not None:
+            study.write(begin()[1], 1, tell or _silent)
+        for layer in alone:
             from napari_brgm.scans.dicom_export import write_files
 
             number, path = begin()
-            write_files(scan_of(layer), path, number=number + 1, tell=tell or _silent)
+            write_files(scan_of(layer), path, number=number + (1 if study is None else _IN_STUDY), tell=tell or _silent)
         for layer in images:
             write_image(layer, scan_of(layer), begin()[1], run=group)
         if posterior is not None and mask is not None:
@@ -184,6 +195,7 @@ def refuse_source(layer: Image, path: Path) -> None:
 class _Names:
     """Names of the files of one run."""
 
+    study: list[str]  # one or none: the folder of image, spread and what is synthetic
     series: list[str]
     images: list[str]
     mask: list[str]  # one or none
@@ -191,18 +203,21 @@ class _Names:
 
     @property
     def all(self) -> list[str]:
-        return [*self.series, *self.images, *self.mask, *self.planes, *map(json_name, [*self.images, *self.mask])]
+        written = [*self.study, *self.series, *self.images, *self.mask, *self.planes]
+        return [*written, *map(json_name, [*self.images, *self.mask])]
 
 
 def _free_names(
-    series: Sequence[Image], images: Sequence[Image], planes: int, masked: bool, folder: Path, overwrite: bool
-) -> _Names:
+    study: RunStudy | None, series: Sequence[Image], images: Sequence[Image], planes: int, masked: bool, folder: Path,
+    overwrite: bool,
+) -> _Names:  # fmt: skip
     """A name for each file, with the first number that no file has."""
     number = 1
     while True:
-        one = [*images, *series][0]
+        one = [*images, *series, *(() if study is None else study.layers)][0]
         parts = ["Posterior"] if planes == 1 else [f"Posterior{i + 1:03d}" for i in range(planes)]
         names = _Names(
+            [] if study is None else [study.name(number)],
             images_of(series, number, ""),
             images_of(images, number),
             [named_part(one, number, "Mask", ".nii.gz")] * masked,

@@ -119,7 +119,7 @@ def test_all_that_the_inspector_needs_comes_back(in_paint, qtbot, click, picture
     assert std.metadata["brgm"]["role"] == "std" and len(inspector.run_choice.choices) == 1
 
 
-def test_a_dicom_run_is_saved_as_dicom_and_beside_it_whole(in_paint, qtbot, click, tmp_path: Path) -> None:
+def test_a_dicom_run_is_saved_as_dicom_and_beside_it_whole(in_paint, qtbot, click, picture, tmp_path: Path) -> None:
     """Catches NIfTI offered for DICOM; samples lost without a way to keep them; names of the series in NIfTI files."""
     folder = tmp_path / "Doe^Jane"
     folder.mkdir()
@@ -133,10 +133,9 @@ def test_a_dicom_run_is_saved_as_dicom_and_beside_it_whole(in_paint, qtbot, clic
     saver.folder.value = tmp_path / "out"
     click(saver.save_button)
     qtbot.waitUntil(lambda: saver.task is None, timeout=LONG)
-    found = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert [name.split("-brgm")[1] for name in found] == [
-        "InpaintEstimate_image", "InpaintStd_image", "InpaintVariance_image",
-    ]  # fmt: skip
+    (result,) = (tmp_path / "out").iterdir()
+    assert result.name == "series-1_desc-brgmInpaintDicom_image"
+    assert "the result as dicom" in saver.status.text().lower(), saver.status.text()
     saver.complete.value = True
     saver.folder.value = tmp_path / "whole"
     click(saver.save_button)
@@ -146,8 +145,9 @@ def test_a_dicom_run_is_saved_as_dicom_and_beside_it_whole(in_paint, qtbot, clic
         text = path.read_bytes() if path.suffix in (".json", ".safetensors") else b""
         assert "Jane" not in path.name and b"Jane" not in text
     viewer.layers.clear()
-    series = viewer.open(tmp_path / "whole" / found[0], plugin=PLUGIN)
-    assert [layer.metadata["brgm"]["role"] for layer in series] == ["restored"]
+    series = viewer.open(tmp_path / "whole" / result.name, plugin=PLUGIN)
+    assert [layer.metadata["brgm"]["role"] for layer in series] == ["mask", "restored", "std"]
+    picture(viewer, "reopened-dicom", (1280, 720))
     viewer.layers.clear()
     mask, *opened = viewer.open(next((tmp_path / "whole").glob("*Variance*.nii.gz")), plugin=PLUGIN)
     assert [layer.name.split(" | ")[0] for layer in opened] == ["restored", "std", "variance"]
@@ -155,5 +155,5 @@ def test_a_dicom_run_is_saved_as_dicom_and_beside_it_whole(in_paint, qtbot, clic
     inspector = dock(viewer, "Uncertainty")
     assert inspector.play_button.isEnabled() and inspector.sample_slider.maximum() == 6
     viewer.layers.clear()
-    both = viewer.open(tmp_path / "whole", plugin=PLUGIN)  # the folder: series and run
+    both = viewer.open(tmp_path / "whole", plugin=PLUGIN)  # the folder: DICOM and NIfTI
     assert len(both) == 3 + 4

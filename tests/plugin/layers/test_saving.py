@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from napari.components import ViewerModel
 from pydicom.data import get_testdata_file
+from pydicom.uid import ParametricMapStorage, SegmentationStorage
 
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import BrgmError, Cancelled, InputError, OutputError
+from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, outcome_of
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.saving import layers_of_run, results, save_run
 from napari_brgm.plugin.layers.scans import image_layer
@@ -116,26 +119,59 @@ def test_nifti_names_and_round_trip(nifti: Path, run, tmp_path: Path, task: str)
 
 
 @pytest.mark.parametrize("task", ["in-paint", "super-resolve"])
-def test_dicom_series_of_one_study(dicom: Path, run, tmp_path: Path, task: str) -> None:
+def test_a_result_as_dicom_is_one_study_with_what_is_synthetic(dicom: Path, run, tmp_path: Path, task: str) -> None:
+    """Image, standard deviation as a map, and a segmentation, as the shell writes them."""
     _, layers = run(dicom, task)
-    folders = save_run(layers, tmp_path / "out", "dicom")
-    kept = [layer for layer in layers if layer.metadata["brgm"]["role"] != "samples"]
-    assert len(folders) == len(kept) == 3
+    (folder,) = save_run(layers, tmp_path / "out", "dicom")
+    assert folder.name == f"series-1_desc-{'brgmInpaint' if task == 'in-paint' else 'brgmSuperres'}Dicom_image"
     assert not (tmp_path / "out" / "dataset_description.json").exists()
-    scans = [read_scan(folder)[0] for folder in folders]
-    for scan, layer in zip(scans, kept, strict=True):
-        assert scan.provenance == plain(layer.metadata["brgm"])
-        data, settings, _ = image_layer(scan)
-        quantum = 0.5 if layer is kept[0] else float(np.max(layer.data)) / 65535
-        np.testing.assert_allclose(data, np.asarray(layer.data).reshape(data.shape), atol=quantum)
-        assert settings["name"] == layer.name
-        np.testing.assert_allclose(settings["scale"], layer.scale[-2:])
-    headers = [scan.header[0] for scan in scans]
-    assert len({header.SeriesInstanceUID for header in headers}) == 3
-    assert len({header.SeriesNumber for header in headers}) == 3
-    assert len({header.StudyInstanceUID for header in headers}) == 1
-    together = read_scan(tmp_path / "out")
-    assert len(together) == 3
+    image, std = layers[0], next(layer for layer in layers if layer.metadata["brgm"]["role"] == "std")
+    (scan,) = read_scan(folder / "estimate")
+    assert scan.provenance == plain(image.metadata["brgm"])
+    data, settings, _ = image_layer(scan)
+    np.testing.assert_allclose(data, np.asarray(image.data).reshape(data.shape), atol=0.5)
+    assert settings["name"] == image.name
+    np.testing.assert_allclose(settings["scale"], image.scale[-2:])
+    (spread,) = read_scan(folder / "std")
+    np.testing.assert_allclose(np.squeeze(image_layer(spread)[0]), np.squeeze(np.asarray(std.data)), rtol=1e-6)
+    files = [pydicom.dcmread(file) for file in sorted(folder.rglob("*.dcm"))]
+    assert [file.SOPClassUID for file in files[1:]] == [ParametricMapStorage, SegmentationStorage]
+    assert files[2].pixel_array.sum() == outcome_of(image).planes[0].free.sum()
+    assert len({file.SeriesInstanceUID for file in files}) == len({file.SeriesNumber for file in files}) == 3
+    assert len({file.StudyInstanceUID for file in files}) == 1
+    again = save_run(layers, tmp_path / "out", "dicom")
+    assert again[0].name == folder.name.replace("Dicom", "2Dicom")
+
+
+def test_an_interval_is_a_series_beside_the_result(dicom: Path, run, tmp_path: Path) -> None:
+    viewer, (image, *_) = run(dicom)
+    record = image.metadata["brgm"] | {"role": "low", "level": 0.9}
+    viewer.add_image(image.data - 1, name="low", metadata=image.metadata | {"brgm": record})
+    folders = save_run(layers_of_run(viewer, image), tmp_path / "out", "dicom")
+    assert [folder.name.split("-brgm")[1] for folder in folders] == ["InpaintDicom_image", "InpaintLow_image"]
+    numbers = {pydicom.dcmread(file).SeriesNumber for folder in folders for file in folder.rglob("*.dcm")}
+    assert len(numbers) == 4
+
+
+def test_an_image_without_its_run_is_synthetic_where_its_spread_is_above_0(dicom: Path, run, tmp_path: Path) -> None:
+    _, layers = run(dicom)
+    free = outcome_of(layers[0]).planes[0].free.sum()
+    for layer in layers:
+        layer.metadata.pop(OUTCOME_KEY)
+    (folder,) = save_run(layers, tmp_path / "out", "dicom")
+    (segments,) = (pydicom.dcmread(file) for file in (folder / "synthetic").iterdir())
+    assert segments.pixel_array.sum() == free > 0
+    (series,) = save_run(layers[:1], tmp_path / "image", "dicom")  # nobody knows what of it is synthetic
+    assert [file.name for file in series.iterdir()] == ["0001.dcm"]
+
+
+def test_records_of_many_slices_do_not_swell_each_file(dicom: Path, run, tmp_path: Path) -> None:
+    _, layers = run(dicom)
+    one = {"index": [None, None], "mean": "x" * 40_000}
+    layers[0].metadata["brgm"]["slices"] = [one, one]
+    (folder,) = save_run(layers, tmp_path / "out", "dicom")
+    (scan,) = read_scan(folder / "estimate")
+    assert scan.provenance is not None and scan.provenance["slices"] == [{"index": [None, None]}] * 2
 
 
 def test_names_of_folders_do_not_leak(dicom: Path, run, tmp_path: Path) -> None:
