@@ -58,10 +58,10 @@ class BatchState:
 
     Attributes
     ----------
+    names : tuple of str
+        Of all rows, in order.
     entries : dict of str to Entry
         Of rows that are done or failed, by their names.
-    total : int
-        Rows.
     before : int
         Rows that were done when it began.
     shares : dict of str to float
@@ -72,12 +72,17 @@ class BatchState:
         ``time.monotonic``.
     """
 
-    total: int
+    names: tuple[str, ...]
     entries: dict[str, Entry] = field(default_factory=dict)
     before: int = 0
     shares: dict[str, float] = field(default_factory=dict)
     slices: dict[str, int] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def total(self) -> int:
+        """Rows."""
+        return len(self.names)
 
     @property
     def share(self) -> float:
@@ -116,7 +121,7 @@ def run_batch(
         The folder cannot be written to, or the disk is too small.
     """
     check_names(plan.rows)
-    ledger, state = Ledger(plan.out), BatchState(len(plan.rows))
+    ledger, state = Ledger(plan.out), BatchState(tuple(row.name for row in plan.rows))
     stamps = {row.name: row.stamp(plan.task, plan.common, plan.decisive) for row in plan.rows}
     left = []
     for row in plan.rows:

@@ -207,15 +207,16 @@ def decisive(prior: str) -> list[Any]:
 
 
 class _Lines:
-    """Progress as lines of JSON."""
+    """Progress as lines of JSON: first the plan, then each row as it ends, and about once a second how far all is."""
 
     def __init__(self) -> None:
         self._said = 0.0
 
     def __call__(self, state: BatchState, entry: Entry | None) -> None:
+        if not self._said:
+            self._say({"plan": [_line(state.entries.get(name), name) for name in state.names]})
         if entry is not None:
-            line = {"row": entry.name, "state": entry.state, "seconds": round(entry.seconds, 2)}
-            self._say(line | ({"reason": entry.reason} if entry.reason else {}))
+            self._say(_line(entry, entry.name))
         if time.monotonic() - self._said >= 1 or entry is not None:
             self._said = time.monotonic()
             left = state.left
@@ -223,6 +224,7 @@ class _Lines:
                 {
                     "rows": state.total, "ended": len(state.entries), "share": round(state.share, 4),
                     "seconds_left": None if left is None else round(left),
+                    "at_work": {name: round(share, 3) for name, share in state.shares.items()},
                 }
             )  # fmt: skip
 
@@ -230,3 +232,11 @@ class _Lines:
     def _say(line: dict[str, Any]) -> None:
         say(json.dumps(line))
         sys.stdout.flush()
+
+
+def _line(entry: Entry | None, name: str) -> dict[str, Any]:
+    """What is said of a row; of one that is not done yet (None) that it waits."""
+    if entry is None:
+        return {"row": name, "state": "waiting"}
+    line = {"row": name, "state": entry.state, "seconds": round(entry.seconds, 2)}
+    return line | ({"reason": entry.reason} if entry.reason else {})

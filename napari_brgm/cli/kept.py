@@ -145,9 +145,10 @@ class KeptSlices:
         """Whether this process alone has what is named so; where nobody can lock, it is taken to."""
         lock = FileLock(self.path / f"{first:05d}.lock" if isinstance(first, int) else self.path / f"{first}.lock",
                         timeout=0, mode=PRIVATE_FILE, thread_local=False)  # fmt: skip
-        mine = True
+        mine = self.path.is_dir()  # else another process has just finished; a lock would make the folder again
         try:
-            lock.acquire()
+            if mine:
+                lock.acquire()
         except Timeout:
             mine = False
         except (OSError, NotImplementedError):  # no locks on this file system, or another process has just finished

@@ -36,6 +36,7 @@ def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -
         "Save with provenance",
         "Weights",
         "Train a prior",
+        "Batch",
     }
 
 

@@ -31,6 +31,7 @@ PANELS = {
     "layers.save_widget": "SaveWidget",
     "weights.widget": "WeightsWidget",
     "train.widget": "TrainWidget",
+    "batch.widget": "BatchWidget",
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_brgm.plugin.marks import DOT, dot
 from napari_brgm.text import as_rich_text, sentence
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ __all__ = ["PriorTable"]
 _HEADINGS = ("Name", "Status", "Modality", "Plane", "Pixels", "Size", "Licence")
 _STATUS, _LICENCE = 1, 6
 _ROW = 26  # pixels
-_DOT = 20  # pixels, shrunk by Qt to the size of an icon
 _COLOURS = {  # of the dot alone: as text they could not be read on light themes
     "shipped": "#5fb878", "installed": "#4fb3d9", "to fetch": "#d9a441", "by hand": "#9a9a9a", "missing": "#ff6b6b",
     "intact": "#5fb878", "FAILED": "#ff6b6b",
@@ -56,7 +55,7 @@ class PriorTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_LICENCE, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(44)
-        self.setIconSize(QSize(_DOT // 2, _DOT // 2))
+        self.setIconSize(QSize(DOT // 2, DOT // 2))
 
     def fill(self, entries: list[tuple[PriorEntry, str]]) -> None:
         """Show entries with their status; the chosen name stays chosen, else the first is."""
@@ -103,24 +102,10 @@ class PriorTable(QTableWidget):
         if item is not None:
             item.setText(status)
             item.setToolTip(_MEANINGS.get(status, ""))
-            item.setIcon(_dot(_COLOURS.get(status, "#9a9a9a")))
+            item.setIcon(dot(_COLOURS.get(status, "#9a9a9a")))
 
     def _item(self, name: str, column: int) -> QTableWidgetItem | None:
         for item in self.findItems(name, Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive):
             if item.column() == 0:
                 return self.item(item.row(), column)
         return None
-
-
-def _dot(colour: str) -> QIcon:
-    picture = QPixmap(_DOT, _DOT)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(colour))
-    painter.drawEllipse(1, 1, _DOT - 2, _DOT - 2)
-    painter.end()
-    icon = QIcon(picture)
-    icon.addPixmap(picture, QIcon.Mode.Selected)  # Qt would tint it
-    return icon
