@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_brgm.posterior import Posterior
     from napari_brgm.priors.residual_field import ResidualField
 
-__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished", "on_grid"]
+__all__ = ["LEAST_NOISE", "Draws", "completed", "drawn", "finished", "least_noise", "on_grid"]
 
 LEAST_NOISE = 2.0  # grey levels, of the data given the residual field: rounding and resampling
 _FINE_NOISE = 6.0  # the same on a scan finer than the frame, which holds what no image of the frame can meet:
@@ -173,7 +173,7 @@ def drawn(
     fine = not finishing.coarse and problem.placed.finer_than_frame
     agreeing = partial(
         completed, problem, field, batch=min(solved, batch) if sparing else solved, progress=progress,
-        iterations=_NEAR_STEPS, least_noise=_FINISHED_NOISE if fine else LEAST_NOISE,
+        iterations=_NEAR_STEPS, least=_FINISHED_NOISE if fine else LEAST_NOISE,
     )  # fmt: skip
     textured = []
     for part in torch.split(plain, batch):
@@ -222,13 +222,16 @@ def finished(
 def completed(
     problem: Problem, field: ResidualField | None, images: torch.Tensor, generator: torch.Generator | None = None,
     batch: int | None = None, progress: Progress | None = None, iterations: int | None = None,
-    least_noise: float | None = None,
+    least: float | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
     if field is None:
         return images
-    if least_noise is None:
-        least_noise = _FINE_NOISE if problem.placed.finer_than_frame else LEAST_NOISE
-    noise = max(problem.noise.measured, least_noise)
+    noise = least_noise(problem) if least is None else max(problem.noise.measured, least)
     check = None if progress is None else progress.check
     return complete(images, field, problem.likelihood, noise, generator, batch, check, iterations, problem.near)
+
+
+def least_noise(problem: Problem) -> float:
+    """Noise of what was observed given the residual field, grey levels: measured, and what no image can meet."""
+    return max(problem.noise.measured, _FINE_NOISE if problem.placed.finer_than_frame else LEAST_NOISE)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_brgm.inference.cutout import Cutout
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Problem", "beyond_view", "observe", "observed"]
+__all__ = ["Problem", "beyond_view", "margin_of", "observe", "observed"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _MARGIN = 12.0  # frame pixels round a hole that tell of the residual field in it,
@@ -211,18 +211,23 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Proble
     near: tuple[Cutout, ...] = ()
     if given.kept.any() and not (given.seen & ~given.kept).any():
         missing = (measured if own is None else own)[0, 0].cpu().numpy() < 1
-        margin = _margin(slice_, missing, pixel)
-        near = () if margin is None else cutouts(missing, frame, pixel, prior.resolution, margin)
+        if _tells_enough(slice_, missing, pixel):
+            near = cutouts(missing, frame, pixel, prior.resolution, margin_of(slice_))
     return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes, near)
 
 
-def _margin(slice_: PlacedSlice, missing: npt.NDArray[np.bool_], pixel: tuple[float, float]) -> float | None:
-    """Frame pixels round a hole that have a say in it; None: what is far away may have, too."""
+def margin_of(slice_: PlacedSlice) -> float:
+    """Frame pixels round a hole that have a say in it."""
+    return _FINE_MARGIN if slice_.finer_than_frame else _MARGIN
+
+
+def _tells_enough(slice_: PlacedSlice, missing: npt.NDArray[np.bool_], pixel: tuple[float, float]) -> bool:
+    """Whether pixels so near have all the say; else what is far away may have, too."""
     if not slice_.finer_than_frame:
-        return _MARGIN
+        return True
     rows, columns = (2 * math.ceil(_RING / side) + 1 for side in pixel)
     ring = np.count_nonzero(ndimage.maximum_filter(missing, (rows, columns), mode="constant") & ~missing)
-    return _FINE_MARGIN if ring >= _TOLD else None
+    return int(ring) >= _TOLD
 
 
 def beyond_view(unseen: npt.NDArray[np.bool_]) -> list[str]:

@@ -14,6 +14,7 @@ from napari_brgm.engine.layout import Layout
 from napari_brgm.engine.need import TooLarge
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoring import IMAGES, image_and_corruption
+from napari_brgm.engine.stack_near import stack_near
 from napari_brgm.engine.stacked import StackedRestoring
 from napari_brgm.engine.windows import helping_mm, windows_of
 from napari_brgm.errors import InputError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.windows import StackPart
     from napari_brgm.inference import Step
+    from napari_brgm.inference.cutout import Cutout
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
@@ -70,6 +72,15 @@ class StackPlan:
                 found.append([])
             found[-1] += self.results(window)
         return [tuple(sorted(numbers)) for numbers in found if numbers]
+
+    def chain(self, number: int) -> set[int]:
+        """Slices of the windows that begin with this one and go on from each other."""
+        found = set(self.windows[number].slices)
+        for window in self.windows[number + 1 :]:
+            if not window.known:
+                break
+            found |= set(window.slices)
+        return found
 
     def windows_for(self, wanted: Set[int]) -> list[int]:
         """Windows, by their numbers, that these restorations take: theirs, and those that they go on from."""
@@ -147,6 +158,7 @@ def run_stack(
     """
     anchor: Anchor | None = None
     carried: Callable[[Sequence[int]], Known] | None = None
+    near: tuple[Cutout, ...] = ()
     for number in plan.windows_for(wanted):
         window = plan.windows[number]
         given = plan.results(window)
@@ -156,11 +168,13 @@ def run_stack(
                 prior, told = prior_on(attempt), tell(given)
                 if anchor is None:
                     anchor = _anchor(job, plan, prior, settings)
+                if not window.known:
+                    near = stack_near(plan.layout, plan.chain(number), anchor, prior)
                 known = carried(window.known) if window.known and carried is not None else None
                 part = window if known is not None else replace(window, known=())  # the one before was not restored
                 try:
                     one = StackedRestoring(
-                        plan.layout, part, job, prior, settings, attempt, anchor, known, number, told,
+                        plan.layout, part, job, prior, settings, attempt, anchor, known, near, number, told,
                         held=job.count, with_samples=keep is None,
                     )  # fmt: skip
                     restored, following = one.finish()

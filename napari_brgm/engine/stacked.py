@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from napari_brgm.engine.course import Course
-from napari_brgm.engine.draws import LEAST_NOISE
+from napari_brgm.engine.draws import least_noise
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.stack_results import StackFound, StackResults
 from napari_brgm.engine.stack_seen import StackSeen
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.engine.windows import StackPart
     from napari_brgm.inference import Step
+    from napari_brgm.inference.cutout import Cutout
     from napari_brgm.priors.gaussian_posterior import GaussianPosterior
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -72,6 +73,8 @@ class StackedRestoring:
     anchor : Anchor
     known : Known or None
         Of the slices that the window goes on from.
+    near : sequence of Cutout
+        Where the residual field is told; none: everywhere.
     number : int
         Of the window, for its random numbers.
     tell : callable
@@ -89,12 +92,12 @@ class StackedRestoring:
 
     def __init__(
         self, layout: Layout, window: StackPart, job: Job, prior: Prior, settings: InferenceSettings, attempt: Attempt,
-        anchor: Anchor, known: Known | None, number: int, tell: Callable[[Step, float], object], *, held: int = 1,
-        with_samples: bool = True,
+        anchor: Anchor, known: Known | None, near: Sequence[Cutout], number: int, tell: Callable[[Step, float], object],
+        *, held: int = 1, with_samples: bool = True,
     ) -> None:  # fmt: skip
         self.began = time.perf_counter()
         self.window, self.job, self.prior, self.settings = window, job, prior, settings
-        self.attempt, self.anchor, self.known = attempt, anchor, known
+        self.attempt, self.anchor, self.known, self.near = attempt, anchor, known, near
         self.generator = torch.Generator().manual_seed(int(job.seed) + number)
         self.progress = Progress(self._told, preview=self._preview)
         self.batch = min(attempt.batch, images_at_once(prior.resolution, prior.latents.mean.device))
@@ -126,7 +129,7 @@ class StackedRestoring:
             self.course.begin("best")
             best = stack.latents(eta)
             images.at(best)
-            noise = max(self.anchor.problem.noise.measured, LEAST_NOISE)
+            noise = least_noise(self.anchor.problem)
             whole, added = self._completed(images, field, likelihood, best, noise, None)
             drawn = None
             if self.job.draws:
@@ -268,7 +271,7 @@ class StackedRestoring:
         each = max(_PIXELS // max(likelihood.entries, drawn[0].numel()), 1)
         if generator is not None:
             self.course.begin("fields", batches=math.ceil(len(drawn) / each))
-        done = complete(drawn, field, likelihood, noise, generator, each, self._asked)
+        done = complete(drawn, field, likelihood, noise, generator, each, self._asked, within=self.near)
         added = to_grey(done) - to_grey(torch.cat(pictures))
         if known is not None:
             added[:, :k] = field_known

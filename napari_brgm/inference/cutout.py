@@ -19,8 +19,9 @@ from scipy import fft, ndimage
 from napari_brgm.corruptions import Frame, Identity
 from napari_brgm.corruptions.axes import Axes
 from napari_brgm.likelihood import Likelihood
-from napari_brgm.observation import Observation
+from napari_brgm.observation import Observation, StackObservation
 from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stack_field import StackField
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -66,17 +67,30 @@ class Cutout:
 
     def likelihood(self, whole: Likelihood) -> Likelihood:
         """What was seen of the window; of a corruption that keeps pixels as they are, or hides them."""
-        observation = whole.observation
-        assert isinstance(observation, Observation)
-        frame = observation.frame or Frame.identity(int(whole.y.shape[-1]))
-        part = replace(
+        observation, size = whole.observation, int(whole.y.shape[-1])
+        if isinstance(observation, Observation):
+            return Likelihood(self._observation(observation, self._frame(observation, size)), self.of_grid(whole.y))
+        assert isinstance(observation, StackObservation)
+        frames = {id(one.frame): self._frame(one, size) for one in observation.each}  # shared ones stay so
+        each = tuple(self._observation(one, frames[id(one.frame)]) for one in observation.each)
+        return Likelihood(replace(observation, each=each), self.of_grid(whole.y))
+
+    def _frame(self, observation: Observation, size: int) -> Frame | Axes:
+        frame = observation.frame or Frame.identity(size)
+        return frame.cut(self.first, self.shape, self.corner, self.side)
+
+    def _observation(self, observation: Observation, frame: Frame | Axes) -> Observation:
+        return replace(
             observation,
             corruption=Identity(),
             measured=self.of_grid(observation.measured),
             weight=None if observation.weight is None else self.of_grid(observation.weight),
-            frame=frame.cut(self.first, self.shape, self.corner, self.side),
+            frame=frame,
         )
-        return Likelihood(part, self.of_grid(whole.y))
+
+    def stack_field(self, whole: StackField) -> StackField:
+        """The fields of a stack's slices in the window."""
+        return StackField(self.field(whole.slice), whole.correlation, whole.known)
 
     def field(self, whole: ResidualField) -> ResidualField:
         """The field in the window."""

@@ -2,22 +2,15 @@
 
     A C A' + s^2 I,   C = S R S
 
-Of one slice (``pixel_inverse``): seen through A, a stationary field is nearly stationary on the observation's own grid,
-whatever the pose, the size of a pixel, or a blur. Its covariance there is measured at a few pixels, and their mean is
-inverted by two fast Fourier transforms:
+Seen through A, a stationary field is nearly stationary on the observation's own grid, whatever the pose, the size of a
+pixel, a blur, or how slices mix. Its covariance there is measured at a few pixels of each slice, and their mean is
+inverted by fast Fourier transforms, with one small matrix a frequency for the slices of a stack:
 
-    (A C A' + s^2 I)^-1 ~ M D^-1 (K + c I)^-1 D^-1 M,   K(d) = mean over pixels p of (A R A')(p, p + d) / v,  v = K(0)
+    (A C A' + s^2 I)^-1 ~ M D^-1 (K + c I)^-1 D^-1 M,   K_ij(d) = mean over pixels p of (A R A')_ij(p, p + d)
 
-M is what was measured, D^2 = (v (A S 1)^2 + s^2) / (1 + c), c = s^2 / t^2 with t^2 the median of v (A S 1)^2. Between
-measured pixels this is nearly the inverse; what it misses are the rims of holes. 12 steps leave as little as 60 plain
-ones where a pose is fitted, and 26 less than a tenth of it.
-
-Of a stack (``kriging_inverse``), whose slices have one small matrix a frequency, on the frame's grid:
-
-    (A C A' + s^2 I)^-1 ~ A D^-1 (R + c I)^-1 D^-1 A' / g^2
-
-g is what A A' does to what A lets through, c = s^2 / (g t^2) with t the median of S; D^2 = (S^2 + s^2 / g) / (1 + c)
-keeps the diagonal. It wants A A' near a multiple of I: of one slice under a fitted pose it gained nothing.
+over the root of v_i v_j, v_i = K_ii(0). M is what was measured, D^2 = (v (A S 1)^2 + s^2) / (1 + c), c = s^2 / t^2 with
+t^2 the median of v (A S 1)^2. Between measured pixels this is nearly the inverse; what it misses are the rims of holes.
+12 steps leave as little as 60 plain ones where a pose is fitted, and 26 less than a tenth of it.
 
 Source: Chan and Ng, "Conjugate gradient methods for Toeplitz systems", SIAM Review 38 (1996), Sec. 3 (circulant
 preconditioners; T. Chan's, the mean along diagonals); Stroud, Stein and Lysen, "Bayesian and maximum likelihood
@@ -26,7 +19,6 @@ estimation for Gaussian processes on an incomplete lattice", JCGS 26 (2017) (hol
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,113 +33,111 @@ if TYPE_CHECKING:
     from napari_brgm.priors.residual_field import ResidualField
     from napari_brgm.priors.stack_field import StackField
 
-__all__ = ["kriging_inverse", "pixel_inverse"]
+__all__ = ["kriging_inverse"]
 
 _SPARE = 8  # pixels of the torus beyond what was observed
-_ASKED = 9  # pixels whose covariance with others is measured
+_ASKED = 9  # pixels of a slice whose covariance with others is measured
 _ALIKE = 0.5  # their squared differences over the squared mean: beyond it there is no stationary field to speak of
 _LEAST = 1e-5  # eigenvalue of a correlation
 
 
-def kriging_inverse(field: StackField, observation: StackObservation, noise: float) -> Callable[[Tensor], Tensor]:
-    """Symmetric and positive, of what was observed (B, m, h, w).
+def kriging_inverse(
+    field: ResidualField | StackField, observation: Observation | StackObservation, noise: float,
+    check: Callable[[], None] = lambda: None,
+) -> Callable[[Tensor], Tensor] | None:  # fmt: skip
+    """Symmetric and positive, of what was observed (B, m, h, w); None where that is no field on a grid.
 
     Parameters
     ----------
-    field : StackField
-        Of n slices.
-    observation : StackObservation
-        Of m, each a weighted sum of the n.
-    noise : float
-        Grey levels, above 0.
-    """
-    flat = replace(observation, profile=None)  # how slices mix stands in the small matrices
-    gain = _gain(flat, len(flat.each), field.std)
-    share, weight = _scaled(field.std, noise, gain)
-    inverse = field.mixed(observation.profile, share)
-
-    def eased(z: Tensor) -> Tensor:
-        return flat.A(weight * field.filtered(weight * flat.A_adjoint(z), inverse))
-
-    return eased
-
-
-def pixel_inverse(
-    field: ResidualField, observation: Observation, noise: float, check: Callable[[], None] = lambda: None
-) -> Callable[[Tensor], Tensor] | None:
-    """The same of one slice, of what was observed (B, 1, h, w); None where that is no field on a grid.
-
-    Parameters
-    ----------
-    field : ResidualField
-    observation : Observation
+    field : ResidualField or StackField
+        Of one slice, or of n.
+    observation : Observation or StackObservation
+        Of one, or of m, each a weighted sum of the n.
     noise : float
         Grey levels, above 0.
     check : callable
         Called now and then; what it raises ends the work.
     """
-    height, width = (int(n) for n in observation.measured.shape[-2:])
+    count, height, width = (int(n) for n in observation.measured.shape[-3:])
     measured = observation.measured > 0
-    scale, unit = torch.split(observation.A(torch.stack([field.std, torch.ones_like(field.std)])[:, None]), 1)
+    ones = torch.ones_like(field.std).expand(1, field.slices, -1, -1)
+    scale, unit = observation.A(ones * field.std), observation.A(ones)
     if scale.shape != measured.shape or not measured.any() or not float(unit[measured].median()) > 0:
         return None
-    scale = scale / unit[measured].median()  # (1, 1, h, w), grey levels
+    scale = scale / unit[measured].median()  # (1, m, h, w), grey levels
     usual = float(scale[measured].median())
     torus = (int(fft.next_fast_len(height + _SPARE, real=True)), int(fft.next_fast_len(width + _SPARE, real=True)))
     check()
-    covariance = _covariance(field, observation, torus, (measured & (scale >= usual))[0, 0], check)
+    covariance = _covariance(field, observation, torus, (measured & (scale >= usual))[0], check)
     if covariance is None:
         return None
-    variance = float(covariance[0, 0])
-    seen, share = variance * scale.square(), noise**2 / max(variance * usual**2, 1e-12)
-    inverse = 1 / ((torch.fft.rfft2(covariance).real / variance).clamp(min=_LEAST) + share)
+    variance = torch.diagonal(covariance[:, :, 0, 0])
+    power = torch.fft.rfft2(covariance / torch.outer(variance, variance).sqrt()[..., None, None]).real
+    seen = variance[:, None, None] * scale.square()
+    share = noise**2 / max(float(seen[measured].median()), 1e-12)
     weight = ((1 + share) / (seen + noise**2)).sqrt() * observation.measured
+    inverse = _inverse(power, share)
 
     def near(z: Tensor) -> Tensor:
-        found: Tensor = torch.fft.irfft2(inverse * torch.fft.rfft2(weight * z, s=torus), s=torus)
-        eased: Tensor = weight * found[..., :height, :width]
+        parts = torch.fft.rfft2(weight * z, s=torus)
+        if count == 1:
+            mixed = inverse[..., 0, 0] * parts
+        else:
+            pairs = torch.view_as_real(parts.permute(2, 3, 1, 0)).flatten(-2)  # (P, Q, m, 2 B)
+            found = (inverse @ pairs).reshape(*inverse.shape[:3], -1, 2)
+            mixed = torch.view_as_complex(found).permute(3, 2, 0, 1)
+        eased: Tensor = weight * torch.fft.irfft2(mixed, s=torus)[..., :height, :width]
         return eased
 
     return near
 
 
-def _gain(observation: Observation | StackObservation, slices: int, std: Tensor) -> float:
-    """Give g of the module's equations."""
-    size = std.shape[-1]
-    probe = torch.randn(1, slices, size, size, generator=torch.Generator().manual_seed(0)).to(std)
-    seen = observation.A(probe)
-    return float(observation.A_adjoint(seen).square().sum() / seen.square().sum().clamp(min=1e-12))
-
-
-def _scaled(std: Tensor, noise: float, gain: float) -> tuple[float, Tensor]:
-    """c, and 1 / (D g)."""
-    nugget = noise**2 / max(gain, 1e-12)
-    share = nugget / float(std.median()) ** 2
-    return share, (1 + share) ** 0.5 / (std.square() + nugget).sqrt() / max(gain, 1e-12)
+def _inverse(power: Tensor, share: float) -> Tensor:
+    """(P, Q, m, m): that of the matrices of ``power`` (m, m, P, Q), as positive as correlations are, with the noise."""
+    values, vectors = torch.linalg.eigh(power.permute(2, 3, 0, 1).double())
+    found: Tensor = (vectors / (values.clamp(min=_LEAST) + share)[..., None, :]) @ vectors.mT
+    return found.float()
 
 
 def _covariance(
-    field: ResidualField, observation: Observation, torus: tuple[int, int], among: Tensor, check: Callable[[], None]
-) -> Tensor | None:
-    """Mean covariance (P, Q) of a pixel with others, by lag, of the field of std 1 as it is observed; None: it differs.
+    field: ResidualField | StackField, observation: Observation | StackObservation, torus: tuple[int, int],
+    among: Tensor, check: Callable[[], None],
+) -> Tensor | None:  # fmt: skip
+    """Mean covariance (m, m, P, Q) of a slice's pixel with all, by lag, of the field of std 1 as it is observed.
 
-    ``among`` (h, w) bool: pixels that are asked.
+    None: it differs from pixel to pixel. ``among`` (m, h, w) bool: pixels that are asked; of a slice that has none of
+    them (all of it is hidden, or dark) those of the others.
     """
-    at = among.nonzero()
-    at = at[torch.linspace(0, len(at) - 1, min(_ASKED, len(at)), device=at.device).round().long()]  # (n, 2)
+    count = len(among)
+    found = field.std.new_zeros(count, count, *torus)
+    differ = torch.zeros(2)
+    for j, own in enumerate(among):
+        at = (own if own.any() else among.any(dim=0)).nonzero()
+        at = at[torch.linspace(0, len(at) - 1, min(_ASKED, len(at)), device=at.device).round().long()]  # (n, 2)
+        found[j], apart = _of_pixels(field, observation, torus, j, at)
+        differ += torch.tensor(apart)
+        check()
+    found = (found + found.transpose(0, 1)) / 2
+    positive = bool((torch.diagonal(found[:, :, 0, 0]) > 0).all())
+    return found if positive and float(differ[0]) < _ALIKE * float(differ[1]) else None
+
+
+def _of_pixels(
+    field: ResidualField | StackField, observation: Observation | StackObservation, torus: tuple[int, int], j: int,
+    at: Tensor,
+) -> tuple[Tensor, tuple[float, float]]:  # fmt: skip
+    """Of pixels ``at`` (n, 2) of slice j (m, P, Q); and squared sums, of how they differ and of the mean."""
     each = torch.arange(len(at), device=at.device)
     points = torch.zeros(len(at), *observation.measured.shape[1:]).to(field.std)
-    points[each, 0, at[:, 0], at[:, 1]] = 1.0
-    filtered = field.filtered(observation.A_adjoint(points), field.spectrum)
-    check()
-    found = observation.A(filtered)[:, 0]  # (n, h, w)
-    check()
-    known = (observation.measured[0, 0] > 0).to(found).expand_as(found)
-    lags = [torch.arange(n, device=at.device) - at[:, i, None] for i, n in enumerate(found.shape[1:])]
+    points[each, j, at[:, 0], at[:, 1]] = 1.0
+    seen = observation.A(field.correlated(observation.A_adjoint(points)))  # (n, m, h, w)
+    known = (observation.measured[0] > 0).to(seen).expand_as(seen)
+    lags = [torch.arange(n, device=at.device) - at[:, i, None] for i, n in enumerate(seen.shape[2:])]
     rows, columns = (lag % n for lag, n in zip(lags, torus, strict=True))
-    where = each[:, None, None], rows[:, :, None], columns[:, None]
-    sums, counts = (found.new_zeros(len(at), *torus).index_put(where, one) for one in (found * known, known))
-    sums, counts = (one + one.flip(1, 2).roll((1, 1), (1, 2)) for one in (sums, counts))  # a covariance is even
+    where = each[:, None, None], slice(None), rows[:, :, None], columns[:, None]
+    sums, counts = (seen.new_zeros(len(at), seen.shape[1], *torus) for _ in range(2))
+    for into, one in ((sums, seen * known), (counts, known)):
+        into[where] = one.permute(0, 2, 3, 1)
+    sums, counts = (one + one.flip(2, 3).roll((1, 1), (2, 3)) for one in (sums, counts))  # a covariance is even
     mean = sums.sum(dim=0) / counts.sum(dim=0).clamp(min=1.0)
-    differ = ((sums - mean * counts).square().sum(), (mean * counts).square().sum())
-    return mean if float(mean[0, 0]) > 0 and float(differ[0]) < _ALIKE * float(differ[1]) else None
+    return mean, (float((sums - mean * counts).square().sum()), float((mean * counts).square().sum()))

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_brgm.corruptions.conjugate_gradient import solved
-from napari_brgm.inference.kriging_inverse import kriging_inverse, pixel_inverse
+from napari_brgm.inference.kriging_inverse import kriging_inverse
 from napari_brgm.likelihood import from_grey, to_grey
-from napari_brgm.observation import CoarseObservation, Observation, StackObservation
+from napari_brgm.observation import CoarseObservation
 from napari_brgm.priors.residual_field import ResidualField
-from napari_brgm.priors.stack_field import StackField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,14 +30,15 @@ if TYPE_CHECKING:
 
     from napari_brgm.inference.cutout import Cutout
     from napari_brgm.likelihood import Likelihood
+    from napari_brgm.priors.stack_field import StackField
 
 __all__ = ["complete"]
 
-_ITERATIONS = 60
+_ITERATIONS = 100
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
 _TOLERANCE = 1e-3  # of the right-hand side's norm, in that which the preconditioner gives; 0.01 grey levels
 _ROUGH_TOLERANCE = 1e-2  # the same where steps are limited; 0.1 grey levels
-_STACK_TOLERANCE = 5e-3  # of a stack, in the norm that its preconditioner gives; 0.05 grey levels
+_STACK_TOLERANCE = 2e-3  # of a stack; less than 0.1 grey levels
 
 
 def complete(
@@ -68,7 +68,7 @@ def complete(
         Of conjugate gradients, at most, and no more than a tenth of a grey level asks for; None: as many as the answer
         needs everywhere.
     within : sequence of Cutout
-        Where it is added, of one slice; none: everywhere.
+        Where it is added; none: everywhere.
     """
     n = batch or len(images)
     drawn = torch.zeros_like(images) if generator is None else _centred(field.sample(len(images), generator))
@@ -107,14 +107,12 @@ class _System:
         check: Callable[[], None],
     ) -> _System:  # fmt: skip
         if cut is not None:
-            assert isinstance(field, ResidualField)
-            field, likelihood = cut.field(field), cut.likelihood(likelihood)
+            field = cut.field(field) if isinstance(field, ResidualField) else cut.stack_field(field)
+            likelihood = cut.likelihood(likelihood)
         observation = likelihood.observation
-        if isinstance(field, StackField):
-            assert isinstance(observation, StackObservation)
-            return cls(field, likelihood, noise, kriging_inverse(field, observation, noise), _STACK_TOLERANCE)
-        assert isinstance(observation, Observation)
-        return cls(field, likelihood, noise, pixel_inverse(field, observation, noise, check), _TOLERANCE)
+        assert not isinstance(observation, CoarseObservation)
+        tolerance = _TOLERANCE if isinstance(field, ResidualField) else _STACK_TOLERANCE
+        return cls(field, likelihood, noise, kriging_inverse(field, observation, noise, check), tolerance)
 
     def answer(self, misfit: Tensor, iterations: int | None, check: Callable[[], None] | None) -> Tensor:
         """The field's mean (B, n, R, R) given y - A (G(w) + e0) - n0 (B, m, h, w)."""

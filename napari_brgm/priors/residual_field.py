@@ -56,7 +56,15 @@ class ResidualField:
 
     def covariance(self, z: Tensor) -> Tensor:
         """S R S z for z (B, 1, R, R)."""
-        return self.std * self.filtered(self.std * z, self.spectrum)
+        return self.std * self.correlated(self.std * z)
+
+    def correlated(self, z: Tensor) -> Tensor:
+        """R z."""
+        return self.filtered(z, self.spectrum)
+
+    @property
+    def slices(self) -> int:
+        return 1
 
     def filtered(self, z: Tensor, spectrum: Tensor) -> Tensor:
         """Images z (B, 1, R, R) through a stationary filter, ``spectrum`` (P, P // 2 + 1) on the field's torus."""

@@ -42,7 +42,7 @@ class StackField:
     """
 
     def __init__(self, slice_: ResidualField, correlation: Tensor, known: int = 0) -> None:
-        self.slice, self.known = slice_, known
+        self.slice, self.correlation, self.known = slice_, correlation, known
         between = _interpolated(correlation.double(), slice_.correlation.shape[-1])  # (P, Q, n, n)
         power = slice_.spectrum.double()[..., None, None]
         across, left = between[..., known:, :known], between[..., known:, known:]
@@ -62,7 +62,15 @@ class StackField:
 
     def covariance(self, z: Tensor) -> Tensor:
         """The covariance times z (B, n, R, R), grey levels."""
-        return self.std * self.filtered(self.std * z, self._whole)
+        return self.std * self.correlated(self.std * z)
+
+    def correlated(self, z: Tensor) -> Tensor:
+        """That of fields of std 1 times z."""
+        return self.filtered(z, self._whole)
+
+    @property
+    def slices(self) -> int:
+        return int(self._whole.shape[-1])
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw fields (count, n, R, R) in grey levels; made on the CPU so that a seed means the same everywhere."""
@@ -74,14 +82,6 @@ class StackField:
         others = self.std * self.filtered(known / self.std, self._gain) if self.known else known[:, :0]
         found: Tensor = torch.cat([known, others], dim=1)
         return found
-
-    def mixed(self, profile: Tensor | None, share: float) -> Tensor:
-        """(P, Q, m, m): (M R_f rho_f M' + share I)^-1 of each frequency; slices seen are sums M (m, n) of these."""
-        power = self._whole.double()
-        if profile is not None:
-            power = torch.einsum("ji,pqik,lk->pqjl", profile.double(), power, profile.double())
-        found: Tensor = torch.linalg.inv(power + share * torch.eye(power.shape[-1]).to(power))
-        return found.float()
 
     def filtered(self, x: Tensor, matrices: Tensor) -> Tensor:
         """Images (B, n, h, w) of size R or of the torus, mixed frequency by frequency (P, Q, l, n): (B, l, R, R)."""

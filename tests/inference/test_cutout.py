@@ -11,8 +11,10 @@ from napari_brgm.corruptions.axes import Axes, PartialBlocks, block_means
 from napari_brgm.inference import complete, residual
 from napari_brgm.inference.cutout import cutouts
 from napari_brgm.likelihood import Likelihood, to_grey
-from napari_brgm.observation import Observation
+from napari_brgm.observation import Observation, StackObservation
 from napari_brgm.priors.residual_field import ResidualField
+from napari_brgm.priors.stack_field import StackField
+from napari_brgm.priors.through_plane import FREQUENCIES
 
 SIDE, NOISE = 96, 2.0
 GRIDS = {
@@ -86,6 +88,35 @@ def test_draws_are_those_of_the_whole_frame(field, kind):
     assert most < 1.0
     narrow = cutouts(missing, frame, pixel, SIDE, 1)
     assert largest_difference(field, likelihood, narrow, hidden)[0] > 2 * root, "the margin does nothing"
+
+
+def test_slices_of_a_stack_share_a_window(field):
+    """Catches slices that are mixed otherwise in a window, or fields of the wrong side of it."""
+    turned = GRIDS["finer, turned"]
+    places = torch.arange(3, dtype=torch.float64)
+    between = torch.exp(-(places[:, None] - places).abs() / 2).expand(len(FREQUENCIES), -1, -1)
+    stack = StackField(field, between)
+    missing = np.zeros((3, *turned.shape), dtype=bool)
+    missing[0, 70:95, 80:100] = missing[2, 75:100, 85:110] = True
+    frames = [turned, turned, GRIDS["finer, turned"].cut((0, 0), turned.shape)]
+    share = np.ones(turned.shape, np.float32)
+    each = [observed(field, frame, one, share).observation for frame, one in zip(frames, missing, strict=True)]
+    observation = StackObservation(tuple(each))
+    truth = 127.5 + stack.sample(1, torch.Generator().manual_seed(5))
+    y = observation.A(truth)
+    noisy = y + NOISE * torch.randn(y.shape, generator=torch.Generator().manual_seed(6)) * observation.measured
+    within = cutouts(missing.any(axis=0), turned, turned.ratio, SIDE, 12)
+    assert within[0].side < 0.7 * SIDE
+    found = [
+        to_grey(complete(torch.zeros(2, 3, SIDE, SIDE), stack, Likelihood(observation, noisy), 6.0,
+                         torch.Generator().manual_seed(1), within=some))
+        for some in (within, ())
+    ]  # fmt: skip
+    for i in (0, 2):
+        hidden = turned.A_adjoint(torch.from_numpy(missing[i]).float()[None, None])[0, 0] > 0.3
+        apart = (found[0] - found[1])[:, i, hidden]
+        assert found[1][:, i, hidden].std() > 5
+        assert float(apart.square().mean().sqrt()) < 0.2
 
 
 def test_blocks_on_axes_are_cut(field):
