@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_brgm.cli.scan_source import ScanSource
-from napari_brgm.engine.region import UNCALIBRATED, RegionDraws
+from napari_brgm.engine.region import RegionDraws
+from napari_brgm.engine.region_table import write_region_table
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import InputError
 from napari_brgm.scan import Scan
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from napari_brgm.cli.source import Source
 
 __all__ = ["RegionTable"]
-
-_COLUMNS = (
-    "region", "quantity", "value", "std", "low", "high", "level", "units", "pixels", "synthetic", "intervals",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,15 +83,7 @@ class RegionTable:
             images, measured = self._draws(index, posteriors)
             for number in np.unique(shown[shown > 0]).tolist():
                 gathered[int(number)].add(images, shown == number, measured, volume)
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(_COLUMNS)
-            for number, draws in gathered.items():
-                for one in draws.figures():
-                    label = UNCALIBRATED if one.synthetic else "all of it was measured"
-                    figures = (f"{value:.6g}" for value in (one.value, one.std, one.low, one.high, one.level))
-                    writer.writerow([number, one.quantity, *figures, one.units, one.pixels, one.synthetic, label])
-        path.chmod(0o600)
+        write_region_table(path, {number: draws.figures() for number, draws in gathered.items()})
 
     def _draws(
         self, index: int, posteriors: Mapping[int, Path]

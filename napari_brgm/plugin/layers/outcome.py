@@ -60,6 +60,11 @@ class RestoredPlane:
     def result(self) -> Restoration:
         return in_gray(self._load())
 
+    def looked_at(self) -> Restoration:
+        """Its restoration; one that nobody has looked at is not kept, so that many can be gone through."""
+        kept: Restoration | None = self.__dict__.get("result")
+        return in_gray(self._load()) if kept is None else kept
+
     @cached_property
     def free(self) -> npt.NDArray[np.bool_]:
         """(h, w): estimated, not measured; nor missing outside a brain, without a number."""

@@ -21,6 +21,7 @@ from napari_brgm.plugin.forms import SAFETY, form, grouped, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
 from napari_brgm.plugin.panel import Panel
 from napari_brgm.plugin.uncertainty.plot import LEGEND, UncertaintyPlot
+from napari_brgm.plugin.uncertainty.region_box import RegionBox
 
 __all__ = ["UncertaintyPanel"]
 
@@ -48,6 +49,8 @@ class UncertaintyPanel(Panel):
         Sample number, from 1.
     probability_box, contour_box : QCheckBox
     threshold, limit : QDoubleSpinBox
+    regions : RegionBox
+        Folded away.
     status : QLabel
     """
 
@@ -79,6 +82,7 @@ class UncertaintyPanel(Panel):
         )
         for box in (self.threshold, self.limit):
             box.setToolTip("In the units of the scan")
+        self.regions = RegionBox()
         self.status = wrapped("")
         self._lay_out()
 
@@ -113,6 +117,7 @@ class UncertaintyPanel(Panel):
                 maps.addWidget(widget, row, column)
         maps.setColumnStretch(1, 1)
         layout.addWidget(grouped("Maps", maps))
+        self.folded("Regions in numbers", self.regions, "Mean and volume of painted regions, with intervals")
         layout.addWidget(self.status)
         layout.addStretch(1)
         self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))

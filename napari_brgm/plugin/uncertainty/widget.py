@@ -22,6 +22,7 @@ from napari_brgm.plugin.uncertainty.maps import UncertaintyMaps
 from napari_brgm.plugin.uncertainty.outline import averaged
 from napari_brgm.plugin.uncertainty.pixel import PixelPanel, decimals_for
 from napari_brgm.plugin.uncertainty.prepared import PreparedSamples
+from napari_brgm.plugin.uncertainty.region_meter import RegionMeter
 from napari_brgm.plugin.uncertainty.runs import key_of, runs_in
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class UncertaintyWidget(PixelPanel):
     Attributes
     ----------
     maps : UncertaintyMaps
+    region_meter : RegionMeter
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -58,6 +60,7 @@ class UncertaintyWidget(PixelPanel):
         follow(napari_viewer)
         self._maker, self._samples = MapMaker(self, self._refresh, self._on_failure), PreparedSamples()
         self.maps = UncertaintyMaps(napari_viewer, self._maker, self._samples)
+        self.region_meter = RegionMeter(self, napari_viewer, self.regions, lambda: self.level)
         self._runs: dict[str, InspectedRun] = {}
         BackgroundTask(_load_labels, "loading", {}, with_torch=False)
         self._later = self.timer(0, self._tidy, once=True)
@@ -83,6 +86,7 @@ class UncertaintyWidget(PixelPanel):
         """Follow the layer list; napari connects this when the widget is docked."""
         if not self._connections:
             return
+        self.region_meter.offer()
         self._runs = runs_in(self.viewer.layers, self._runs)
         self.run_choice.choices = [(run.base.name, key) for key, run in self._runs.items()]
         self._on_run(self.run_choice.value)
@@ -102,6 +106,7 @@ class UncertaintyWidget(PixelPanel):
             timer.stop()
         self._maker.stop()
         self._samples.forget()
+        self.region_meter.stop()
         self.maps.sample.remove()
         for live in self.maps.all:
             live.forget()
@@ -136,6 +141,9 @@ class UncertaintyWidget(PixelPanel):
             self.sample_slider.setRange(1, max(len(plane.result.samples), 1))
             self.sample_slider.setValue(1)
             del blocked
+            self.region_meter.look_at(run, self._digits, span, self.threshold.value())
+        else:
+            self.region_meter.look_at(None)
         self.look_at_nothing()
         self.pin_again()
         self._show_choices()
