@@ -60,6 +60,10 @@ _NO_ANSWER = -1  # as of a connection that ended
 _PENDING = (0xFF00, 0xFF01)
 
 
+class _FetchEnded(BaseException):
+    """Leaves a handler of pynetdicom, which holds back every ``Exception``."""
+
+
 class DimseArchive:
     """An ``Archive`` over DIMSE.
 
@@ -87,9 +91,10 @@ class DimseArchive:
 
     def fetch(self, series: FoundSeries, folder: Path, tell: Callable[[int], None]) -> list[Path]:
         files: list[Path] = []
+        stopped: list[Exception] = []
 
         def keep(event: Any) -> int:
-            if str(event.request.AffectedSOPInstanceUID or "") == "":
+            if stopped or str(event.request.AffectedSOPInstanceUID or "") == "":
                 return 0xA900
             data = event.encoded_dataset()
             file = folder / f"{len(files) + 1:05d}.dcm"
@@ -102,16 +107,25 @@ class DimseArchive:
                 file.unlink()
                 return 0xA900
             files.append(file)
-            tell(len(files))
+            try:
+                tell(len(files))
+            except Exception as error:  # pynetdicom would swallow it, and the archive go on
+                stopped.append(error)
+                if not self.address.listen:  # in the thread that asks
+                    raise _FetchEnded from error
+                event.assoc.abort()
             return 0
 
         wanted = Dataset()
         wanted.QueryRetrieveLevel = "SERIES"
         wanted.StudyInstanceUID, wanted.SeriesInstanceUID = series.study, series.uid
-        if self.address.listen:
-            self._move(wanted, keep)
-        else:
-            self._get(wanted, keep)
+        try:
+            (self._move if self.address.listen else self._get)(wanted, keep)
+        except (ArchiveError, _FetchEnded):
+            if not stopped:  # else the connection was ended here
+                raise
+        if stopped:
+            raise stopped[0]
         if not files:
             raise ArchiveError(f"the archive {self.address.name} delivered nothing of this series; {self._advice}")
         return files
@@ -144,7 +158,11 @@ class DimseArchive:
         contexts += [build_context(kind, syntax) for kind in _CLASSES for syntax in _SYNTAXES]
         roles = [build_role(kind, scp_role=True) for kind in _CLASSES]
         with self._association(contexts[:128], roles, [(evt.EVT_C_STORE, keep)]) as archive:
-            self._finish(archive.send_c_get(wanted, StudyRootQueryRetrieveInformationModelGet))
+            try:
+                self._finish(archive.send_c_get(wanted, StudyRootQueryRetrieveInformationModelGet))
+            except _FetchEnded:
+                archive.abort()  # a release would wait for what is still to come
+                raise
 
     def _move(self, wanted: Dataset, keep: Callable[[Any], int]) -> None:
         own = AE(self.address.own_title)

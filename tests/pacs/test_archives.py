@@ -14,7 +14,7 @@ from dicom_sources import oblique, result
 from typer.testing import CliRunner
 
 from napari_brgm.cli import app
-from napari_brgm.errors import ArchiveError, InputError
+from napari_brgm.errors import ArchiveError, Cancelled, InputError
 from napari_brgm.pacs.address_book import Address, add_address, addresses, book_file
 from napari_brgm.pacs.archive import SeriesQuery
 from napari_brgm.pacs.opening import open_archive
@@ -67,6 +67,23 @@ def test_a_series_is_found_and_comes_as_it_was_sent(archive: Archive, tmp_path: 
     assert not sent
     assert there.find(SeriesQuery(patient_id="nobody")) == []
     assert "ecret" not in caplog.text
+
+
+@pytest.mark.parametrize("way", ["web", "get", "move"])
+def test_fetching_ends_when_it_is_cancelled(archive: Archive, tmp_path: Path, way: str) -> None:
+    """What a handler of pynetdicom raises vanishes, and the archive goes on."""
+    there, counts = opened(archive, way), list[int]()
+    (found,) = there.find(SeriesQuery(patient_id=NAMED["PatientID"], modality="MR"))
+
+    def stop(count: int) -> None:
+        counts.append(count)
+        if count == 2:
+            raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled):
+        there.fetch(found, tmp_path, stop)
+    assert counts == [1, 2] and len(list(tmp_path.iterdir())) == 2
+    assert len(there.fetch(found, tmp_path, lambda count: None)) == 5  # it answers again
 
 
 def source_files(archive: Archive) -> list[Path]:

@@ -14,7 +14,9 @@ from napari_brgm.plugin.fold import Fold
 from napari_brgm.plugin.panel import Panel
 from napari_brgm.plugin.restore.panel import RestorationPanel
 
-COMMANDS = ("inpaint", "super_resolve", "clean", "explore", "uncertainty", "save", "weights", "train", "batch")
+COMMANDS = (
+    "inpaint", "super_resolve", "clean", "explore", "uncertainty", "save", "weights", "train", "batch", "pull", "push",
+)  # fmt: skip
 WIDTH, HEIGHT = 1280, 720
 HEAVY = ("torch", "scipy.stats", "nibabel", "pydicom", "matplotlib")
 

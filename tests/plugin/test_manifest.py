@@ -34,6 +34,8 @@ def test_it_is_installed_under_the_distribution_name(manifest: PluginManifest) -
         "Explore prior",
         "Uncertainty",
         "Save with provenance",
+        "Open from an archive",
+        "Send to an archive",
         "Weights",
         "Train a prior",
         "Batch",

@@ -32,6 +32,8 @@ PANELS = {
     "weights.widget": "WeightsWidget",
     "train.widget": "TrainWidget",
     "batch.widget": "BatchWidget",
+    "archives.pull_widget": "PullWidget",
+    "archives.push_widget": "PushWidget",
 }
 
 
