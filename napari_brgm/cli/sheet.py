@@ -5,15 +5,13 @@ Both in mm and the scan's units, under a notice that also stands in the file's d
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.scans.picture_export import write_encoded
+from napari_brgm.cli.sheet_page import Page, grey_levels, spread_colours
 from napari_brgm.text import plain_text, shortened
 
 if TYPE_CHECKING:
@@ -25,12 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["SYNTHETIC", "SheetImage", "SheetRow", "draw_gallery", "draw_sheet"]
 
 SYNTHETIC = "synthetic: drawn by a generative model; not for diagnosis"
-_INCHES = 3.0  # a panel
-_SMALL = 1.9  # a picture of a gallery
+_WIDE = 280  # pixels of a panel
+_LEFT, _BESIDE, _BAR = 96, 42, 130  # beside the first panel, between two, and for a colour bar with its values
+_TITLES, _OVER, _UNDER = 64, 26, 34  # above all rows, above a row and below it
+_SMALL = 190  # pixels of a picture of a gallery
 _COLUMNS = 8  # of a gallery, at most
 _NOTICE = "synthetic where restored, not for diagnosis"
-_MISSING = (0.93, 0.35, 0.3, 1.0)
-_LITERAL: dict[str, Any] = {"parse_math": False}  # two $ in a name are no formula
+_LETTERS = 15  # pixels that a heading is high
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,38 +70,38 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str, units: str, not
     OutputError
         The file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     units, notice = shortened(units, 40), plain_text(notice)
     shown = max(len(row.panels) for row in rows)
-    columns = shown + (rows[0].spread is not None)
     last = rows[0].panels[-1]
     height, width = last.image.shape[:2]
-    tall = min(2.0, max(0.6, height * last.spacing[0] / (width * last.spacing[1])))
-    figure = Figure(figsize=(_INCHES * columns + 1.6, _INCHES * tall * len(rows) + 0.9), layout="compressed")
-    FigureCanvasAgg(figure)  # no window, no pyplot state
-    figure.suptitle(f"{shortened(title)}\n{notice}", fontsize=11, **_LITERAL)
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for row, line in zip(rows, axes, strict=True):
-        measured = row.panels[0].image[np.isfinite(row.panels[0].image)]
-        limits = (float(measured.min()), float(np.percentile(measured, 99.8))) if measured.size else (0.0, 1.0)
-        for axis, panel in zip(line, row.panels, strict=False):
-            picture = _show(axis, panel, "gray", limits)
-        bar = figure.colorbar(picture, ax=line[len(row.panels) - 1], shrink=0.7)
-        bar.set_label(f"intensity ({units})", **_LITERAL)
+    high = round(_WIDE * min(2.0, max(0.6, height * last.spacing[0] / (width * last.spacing[1]))))
+    across = _LEFT + shown * (_WIDE + _BESIDE) + _BAR
+    across += 0 if rows[0].spread is None else _WIDE + _BAR
+    page = Page(across, _TITLES + len(rows) * (_OVER + high + _UNDER))
+    _head(page, title, notice)
+    for number, row in enumerate(rows):
+        top = _TITLES + number * (_OVER + high + _UNDER) + _OVER
+        for x, text in ((20, row.title), (40, row.length)):
+            page.text((x, top + high / 2), shortened(text), 14, high, upwards=True)
+        limits = _limits(row.panels[0].image)
+        for column, panel in enumerate(row.panels):
+            left = _LEFT + column * (_WIDE + _BESIDE)
+            _show(page, panel, grey_levels(panel.image, limits), (left, top, left + _WIDE, top + high))
+        left = _LEFT + len(row.panels) * (_WIDE + _BESIDE) - _BESIDE
+        bar = _bar(left, top, high)
+        page.bar(grey_levels(_scale(limits), limits), limits, bar, f"intensity ({units})")
         if row.spread is not None:
             spreads = row.spread.image
             if spreads.ndim == 3:
                 spreads = np.sqrt(np.square(spreads).mean(axis=2))
-            top = float(np.nanmax(spreads)) or 1.0
-            spread = _show(line[-1], replace(row.spread, image=spreads), "magma", (0.0, top))
-            bar = figure.colorbar(spread, ax=line[-1], shrink=0.7)
-            bar.set_label(f"standard deviation ({units})", **_LITERAL)
-        line[0].set_ylabel(f"{shortened(row.title)}\n{row.length}", fontsize=9, **_LITERAL)
-        for axis in line[len(row.panels) : shown]:
-            axis.set_axis_off()
-    _save(figure, path, notice)
+            ends = 0.0, float(np.max(spreads, initial=0.0, where=np.isfinite(spreads))) or 1.0
+            left = across - _WIDE - _BAR
+            _show(page, row.spread, spread_colours(spreads, ends), (left, top, left + _WIDE, top + high))
+            page.bar(
+                spread_colours(_scale(ends), ends), ends, _bar(left + _WIDE, top, high),
+                f"standard deviation ({units})",
+            )  # fmt: skip
+    page.save(path, notice)
 
 
 def draw_gallery(path: Path, panels: Sequence[SheetImage], title: str, notice: str = SYNTHETIC) -> None:
@@ -113,44 +112,40 @@ def draw_gallery(path: Path, panels: Sequence[SheetImage], title: str, notice: s
     OutputError
         The file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     notice = plain_text(notice)
     columns = min(_COLUMNS, max(4, math.ceil(len(panels) ** 0.5)))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(_SMALL * columns, (_SMALL + 0.25) * rows + 0.7), layout="constrained")
-    FigureCanvasAgg(figure)  # no window, no pyplot state
-    figure.suptitle(f"{shortened(title)}\n{notice}", fontsize=10, **_LITERAL)
-    for axis in (axes := figure.subplots(rows, columns, squeeze=False).ravel()):
-        axis.set_axis_off()
-    for axis, panel in zip(axes, panels, strict=False):
-        seen = panel.image[np.isfinite(panel.image)]
-        low, high = (float(seen.min()), float(np.percentile(seen, 99.8))) if seen.size else (0.0, 1.0)
-        axis.imshow(panel.image, cmap="gray", vmin=low, vmax=high, aspect=panel.spacing[0] / panel.spacing[1])
-        axis.set_title(shortened(panel.heading), fontsize=8, **_LITERAL)
-    _save(figure, path, notice)
+    page = Page((_SMALL + 12) * columns + 12, _TITLES + rows * (_SMALL + _OVER))
+    _head(page, title, notice)
+    for number, panel in enumerate(panels):
+        left, top = 12 + (_SMALL + 12) * (number % columns), _TITLES + _OVER + (_SMALL + _OVER) * (number // columns)
+        box = left, top, left + _SMALL, top + _SMALL - 6
+        _show(page, panel, grey_levels(panel.image, _limits(panel.image)), box, axes=False)
+    page.save(path, notice)
 
 
-def _show(axis: Any, panel: SheetImage, colours: str, limits: tuple[float, float]) -> Any:
-    height, width = panel.image.shape[:2]
-    extent = (0, width * panel.spacing[1], height * panel.spacing[0], 0)  # mm; the edges of the pixels
-    image = np.asarray(panel.image, np.float32)
-    if image.ndim == 3:  # matplotlib scales no colours
-        image = np.clip((image - limits[0]) / max(limits[1] - limits[0], 1e-30), 0, 1)
-    picture = axis.imshow(image, cmap=colours, vmin=limits[0], vmax=limits[1], extent=extent)
-    if panel.missing is not None:
-        paint = np.zeros((height, width, 4))
-        paint[panel.missing] = _MISSING
-        axis.imshow(paint, extent=extent, interpolation="nearest")
-    axis.set_title(shortened(panel.heading), fontsize=10, **_LITERAL)
-    axis.tick_params(labelsize=7)
-    return picture
+def _head(page: Page, title: str, notice: str) -> None:
+    middle, room = page.image.width / 2, page.image.width - 20
+    page.text((middle, 18), shortened(title), 17, room)
+    page.text((middle, 40), shortened(notice, 200), 17, room)
 
 
-def _save(figure: Any, path: Path, notice: str) -> None:
-    encoded = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # shown as a box
-        figure.savefig(encoded, dpi=110, metadata={"Description": notice})
-    write_encoded(path, encoded.getbuffer())
+def _limits(image: npt.NDArray[Any]) -> tuple[float, float]:
+    """What is black, and what is white; all of what is above the greatest of 500 values is."""
+    seen = image[np.isfinite(image)]
+    return (float(seen.min()), float(np.percentile(seen, 99.8))) if seen.size else (0.0, 1.0)
+
+
+def _scale(limits: tuple[float, float]) -> npt.NDArray[Any]:
+    return np.linspace(*limits, 256)[:, None]
+
+
+def _bar(left: int, top: int, high: int) -> tuple[int, int, int, int]:
+    return left + 16, top + round(0.15 * high), left + 28, top + round(0.85 * high)
+
+
+def _show(
+    page: Page, panel: SheetImage, colours: npt.NDArray[np.uint8], box: tuple[int, int, int, int], *, axes: bool = True
+) -> None:  # fmt: skip
+    left, top, right, _ = page.panel(colours, box, panel.spacing, panel.missing, axes=axes)
+    page.text(((left + right) / 2, top - 12), shortened(panel.heading), _LETTERS, box[2] - box[0])
