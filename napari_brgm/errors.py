@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [
     "ArchiveError",
+    "BackendError",
     "BrgmError",
     "Cancelled",
     "DeviceError",
@@ -53,6 +54,20 @@ class ArchiveError(BrgmError):
 
 class DeviceError(BrgmError):
     """A device that is not there or has too little memory."""
+
+
+class BackendError(BrgmError):
+    """A server that cannot be reached, was lost, or refuses a run, which can be done on this machine.
+
+    Attributes
+    ----------
+    finished : dict of int to Restoration
+        What had come back by then, by the number of the slice.
+    """
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*said)
+        self.finished: dict[int, Any] = {}
 
 
 class Cancelled(BrgmError):

@@ -9,19 +9,16 @@ own configuration says.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections import deque
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_brgm.batch.outcome import RowOutcome
 from napari_brgm.batch.processes import RowNews
 from napari_brgm.errors import Cancelled, InputError
-from napari_brgm.reason import reason_of
-from napari_brgm.text import plain_text
+from napari_brgm.remote.scheduler import CONNECT_SECONDS, ONE_AT_A_TIME, dask_distributed, no_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,10 +29,8 @@ __all__ = ["told_by_cluster"]
 
 _IN_FLIGHT = 2  # rows a worker has, at most
 _WAIT, _ASKED, _TOLD = 0.5, 1.0, 1.0  # seconds between looks, questions whether to go on, and messages
-_CONNECT = "10s"
 _TRIES = 3
 _SAID = 200  # characters of what a worker said
-_ONE = threading.Lock()  # a worker restores one row at a time, whatever its threads
 
 
 def told_by_cluster(
@@ -60,11 +55,11 @@ def told_by_cluster(
     InputError
         dask is not installed, or there is no scheduler at this address.
     """
-    distributed = _distributed()
+    distributed = dask_distributed()
     try:
-        client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        raise InputError(f"there is no scheduler at {plain_text(address)}: {reason_of(error)}; start one") from error
+        raise InputError(no_scheduler(address, error)) from error
     run = f"napari-brgm-{uuid4().hex[:12]}"
     stop = distributed.Event(run, client=client)
     try:
@@ -74,15 +69,6 @@ def told_by_cluster(
             stop.set(timeout=2)
         with suppress(Exception):
             client.close(timeout=2)
-
-
-def _distributed() -> Any:
-    try:
-        return import_module("distributed")
-    except ImportError as error:
-        raise InputError(
-            "a scheduler is spoken to by dask, which is not installed; pip install 'napari-brgm[cluster]'"
-        ) from error
 
 
 class _Run:
@@ -118,7 +104,7 @@ class _Run:
 
     def _ended(self, future: Any, row: BatchRow, shared: Callable[[Any], bool]) -> Iterator[RowNews]:
         others = row in self.flying.values()
-        if future.status == "error" and not isinstance(error := future.exception(), _distributed().KilledWorker):
+        if future.status == "error" and not isinstance(error := future.exception(), dask_distributed().KilledWorker):
             self.done.add(row.name)
             said = " ".join(f"{type(error).__name__}: {error}".split())[:_SAID]
             reason = f"the cluster could not begin with it ({said}); install the same there as here, scheduler included"
@@ -171,7 +157,7 @@ class _OnWorker:
     def __call__(self, row: BatchRow) -> Any:
         import torch
 
-        distributed = _distributed()
+        distributed = dask_distributed()
         worker = distributed.get_worker()
         if (found := self.same()) != self.expected:
             return RowOutcome(
@@ -189,7 +175,7 @@ class _OnWorker:
                 at[1] = now
                 worker.log_event(self.run, {"row": row.name, "share": share, "slices": slices})
 
-        with _ONE:
+        with ONE_AT_A_TIME:
             if stop.is_set():
                 return RowOutcome(reason="the batch was stopped")
             torch.set_num_threads(1)  # as processes of one machine have, for the same results

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["Preferences", "preferences", "use_weights_folder"]
+from napari_brgm.zoo.folder import cannot_write, home, write_json
+
+__all__ = ["Preferences", "agree_to_send", "agreed_to_send", "preferences", "use_weights_folder"]
 
 _PLUGIN = "napari-brgm"
 _HOME = "NAPARI_BRGM_HOME"  # zoo/folder.py
+_AGREED = "backends.json"  # in the person's folder: addresses to which pixels may be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Preferences:
     Attributes
     ----------
     device, quality : str
+    backend : str
+        Address of a dask scheduler on whose workers runs are done; '' for this machine.
     samples : int
         Drawn from the posterior.
     level : float
@@ -30,6 +36,7 @@ class Preferences:
     """
 
     device: str = "auto"
+    backend: str = ""
     quality: str = "standard"
     samples: int = 32
     level: float = 0.9
@@ -61,3 +68,30 @@ def use_weights_folder() -> None:
     folder = preferences().weights_folder
     if folder and _HOME not in os.environ:
         os.environ[_HOME] = folder
+
+
+def agreed_to_send(address: str) -> bool:
+    """Whether the person has agreed that pixels go to this address."""
+    return address in _agreed()
+
+
+def agree_to_send(address: str) -> None:
+    """Remember that the person has agreed.
+
+    Raises
+    ------
+    OutputError
+        The person's folder cannot be written.
+    """
+    try:
+        write_json(home() / _AGREED, sorted({*_agreed(), address}))
+    except OSError as error:
+        raise cannot_write(home(), error) from error
+
+
+def _agreed() -> list[str]:
+    try:
+        found: Any = json.loads((home() / _AGREED).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

@@ -20,6 +20,7 @@ from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_density, knows_stacks
 from napari_brgm.plugin.restore.alignment_box import AlignmentBox
+from napari_brgm.plugin.restore.backend_box import BackendBox
 from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.matching import best_prior, modality_of
 from napari_brgm.plugin.restore.modality_box import ModalityBox
@@ -61,6 +62,7 @@ class ChoicesPanel(PriorPanel):
     image, method, quality, device, seed, samples, with_std, with_samples, with_interval, level, finish : widgets
         The choices; ``.value`` reads and sets them.
     strip : StripBox
+    backend : BackendBox
     alignment : AlignmentBox
     run_button, run_all_button : QPushButton
     inspect_button, save_button : QPushButton
@@ -106,11 +108,12 @@ class ChoicesPanel(PriorPanel):
             tooltip="Where the prior has a network for it; mean, variance and intervals stay as they are",
         )  # fmt: skip
         self.strip, self.alignment, self.modality = StripBox(), AlignmentBox(), ModalityBox(self)
+        self.backend = BackendBox()
         self.estimate, self.advice = wrapped(""), wrapped("", ADVICE)
         self.advice.hide()  # an empty one takes a line
         self._choose_active()
         self._lay_out()
-        for choice in (self.image, self.method, self.quality, self.device, self.samples):
+        for choice in (self.image, self.method, self.quality, self.device, self.samples, self.backend):
             choice.changed.connect(self._on_cost)
         self.image.changed.connect(self.match_prior)
         self.viewer.dims.events.order.connect(self.match_prior)
@@ -251,8 +254,8 @@ class ChoicesPanel(PriorPanel):
             self.estimate.setText("Loading the priors ...")
             return
         work = self.work()
-        if work is None:
-            self.estimate.setText("")
+        if work is None or self.backend.where:
+            self.estimate.setText(self.backend.where)
             return
         reason = why_cpu(self.device.value)
         where = f"on the CPU: {reason}" if reason else "on the GPU"
@@ -286,11 +289,12 @@ class ChoicesPanel(PriorPanel):
                 self.quality,
             )
         )
+        advanced = form(self.device, self.backend, self.backend.line, self.seed, self.samples)
         extras = form(self.with_std, self.with_interval, self.level, self.with_samples, self.finish)
         for title, content, tooltip in (
             ("Alignment with the prior", self.alignment, "Where the anatomy lies, and how bright it is"),
             ("Layers", extras, "What is added beside the restored image and its variance"),
-            ("Advanced", form(self.device, self.seed, self.samples), "Device, seed and number of samples"),
+            ("Advanced", advanced, "Device, backend, seed and number of samples"),
         ):
             self.folded(title, content, tooltip)
         layout.addStretch(1)
@@ -307,17 +311,18 @@ class ChoicesPanel(PriorPanel):
             bar.setFormat(text)
             self.foot.addWidget(bar)
         self.inspect_button, self.save_button = QPushButton("Inspect uncertainty"), QPushButton("Save with provenance")
-        self.keep_button = QPushButton()
+        self.keep_button, self.here_button = QPushButton(), QPushButton("Go on here")
         for button, tooltip in (
             (self.inspect_button, "Read off how far to trust each pixel"),
             (self.save_button, "Write the layers of a run, and how they were computed"),
-            (self.keep_button, "Add what was finished before the run was cancelled"),
+            (self.keep_button, "Add what was finished before the run ended"),
+            (self.here_button, "Restore on this machine what did not come back"),
         ):
             button.setToolTip(tooltip)
             button.hide()  # until there is a result
         self.foot.addWidget(self.estimate)
         self.foot.addWidget(Messages(self.status, self.advice))
-        self.foot.addWidget(self.keep_button)
+        self.foot.addLayout(_row(self.here_button, self.keep_button))
         self.foot.addLayout(_row(self.inspect_button, self.save_button))
         self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
-from napari_brgm.errors import Cancelled, InputError
+from napari_brgm.errors import BackendError, Cancelled, InputError
 from napari_brgm.plugin.docks import bring_up
 from napari_brgm.plugin.layers.brains import brain_finder
 from napari_brgm.plugin.layers.results import Extras, add_results
@@ -21,6 +21,7 @@ from napari_brgm.plugin.restore.choices import ChoicesPanel
 from napari_brgm.plugin.restore.keys import hear_keys
 from napari_brgm.plugin.restore.matching import advice_for, turned_about
 from napari_brgm.plugin.restore.preview import Preview
+from napari_brgm.plugin.restore.run_order import WAITING, RunOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,14 +29,12 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
-    from napari_brgm.engine.head import Head
-    from napari_brgm.engine.job import Job, Stack
+    from napari_brgm.engine.job import Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
     from napari_brgm.plugin.background import BackgroundTask
     from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.plugin.restore.preview import Part
-    from napari_brgm.scans.strip import Brain
     from napari_brgm.zoo.entry import PriorEntry
 
 __all__ = ["Ongoing", "RestorationPanel"]
@@ -52,8 +51,9 @@ class Ongoing:
     extras: Extras
     entry: PriorEntry  # of the prior
     work: Work
-    preview: Preview | None
-    began: float
+    order: RunOrder
+    preview: Preview | None = None
+    began: float = field(default_factory=time.monotonic)
     first: tuple[float, float] | None = None  # when the first step was told of, and what was done by then
     done: float = 0.0  # share that was told last
     told: float = -math.inf
@@ -68,6 +68,7 @@ class RestorationPanel(ChoicesPanel):
     restores: ClassVar[str]
     _run: Ongoing | None = None
     _stopped: tuple[Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
+    _lost: tuple[Ongoing, RunOrder] | None = None  # a run whose server was lost, and what does the rest here
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -76,6 +77,7 @@ class RestorationPanel(ChoicesPanel):
         self.inspect_button.clicked.connect(lambda: bring_up(self.viewer, "Uncertainty"))
         self.save_button.clicked.connect(lambda: bring_up(self.viewer, "Save with provenance"))
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
+        self.here_button.clicked.connect(lambda: self._guarded(self.go_on_here))
         hear_keys(self.viewer, self)
         self._show_running(False)
 
@@ -111,47 +113,41 @@ class RestorationPanel(ChoicesPanel):
         self.cancel()
 
     def _begin(self, everywhere: bool) -> None:
+        address = self.backend.address(self)
+        if address is None:
+            self._say("nothing was sent; empty Backend to restore on this machine")
+            return
         image = self.chosen_image()
         shown = shown_slice(image, self.viewer.dims)
         parts = self.parts(image, shown, everywhere)
         stack = None if self.strip.wanted else self.stack(image, parts, shown)  # neighbours have their skulls on
         observed = list(dict.fromkeys(part.observed for part in parts))
-        order, work = self.order(observed, stack), self.work(len(parts), stack)
-        entry = self.chosen_entry()
+        work, entry = self.work(len(parts), stack), self.chosen_entry()
         assert work is not None and entry is not None  # an image and a prior are chosen
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
-        preview = Preview(self.viewer, image, parts) if preferences().preview else None
-        self._run = run = Ongoing(image, parts, self.extras(), entry, work, preview, time.monotonic())
-        self._offer_finished(None)
+        order = RunOrder(self.order(observed, stack), parts, find, entry.name, address)
         self._show_advice(advice_for(image, parts, entry))
-        slices = "one slice" if len(parts) == 1 else f"{len(parts)} slices"
-        first = "loading the prior" if find is None else "finding the brain"
-        self._say(f"{slices}, {in_words(estimated_seconds(work))}; {first} ...")
+        self._launch(Ongoing(image, parts, self.extras(), entry, work, order))
+
+    def _launch(self, run: Ongoing) -> None:
+        if preferences().preview:
+            run.preview = Preview(self.viewer, run.image, run.parts)
+        self._run = run
+        self._offer_finished(None)
+        self._offer_here(None)
+        slices = "one slice" if len(run.parts) == 1 else f"{len(run.parts)} slices"
+        first = "loading the prior" if run.order.find is None else "finding the brain"
+        where = f"on {run.order.address}" if run.order.address else in_words(estimated_seconds(run.work))
+        self._say(f"{slices}, {where}; {first} ...")
         # paint now: the tag's letters, drawn for the first time, would hold up the window in the run
         QApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
 
         def restored(tell: Callable[..., None]) -> list[Restoration | InputError]:
-            from napari_brgm.engine import run as engine
-
-            job, heads = _stripped(order(), parts, find)
-
             def told(step: Step) -> None:
-                head = heads[step.slice]
-                if head is not None and step.preview is not None:
-                    step = replace(step, preview=head.shown(step.preview))
                 run.pictured = run.pictured if step.preview is None else step
                 tell(step)
 
-            try:
-                results = engine.run(job, told)
-            except Cancelled as stop:
-                whole = ((heads[i], i, found) for i, found in stop.finished.items())
-                stop.finished = {i: found if head is None else head.beside(found) for head, i, found in whole}
-                raise
-            return [
-                result if head is None or isinstance(result, InputError) else head.beside(result)
-                for head, result in zip(heads, results, strict=True)
-            ]
+            return run.order.restored(told)
 
         self._start_task(restored, "the restoration")
 
@@ -172,7 +168,8 @@ class RestorationPanel(ChoicesPanel):
         run.first = run.first or (now, step.done)
         rest = _time_left(now - run.first[0], run.first[1], step.done)
         what = f"{step.phase.upper()} step {step.iteration} of {step.total}{loss}{rest}"
-        self._say(where + (what if step.iteration else "fitting the slice to the prior ..."))
+        before_it = "fitting the slice to the prior ..." if step.phase != WAITING else "sent; waiting for a worker ..."
+        self._say(where + (what if step.iteration else before_it))
         before, run.seen = run.seen, run.pictured
         if run.preview is not None and run.seen is not None and run.seen is not before:
             assert run.seen.preview is not None
@@ -194,7 +191,8 @@ class RestorationPanel(ChoicesPanel):
             return self._on_error(failed[0])
         layers = self._added(run, done)
         seconds = time.monotonic() - run.began
-        learn(run.work, seconds)
+        if not run.order.address and not run.order.done:
+            learn(run.work, seconds)
         self._on_cost()
         records = [result.provenance for _, result in done]
         self.alignment.show_used(records[0].get("alignment"))
@@ -215,9 +213,14 @@ class RestorationPanel(ChoicesPanel):
 
     def _on_error(self, error: Exception) -> None:
         super()._on_error(error)
-        finished = error.finished if isinstance(error, Cancelled) else {}
-        if self._run is not None and (own := {i: f for i, f in finished.items() if self._run.parts[i].wanted}):
+        if self._run is None or not isinstance(error, Cancelled | BackendError):
+            return
+        own = {i: found for i, found in error.finished.items() if self._run.parts[i].wanted}
+        if own:
             self._offer_finished((self._run, own))
+        if isinstance(error, BackendError):
+            self._offer_here(replace(self._run.order, address="", done=error.finished))
+        elif own:
             self._say(f"{self._CANCELLED}; {len(own)} of {len(self._run.parts)} slices are finished")
 
     def _offer_finished(self, stopped: tuple[Ongoing, dict[int, Restoration]] | None) -> None:
@@ -226,6 +229,21 @@ class RestorationPanel(ChoicesPanel):
         count = 0 if stopped is None else len(stopped[1])
         self.keep_button.setText("Keep the finished slice" if count == 1 else f"Keep the {count} finished slices")
         self.keep_button.setVisible(count > 0)
+
+    def _offer_here(self, order: RunOrder | None) -> None:
+        """Offer to do on this machine what a lost server did not, until the next run."""
+        lost = self._run
+        self._lost = None if order is None or lost is None else (lost, order)
+        self.here_button.setVisible(self._lost is not None)
+
+    def go_on_here(self) -> None:
+        """Restore on this machine what did not come back, with the choices of then."""
+        if self._lost is None:
+            return
+        run, order = self._lost
+        if run.image not in self.viewer.layers:
+            raise InputError(f"'{run.image.name}' is no longer open; open it and run again")
+        self._launch(Ongoing(run.image, run.parts, run.extras, run.entry, run.work, order))
 
     def keep_finished(self) -> None:
         """Add what the cancelled run had finished, as the layers of a run of these slices alone."""
@@ -281,16 +299,3 @@ def _time_left(seconds: float, before: float, done: float) -> str:
     if done >= 1:
         return ", finishing ..."
     return f", {in_words(seconds * (1 - done) / (done - before))} left" if done > before else ""
-
-
-def _stripped(
-    job: Job, parts: Sequence[Part], find: Callable[[], Sequence[Brain]] | None
-) -> tuple[Job, Sequence[Head | None]]:
-    """The job of slices of which the prior sees the brain only, and their heads; as it is where none is to be found."""
-    if find is None:
-        return job, [None] * len(parts)
-    from napari_brgm.engine.head import Head
-
-    heads = [Head(part.shown.image, brain, part.missing) for part, brain in zip(parts, find(), strict=True)]
-    slices = tuple(head.observed(one) for head, one in zip(heads, job.slices, strict=True))
-    return replace(job, slices=slices), heads

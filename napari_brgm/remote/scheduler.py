@@ -1,0 +1,57 @@
+"""dask's scheduler: its address, and what both who use it share."""
+
+from __future__ import annotations
+
+import re
+import threading
+from importlib import import_module
+from typing import Any
+
+from napari_brgm.errors import InputError
+from napari_brgm.reason import reason_of
+from napari_brgm.text import plain_text
+
+__all__ = ["CONNECT_SECONDS", "ONE_AT_A_TIME", "checked_address", "dask_distributed", "no_scheduler"]
+
+CONNECT_SECONDS = 10.0
+ONE_AT_A_TIME = threading.Lock()  # a worker restores one thing at a time, whatever its threads
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+
+
+def checked_address(text: str) -> str:
+    """Give an address back if a scheduler can have it.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> checked_address(" tcp://head:8786 ")
+    'tcp://head:8786'
+    """
+    found = text.strip()
+    if not _ADDRESS.fullmatch(found):
+        raise InputError(f"{plain_text(found)!r} is no address of a dask scheduler; give one such as tcp://head:8786")
+    return found
+
+
+def dask_distributed() -> Any:
+    """The module.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    try:
+        return import_module("distributed")
+    except ImportError as error:
+        raise InputError(
+            "a scheduler is spoken to by dask, which is not installed; pip install 'napari-brgm[cluster]'"
+        ) from error
+
+
+def no_scheduler(address: str, error: BaseException) -> str:
+    """The sentence where none answers."""
+    return f"there is no scheduler at {plain_text(address)}: {reason_of(error)}; start one"
