@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["JOB_KEY", "RESULTS_KEY", "KeptSlices", "Unfinished", "key_of", "made_before"]
+    from napari_brgm.cli.result_names import ResultNames
+
+__all__ = ["JOB_KEY", "RESULTS_KEY", "KeptSlices", "Unfinished", "key_of", "made_before", "run_of"]
 
 JOB_KEY, RESULTS_KEY = "job_sha256", "results"  # in the record of an image: of all that decided it; names of all files
 _PREFIX = ".unfinished-"
@@ -46,20 +48,41 @@ def key_of(**decisive: Any) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def made_before(folder: Path, image: str, names: Sequence[str], key: str) -> tuple[list[Path], bool]:
+def run_of(key: str) -> str:
+    """What tells the run of a job that may be resumed from others: the same whenever it goes on."""
+    return key[:12]
+
+
+def made_before(folder: Path, names: ResultNames, key: str) -> tuple[list[Path], bool]:
     """Files of these names that a job of this key has written, and whether all that its record names are there.
 
-    No files where the image's record is not there, or is of another job.
+    No files where they are of another job: as the image's record says, else that of the variance, else a posterior.
     """
+    found = [folder / name for name in names.told if (folder / name).exists()]
+    record = next((one for name in names.images if (one := _record(sidecar_of(folder / name))) is not None), None)
+    if record is None:
+        return (found if _posterior_is_of(folder, names.posteriors, key) else []), False
+    if record.get(JOB_KEY) != key:
+        return [], False
+    wanted = [str(name) for name in record.get(RESULTS_KEY, names.images[:1])]
+    return found, all((folder / name).is_dir() or _has_content(folder / name) for name in wanted)
+
+
+def _record(path: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(sidecar_of(folder / image).read_text("utf-8"))
+        record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return [], False
-    if not isinstance(record, dict) or record.get(JOB_KEY) != key:
-        return [], False
-    wanted = [str(name) for name in record.get(RESULTS_KEY, [image])]
-    whole = all((folder / name).is_dir() or _has_content(folder / name) for name in wanted)
-    return [folder / name for name in names if (folder / name).exists()], whole
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _posterior_is_of(folder: Path, names: Sequence[str], key: str) -> bool:
+    """Whether the first posterior that is there is one of this job."""
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    try:
+        return path is not None and Restoration.load(path).provenance.get("run") == run_of(key)
+    except InputError:
+        return False
 
 
 def _has_content(path: Path) -> bool:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_brgm.cli.dicom_result import dicom_folder, write_dicom_result
-from napari_brgm.cli.kept import JOB_KEY, RESULTS_KEY, KeptSlices, made_before
+from napari_brgm.cli.dicom_result import write_dicom_result
+from napari_brgm.cli.kept import JOB_KEY, RESULTS_KEY, KeptSlices, made_before, run_of
 from napari_brgm.cli.progress import slice_bar
+from napari_brgm.cli.result_names import ResultNames
 from napari_brgm.cli.run_files import RunFiles, new_run
 from napari_brgm.cli.scan_source import ScanSource
-from napari_brgm.cli.sheet import SheetImage, SheetRow, draw_sheet
+from napari_brgm.cli.sheet import draw_sheet
+from napari_brgm.cli.shown_row import shown_row
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.terminal import say, say_note, say_path
 from napari_brgm.cli.trial_errors import errors_of, errors_text
@@ -28,7 +30,7 @@ from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
 from napari_brgm.scans.fingerprint import sha256_of
-from napari_brgm.scans.names import ESTIMATE, derivative_name, json_name
+from napari_brgm.scans.names import json_name
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from napari_brgm.cli.options import InferenceOptions
     from napari_brgm.cli.regions import RegionTable
     from napari_brgm.cli.source import Piece, Source
-    from napari_brgm.cli.target import Target
+    from napari_brgm.cli.target import ShellOutputs, Target
     from napari_brgm.cli.treatment import Treatment
     from napari_brgm.engine.head import Head
     from napari_brgm.engine.job import Job
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from napari_brgm.inference import Step
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["LONG", "Written", "image_record", "restore_source", "shown_row", "tell_notes"]
+__all__ = ["LONG", "Written", "image_record", "restore_source", "tell_notes"]
 
 _SHEET_ROWS = 6
 LONG = 60.0  # seconds from which on it is told how long a run takes
@@ -95,127 +97,166 @@ def restore_source(
     BrgmError
         As ``engine.run.run``, or the results cannot be written; there are none then.
     """
-    from napari_brgm.cli.kept_run import kept_run, key_of_job
-    from napari_brgm.engine.run import run
+    from napari_brgm.cli.kept_run import key_of_job
 
     pieces = [what.piece(source, index) for index in what.corruptions]
-    heads = [what.head(piece) for piece in pieces]
     if target.video is not None and len(pieces) > 1:
         raise InputError(f"--save-video shows one slice and {len(pieces)} are to be restored; choose one with --index")
-    titles = [piece.title for piece in pieces]
-    given = [
-        ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
-        for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
-    ]
-    observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))
-    job = options.job(observed, prior, None if what.alone else source.stack(pieces, what.seen(source), what.spoilt))
-    stem, spread = source.stem, bool(job.draws)
+    heads = [what.head(piece) for piece in pieces]
+    job = _job(source, what, options, prior, pieces, heads)
     inputs = [
         {"name": plain_text(name), "sha256": sha256_of(path)}
         for name, path in zip([source.label, *(path.name for path in read[1:])], read, strict=True)
     ]
     key = key_of_job(job, what, source, inputs, regions)
-    run_name = key[:12] if target.resume else new_run()
-    both = [
-        derivative_name(stem, what.name + role, ending)
-        for role, ending in zip((ESTIMATE, "Variance"), source.extensions, strict=True)
-    ]
-    images = both if spread else both[:1]
-    sheet = derivative_name(stem, f"{what.name}Sheet", ".png")
-    posteriors = [derivative_name(stem, what.name + piece.tag, ".safetensors") for piece in pieces]
-    table = [] if regions is None else [derivative_name(stem, f"{what.name}Regions", ".csv")]
-    results_of = [*images, sheet, *table, *posteriors]
-    dicom = dicom_folder(source, what)
-
-    def finish(number: int, result: Restoration) -> Restoration:
-        head = heads[number]
-        result = result if head is None else head.beside(result)
-        return replace(result, provenance=dict(result.provenance) | {"run": run_name})
-
-    there, whole = made_before(target.folder, images[0], results_of, key) if target.resume else ([], False)
+    names = ResultNames.of(source, what, pieces, spread=bool(job.draws), regions=regions is not None)
+    there, whole = made_before(target.folder, names, key) if target.resume else ([], False)
     if whole and not target.overwrite:
-        beside = target.folder / dicom if dicom is not None and (target.folder / dicom).is_dir() else None
-        return Written(there, [], dicom=beside)
+        beside = names.dicom is not None and (target.folder / names.dicom).is_dir()
+        return Written(there, [], dicom=target.folder / str(names.dicom) if beside else None)
+    run = _Run(source, what, job, pieces, heads, names, run_of(key) if target.resume else new_run())
+    about = {"inputs": inputs, JOB_KEY: key}
     with ExitStack() as stack:
         alone = stack.enter_context(ExitStack())  # holds until all is in its place that no other process writes it
         kept = stack.enter_context(KeptSlices(target.folder, key).until_written()) if target.resume else None
-        folders = [] if dicom is None else [dicom]
-        names = [*both, sheet, *table, *posteriors, *map(json_name, both), *folders]
-        files, video = stack.enter_context(target.opened(names, read, again=bool(there)))
-        for name in both[len(images) :]:
+        files, video = stack.enter_context(target.opened(names.every, read, again=bool(there)))
+        for name in names.none:
             files.do_without(name)
             files.do_without(json_name(name))
+        descent = None if video is None else _descent(pieces[0], heads[0], what)
+        results = run.restored(files, kept, descent)
+        if kept is not None:
+            alone.enter_context(kept.writing())
+        done, lines = run.written(results, files, kept, read, about, regions)
+        if descent is not None and video is not None:
+            descent.save(video, done[0].restored.estimate)
+        shown = [target.folder / name for name in names.told if name in files.names]
+        dicom = target.folder / names.dicom if names.dicom is not None and names.dicom in files.names else None
+    animation = [] if target.video is None else [target.video]
+    return Written([*shown, *animation], [(one.piece, one.restored) for one in done], lines, dicom)
+
+
+def _job(
+    source: Source, what: Treatment, options: InferenceOptions, prior: Prior, pieces: Sequence[Piece],
+    heads: Sequence[Head | None],
+) -> Job:  # fmt: skip
+    given = [
+        ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
+        for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
+    ]
+    observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))
+    return options.job(observed, prior, None if what.alone else source.stack(pieces, what.seen(source), what.spoilt))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """One job, and how its results become files.
+
+    Attributes
+    ----------
+    heads : list of Head or None
+        Of the pieces; None: the slice is restored as it is.
+    name : str
+        What tells the run from others.
+    """
+
+    source: Source
+    what: Treatment
+    job: Job
+    pieces: list[Piece]
+    heads: list[Head | None]
+    names: ResultNames
+    name: str
+
+    def restored(
+        self, files: ShellOutputs, kept: KeptSlices | None, descent: DescentVideo | None
+    ) -> list[Restoration | InputError]:  # fmt: skip
+        """What becomes of each piece, without samples, which are on the disk by then."""
+        from napari_brgm.cli.kept_run import kept_run
+        from napari_brgm.engine.run import run
 
         def keep(number: int, result: Restoration) -> Restoration:
-            result = finish(number, result)
-            result.save(files.path(posteriors[number]))
+            result = self._whole(number, result)
+            result.save(files.path(self.names.posteriors[number]))
             return result.without_samples()
 
-        descent = None if video is None else _descent(pieces[0], heads[0], what)
-        work = Work.of(job, [piece.image.shape[:2] for piece in pieces])
+        titles = [piece.title for piece in self.pieces]
+        work = Work.of(self.job, [piece.image.shape[:2] for piece in self.pieces])
         if (expected := estimated_seconds(work)) > LONG:
-            say(f"this takes {in_words(expected)}, as far as is known of {prior.info.name} here", err=True)
+            say(f"this takes {in_words(expected)}, as far as is known of {self.job.prior.info.name} here", err=True)
         began = time.monotonic()
         try:
             with slice_bar(titles) as tell:
-                if kept is None:
-                    results = run(_shown_often(job) if descent else job, _both(tell, descent), keep)
-                else:
-                    results = kept_run(job, kept, tell, finish)
+                if kept is not None:
+                    return kept_run(self.job, kept, tell, self._whole)
+                results = run(_shown_often(self.job) if descent else self.job, _both(tell, descent), keep)
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
-        if kept is None:
-            learn(work, time.monotonic() - began)
-        else:
-            alone.enter_context(kept.writing())
-            for number, name in enumerate(posteriors):
-                if not isinstance(results[number], InputError):
-                    kept.put(number, files.path(name))
-        done, left, places = [], {}, []
-        for piece, head, title, name, result in zip(pieces, heads, titles, posteriors, results, strict=True):
-            if isinstance(result, InputError):
-                files.leave_out(name)
-                say_note(f"{title} was left as it is: {result}")
-                left[piece.index] = str(result)
-            else:
-                missing = what.missing.get(piece.index) if head is None else head.hole
-                done.append(Result(piece, result, missing, what.factor))
-                places.append((name, source.place(done[-1])))
+        learn(work, time.monotonic() - began)
+        return results
+
+    def _whole(self, number: int, result: Restoration) -> Restoration:
+        head = self.heads[number]
+        result = result if head is None else head.beside(result)
+        return replace(result, provenance=dict(result.provenance) | {"run": self.name})
+
+    def written(
+        self, results: Sequence[Restoration | InputError], files: ShellOutputs, kept: KeptSlices | None,
+        read: Sequence[Path], about: dict[str, Any], regions: RegionTable | None,
+    ) -> tuple[list[Result], list[str]]:  # fmt: skip
+        """Write all files but posteriors that ``restored`` wrote; what was restored, and lines on errors of a trial."""
+        source, what, names, spread = self.source, self.what, self.names, bool(self.job.draws)
+        done, left = self._sorted(results, files, kept)
+        posteriors = [names.posteriors[self.pieces.index(one.piece)] for one in done]
         errors = {
             one.piece.index: errors_of(one.restored.estimate, what.truth[one.piece.index], one.missing)
             for one in done
             if one.piece.index in what.truth
         }
+        places = [(name, source.place(one)) for name, one in zip(posteriors, done, strict=True)]
         planes = [(name, place) for name, place in places if spread and place is not None]
-        group = RunFiles.of(run_name, what, source, what.factor, images, planes)
-        about = {"inputs": inputs, JOB_KEY: key, RESULTS_KEY: [name for name in files.names if name not in folders]}
+        group = RunFiles.of(self.name, what, source, what.factor, names.images, planes)
+        about = about | {RESULTS_KEY: [name for name in files.names if name != names.dicom]}
         written = [
             (
                 files.path(name),
                 image_record(source, done, errors, what, read, text, units, left) | about | group.record(name),
             )
-            for name, text, units in zip(images, what.texts, (source.units, f"{source.units}^2"), strict=False)
+            for name, text, units in zip(names.images, what.texts, (source.units, f"{source.units}^2"), strict=False)
         ]
         if regions is not None:
-            drawn = {one.piece.index: files.path(name) for one, (name, _) in zip(done, places, strict=True)}
-            regions.write(files.path(table[0]), drawn)
+            drawn = {one.piece.index: files.path(name) for one, name in zip(done, posteriors, strict=True)}
+            regions.write(files.path(names.table[0]), drawn)
         source.write(done, written[0], written[1] if spread else None)
-        if dicom is not None and isinstance(source, ScanSource):
+        if names.dicom is not None and isinstance(source, ScanSource):
             image, varied, synthetic = source.restored(done)
             std = np.sqrt(varied.array) if spread else None
-            if not write_dicom_result(source, image, std, synthetic, written[0][1], files.path(dicom)):
-                files.do_without(dicom)
+            if not write_dicom_result(source, image, std, synthetic, written[0][1], files.path(names.dicom)):
+                files.do_without(names.dicom)
         shown = [done[i] for i in np.linspace(0, len(done) - 1, min(_SHEET_ROWS, len(done))).round().astype(int)]
         more = f"; {len(done) - len(shown)} more slices in the volume" if len(shown) < len(done) else ""
         title = f"{source.name}, {what.done}{more}"
-        draw_sheet(files.path(sheet), [shown_row(one, what) for one in shown], title, source.units, what.notice)
-        if descent is not None and video is not None:
-            descent.save(video, done[0].restored.estimate)
-        shown_files = [target.folder / name for name in results_of if name in files.names]
-        shown_folder = target.folder / dicom if dicom is not None and dicom in files.names else None
-    lines = [f"{one.piece.title}: {errors_text(errors[one.piece.index], source.units)}" for one in done if errors]
-    animation = [] if target.video is None else [target.video]
-    return Written([*shown_files, *animation], [(one.piece, one.restored) for one in done], lines, shown_folder)
+        draw_sheet(files.path(names.sheet), [shown_row(one, what) for one in shown], title, source.units, what.notice)
+        lines = [f"{one.piece.title}: {errors_text(errors[one.piece.index], source.units)}" for one in done if errors]
+        return done, lines
+
+    def _sorted(
+        self, results: Sequence[Restoration | InputError], files: ShellOutputs, kept: KeptSlices | None
+    ) -> tuple[list[Result], dict[int, str]]:  # fmt: skip
+        """What was restored, its posterior among the files; and why other slices were not, which is told."""
+        done, left = [], {}
+        for number, (piece, head, result) in enumerate(zip(self.pieces, self.heads, results, strict=True)):
+            name = self.names.posteriors[number]
+            if isinstance(result, InputError):
+                files.leave_out(name)
+                say_note(f"{piece.title} was left as it is: {result}")
+                left[piece.index] = str(result)
+                continue
+            if kept is not None:
+                kept.put(number, files.path(name))
+            missing = self.what.missing.get(piece.index) if head is None else head.hole
+            done.append(Result(piece, result, missing, self.what.factor))
+        return done, left
 
 
 def _descent(piece: Piece, head: Head | None, what: Treatment) -> DescentVideo:
@@ -275,31 +316,6 @@ def image_record(
             for one, own in zip(done, rest, strict=True)
         ],
     }
-
-
-def shown_row(one: Result, what: Treatment) -> SheetRow:
-    """Row of a sheet: the slice as it was, as it was given and restored, and its spread."""
-    piece, result = one.piece, one.restored
-    spacing = piece.spacing or (1.0, 1.0)
-    fine = (spacing[0] / what.factor[0], spacing[1] / what.factor[1])
-    truth, missing = what.truth.get(piece.index), one.missing
-    sizes = ("", "")
-    if missing is None and piece.spacing is not None:
-        sizes = (f", {_pixel(spacing)}", f", {_pixel(fine)}")
-    panels = (
-        []
-        if truth is None and missing is None
-        else [SheetImage("original", piece.image if truth is None else truth, fine)]
-    )
-    heading = what.given if truth is None and missing is None else "corrupted"
-    panels.append(SheetImage(heading + sizes[0], piece.image, spacing, missing=missing))
-    panels.append(SheetImage("restored" + sizes[1], result.estimate, fine))
-    spread = SheetImage("posterior std", result.std, fine) if result.has_spread else None
-    return SheetRow(piece.title, panels, spread, "mm" if piece.spacing else "pixels")
-
-
-def _pixel(spacing: tuple[float, float]) -> str:
-    return " x ".join(f"{side:.3g}" for side in spacing) + " mm"
 
 
 def tell_notes(done: Sequence[tuple[Piece, Restoration]]) -> None:

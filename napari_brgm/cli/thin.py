@@ -14,10 +14,11 @@ import numpy as np
 
 from napari_brgm.cli.dicom_result import dicom_folder, write_dicom_result
 from napari_brgm.cli.progress import slice_bar
-from napari_brgm.cli.restoration import LONG, Written, image_record, shown_row
+from napari_brgm.cli.restoration import LONG, Written, image_record
 from napari_brgm.cli.run_files import RunFiles, new_run
 from napari_brgm.cli.scan_source import ScanSource
 from napari_brgm.cli.sheet import draw_sheet
+from napari_brgm.cli.shown_row import shown_row
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.terminal import say, say_note
 from napari_brgm.cli.treatment import Treatment
