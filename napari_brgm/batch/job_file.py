@@ -4,8 +4,9 @@
     a/t1.nii.gz,a/hole.nii.gz,a,80    mask: a/hole.nii.gz
                                       index: 80
 
-``scan`` is needed; ``mask`` where the task needs one; ``name`` is the folder of the results, the scan's by default. All
-else are options of the shell's command for that scan: 'index' for --index. Paths are meant from the file's own folder.
+``scan`` is needed; ``mask`` where the task needs one; ``name`` is the folder of the results, the scan's by default;
+``pseudonym`` is what they call the scan. All else are options of the shell's command for that scan: 'index' for
+--index. Paths are meant from the file's own folder.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from napari_brgm.text import plain_text
 
 __all__ = ["read_job"]
 
-_OWN = ("scan", "mask", "name")
+_OWN = ("scan", "mask", "name", "pseudonym")
 _MOST = 64 << 20  # bytes
 _OPTION = re.compile(r"[a-z][a-z0-9_-]*")
 _ENDING = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|npy|dcm)$", re.IGNORECASE)
@@ -65,7 +66,8 @@ def _row(record: dict[Any, Any], number: int, path: Path) -> BatchRow:
         raise InputError(f"row {number} of {plain_text(path.name)} has no scan; give its path in column 'scan'")
     folder, scan = path.parent, Path(given["scan"])
     mask = given.get("mask")
-    name = str(given.get("name") or _default_name(scan))
+    pseudonym = None if given.get("pseudonym") is None else str(given["pseudonym"])
+    name = str(given.get("name") or pseudonym or _default_name(scan))
     options: list[str] = []
     for key, value in given.items():
         option = key.replace("_", "-")
@@ -79,7 +81,7 @@ def _row(record: dict[Any, Any], number: int, path: Path) -> BatchRow:
             options.append(f"--{option}" if value else f"--no-{option}")
         else:
             options += [f"--{option}", str(value)]
-    return BatchRow(name, folder / scan, None if mask is None else folder / str(mask), tuple(options))
+    return BatchRow(name, folder / scan, None if mask is None else folder / str(mask), tuple(options), None, pseudonym)
 
 
 def _default_name(scan: Path) -> str:

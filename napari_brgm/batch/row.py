@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.errors import InputError
@@ -35,13 +35,16 @@ class BatchRow:
         Of the shell's command, for this scan alone.
     folder : str or None
         Of its results, where it shares one with others; None: ``name``.
+    pseudonym : str or None
+        What is said in place of the names of its files.
     """
 
     name: str
-    scan: Path
-    mask: Path | None = None
-    options: tuple[str, ...] = ()
+    scan: Path = field(repr=False)  # a scheduler logs what its tasks were given
+    mask: Path | None = field(default=None, repr=False)
+    options: tuple[str, ...] = field(default=(), repr=False)
     folder: str | None = None
+    pseudonym: str | None = None
 
     def absolute(self) -> BatchRow:
         """The same, wherever it is worked on."""
@@ -51,14 +54,26 @@ class BatchRow:
         """The command that restores it, as a person would type it."""
         mask = [] if self.mask is None else ["--mask", str(self.mask)]
         folder = str(out.joinpath(*(self.name if self.folder is None else self.folder).split("/")))
-        return [task, str(self.scan), *mask, "--out", folder, "--resume", *common, *self.options]
+        return [task, str(self.scan), *mask, "--out", folder, "--resume", *common, *self._own]
+
+    @property
+    def _own(self) -> list[str]:
+        return [*([] if self.pseudonym is None else ["--pseudonym", self.pseudonym]), *self.options]
+
+    @property
+    def missing(self) -> str:
+        """What to call the file that is not there."""
+        is_mask = self.mask is not None and self.scan.exists()
+        if self.pseudonym is not None:
+            return f"{'mask' if is_mask else 'scan'} of {self.pseudonym}"
+        return plain_text(self.mask.name if is_mask and self.mask is not None else self.scan.name)
 
     def stamp(self, task: str, common: Sequence[str], decisive: Any) -> str:
         """Digest that stays where files and options stay; '' where a file is missing."""
         stamps = [stamp_of(path) for path in (self.scan, self.mask) if path is not None]
         if not all(stamps):
             return ""
-        text = json.dumps([task, list(common), list(self.options), stamps, decisive])
+        text = json.dumps([task, list(common), self._own, stamps, decisive])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -76,7 +91,8 @@ def check_names(rows: Sequence[BatchRow]) -> None:
             raise InputError(f"{plain_text(row.name)!r} is no name for a folder of results; name them a/b or b")
         same = seen.setdefault(row.name.lower(), row)
         if same is not row:
+            both = [plain_text(one.scan.name if one.pseudonym is None else "one scan") for one in (same, row)]
             raise InputError(
-                f"the results of {plain_text(same.scan.name)} and {plain_text(row.scan.name)} would both lie in "
-                f"{plain_text(row.name)}; rename one, or give names in a job file"
+                f"the results of {' and '.join(both)} would both lie in {plain_text(row.name)}; rename one, or give "
+                "names in a job file"
             )

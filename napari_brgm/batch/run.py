@@ -134,8 +134,7 @@ def run_batch(
         elif same:  # what is left of its results is replaced
             left.append(replace(row, options=(*row.options, "--overwrite")))
         elif not stamps[row.name]:
-            missing = row.scan if row.mask is None or not row.scan.exists() else row.mask
-            state.entries[row.name] = Entry(row.name, "failed", "", f"there is no {plain_text(missing.name)}")
+            state.entries[row.name] = Entry(row.name, "failed", "", f"there is no {row.missing}")
         else:
             left.append(row)
     state.before = len(state.entries)

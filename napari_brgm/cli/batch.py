@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,6 +75,14 @@ def batch(
             show_default=False,
         ),
     ] = None,
+    pseudonyms: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of a key: in all that is written and said names of scans are replaced by ones that are made of "
+            "them with it. A new key where there is no such file.",
+            show_default=False,
+        ),
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Progress as lines of JSON on stdout.")] = False,
 ) -> None:
     """Restore many scans, each as inpaint, superres or clean would, into a folder of its own.
@@ -95,6 +104,8 @@ def batch(
             f"{plain_text(name)!r} is no task; choose inpaint, superres or clean, after the batch's options"
         )
     rows, unpaired = _rows(scans, masks, job, name)
+    if pseudonyms is not None:
+        rows, unpaired = _renamed(rows, unpaired, pseudonyms)
     given = checked_options(context, name, common, rows, out)
     rows = _part(rows, shard)
     if scheduler is not None and processes is not None:
@@ -148,6 +159,23 @@ def _rows(
         raise InputError(f"{task} takes no masks; leave --masks out")
     found = paired(scans, masks)
     return list(found.rows), found.unpaired
+
+
+def _renamed(
+    rows: list[BatchRow], unpaired: tuple[tuple[str, str], ...], file: Path
+) -> tuple[list[BatchRow], tuple[tuple[str, str], ...]]:  # fmt: skip
+    """The same under pseudonyms that a key makes of their names; those that a job file gives stay."""
+    from napari_brgm.cli.pseudonym import key_in, under_key
+
+    key = key_in(file)
+    names = [row.pseudonym or under_key(row.name, key) for row in rows]
+    hidden = [
+        replace(row, name=name if row.pseudonym is None else row.name, pseudonym=name)
+        for row, name in zip(rows, names, strict=True)
+    ]
+    return hidden, tuple(
+        (under_key(what, key), "a scan and a mask do not fit each other one to one") for what, _ in unpaired
+    )
 
 
 def checked_options(

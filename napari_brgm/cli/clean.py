@@ -13,6 +13,7 @@ __all__ = ["clean"]
 
 
 def clean(
+    context: typer.Context,
     scan: options.ScanPath,
     out: options.Out,
     jpeg_quality: Annotated[
@@ -39,6 +40,7 @@ def clean(
     strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
+    pseudonym: options.Pseudonym = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -51,6 +53,7 @@ def clean(
     DICOM series DICOM objects too, as inpaint does.
     """
     from napari_brgm.cli.inputs import open_input, source_of
+    from napari_brgm.cli.pseudonym import read_as
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
     from napari_brgm.cli.strip import brain_of, check_strip
@@ -67,6 +70,7 @@ def clean(
         raise InputError(f"--noise-sigma must be above 0, in the scan's units; got {noise_sigma}")
     corruption = Identity() if jpeg_quality is None else Jpeg(jpeg_quality)
     check_strip(strip)
+    (scan,) = context.with_resource(read_as(pseudonym, out, scan, with_description))
     found = open_input(scan, choice)
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)

@@ -16,6 +16,7 @@ __all__ = ["inpaint"]
 
 
 def inpaint(
+    context: typer.Context,
     scan: options.ScanPath,
     out: options.Out,
     mask: Annotated[
@@ -64,6 +65,7 @@ def inpaint(
     alone: options.Alone = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
+    pseudonym: options.Pseudonym = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -83,7 +85,7 @@ def inpaint(
     """
     from napari_brgm.cli.inputs import open_input, source_of
     from napari_brgm.cli.masks import MaskRules, SliceMasks, told_shares
-    from napari_brgm.cli.regions import RegionTable
+    from napari_brgm.cli.pseudonym import read_as
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
     from napari_brgm.cli.strip import brain_of, check_strip
@@ -105,6 +107,7 @@ def inpaint(
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video, resume=resume)
     check_strip(strip)
+    scan, mask, roi = context.with_resource(read_as(pseudonym, out, scan, with_description, mask=mask, regions=roi))
     found = open_input(scan, choice)
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)
@@ -124,6 +127,10 @@ def inpaint(
         brain=brain_of(source, loaded.info, masks.missing) if strip else None,
         alone=alone or bool(truth), spoilt=masks.elsewhere,
     )  # fmt: skip
-    regions = None if roi is None else RegionTable.of(source, roi, above)
+    regions = None
+    if roi is not None:
+        from napari_brgm.cli.regions import RegionTable  # scipy.stats takes a second to load
+
+        regions = RegionTable.of(source, roi, above)
     read = [path for path in (scan, mask, roi) if path is not None]
     restore_source(source, what, how, loaded, target, read, regions).tell()

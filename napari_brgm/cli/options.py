@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "FinishOption",
     "InferenceOptions", "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName",
-    "PlaneOption", "PresetName", "PriorName", "Priors", "Refine", "Resume", "SampleCount", "SaveVideo", "ScanPath",
-    "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume", "WithDescription",
-    "data_folder", "names", "pair",
+    "PlaneOption", "PresetName", "PriorName", "Priors", "Pseudonym", "Refine", "Resume", "SampleCount", "SaveVideo",
+    "ScanPath", "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume",
+    "WithDescription", "data_folder", "names", "pair",
 ]  # fmt: skip
 
 DEFAULT_PRIOR = "brain-axial-128"
@@ -152,6 +152,14 @@ WithDescription = Annotated[
     typer.Option(
         "--with-description",
         help="Call results of a DICOM series by its description too, which may name the patient, not by number alone.",
+    ),
+]
+Pseudonym = Annotated[
+    str | None,
+    typer.Option(
+        "--pseudonym",
+        help="What names of results, records, sheets and messages call the scan, in place of its file's name.",
+        show_default=False,
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

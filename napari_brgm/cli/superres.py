@@ -13,6 +13,7 @@ __all__ = ["superres"]
 
 
 def superres(
+    context: typer.Context,
     scan: options.ScanPath,
     out: options.Out,
     factor: Annotated[
@@ -55,6 +56,7 @@ def superres(
     strip: options.Strip = False,
     save_video: options.SaveVideo = None,
     with_description: options.WithDescription = False,
+    pseudonym: options.Pseudonym = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -69,6 +71,7 @@ def superres(
     DICOM series there are DICOM objects too, as inpaint writes them; they lie on the finer grid.
     """
     from napari_brgm.cli.inputs import open_input, source_of
+    from napari_brgm.cli.pseudonym import read_as
     from napari_brgm.cli.restoration import restore_source
     from napari_brgm.cli.source import one_of
     from napari_brgm.cli.strip import brain_of, check_strip
@@ -89,6 +92,7 @@ def superres(
         if slices is not None and given is not None:
             raise InputError(f"--{option} is about slices one by one, and --slices restores all together; leave it out")
     check_strip(strip)
+    (scan,) = context.with_resource(read_as(pseudonym, out, scan, with_description))
     found = open_input(scan, choice)
     loaded = how.load_prior()
     if slices is not None:
