@@ -18,7 +18,7 @@ from uuid import uuid4
 from napari_brgm.batch.outcome import RowOutcome
 from napari_brgm.batch.processes import RowNews
 from napari_brgm.errors import Cancelled, InputError
-from napari_brgm.remote.scheduler import CONNECT_SECONDS, ONE_AT_A_TIME, dask_distributed, no_scheduler
+from napari_brgm.remote.scheduler import CONNECT_SECONDS, ONE_AT_A_TIME, dask_distributed, knock, no_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +57,7 @@ def told_by_cluster(
     """
     distributed = dask_distributed()
     try:
+        knock(address)
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(no_scheduler(address, error)) from error

@@ -20,7 +20,7 @@ from napari_brgm.inference import Step
 from napari_brgm.reason import reason_of
 from napari_brgm.remote import worker as there
 from napari_brgm.remote.plain import plain_job, restoration_of, step_of
-from napari_brgm.remote.scheduler import CONNECT_SECONDS, checked_address, dask_distributed, no_scheduler
+from napari_brgm.remote.scheduler import CONNECT_SECONDS, checked_address, dask_distributed, knock, no_scheduler
 from napari_brgm.scans.record import version
 from napari_brgm.text import plain_text, shortened
 
@@ -122,6 +122,7 @@ class _Talk:
     async def _connected(self) -> Any:
         distributed = dask_distributed()
         try:
+            await asyncio.to_thread(knock, self.address)
             client = await distributed.Client(
                 self.address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False
             )
