@@ -119,5 +119,6 @@ class PictureSource:
             write_levels(path, one.restored.variance, record["Description"])
             sidecar_of(path).write_text(json_text(record), encoding="utf-8")
 
-    def place(self, one: Result) -> None:
-        return None
+    def place(self, one: Result) -> dict[str, Any]:
+        # columns and rows are the first axes of a file of one slice, as those of a scan are
+        return {"index": [None, None, 0], "turned": [True, False, False]}

@@ -129,7 +129,7 @@ class Source(Protocol):
         """Write the restored image and its variance, each with its record beside it; OutputError."""
 
     def place(self, one: Result) -> dict[str, Any] | None:
-        """Where a restored piece lies in the files of ``write``, as ``run_files.placed`` tells it; None: a picture."""
+        """Where a restored piece lies in the files of ``write``, as ``run_files.placed`` tells it; None: nowhere."""
 
 
 def one_of(source: Source) -> int:

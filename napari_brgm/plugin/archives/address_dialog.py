@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QVBoxLayout, QWidget
 
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import PROBLEM, form, show_row, wrapped
-from napari_brgm.text import plain_text
+from napari_brgm.text import plain_text, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -110,7 +110,7 @@ class AddressDialog(QDialog):
             )
             hint = replaced + (_HELP if address.encrypted else "Not encrypted: others on the network can read along.")
         begun = any(field.value for field in (self.name, self.url, self.host, self.title))
-        self._hint.setText(plain_text(problem if begun and problem else hint))
+        self._hint.setText(plain_text(sentence(problem) if begun and problem else hint))
         self._hint.setStyleSheet(PROBLEM if begun and problem else "")
         self.add_button.setEnabled(not problem)
 

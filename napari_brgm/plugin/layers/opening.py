@@ -19,6 +19,7 @@ from napari_brgm.plugin.layers.file_axes import FileAxes
 from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.opened_study import layers_of_scans
 from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, PINNED_KEY, Outcome, outcome_of
+from napari_brgm.plugin.layers.picture_layers import PICTURES, picture_layer
 from napari_brgm.plugin.layers.posterior_files import on_grid_of_run, opened_plane
 from napari_brgm.plugin.layers.saved_run import SavedRun
 from napari_brgm.plugin.layers.scans import image_layer
@@ -86,7 +87,7 @@ def _runs_in(folder: Path) -> Iterator[_Files]:
     """Each run that lies there, once."""
     seen = set()
     for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith((".nii", ".nii.gz")) and path.is_file():
+        if path.name.lower().endswith((".nii", ".nii.gz", *PICTURES)) and path.is_file():
             run = SavedRun.beside(path)
             if run is not None and path.name in run.images and run.layers[0].file not in seen:
                 seen.add(run.layers[0].file)
@@ -148,16 +149,17 @@ class _Files:
             if not (self.folder / name).is_file() and name != self.wanted:
                 _warn(f"{name} is missing beside the other files of its run, which are opened without it")
                 return None
-            (scan,) = read_scan(self.folder / name)
+            path = self.folder / name
+            layer = picture_layer(path) if name.lower().endswith(PICTURES) else image_layer(*read_scan(path))
         except BrgmError as error:
             if name == self.wanted:
                 raise
             _warn(f"{error}; the other files of its run are opened without it")
             return None
-        if str((scan.provenance or {}).get("run") or "") != self.run.run and name != self.wanted:
+        if str(layer[1]["metadata"].get("brgm", {}).get("run") or "") != self.run.run and name != self.wanted:
             _warn(f"{name} is of another run than the files beside it, which are opened without it")
             return None
-        return image_layer(scan)
+        return layer
 
     def _outcome(self, axes: FileAxes, grid: Sequence[LayerData]) -> Outcome | None:
         """What the inspector needs; None where the posterior was not saved, or is not there as a whole."""
@@ -198,7 +200,9 @@ def _here() -> dict[Path, Any]:
 
 def _axes(layer: LayerData) -> FileAxes:
     data, settings, _ = layer
-    return FileAxes.of(data.shape, settings["axis_labels"][0], settings["metadata"]["scan"])
+    shape = data.shape[:-1] if settings["rgb"] else data.shape
+    record = settings["metadata"]["scan"]
+    return FileAxes.of(shape, settings["axis_labels"][0], record if "file_affine" in record else {})
 
 
 def _warn(sentence: str) -> None:

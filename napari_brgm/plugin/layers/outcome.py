@@ -178,7 +178,10 @@ def in_gray(result: Restoration) -> Restoration:
     widths = result.widths
     if widths is not None:
         widths = np.divide((widths * result.std) @ _LUMINANCE, std, out=widths @ _LUMINANCE, where=std > 0)
-    return replace(result, estimate=estimate, mean=mean, samples=samples, variance=np.square(std), widths=widths)
+    measured = result.measured if result.measured.ndim < 3 else np.asarray(result.measured.all(axis=-1))
+    return replace(
+        result, estimate=estimate, mean=mean, samples=samples, variance=np.square(std), measured=measured, widths=widths
+    )  # fmt: skip
 
 
 def kept_mean(record: Mapping[str, Any], estimate: npt.NDArray[Any]) -> npt.NDArray[Any] | None:

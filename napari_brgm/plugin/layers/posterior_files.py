@@ -15,7 +15,7 @@ from napari.utils.notifications import show_warning
 
 from napari_brgm.calibration import unpack_widths
 from napari_brgm.errors import BrgmError, InputError
-from napari_brgm.plugin.layers.outcome import RestoredPlane, kept_mean, outcome_of
+from napari_brgm.plugin.layers.outcome import RestoredPlane, in_gray, kept_mean, outcome_of
 from napari_brgm.plugin.layers.scans import axes_in_file, scan_of
 from napari_brgm.plugin.layers.shown import stored
 
@@ -139,7 +139,7 @@ def _read(path: Path, run: str, turn: Turn, shape: tuple[int, ...]) -> Restorati
 
     if not path.is_file():
         raise InputError(f"{path.name} is no longer there")
-    result = Restoration.load(path)
+    result = in_gray(Restoration.load(path))  # of colours: their axis is none of the plane
     if result.provenance.get("run") != run:
         raise InputError(f"{path.name} is of another run")
     turned = result.turned(turn)

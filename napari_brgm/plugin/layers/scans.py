@@ -27,12 +27,14 @@ from napari_brgm.scan import Scan, nearest_axes
 from napari_brgm.scans.record import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.layers import Image
     from napari.utils.colormaps import DirectLabelColormap
 
 __all__ = [
-    "NOT_PLACED", "axes_in_file", "image_layer", "mask_colours", "mask_layer", "on_source_grid", "robust_limits",
-    "scan_of", "scan_record", "shown_affine", "source_of",
+    "NOT_PLACED", "axes_in_file", "image_layer", "mask_colours", "mask_layer", "on_source_grid", "result_settings",
+    "robust_limits", "scan_of", "scan_record", "shown_affine", "source_of",
 ]  # fmt: skip
 
 NOT_PLACED = "the layer does not say where the patient's left and right are: what was on the screen is kept"
@@ -66,7 +68,7 @@ def image_layer(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
         "metadata": {"scan": record},
     }
     if scan.provenance is not None:
-        settings |= _result_settings(scan)
+        settings |= result_settings(scan.provenance, scan.array, scan.units, scan.name)
         settings["metadata"] = {"scan": record, "brgm": scan.provenance}
         if scan.provenance.get("role") == "mask":
             own = geometry | {key: settings[key] for key in ("name", "metadata")}
@@ -105,17 +107,17 @@ def robust_limits(array: npt.NDArray[Any]) -> tuple[float, float]:
     return low, max(high, low + 1e-6 * abs(low) + 1e-12)
 
 
-def _result_settings(scan: Scan) -> dict[str, Any]:
+def result_settings(record: Mapping[str, Any], array: npt.NDArray[Any], units: str, name: str) -> dict[str, Any]:
     """How a result read from a file is shown: marked as synthetic, an uncertainty as the tint it was."""
     from napari_brgm.plugin.layers.results import UNCERTAINTIES, tint
 
-    record = dict(scan.provenance or {})
-    if "role" not in record and scan.units.endswith("^2"):  # of the shell
-        record["role"] = "variance"
-    source = str(record.get("source_layer") or name_of_source(scan.name or "scan"))
-    settings: dict[str, Any] = {"name": result_name(role_in_words(record), source)}
-    if record.get("role") in UNCERTAINTIES:
-        greatest = float(np.nanmax(scan.array))
+    told = dict(record)
+    if "role" not in told and units.endswith("^2"):  # of the shell
+        told["role"] = "variance"
+    source = str(told.get("source_layer") or name_of_source(name or "scan"))
+    settings: dict[str, Any] = {"name": result_name(role_in_words(told), source)}
+    if told.get("role") in UNCERTAINTIES:
+        greatest = float(np.nanmax(array))
         limits = (0.0, greatest if greatest > 0 else 1.0)
         settings |= {"colormap": tint(), "contrast_limits": limits, "blending": "translucent"}
     return settings

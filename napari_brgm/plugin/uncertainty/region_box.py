@@ -108,7 +108,7 @@ class RegionBox(QWidget):
                 self.table.setItem(row, column, item)
         self.table.setColumnHidden(_VOLUME, not any(len(figures) > 1 for figures in regions.values()))
         for mean, *volumes in regions.values():  # the same of all
-            above = f"mm³ above {self.above.value():.{self.above.decimals()}f}"
+            above = f"mm³ > {self.above.value():.{self.above.decimals()}f}"
             self.table.setHorizontalHeaderLabels(
                 [_HEADINGS[0], f"Mean, {mean.units}", above if volumes else _HEADINGS[_VOLUME], _HEADINGS[-1]]
             )  # fmt: skip

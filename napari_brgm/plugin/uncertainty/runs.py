@@ -220,7 +220,10 @@ def _mean(
 def _indices(shape: tuple[int, ...], record: dict[str, Any]) -> list[tuple[Index, dict[str, Any]]]:
     """Where the planes lie, and the record of each: as noted by the run where that fits, else all of the last axes."""
     slices: list[dict[str, Any]] = [one for one in record.get("slices", ()) if isinstance(one, dict)]
-    noted = [one for one in slices if len(one.get("index") or ()) == len(shape) and one["index"].count(None) == 2]
+    places = [(one, one.get("index")) for one in slices]  # of the shell it is the number of the slice
+    noted = [
+        one for one, i in places if isinstance(i, list | tuple) and len(i) == len(shape) and list(i).count(None) == 2
+    ]
     whole = slice(None)
     if noted:
         numbers = np.array([[0 if i is None else i for i in one["index"]] for one in noted])

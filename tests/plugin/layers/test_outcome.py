@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from napari_brgm.calibration import unpack_widths
 from napari_brgm.engine.restoration import Restoration
-from napari_brgm.plugin.layers.outcome import RestoredPlane, as_stored, outcome_of, probability_above
+from napari_brgm.plugin.layers.outcome import RestoredPlane, as_stored, in_gray, outcome_of, probability_above
 from napari_brgm.plugin.layers.planes import all_planes
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.shown import shown_slice
@@ -173,3 +173,15 @@ def test_the_record_turns_with_its_images() -> None:
 def test_layers_of_others_have_no_outcome() -> None:
     assert outcome_of(None) is None
     assert outcome_of(Image(np.zeros((2, 2)), metadata={"brgm": {"role": "restored"}})) is None
+
+
+def test_colours_are_looked_at_as_one_value_a_pixel() -> None:
+    """What was measured, too, which files keep for each colour."""
+    image = np.random.default_rng(0).random((4, 5, 3)).astype(np.float32)
+    measured = np.ones((4, 5, 3), bool)
+    measured[1:3, 2:4] = False
+    result = Restoration(image, image, image, image[None], np.zeros((0, 0), np.float32), measured, [], {})
+    for given in (result, replace(result, measured=measured[..., 0])):
+        found = in_gray(given)
+        assert found.estimate.shape == found.measured.shape == found.samples.shape[1:] == (4, 5)
+        np.testing.assert_array_equal(found.measured, measured[..., 0])

@@ -88,7 +88,7 @@ def test_what_dicom_cannot_hold_is_told(window, click, qtbot, said, tmp_path: Pa
     widget.format.value, widget.folder.value = "dicom", tmp_path / "out"
     click(widget.save_button)
     qtbot.waitUntil(lambda: widget.task is None, timeout=20000)
-    assert said == [] and "saved 1 layer" in widget.status.text().lower()
+    assert said == [] and "saved the result as dicom" in widget.status.text().lower()
     (sentence,) = warned
     assert sentence.startswith("3 restored pixels of 'restored | head'") and "NIfTI" in sentence
 

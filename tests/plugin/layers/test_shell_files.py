@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from napari.components import ViewerModel
 from npe2 import PluginManifest
+from PIL import Image
 from typer.testing import CliRunner
 
 from napari_brgm import Restoration, read_scan
@@ -130,3 +132,53 @@ def test_files_of_two_runs_that_were_mixed_are_told(made: Path, tmp_path: Path, 
     (restored,) = opened(next(out.glob("*Estimate*.nii.gz")))
     assert restored.name == "restored | sub-01_T1w"
     assert len(told) == 1 and "is of another run" in told[0]
+
+
+def painted(pixels: np.ndarray, folder: Path, made: Path, **options: object) -> Path:
+    """Results of an in-painting of a picture."""
+    hole = np.zeros(pixels.shape[:2], np.uint8)
+    hole[10:18, 5:16] = 255
+    Image.fromarray(hole).save(folder / "mask.png")
+    Image.fromarray(pixels).save(folder / "film.png")
+    quick = ("--prior", made / "bumps.safetensors", "--steps", 2, "--samples", 3, "--device", "cpu")
+    size = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+    arguments = ("inpaint", folder / "film.png", "--mask", folder / "mask.png", *quick, *size, "--out", folder / "out")
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    return folder / "out"
+
+
+def test_a_folder_of_a_picture_opens_whole(made: Path, tmp_path: Path, told: list[str]) -> None:
+    """Neither square nor symmetric: rows and columns must not change places."""
+    pixels = np.random.default_rng(0).integers(40, 200, (34, 30)).astype(np.uint8)
+    out = painted(pixels, tmp_path, made, pixel_mm="2,3")
+    restored, variance = opened(out)
+    assert told == []
+    assert [layer.name for layer in (restored, variance)] == ["restored | film", "variance | film"]
+    assert tuple(restored.scale) == (2, 3) and variance.colormap.name == "brgm uncertainty"
+    (run,) = runs_in([restored, variance], {}).values()
+    (plane,) = run.planes
+    assert plane.free.sum() == 8 * 11 and plane.free[10:18, 5:16].all()
+    assert len(plane.result.samples) == 3
+    np.testing.assert_allclose(plane.result.estimate, restored.data, atol=0.5)
+    np.testing.assert_array_equal(plane.result.variance, variance.data)
+
+
+def test_thin_slices_open_with_their_samples(
+    stack_prior, stack_of, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = import_module("napari_brgm.zoo.registry")
+    load = registry.load_prior
+    monkeypatch.setattr(registry, "load_prior", lambda name: stack_prior if name == "stack-24" else load(name))
+    thick = stack_of(6, seed=3).reshape(3, 2, 24, 24).mean(axis=1)[:, ::-1, ::-1].transpose(2, 1, 0)
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(thick), np.diag([1.5, 1.5, 3.0, 1])), tmp_path / "thick.nii.gz")
+    quick = ("--prior", "stack-24", "--steps", 2, "--samples", 3, "--device", "cpu")
+    arguments = ("superres", tmp_path / "thick.nii.gz", "--slices", 2, *quick, "--out", tmp_path / "out")
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    image, variance, samples = opened(tmp_path / "out")
+    assert told == [] and samples.data.shape == (3, *image.data.shape) == (3, *variance.data.shape)
+    (run,) = runs_in([image, variance, samples], {}).values()
+    assert len(run.planes) == 6
+    for plane in run.planes:
+        np.testing.assert_allclose(plane.result.samples, samples.data[(slice(None), *plane.index)], rtol=1e-6)

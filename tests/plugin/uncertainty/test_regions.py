@@ -147,7 +147,7 @@ def test_the_panel_measures_and_saves_a_table(window, add_run, qtbot, click, pic
     assert box.table.item(0, 1).text().splitlines() == [f"{mean.value:.4g}", f"{mean.low:.4g} … {mean.high:.4g}"]
     assert box.table.item(0, 2).text() == f"{volume.value:.4g}"  # no draw differs
     assert box.table.item(1, 3).text() == "0 %" and "not calibrated" in box.status.text()
-    assert box.table.horizontalHeaderItem(2).text() == "mm³ above 480"
+    assert box.table.horizontalHeaderItem(2).text() == "mm³ > 480"
     panel.scrolled.ensureWidgetVisible(box)
     picture(viewer, "regions", (1280, 720))
     assert viewer.window._qt_window.height() == 720
