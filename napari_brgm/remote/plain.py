@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["job_of", "plain_job", "plain_restoration", "plain_step", "restoration_of", "step_of"]
 
-Plain = dict[str, Any]
+PlainTable = dict[str, Any]
 _OF_SLICE = ("image", "corruption", "spacing", "noise_sigma")
 _ARRAYS = ("estimate", "mean", "variance", "latents", "measured", "widths")
 
 
-def plain_job(job: Job, prior: str) -> Plain:
+def plain_job(job: Job, prior: str) -> PlainTable:
     """A job, its prior by the name under which it is loaded.
 
     Raises
@@ -54,7 +54,7 @@ def plain_job(job: Job, prior: str) -> Plain:
     }  # fmt: skip
 
 
-def job_of(found: Plain, prior: Prior) -> Job:
+def job_of(found: PlainTable, prior: Prior) -> Job:
     """The job of what ``plain_job`` gave."""
     settings, alignment, stack = found["settings"], found["alignment"], found["stack"]
     return Job(
@@ -65,18 +65,18 @@ def job_of(found: Plain, prior: Prior) -> Job:
     )  # fmt: skip
 
 
-def plain_step(step: Step) -> Plain:
+def plain_step(step: Step) -> PlainTable:
     """A step without its preview."""
     names = ("phase", "iteration", "total", "loss", "terms", "slice", "slices", "done")
     return {name: getattr(step, name) for name in names}
 
 
-def step_of(found: Plain, preview: npt.NDArray[np.float32] | None) -> Step:
+def step_of(found: PlainTable, preview: npt.NDArray[np.float32] | None) -> Step:
     """The step of what ``plain_step`` gave."""
     return Step(**found, preview=preview)
 
 
-def plain_restoration(result: Restoration) -> Plain:
+def plain_restoration(result: Restoration) -> PlainTable:
     """A result; of samples that are kept where they differ, those."""
     drawn: Any = result.samples
     lazy = isinstance(drawn, Samples)
@@ -85,13 +85,13 @@ def plain_restoration(result: Restoration) -> Plain:
     return arrays | {"samples": samples, "trace": result.trace, "provenance": result.provenance}
 
 
-def restoration_of(found: Plain) -> Restoration:
+def restoration_of(found: PlainTable) -> Restoration:
     """The result of what ``plain_restoration`` gave."""
     samples: Any = found["samples"]
     return Restoration(**found | {"samples": Samples(**samples) if isinstance(samples, dict) else samples})
 
 
-def _plain_slice(one: ObservedSlice) -> Plain:
+def _plain_slice(one: ObservedSlice) -> PlainTable:
     more = [each.name for each in fields(one) if each.name not in _OF_SLICE and getattr(one, each.name) is not None]
     if more:
         raise InputError(f"a slice with its '{more[0]}' cannot be sent to another machine; restore it on this one")
@@ -103,13 +103,13 @@ def _plain_slice(one: ObservedSlice) -> Plain:
     return {"image": image, "corruption": happened, "spacing": one.spacing, "noise_sigma": one.noise_sigma}
 
 
-def _slice_of(found: Plain) -> ObservedSlice:
+def _slice_of(found: PlainTable) -> ObservedSlice:
     return ObservedSlice(
         found["image"], partial(_corruption_of, found["corruption"]), found["spacing"], found["noise_sigma"]
     )
 
 
-def _plain_corruption(f: Corruption) -> Plain:
+def _plain_corruption(f: Corruption) -> PlainTable:
     match f:
         case Jpeg():
             return {"name": "jpeg", "quality": f.quality}
@@ -124,7 +124,7 @@ def _plain_corruption(f: Corruption) -> Plain:
     raise InputError(f"{type(f).__name__} cannot be sent to another machine; restore it on this one")
 
 
-def _corruption_of(found: Plain) -> Corruption:
+def _corruption_of(found: PlainTable) -> Corruption:
     match found["name"]:
         case "jpeg":
             return Jpeg(found["quality"])
@@ -139,7 +139,7 @@ def _corruption_of(found: Plain) -> Corruption:
     raise InputError(found["reason"])
 
 
-def _plain_stack(job: Job, stack: Stack) -> Plain:
+def _plain_stack(job: Job, stack: Stack) -> PlainTable:
     own = np.asarray(stack.thin or stack.places)
     reach, through = -1.0, job.prior.parts.through
     if through is not None and not why_alone(job, job.settings or preset(job.prior.info.preset)):
@@ -151,7 +151,7 @@ def _plain_stack(job: Job, stack: Stack) -> Plain:
     }  # fmt: skip
 
 
-def _stack_of(found: Plain) -> Stack:
+def _stack_of(found: PlainTable) -> Stack:
     neighbours = tuple((at, Later(_not_sent) if image is None else image) for at, image in found["neighbours"])
     return Stack(tuple(found["places"]), neighbours, tuple(found["thin"]), found["profile"])
 
