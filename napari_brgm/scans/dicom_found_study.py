@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from napari_brgm.errors import ScanError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    from pydicom.dataset import Dataset
 
     from napari_brgm.scan import Scan
     from napari_brgm.scans.dicom_frame import DicomFrame
@@ -148,14 +148,20 @@ def _places(estimate: Scan) -> Places:
 
 
 def _references(dataset: Dataset) -> list[tuple[str, int]]:
-    """Of each frame of a map or a segmentation: the image that it was derived from first, which is of the estimate."""
+    """Of each frame of a map or a segmentation: the image that it was derived from first, which is of the estimate.
+
+    None at all where they are damaged.
+    """
     found = []
-    for groups in dataset.get("PerFrameFunctionalGroupsSequence") or ():
-        derived = (groups.get("DerivationImageSequence") or [None])[0]
-        source = ((derived and derived.get("SourceImageSequence")) or [None])[0]
-        number = 1 if source is None else source.get("ReferencedFrameNumber") or 1
-        uid = "" if source is None else str(source.get("ReferencedSOPInstanceUID") or "")
-        found.append((uid, int(number) if isinstance(number, int | str) else 1))
+    try:
+        with sentence_on_failure("a result"):
+            for groups in dataset.get("PerFrameFunctionalGroupsSequence") or ():
+                (derived,) = list(groups.get("DerivationImageSequence") or ())[:1] or (Dataset(),)
+                (source,) = list(derived.get("SourceImageSequence") or ())[:1] or (Dataset(),)
+                number = int(source.get("ReferencedFrameNumber") or 1)
+                found.append((str(source.get("ReferencedSOPInstanceUID") or ""), number))
+    except ScanError:
+        return []
     return found
 
 
@@ -182,7 +188,7 @@ def _on_grid(spread: Scan, estimate: Scan, places: Places) -> npt.NDArray[np.flo
         key = id(frame.dataset)
         if key not in references:
             references[key] = _references(frame.dataset)
-        place = places.get(references[key][frame.number])
+        place = places.get(references[key][frame.number]) if frame.number < len(references[key]) else None
         if place is not None and given.shape[:2] == whole.shape[:2]:
             whole[:, :, place[1], place[0]] = given[:, :, k, t]
     return values

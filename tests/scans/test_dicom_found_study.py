@@ -96,6 +96,23 @@ def test_a_segmentation_that_does_not_fit_is_left_out(tmp_path: Path, damage: st
     assert study.synthetic is None and study.std is not None
 
 
+@pytest.mark.parametrize("damage", ["no references", "no number", "no items"])
+def test_a_damaged_map_is_a_scan_by_itself(tmp_path: Path, damage: str) -> None:
+    write_study(*result("MR", tmp_path / "in"), tmp_path / "out")
+    (file,) = (tmp_path / "out/std").iterdir()
+    image = pydicom.dcmread(file)
+    for groups in image.PerFrameFunctionalGroupsSequence:
+        if damage == "no references":
+            del groups.DerivationImageSequence
+        elif damage == "no number":
+            groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber = [7, 8]
+        else:
+            groups.DerivationImageSequence = []
+    image.save_as(file)
+    ((study,), (alone,)) = found(tmp_path / "out")
+    assert study.std is None and study.synthetic is not None and alone.provenance["role"] == "std"
+
+
 def test_what_is_no_result_stays_as_it_is(tmp_path: Path) -> None:
     oblique(tmp_path / "estimate")
     scans = read_scan(tmp_path / "estimate")
