@@ -32,6 +32,7 @@ _HOME = {
     "restore_volume": "engine.volume",
     "available_priors": "zoo.registry", "load_prior": "zoo.registry",
     "Brain": "scans.strip", "find_brain": "scans.strip", "read_scan": "scans",
+    "resampled_onto": "scans.resampled",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
     from napari_brgm.scan import Scan, ScanSlice
     from napari_brgm.scans import read_scan
+    from napari_brgm.scans.resampled import resampled_onto
     from napari_brgm.scans.strip import Brain, find_brain
     from napari_brgm.settings import InferenceSettings, preset
     from napari_brgm.zoo.registry import available_priors, load_prior

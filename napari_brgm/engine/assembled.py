@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_brgm.engine.beside_second import record_of
 from napari_brgm.engine.calibrate import Calibrated, calibrated, scale_tissue
 from napari_brgm.engine.misfit import unlike
 from napari_brgm.engine.provenance import record
@@ -103,5 +104,6 @@ def assembled(
             seconds=time.perf_counter() - began,
         )
         | ({} if together is None else {"stack": together.record})
+        | ({} if problem.sigma is None else {"second": record_of(problem.placed)})
         | texture,
     )  # fmt: skip

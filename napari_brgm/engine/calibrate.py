@@ -41,6 +41,7 @@ _PASSIVE = (
     "calibrate", "finish",
 )  # fmt: skip
 _GAUSSIAN_90 = float(half_width(0.9))
+_ALONE = "it was measured for one scan by itself, without a second one"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +131,8 @@ def _why_not_together(
     together: StackPlace, problem: Problem, prior: Prior, settings: InferenceSettings, method: str
 ) -> str:  # fmt: skip
     """As ``why_not``, of a slice that was restored together with others."""
+    if problem.sigma is not None:
+        return _ALONE
     unknown = _unknown(prior, settings)
     factors = prior.info.calibration
     if unknown or factors is None:
@@ -144,6 +147,8 @@ def _why_not_together(
 
 def why_not(problem: Problem, prior: Prior, settings: InferenceSettings, method: str) -> str:
     """Give the reason why there are no factors for this run; '' if there are."""
+    if problem.sigma is not None:
+        return _ALONE
     unknown = _unknown(prior, settings)
     factors = prior.info.calibration
     if unknown or factors is None:
@@ -178,6 +183,8 @@ def _scale(problem: Problem, prior: Prior, settings: InferenceSettings) -> float
     factors = prior.info.calibration
     if factors is None or _unknown(prior, settings) or problem.corruption.adds_noise:
         return 1.0  # noise is no blur, and its error another one
+    if problem.sigma is not None:
+        return 1.0
     hides = not problem.placed.given.seen.all()
     return factors.scales.get("mask" if hides else "downsample", 1.0)
 

@@ -14,6 +14,7 @@ from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
     from napari_brgm.corruptions import Corruption, LinearOperator
+    from napari_brgm.engine.second_scan import SecondScan
     from napari_brgm.priors.prior import Prior
 
 __all__ = ["CheckedSlice", "checked"]
@@ -35,6 +36,8 @@ class CheckedSlice:
     grid : Grid
     noise_sigma : float or None
         Given noise of a pixel, in the image's units.
+    second : SecondScan or None
+        Of the same slice.
     """
 
     image: npt.NDArray[Any]
@@ -43,6 +46,7 @@ class CheckedSlice:
     kept: npt.NDArray[np.bool_]
     grid: Grid
     noise_sigma: float | None
+    second: SecondScan | None = None
 
     @property
     def plane(self) -> npt.NDArray[np.float64]:
@@ -57,7 +61,7 @@ class CheckedSlice:
 
 def checked(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, spacing: tuple[float, float] | None = None,
-    noise_sigma: float | None = None, *, flat: bool = False,
+    noise_sigma: float | None = None, *, flat: bool = False, second: SecondScan | None = None,
 ) -> CheckedSlice:  # fmt: skip
     """Look whether a slice can be restored; parameters as in ``napari_brgm.restore``.
 
@@ -93,8 +97,10 @@ def checked(
         raise InputError(f"noise_sigma must be 0 or above, in the image's units; got {noise_sigma!r}")
     grid = grid_of(plane, f.image_shape(plane), f.coarsens(plane), prior, spacing)
     kept = f.kept(grid.fine)
+    if second is not None and (array.ndim != 2 or kept is None or grid.fine != plane or second.image.shape != plane):
+        raise InputError("a second scan helps to fill holes in gray slices, on the grid of the first; leave it out")
     return CheckedSlice(
-        array, f, seen, np.zeros(grid.fine, dtype=bool) if kept is None else kept.numpy(), grid, noise_sigma
+        array, f, seen, np.zeros(grid.fine, dtype=bool) if kept is None else kept.numpy(), grid, noise_sigma, second
     )
 
 

@@ -227,11 +227,16 @@ def completed(
     """Images with what the generator cannot draw: its mean given the data, or with ``generator`` a draw for each."""
     if field is None:
         return images
-    noise = least_noise(problem) if least is None else max(problem.noise.measured, least)
+    noise = least_noise(problem, least)
     check = None if progress is None else progress.check
     return complete(images, field, problem.likelihood, noise, generator, batch, check, iterations, problem.near)
 
 
-def least_noise(problem: Problem) -> float:
-    """Noise of what was observed given the residual field, grey levels: measured, and what no image can meet."""
-    return max(problem.noise.measured, _FINE_NOISE if problem.placed.finer_than_frame else LEAST_NOISE)
+def least_noise(problem: Problem, least: float | None = None) -> float | torch.Tensor:
+    """Noise of what was observed given the residual field, grey levels: measured, and what no image can meet.
+
+    (1, 1, h, w) where it differs between pixels. ``least`` None: what fine scans, or others, ask for.
+    """
+    if least is None:
+        least = _FINE_NOISE if problem.placed.finer_than_frame else LEAST_NOISE
+    return max(problem.noise.measured, least) if problem.sigma is None else problem.sigma.clamp(min=least)

@@ -101,6 +101,8 @@ def finishing_of(problem: Problem, prior: Prior, settings: InferenceSettings, se
         )
     if prior.channels != 1:
         return "texture was learnt from grey images"
+    if problem.sigma is not None:
+        return "what a second scan saw has texture of its own"
     f, frame = problem.corruption, problem.placed.frame
     side, coarse = frame.resolution, task_of(problem) == "downsample"
     if coarse:

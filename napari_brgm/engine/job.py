@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.second_scan import SecondScan
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
@@ -37,12 +38,15 @@ class ObservedSlice:
         Pixel size (row, column) of ``image`` in mm; None: the prior's own (times the factor for super-resolution).
     noise_sigma : float or None
         Standard deviation of its noise in its own units; None: estimated from it.
+    second : SecondScan or None
+        What another scan of the patient saw of the same slice; of in-painting.
     """
 
     image: npt.ArrayLike | None
     corruption: Callable[[], Corruption]
     spacing: tuple[float, float] | None = None
     noise_sigma: float | None = None
+    second: SecondScan | None = None
 
 
 class Later:

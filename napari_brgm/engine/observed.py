@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from napari_brgm.corruptions import Identity
 from napari_brgm.corruptions.conjugate_gradient import tikhonov_inverse
+from napari_brgm.engine.beside_second import NOTE, beside_second
 from napari_brgm.engine.binned import binned
 from napari_brgm.engine.checked import checked
 from napari_brgm.engine.placed import grey_tensor, placed
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from napari_brgm.corruptions.axes import Axes
     from napari_brgm.engine.alignment import Alignment
     from napari_brgm.engine.placed import NoiseLevels, PlacedSlice
+    from napari_brgm.engine.second_scan import SecondScan
     from napari_brgm.engine.window import Window
     from napari_brgm.inference.cutout import Cutout
     from napari_brgm.priors.prior import Prior
+    from napari_brgm.priors.residual_field import ResidualField
 
-__all__ = ["Problem", "beyond_view", "margin_of", "observe", "observed"]
+__all__ = ["Problem", "beyond_view", "in_blocks", "margin_of", "observe", "observed"]
 
 _ROUNDS = 4  # of back-projection, alternating with the lower bound of the window
 _MARGIN = 12.0  # frame pixels round a hole that tell of the residual field in it,
@@ -71,6 +74,8 @@ class Problem:
         Sentences for the person, for instance about parts that lie outside the generator frame.
     near : tuple of Cutout
         Windows round what was not measured, where pixels are kept as they were; none: the whole frame.
+    sigma : (1, 1, h, w) Tensor or None
+        Measurement noise of each observed pixel or block, grey levels, where a second scan has its own.
     """
 
     placed: PlacedSlice
@@ -81,6 +86,7 @@ class Problem:
     tolerance: float
     notes: list[str]
     near: tuple[Cutout, ...] = ()
+    sigma: Tensor | None = None
 
     @property
     def window(self) -> Window:
@@ -169,7 +175,7 @@ class Problem:
 def observe(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, spacing: tuple[float, float] | None = None,
     noise_sigma: float | None = None, pose: bool = True, alignment: Alignment | None = None, field: bool = True,
-    check: Callable[[], None] | None = None,
+    second: SecondScan | None = None, share: float = 1.0, check: Callable[[], None] | None = None,
 ) -> Problem:  # fmt: skip
     """State the problem of one slice; parameters as in ``napari_brgm.restore``, ``placed`` and ``observed``.
 
@@ -178,24 +184,37 @@ def observe(
     InputError
         The image, the mask, the spacing or the noise level cannot be used.
     """
-    given = checked(image, corruption, prior, spacing, noise_sigma, flat=alignment is not None)
-    return observed(placed(given, prior, pose=pose, alignment=alignment, check=check), prior, field=field)
+    given = checked(image, corruption, prior, spacing, noise_sigma, flat=alignment is not None, second=second)
+    return observed(placed(given, prior, pose=pose, alignment=alignment, check=check), prior, field=field, share=share)
 
 
-def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Problem:
-    """State the problem of a placed slice; ``field``: weigh pixels by what the prior knows of its residual."""
+def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True, share: float = 1.0) -> Problem:
+    """State the problem of a placed slice.
+
+    ``field``: weigh pixels by what the prior knows of its residual. ``share``: of the representation's variance that
+    stands beside a second scan's noise.
+    """
     given, noise, f = slice_.given, slice_.noise, slice_.given.corruption
-    blocks = binned(slice_, prior)
+    shared = beside_second(slice_)
+    told = slice_ if shared is None else shared.slice
+    blocks = binned(told, prior)
     own: Tensor | None = None
+    device = prior.latents.mean.device
     if blocks is None:
-        device = prior.latents.mean.device
         frame: Frame | Axes = slice_.frame
-        measured = torch.from_numpy(given.seen).to(device, torch.float32)[None, None]
-        y, pixel = grey_tensor(given.image, given.seen, slice_.window).to(device), slice_.pixel
+        measured = torch.from_numpy(told.given.seen).to(device, torch.float32)[None, None]
+        y, pixel = grey_tensor(told.given.image, told.given.seen, slice_.window).to(device), slice_.pixel
+        f = f if shared is None else Identity()
     else:
         f, frame, y, pixel, noise = Identity(), blocks.frame, blocks.y, blocks.pixel, blocks.noise
         measured, own = (blocks.share > 0).float(), blocks.share
-    weight = _weight(f, frame, noise, prior) if field and given.corruption.linear else None
+    sigma = None if shared is None else shared.sigma(pixel).to(device)
+    residual = prior.parts.residual if field and given.corruption.linear else None
+    weight = _weight(f, frame, noise, prior, residual)
+    if sigma is not None:
+        stands = share * noise.representation**2 / (1.0 if weight is None else weight)
+        less = (noise.measured**2 + stands) / (sigma**2 + stands)
+        weight = less if weight is None else weight * less
     if own is not None:
         weight = own if weight is None else weight * own
     notes = list(slice_.notes)
@@ -205,15 +224,26 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True) -> Proble
     if given.kept.any():
         unseen[~given.kept] = ~slice_.frame.covers(~given.kept)
     notes += beyond_view(unseen)
+    if shared is not None:
+        notes.append(NOTE)
     known = given.noise_sigma is not None and slice_.noise.measured > _SMALL
     tolerance = slice_.noise.measured if known else 0.0
     likelihood = Likelihood(Observation(f, measured, noise.pixel, weight, frame), y)
     near: tuple[Cutout, ...] = ()
     if given.kept.any() and not (given.seen & ~given.kept).any():
-        missing = (measured if own is None else own)[0, 0].cpu().numpy() < 1
+        missing = in_blocks(~given.seen, slice_, pixel)
         if _tells_enough(slice_, missing, pixel):
             near = cutouts(missing, frame, pixel, prior.resolution, margin_of(slice_))
-    return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes, near)
+    return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes, near, sigma)
+
+
+def in_blocks(
+    missing: npt.NDArray[np.bool_], slice_: PlacedSlice, pixel: tuple[float, float]
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Whether anything is missing (h, w) of what the likelihood looks at: pixels, or blocks of ``pixel`` frame ones."""
+    for axis, (block, own) in enumerate(zip(pixel, slice_.pixel, strict=True)):
+        missing = np.logical_or.reduceat(missing, np.arange(0, missing.shape[axis], round(block / own)), axis=axis)
+    return missing
 
 
 def margin_of(slice_: PlacedSlice) -> float:
@@ -240,12 +270,13 @@ def beyond_view(unseen: npt.NDArray[np.bool_]) -> list[str]:
     ]
 
 
-def _weight(f: LinearOperator, frame: Frame | Axes, noise: NoiseLevels, prior: Prior) -> Tensor | None:
+def _weight(
+    f: LinearOperator, frame: Frame | Axes, noise: NoiseLevels, prior: Prior, field: ResidualField | None
+) -> Tensor | None:  # fmt: skip
     """Inverse relative noise variance of each observed pixel (1, 1, h, w), where the prior knows it."""
-    residual = prior.parts.residual
-    if residual is None or prior.channels != 1:
+    if field is None or prior.channels != 1:
         return None
-    relative = residual.relative_variance[None, None]
+    relative = field.relative_variance[None, None]
     seen = f.A(frame.A(relative)).clamp(min=float(relative.min()))
     own, drawn = noise.measured**2, noise.representation**2
     return (own + drawn) / (own + drawn * seen)

@@ -103,4 +103,7 @@ def _residual(problem: Problem, shown: Tensor) -> tuple[Tensor, Tensor]:
     residual = likelihood.residual(shown).clamp(-_LARGEST, _LARGEST)
     predicted = likelihood.observation.A(to_grey(shown))
     bright = torch.maximum(likelihood.y, predicted) > TISSUE
-    return residual, bright & (likelihood.observation.measured > 0).expand_as(residual)
+    counts = likelihood.observation.measured > 0
+    if problem.sigma is not None:
+        counts = counts & (problem.sigma <= problem.noise.measured + 1e-3)  # not what a second scan saw
+    return residual, bright & counts.expand_as(residual)

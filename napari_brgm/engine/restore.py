@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_brgm.corruptions import as_corruption
 from napari_brgm.engine.head import Head
 from napari_brgm.engine.job import Job, ObservedSlice
 from napari_brgm.engine.run import run
+from napari_brgm.engine.second_scan import SecondScan
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.inference import Step
 from napari_brgm.scans.strip import Brain
@@ -34,7 +37,7 @@ def restore(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, method: str = "map", samples: int = 32,
     seed: int = 0, device: str = "auto", spacing: tuple[float, float] | None = None, noise_sigma: float | None = None,
     settings: InferenceSettings | None = None, alignment: Alignment | None = None,
-    brain: Brain | npt.ArrayLike | None = None, callback: Callback | None = None,
+    second: npt.ArrayLike | None = None, brain: Brain | npt.ArrayLike | None = None, callback: Callback | None = None,
 ) -> Restoration:  # fmt: skip
     """Restore one slice.
 
@@ -67,6 +70,10 @@ def restore(
         fitted to the slice, if ``settings.fit_pose`` is on; else from the box and the percentiles of what is measured.
         A slice on the prior's own grid is taken as it is where ``spacing`` is None; else it is fitted, and the fit kept
         where it is clearly better. Either way ``provenance["alignment"]`` tells it.
+    second : (H, W) array-like or None
+        For ``Mask``: what another scan of the patient saw of the same slice, on the grid of ``image`` in its own units
+        and no number where it saw nothing (``resampled_onto``, ``Scan.slice``). It is matched to ``image`` near the
+        hole and then measures what is hidden there, with noise of as much as the two differ (engine/second_scan.py).
     brain : (H, W) Brain or array-like of bool, or None
         Of a whole head: which pixels of ``image`` are brain (``find_brain(scan).slice(scan, plane, index)``). The prior
         sees these alone; in the result all others are as given, and a hole is restored inside the brain only: what is
@@ -90,6 +97,8 @@ def restore(
     if brain is not None:
         head = Head.of(image, Brain.of(brain), corruption)
         one = head.observed(one)
+    if second is not None:
+        one = replace(one, second=_matched(second, one))
     job = Job((one,), prior, settings, method, samples, seed, device, alignment)
 
     def told(step: Step) -> None:
@@ -102,11 +111,19 @@ def restore(
     return result if head is None else head.beside(result)
 
 
+def _matched(second: npt.ArrayLike, given: ObservedSlice) -> SecondScan:
+    first = np.asarray(given.image)
+    hidden = as_corruption(given.corruption()).hidden((first.shape[0], first.shape[1])) if first.ndim == 2 else None
+    if hidden is None or hidden.ndim != 2:
+        raise InputError("a second scan helps to fill holes in gray slices; leave it out")
+    return SecondScan.matched(second, first, ~hidden.numpy())
+
+
 def restore_steps(
     image: npt.ArrayLike, corruption: Corruption, prior: Prior, *, method: str = "map", samples: int = 32,
     seed: int = 0, device: str = "auto", spacing: tuple[float, float] | None = None, noise_sigma: float | None = None,
     settings: InferenceSettings | None = None, alignment: Alignment | None = None,
-    brain: Brain | npt.ArrayLike | None = None,
+    second: npt.ArrayLike | None = None, brain: Brain | npt.ArrayLike | None = None,
 ) -> Generator[Step, None, Restoration]:  # fmt: skip
     """``restore`` as a generator of its steps that returns the Restoration; closing it cancels.
 
@@ -128,7 +145,8 @@ def restore_steps(
         try:
             found = restore(
                 image, corruption, prior, method=method, samples=samples, seed=seed, device=device, spacing=spacing,
-                noise_sigma=noise_sigma, settings=settings, alignment=alignment, brain=brain, callback=tell,
+                noise_sigma=noise_sigma, settings=settings, alignment=alignment, second=second, brain=brain,
+                callback=tell,
             )  # fmt: skip
             told.put(found)
         except BaseException as error:  # whatever it is, it belongs to the one who asked

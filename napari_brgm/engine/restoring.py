@@ -125,7 +125,8 @@ class Restoring:
         self.settings = settings
         self.problem = observe(
             image, corruption, prior, spacing=given.spacing, noise_sigma=given.noise_sigma,
-            pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field, check=self.progress.check,
+            pose=settings.fit_pose, alignment=job.alignment, field=settings.residual_field,
+            second=given.second, check=self.progress.check,
         )  # fmt: skip
         device = prior.latents.mean.device
         self.batch = min(attempt.batch, images_at_once(prior.resolution, device))

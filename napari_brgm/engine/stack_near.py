@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_brgm.engine.checked import checked
-from napari_brgm.engine.observed import margin_of
+from napari_brgm.engine.observed import in_blocks, margin_of
 from napari_brgm.engine.restoring import image_and_corruption
 from napari_brgm.errors import InputError
 from napari_brgm.inference.cutout import cutouts
@@ -53,7 +53,5 @@ def stack_near(layout: Layout, slices: Set[int], anchor: Anchor, prior: Prior) -
             return ()
         missing |= ~given.seen
     assert isinstance(observation, Observation)
-    blocks = missing
-    for axis, (block, own) in enumerate(zip(problem.pixel, placed.pixel, strict=True)):
-        blocks = np.logical_or.reduceat(blocks, np.arange(0, missing.shape[axis], round(block / own)), axis=axis)
+    blocks = in_blocks(missing, placed, problem.pixel)
     return cutouts(blocks, observation.frame, problem.pixel, prior.resolution, margin_of(placed))

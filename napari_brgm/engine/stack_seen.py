@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["StackSeen"]
+__all__ = ["SHARE", "StackSeen"]
+
+SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
 
 
 class StackSeen:
@@ -139,7 +141,8 @@ class StackSeen:
         found = observe(
             image, corruption, self._prior, spacing=given.spacing,
             noise_sigma=anchor.noise_sigma if given.noise_sigma is None else given.noise_sigma, pose=False,
-            alignment=anchor.alignment, field=self._settings.residual_field, check=self._check,
+            alignment=anchor.alignment, field=self._settings.residual_field, second=given.second, share=SHARE,
+            check=self._check,
         )  # fmt: skip
         if not found.likelihood.linear or found.placed.given.grid.fine != anchor.problem.placed.given.grid.fine:
             raise InputError("slices of a stack must have the same pixels, and have been seen in a linear way")
@@ -169,10 +172,12 @@ class StackSeen:
 
     @cached_property
     def groups(self) -> list[list[int]]:
-        """Numbers of the measured slices of which the same pixels were measured, group by group."""
+        """Numbers of the measured slices of which the same pixels were measured as well, group by group."""
         groups: dict[bytes, list[int]] = {}
         for j, (_, problem) in enumerate(self.each):
             seen = np.packbits(problem.placed.given.seen).tobytes()
+            if problem.sigma is not None:
+                seen += problem.sigma.cpu().numpy().tobytes()
             groups.setdefault(seen, []).append(j)
         return list(groups.values())
 

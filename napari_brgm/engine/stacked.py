@@ -22,7 +22,7 @@ from napari_brgm.engine.course import Course
 from napari_brgm.engine.draws import least_noise
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.stack_results import StackFound, StackResults
-from napari_brgm.engine.stack_seen import StackSeen
+from napari_brgm.engine.stack_seen import SHARE, StackSeen
 from napari_brgm.inference import Progress, complete, maximise
 from napari_brgm.inference.stack import StackPosterior
 from napari_brgm.inference.stack_objective import StackImages, StackObjective
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StackedRestoring"]
 
-_SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
 _COPIES = 4  # of the images of all draws: drawn, completed, their fields, and in work
 _OF_LATENTS, _OF_FREQUENCIES = 48, 40  # bytes of a number of such matrices, with those on the way to it
 _PIXELS = 1 << 22  # of images that are worked on at a time
@@ -129,7 +128,7 @@ class StackedRestoring:
             self.course.begin("best")
             best = stack.latents(eta)
             images.at(best)
-            noise = least_noise(self.anchor.problem)
+            noise = self._noise()
             whole, added = self._completed(images, field, likelihood, best, noise, None)
             drawn = None
             if self.job.draws:
@@ -216,7 +215,15 @@ class StackedRestoring:
     def _variance(self) -> float:
         """Grey levels squared, of an observed pixel: its noise, and what stands for its residual field."""
         noise = self.anchor.problem.noise
-        return noise.measured**2 + _SHARE * noise.representation**2
+        return noise.measured**2 + SHARE * noise.representation**2
+
+    def _noise(self) -> float | Tensor:
+        """Of what was observed given the residual fields, grey levels; (1, m, h, w) where second scans have theirs."""
+        if all(problem.sigma is None for _, problem in self.seen.each):
+            return least_noise(self.anchor.problem)
+        each = [torch.as_tensor(least_noise(problem)) for _, problem in self.seen.each]
+        shape = self.seen.each[0][1].likelihood.y.shape
+        return torch.cat([one.expand(shape) for one in each], dim=1)
 
     def _drawn_by_network(self) -> list[int]:
         """Slices, by their places in the window: those that are restored."""
@@ -245,7 +252,7 @@ class StackedRestoring:
         return torch.cat([known.expand(len(u), -1, -1, -1), found[:, known.shape[1] :]], dim=1)
 
     def _completed(
-        self, images: StackImages, field: StackField, likelihood: Likelihood, latents: Tensor, noise: float,
+        self, images: StackImages, field: StackField, likelihood: Likelihood, latents: Tensor, noise: float | Tensor,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Images (B, n, R, R) in [-1, 1] with their residual fields, and these in grey levels, for each latents."""

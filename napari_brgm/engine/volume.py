@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from napari_brgm.engine.head import Head
 from napari_brgm.engine.job import Job, ObservedSlice, Stack
 from napari_brgm.engine.joined import joined, outside_the_brain
 from napari_brgm.engine.run import run
+from napari_brgm.engine.second_scan import SecondScan
 from napari_brgm.engine.thin_slices import ThinSlices
 from napari_brgm.errors import Cancelled, InputError
 from napari_brgm.scans.strip import Brain
@@ -35,7 +37,8 @@ def restore_volume(
     volume: npt.ArrayLike, corruption: Corruption, prior: Prior, *, spacing: tuple[float, float, float],
     method: str = "map", samples: int = 32, seed: int = 0, device: str = "auto", noise_sigma: float | None = None,
     settings: InferenceSettings | None = None, alignment: Alignment | None = None,
-    brain: Brain | npt.ArrayLike | None = None, callback: Callable[[Step], bool | None] | None = None,
+    second: npt.ArrayLike | None = None, brain: Brain | npt.ArrayLike | None = None,
+    callback: Callable[[Step], bool | None] | None = None,
 ) -> Restoration:  # fmt: skip
     """Restore slices that lie one above the other, so that each knows what its neighbours measured.
 
@@ -55,6 +58,9 @@ def restore_volume(
         Distance of neighbouring slices and pixel size of ``volume``, mm.
     method, samples, seed, device, noise_sigma, settings, alignment, callback
         As of ``restore``. The alignment is one for all slices, fitted to a measured one in the middle.
+    second : (K, H, W) array-like or None
+        As of ``restore``, for ``Mask``; matched to the volume as a whole. Slices of which nothing was measured in
+        ``volume`` are restored from their neighbours, without it.
     brain : (K, H, W) Brain or array-like of bool, or None
         Of a whole head, as of ``restore``. Slices of which nothing is missing inside the brain stay as they are, and a
         note names those of which something is missing outside; outside it each thin slice of a thick one holds that
@@ -77,6 +83,8 @@ def restore_volume(
     through, pixel = _checked(array, spacing)
     heads = None if brain is None else _heads(array, f, brain)
     slices, stack, size, own = _observed(array, f, through, pixel, noise_sigma, heads)
+    if second is not None:
+        slices = _with_second(slices, own, array, f, second, heads)
     job = Job(slices, prior, settings, method, samples, seed, device, alignment, stack)
 
     def told(step: Step) -> None:
@@ -104,6 +112,23 @@ def restore_volume(
         stop.finished = {places[i]: whole(i, found) for i, found in stop.finished.items()}
         raise
     return joined(array, f, results, places, size)
+
+
+def _with_second(
+    slices: tuple[ObservedSlice, ...], own: list[int], array: npt.NDArray[Any], f: LinearOperator,
+    second: npt.ArrayLike, heads: list[Head] | None,
+) -> tuple[ObservedSlice, ...]:  # fmt: skip
+    """The slices with what another scan saw of their holes."""
+    if not isinstance(f, Mask):
+        raise InputError("a second scan helps to fill holes; leave it out")
+    measured = ~f.missing.numpy()
+    if heads is not None:
+        measured &= np.stack([head.brain.inside for head in heads])
+        array = np.stack([head.stripped for head in heads])
+    found = SecondScan.matched(second, array, measured)
+    return tuple(
+        one if one.image is None else replace(one, second=found.slice(i)) for one, i in zip(slices, own, strict=True)
+    )
 
 
 def _checked(array: npt.NDArray[Any], spacing: Sequence[float]) -> tuple[float, tuple[float, float]]:

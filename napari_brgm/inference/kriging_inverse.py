@@ -42,7 +42,7 @@ _LEAST = 1e-5  # eigenvalue of a correlation
 
 
 def kriging_inverse(
-    field: ResidualField | StackField, observation: Observation | StackObservation, noise: float,
+    field: ResidualField | StackField, observation: Observation | StackObservation, noise: float | Tensor,
     check: Callable[[], None] = lambda: None,
 ) -> Callable[[Tensor], Tensor] | None:  # fmt: skip
     """Symmetric and positive, of what was observed (B, m, h, w); None where that is no field on a grid.
@@ -53,7 +53,7 @@ def kriging_inverse(
         Of one slice, or of n.
     observation : Observation or StackObservation
         Of one, or of m, each a weighted sum of the n.
-    noise : float
+    noise : float or (1, 1 or m, h, w) Tensor
         Grey levels, above 0.
     check : callable
         Called now and then; what it raises ends the work.
@@ -74,8 +74,9 @@ def kriging_inverse(
     variance = torch.diagonal(covariance[:, :, 0, 0])
     power = torch.fft.rfft2(covariance / torch.outer(variance, variance).sqrt()[..., None, None]).real
     seen = variance[:, None, None] * scale.square()
-    share = noise**2 / max(float(seen[measured].median()), 1e-12)
-    weight = ((1 + share) / (seen + noise**2)).sqrt() * observation.measured
+    power_of_noise = torch.as_tensor(noise, device=seen.device).square().expand_as(seen)
+    share = float(power_of_noise[measured].median()) / max(float(seen[measured].median()), 1e-12)
+    weight = ((1 + share) / (seen + power_of_noise)).sqrt() * observation.measured
     inverse = _inverse(power, share)
 
     def near(z: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from napari_brgm.corruptions.conjugate_gradient import solved
 from napari_brgm.inference.kriging_inverse import kriging_inverse
@@ -25,8 +26,6 @@ from napari_brgm.priors.residual_field import ResidualField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from torch import Tensor
 
     from napari_brgm.inference.cutout import Cutout
     from napari_brgm.likelihood import Likelihood
@@ -42,7 +41,7 @@ _STACK_TOLERANCE = 2e-3  # of a stack; less than 0.1 grey levels
 
 
 def complete(
-    images: Tensor, field: ResidualField | StackField, likelihood: Likelihood, noise: float,
+    images: Tensor, field: ResidualField | StackField, likelihood: Likelihood, noise: float | Tensor,
     generator: torch.Generator | None = None, batch: int | None = None, check: Callable[[], None] | None = None,
     iterations: int | None = None, within: Sequence[Cutout] = (),
 ) -> Tensor:  # fmt: skip
@@ -55,7 +54,7 @@ def complete(
     field : ResidualField or StackField
     likelihood : Likelihood
         With a linear observation.
-    noise : float
+    noise : float or (1, 1 or m, h, w) Tensor
         Measurement noise of an observed pixel, grey levels, above 0.
     generator : torch.Generator or None
         None adds the mean of e given y; else each image gets a draw of its own, centred over the batch so that the mean
@@ -85,7 +84,7 @@ def complete(
             misfit = system.likelihood.residual(image + extra / 127.5)
             if noisy is not None:
                 there = noisy if cut is None else cut.of_grid(noisy)
-                misfit = misfit - noise * there.to(misfit) * system.likelihood.observation.measured
+                misfit = misfit - system.noise * there.to(misfit) * system.likelihood.observation.measured
             answer = system.answer(misfit.clamp(-_LARGEST, _LARGEST), iterations, check)
             into.copy_(from_grey(to_grey(image) + extra + answer))
     return found
@@ -97,18 +96,19 @@ class _System:
 
     field: ResidualField | StackField
     likelihood: Likelihood
-    noise: float
+    noise: float | Tensor
     eased: Callable[[Tensor], Tensor] | None
     tolerance: float
 
     @classmethod
     def of(
-        cls, field: ResidualField | StackField, likelihood: Likelihood, noise: float, cut: Cutout | None,
+        cls, field: ResidualField | StackField, likelihood: Likelihood, noise: float | Tensor, cut: Cutout | None,
         check: Callable[[], None],
     ) -> _System:  # fmt: skip
         if cut is not None:
             field = cut.field(field) if isinstance(field, ResidualField) else cut.stack_field(field)
             likelihood = cut.likelihood(likelihood)
+            noise = cut.of_grid(noise) if isinstance(noise, Tensor) else noise
         observation = likelihood.observation
         assert not isinstance(observation, CoarseObservation)
         tolerance = _TOLERANCE if isinstance(field, ResidualField) else _STACK_TOLERANCE
