@@ -33,6 +33,14 @@ def inpaint(
             show_default=False,
         ),
     ] = None,
+    second: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another scan of the same patient, registered to the first: what it saw of the holes counts, with "
+            "noise of as much as the two differ near them.",
+            show_default=False,
+        ),
+    ] = None,
     roi: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +115,9 @@ def inpaint(
     choice = options.SliceChoice.of(plane, index, volume, series, pixel_mm, with_description)
     target = Target.of(out, overwrite, save_video, resume=resume)
     check_strip(strip)
-    scan, mask, roi = context.with_resource(read_as(pseudonym, out, scan, with_description, mask=mask, regions=roi))
+    scan, mask, second, roi = context.with_resource(
+        read_as(pseudonym, out, scan, with_description, mask=mask, second=second, regions=roi)
+    )
     found = open_input(scan, choice)
     loaded = how.load_prior()
     source = source_of(found, scan, choice, loaded.info)
@@ -127,10 +137,14 @@ def inpaint(
         brain=brain_of(source, loaded.info, masks.missing) if strip else None,
         alone=alone or bool(truth), spoilt=masks.elsewhere,
     )  # fmt: skip
+    if second is not None:
+        from napari_brgm.cli.second import with_second  # splines of scipy, which nobody else waits for
+
+        what = with_second(what, source, second)
     regions = None
     if roi is not None:
         from napari_brgm.cli.regions import RegionTable  # scipy.stats takes a second to load
 
         regions = RegionTable.of(source, roi, above)
-    read = [path for path in (scan, mask, roi) if path is not None]
+    read = [path for path in (scan, mask, second, roi) if path is not None]
     restore_source(source, what, how, loaded, target, read, regions).tell()

@@ -141,7 +141,7 @@ def _job(
     heads: Sequence[Head | None],
 ) -> Job:  # fmt: skip
     given = [
-        ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma)
+        ObservedSlice(piece.image, corruption, piece.spacing, what.noise_sigma, what.second.get(piece.index))
         for piece, corruption in zip(pieces, what.corruptions.values(), strict=True)
     ]
     observed = tuple(one if head is None else head.observed(one) for one, head in zip(given, heads, strict=True))

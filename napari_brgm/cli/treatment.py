@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.corruptions import Corruption
     from napari_brgm.engine.head import Head
+    from napari_brgm.engine.second_scan import SecondScan
     from napari_brgm.scans.strip import Brain
 
 __all__ = ["SYNTHETIC_WHERE_RESTORED", "Treatment"]
@@ -57,6 +58,8 @@ class Treatment:
         Slices that neighbours of theirs cannot rely on.
     notice : str
         Under the sheet's title, and at the end of the records' descriptions.
+    second : mapping of int to SecondScan
+        What another scan saw of slices.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Treatment:
     alone: bool = True
     spoilt: frozenset[int] = frozenset()
     notice: str = SYNTHETIC_WHERE_RESTORED
+    second: Mapping[int, SecondScan] = field(default_factory=dict)
 
     @property
     def texts(self) -> tuple[str, str]:
