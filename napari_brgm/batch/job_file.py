@@ -12,13 +12,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from napari_brgm.batch.row import BatchRow
+from napari_brgm.batch.row import BatchRow, one_line
 from napari_brgm.errors import InputError
 from napari_brgm.reason import reason_of
 from napari_brgm.text import plain_text
@@ -44,7 +45,11 @@ def read_job(path: Path) -> tuple[BatchRow, ...]:
         if path.stat().st_size > _MOST:
             raise InputError(f"{plain_text(path.name)} is too large for a job file; give a CSV or YAML file of rows")
         text = path.read_text("utf-8-sig")
-        records = list(csv.DictReader(text.splitlines())) if path.suffix.lower() == ".csv" else yaml.safe_load(text)
+        records = (
+            list(csv.DictReader(io.StringIO(text, newline="")))
+            if path.suffix.lower() == ".csv"
+            else yaml.safe_load(text)
+        )
     except OSError as error:
         raise InputError(f"{plain_text(path.name)} cannot be read: {reason_of(error)}; check the path") from error
     except UnicodeDecodeError as error:
@@ -67,7 +72,7 @@ def _row(record: dict[Any, Any], number: int, path: Path) -> BatchRow:
     folder, scan = path.parent, Path(given["scan"])
     mask = given.get("mask")
     pseudonym = None if given.get("pseudonym") is None else str(given["pseudonym"])
-    name = str(given.get("name") or pseudonym or _default_name(scan))
+    name = one_line(str(given.get("name") or pseudonym or _default_name(scan)))
     options: list[str] = []
     for key, value in given.items():
         option = key.replace("_", "-")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_brgm.batch.row import BatchRow
+from napari_brgm.batch.row import BatchRow, one_line
 from napari_brgm.errors import InputError
 from napari_brgm.reason import reason_of
 from napari_brgm.scans.dicom_file import looks_like_dicom, opening
@@ -153,7 +153,7 @@ def _without(entities: dict[str, str]) -> dict[str, str]:
 
 
 def _name(folder: Path, path: Path, ending: str) -> str:
-    inner = path.relative_to(folder).as_posix()
+    inner = one_line(path.relative_to(folder).as_posix())
     return inner[: len(inner) - len(ending)] if ending else inner
 
 

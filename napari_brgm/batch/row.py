@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["BatchRow", "check_names"]
+__all__ = ["BatchRow", "check_names", "one_line"]
 
 _OUTSIDE = ("..", "")
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,17 @@ class BatchRow:
             return ""
         text = json.dumps([task, list(common), self._own, stamps, decisive])
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def one_line(name: str) -> str:
+    r"""A name for a folder of results without breaks of lines, which part what commands print and tables.
+
+    Examples
+    --------
+    >>> one_line("a\nb/c")
+    'a_b/c'
+    """
+    return _BREAKS.sub("_", name)
 
 
 def check_names(rows: Sequence[BatchRow]) -> None:

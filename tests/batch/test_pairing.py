@@ -97,3 +97,10 @@ def test_what_cannot_be_paired_is_said(tree, names, sentence):
 
 def test_other_names_have_no_entities():
     assert entities_of("acq-1_scan") == {} == entities_of("t1")
+
+
+def test_names_are_on_one_line(tmp_path):
+    for name in ("a\nb.nii.gz", "a\nb_mask.nii.gz"):
+        (tmp_path / name).touch()
+    (row,) = paired(tmp_path, tmp_path).rows
+    assert row.name == "a_b" and row.scan.name == "a\nb.nii.gz"

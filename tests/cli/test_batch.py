@@ -6,56 +6,38 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
-import nibabel as nib
 import numpy as np
 import psutil
 import pytest
-import torch
+from small_batch import batch_of, images_in, small_batch
 
 from napari_brgm.cli import kept_run
 from napari_brgm.cli.kept import KeptSlices, Unfinished, key_of
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import InputError
-from napari_brgm.zoo.files import write_prior
 
-AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
-COUNT = (24, 20, 20)  # slices of three scans, 64 in all
+COUNT = (12, 10, 10)  # slices of three scans, 32 in all
+KILLS = 6
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory, random_stylegan2):
     """Folders of three scans of 32 px and masks of every slice, and the options of a quick task with a small prior."""
     folder = tmp_path_factory.mktemp("job")
-    write_prior(random_stylegan2, folder / "net.safetensors", torch.float32)
-    drawn = random_stylegan2.sample(sum(COUNT), seed=3)[:, 0].numpy()
-    for name in ("scans", "masks"):
-        (folder / name).mkdir()
-    first = 0
-    for number, count in enumerate(COUNT):
-        volume = np.moveaxis(drawn[first : first + count], 0, 2) * 100 + 300
-        mask = np.zeros(volume.shape, np.uint8)
-        mask[10:20, 12:22] = 1
-        nib.save(nib.Nifti1Image(volume.astype(np.float32), AFFINE), folder / "scans" / f"s{number}.nii.gz")
-        nib.save(nib.Nifti1Image(mask, AFFINE), folder / "masks" / f"s{number}_mask.nii.gz")
-        first += count
-    task = ["inpaint", "--prior", folder / "net.safetensors", "--steps", 3, "--samples", 2, "--device", "cpu"]
-    return folder, [str(part) for part in task]
+    return folder, small_batch(folder, random_stylegan2, COUNT)
 
 
 def command(job, out, *more: object) -> list[str]:
     folder, task = job
-    head = ["batch", "--scans", folder / "scans", "--masks", folder / "masks", "--out", out, *more]
-    return [sys.executable, "-m", "napari_brgm", *map(str, head), *task]
-
-
-def images(out) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.rglob("*.nii.gz"))}
+    return [sys.executable, "-m", "napari_brgm", *batch_of(folder, out, task, *more)]
 
 
 def posteriors(out) -> dict[str, Restoration]:
@@ -88,38 +70,49 @@ def test_each_scan_has_its_folder_and_the_table_its_line(undisturbed):
     assert modes == {0}
 
 
-def test_killed_ten_times_it_gives_the_same(job, undisturbed, tmp_path):
+def workers_of(running) -> list[psutil.Process]:
+    found = []
+    with suppress(psutil.Error):
+        for one in psutil.Process(running.pid).children():
+            with suppress(psutil.Error):  # it has just ended
+                if "spawn_main" in " ".join(one.cmdline()):
+                    found.append(one)
+    return found
+
+
+def test_killed_again_and_again_it_gives_the_same(job, undisturbed, tmp_path):
     """Workers and the main process, at random: each slice is there once, and equal to those of an undisturbed run."""
-    out, dice, kills, whole = tmp_path / "out", random.Random(7), 0, undisturbed[0]
+    out, dice, kills, whole, before = tmp_path / "out", random.Random(7), 0, undisturbed[0], 0
     told = (tmp_path / "told.txt").open("w+")
     start = partial(subprocess.Popen, command(job, out, "--processes", 2), stdout=subprocess.DEVNULL, stderr=told)
     running = start()
     deadline = time.monotonic() + 600
-    while kills < 10 and time.monotonic() < deadline:
-        if running.poll() is not None:
-            break
-        workers = [one for one in psutil.Process(running.pid).children() if "spawn_main" in " ".join(one.cmdline())]
-        busy = len(list(out.rglob(".unfinished-*/*.safetensors"))) + len(list(out.rglob("*Estimate*.nii.gz")))
-        time.sleep(dice.uniform(0.2, 1.0))
-        if not workers or (busy == 0 and kills == 0):
+    while kills < KILLS and time.monotonic() < deadline:
+        if running.poll() is not None:  # all is done, or rows are given up
+            if len(list(out.rglob("*Estimate*.nii.gz"))) == len(COUNT):
+                break
+            running = start()
+        workers = workers_of(running)
+        made = len([path for path in out.rglob("*.safetensors") if ".brgm-" not in str(path)])
+        if not workers or made <= before:  # something was made since the last one
+            time.sleep(0.02)
             continue
-        if kills % 4 == 3:
+        before = made
+        time.sleep(dice.uniform(0, 0.2))
+        if kills % 3 == 2:
             running.send_signal(signal.SIGKILL)
             running.wait()
             running = start()
         else:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 dice.choice(workers).kill()
-            except psutil.NoSuchProcess:
-                continue
         kills += 1
-        time.sleep(2.5)
     running.wait(timeout=600)
     told.close()
     again = subprocess.run(command(job, out, "--processes", 2), capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert kills >= 5
-    assert images(out) == images(whole)
+    assert images_in(out) == images_in(whole)
     found, wanted = posteriors(out), posteriors(whole)
     assert list(found) == list(wanted) and len(found) == sum(COUNT)
     for name, one in found.items():
@@ -132,44 +125,47 @@ def test_what_is_broken_stops_nobody_and_is_told(job, undisturbed, tmp_path, she
     folder, task = job
     rows = tmp_path / "rows.csv"
     (tmp_path / "broken.nii.gz").write_bytes(b"no scan")
+    shutil.copyfile(folder / "scans" / "s0.nii.gz", tmp_path / "two\nlines.nii.gz")
     rows.write_text(
         "scan,mask,name,index\n"
         f"{folder}/scans/s0.nii.gz,{folder}/masks/s0_mask.nii.gz,good,3\n"
         f"broken.nii.gz,{folder}/masks/s0_mask.nii.gz,broken,\n"
         f"gone.nii.gz,{folder}/masks/s0_mask.nii.gz,gone,\n"
+        f'"two\nlines.nii.gz",{folder}/masks/s0_mask.nii.gz,,4\n'
     )
     done = shell("batch", "--job", rows, "--out", tmp_path / "out", "--processes", 1, "--json", *task)
     assert done.exit_code == 1, done.output
     assert "broken failed: broken.nii.gz" in done.stderr and "gone failed: there is no gone.nii.gz" in done.stderr
-    assert "1 of 3 restored, 2 failed" in done.stderr
+    assert "2 of 4 restored, 2 failed" in done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"row": "good", "state": "done"}.items() <= next(one for one in lines if one.get("row") == "good").items()
-    assert lines[-1]["ended"] == lines[-1]["rows"] == 3
+    assert lines[-1]["ended"] == lines[-1]["rows"] == 4
     found = {line["name"]: line for line in table(tmp_path / "out")}
     assert found["broken"]["state"] == "failed" and found["good"]["slices"] == "1"
+    assert found["two_lines"]["slices"] == "1" and (tmp_path / "out" / found["two_lines"]["image"]).is_file()
 
 
-@pytest.mark.parametrize("gone", ["*Variance*.nii.gz", "*Estimate*.json", "*Estimate*.nii.gz", "*.safetensors"])
-def test_results_that_are_gone_or_cut_short_are_made_again(job, tmp_path, shell, gone):
+def test_results_that_are_gone_or_cut_short_are_made_again(job, tmp_path, shell):
     """Catches a batch that says done of half a result."""
     folder, task = job
     rows, out = tmp_path / "rows.csv", tmp_path / "out"
-    rows.write_text(f"scan,mask,name,index\n{folder}/scans/s0.nii.gz,{folder}/masks/s0_mask.nii.gz,r,3\n")
+    gone = {"v": "*Variance*.nii.gz", "r": "*Estimate*.json", "e": "*Estimate*.nii.gz", "p": "*.safetensors", "w": None}
+    line = f"{folder}/scans/s0.nii.gz,{folder}/masks/s0_mask.nii.gz"
+    rows.write_text("scan,mask,name,index\n" + "".join(f"{line},{name},{i}\n" for i, name in enumerate(gone)))
     command = ("batch", "--job", rows, "--out", out, "--processes", 1, *task)
     assert shell(*command).exit_code == 0
-    before = images(out)
-    (file,) = (out / "r").glob(gone)
-    if gone == "*Variance*.nii.gz":
-        file.write_bytes(file.read_bytes()[:100])
-    else:
+    before, whole = images_in(out), next((out / "w").glob("*.nii.gz")).stat().st_mtime_ns
+    assert len(before) == 2 * len(gone)
+    files = [next((out / name).glob(pattern)) for name, pattern in gone.items() if pattern is not None]
+    for file in files[1:]:
         file.unlink()
+    files[0].write_bytes(files[0].read_bytes()[:100])
     done = shell(*command)
-    assert done.exit_code == 0 and file.is_file(), done.output
-    assert images(out) == before
-    assert shell(*command).exit_code == 0
+    assert done.exit_code == 0 and all(file.is_file() for file in files), done.output
+    assert images_in(out) == before and next((out / "w").glob("*.nii.gz")).stat().st_mtime_ns == whole
     refused = shell(*command, "--seed", 9)
-    assert refused.exit_code == 1 and "exists already" in refused.stderr
-    assert images(out) == before and "1 of 1 restored" in shell(*command).stderr
+    assert refused.exit_code == 1 and refused.stderr.count("exists already") == len(gone)
+    assert images_in(out) == before and f"{len(gone)} of {len(gone)} restored" in shell(*command).stderr
 
 
 def test_shards_part_the_rows(job, undisturbed, tmp_path, shell):
@@ -223,12 +219,21 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(job, undisturbed, t
     assert made == [0, 1, 2, 3] and not list(out.glob("*.nii.gz"))
     made.append(-1)  # no more interrupts
     assert resumed(job, shell, out).exit_code == 0
-    assert made[5:] == list(range(4, 20))
-    whole = images(undisturbed[0])
-    assert images(out) == {name: data for name, data in whole.items() if name.startswith("s2")}
+    assert made[5:] == list(range(4, 10))
+    whole = images_in(undisturbed[0] / "s2")
+    assert images_in(out) == whole
     files = resumed(job, shell, out)
-    assert files.exit_code == 0 and len(made) == 21  # nothing is done where results are there
+    assert files.exit_code == 0 and len(made) == 11  # nothing is done where results are there
     assert "s2_desc-brgmInpaintEstimate_image.nii.gz" in files.stdout
+    record = next(out.glob("*Estimate*.json"))
+    said = {path: path.read_text() for path in out.glob("*.json")}
+    for path in said:
+        path.unlink()
+        assert resumed(job, shell, out).exit_code == 0 and record.is_file()
+    assert images_in(out) == whole
+    for path in said:
+        path.unlink()  # posteriors alone say of what job they are
+    assert resumed(job, shell, out).exit_code == 0 and all(path.is_file() for path in said)
     refused = resumed(job, shell, out, "--seed", 9)
     assert refused.exit_code == 2 and "exists already" in refused.stderr
 

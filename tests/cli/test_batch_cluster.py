@@ -1,4 +1,4 @@
-"""``napari-brgm batch --scheduler``: a real scheduler and real workers, one of which is killed."""
+"""``napari-brgm batch --scheduler``: a real scheduler and real workers, one of which is killed, one cut off."""
 
 from __future__ import annotations
 
@@ -6,105 +6,111 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import batch_works
-import nibabel as nib
-import numpy as np
 import psutil
 import pytest
-import torch
+from dask_cluster import dask_cluster
+from small_batch import batch_of, images_in, small_batch
 
 from napari_brgm.batch.cluster import told_by_cluster
 from napari_brgm.batch.row import BatchRow
-from napari_brgm.zoo.files import write_prior
 
-AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+NANNY = ("--nanny", "--nworkers", "1")
+QUICK = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s"}  # in place of 30; dask takes no less
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Address of a scheduler on loopback with two workers, each with a nanny that starts it again."""
-    folder = tmp_path_factory.mktemp("dask")
-    file, dask = folder / "scheduler.json", [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    here = ["--host", "127.0.0.1", "--no-dashboard"]
-    own = {"cwd": folder, "env": os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}}  # for batch_works
-    scheduler = subprocess.Popen([*dask, *here, "--port", "0", "--scheduler-file", file], **own, **QUIET)
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", "1"]
-    two = [*worker, "--nworkers", "2", *here, "--local-directory", folder]
-    workers = subprocess.Popen(two, **own, **QUIET)
-    until = time.monotonic() + 120
-    while not file.is_file() and time.monotonic() < until:
-        time.sleep(0.2)
-    yield json.loads(file.read_text())["address"], workers
-    for process in (workers, scheduler):
-        process.terminate()
-        process.wait(30)
+    """A scheduler on loopback with one worker, which a nanny starts again."""
+    with dask_cluster(tmp_path_factory.mktemp("dask"), tmp_path_factory.mktemp("home")) as found:
+        found.first = found.worker(*NANNY)
+        yield found
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory, random_stylegan2):
-    """Two scans of eight slices, and what restores them quickly."""
+    """Two scans of six slices, and what restores them quickly."""
     folder = tmp_path_factory.mktemp("job")
-    write_prior(random_stylegan2, folder / "net.safetensors", torch.float32)
-    drawn = random_stylegan2.sample(16, seed=3)[:, 0].numpy()
-    for number in range(2):
-        volume = np.moveaxis(drawn[8 * number : 8 * number + 8], 0, 2) * 100 + 300
-        mask = np.zeros(volume.shape, np.uint8)
-        mask[10:20, 12:22] = 1
-        nib.save(nib.Nifti1Image(volume.astype(np.float32), AFFINE), folder / f"s{number}.nii.gz")
-        nib.save(nib.Nifti1Image(mask, AFFINE), folder / f"s{number}_mask.nii.gz")
-    task = ["inpaint", "--prior", folder / "net.safetensors", "--steps", 3, "--samples", 2, "--device", "cpu"]
-    return folder, [str(part) for part in task]
+    return folder, small_batch(folder, random_stylegan2, (6, 6))
 
 
-def run(job, out, *more: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def alone(job, tmp_path_factory, shell, kept={}):  # noqa: B006
+    """Images of one process."""
     folder, task = job
-    command = ["batch", "--scans", str(folder), "--masks", str(folder), "--out", str(out), *more, *task]
-    return subprocess.Popen(
-        [sys.executable, "-m", "napari_brgm", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    if "images" not in kept:
+        out = tmp_path_factory.mktemp("alone") / "out"
+        done = shell(*batch_of(folder, out, task, "--processes", 1))
+        assert done.exit_code == 0, done.output
+        kept["images"] = images_in(out)
+    return kept["images"]
 
 
-def images(out) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.rglob("*.nii.gz"))}
+@contextmanager
+def once(seen, then):
+    """Do something as soon as something is seen, beside the block."""
+
+    def watch():
+        while not over.is_set() and not seen():
+            time.sleep(0.02)
+        then()
+
+    over, thread = threading.Event(), threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
-def test_workers_give_what_one_process_gives_though_one_is_killed(job, cluster, tmp_path):
-    address, workers = cluster
-    alone, out = tmp_path / "alone", tmp_path / "out"
-    first = run(job, alone, "--processes", "1")
-    told = first.communicate(timeout=300)
-    assert first.returncode == 0, told
-    spread = run(job, out, "--scheduler", address, "--json")
-    until = time.monotonic() + 120
-    while not list(out.rglob(".unfinished-*/*.safetensors")) and time.monotonic() < until:
-        time.sleep(0.05)
-    at_work = [one for one in psutil.Process(workers.pid).children() if "spawn_main" in " ".join(one.cmdline())]
-    assert len(at_work) == 2
-    at_work[0].kill()
-    printed, said = spread.communicate(timeout=300)
-    assert spread.returncode == 0, said
-    lines = [json.loads(line) for line in printed.splitlines()]
+def test_one_worker_gives_what_one_process_gives_though_it_is_killed(job, alone, cluster, tmp_path, shell):
+    folder, task = job
+    out, killed = tmp_path / "out", []
+
+    def kill():
+        children = psutil.Process(cluster.first.pid).children()
+        (at_work,) = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+        at_work.kill()
+        killed.append(sorted(path.name for path in out.rglob("*Estimate*.nii.gz")))
+
+    cluster.wait_for_workers(1)
+    with once(lambda: list(out.rglob(".unfinished-*/*.safetensors")), kill):
+        done = shell(*batch_of(folder, out, task, "--scheduler", cluster.address, "--json"))
+    assert done.exit_code == 0, done.stderr
+    assert killed == [[]]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted(line["row"] for line in lines if "row" in line) == ["s0", "s1"]
     assert lines[-1]["ended"] == 2
-    assert images(out) == images(alone)
-    assert len(images(out)) == 4
+    assert images_in(out) == alone and len(alone) == 4
     assert not list(out.rglob(".unfinished-*"))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_so_do_two_and_four_workers(job, alone, cluster, tmp_path, shell, workers):
+    folder, task = job
+    for _ in range(workers - len(cluster.processes) + 1):  # the scheduler is one of them
+        cluster.worker()
+    cluster.wait_for_workers(workers)
+    done = shell(*batch_of(folder, tmp_path / "out", task, "--scheduler", cluster.address))
+    assert done.exit_code == 0, done.stderr
+    assert images_in(tmp_path / "out") == alone
 
 
 def test_another_prior_under_the_same_name_is_refused_there(cluster, tmp_path, monkeypatch):
     """The hash decides, not the name."""
-    address, _ = cluster
     monkeypatch.setattr(batch_works, "HASH", "ours")
     told = list(
         told_by_cluster(
             [BatchRow("a", tmp_path)],
             batch_works.plain,
-            address,
+            cluster.address,
             partial(batch_works.hash_of, "net"),
             lambda one: one.shared,
         )
@@ -114,10 +120,73 @@ def test_another_prior_under_the_same_name_is_refused_there(cluster, tmp_path, m
 
 def test_no_scheduler_is_one_sentence(job, tmp_path, shell):
     folder, task = job
-    given = ("batch", "--scans", folder, "--masks", folder, "--out", tmp_path / "out")
-    assert "there is no scheduler at tcp://127.0.0.1:9" in shell.refused(
-        *given, "--scheduler", "tcp://127.0.0.1:9", *task
-    )
-    assert "--processes are of this machine" in shell.refused(
-        *given, "--scheduler", "tcp://127.0.0.1:9", "--processes", 2, *task
-    )
+    given = partial(batch_of, folder, tmp_path / "out", task, "--scheduler", "tcp://127.0.0.1:9")
+    assert "there is no scheduler at tcp://127.0.0.1:9: Connection refused; start one" in shell.refused(*given())
+    assert "--processes are of this machine" in shell.refused(*given("--processes", 2))
+
+
+class Hosts:
+    """Network namespaces: 'head', and hosts that only a cable of two ends joins to it."""
+
+    def __init__(self, stack: ExitStack, count: int) -> None:
+        self.mark, self.stack = f"brgm{os.getpid()}", stack
+        for name in ("head", *map(str, range(count))):
+            ip("netns", "add", self.name(name))
+            stack.callback(ip, "netns", "delete", self.name(name))  # its cables go with it
+            ip("-n", self.name(name), "link", "set", "lo", "up")
+        for number in range(count):
+            here, there, cable = self.name("head"), self.name(str(number)), f"cable{number}"
+            ip("-n", here, "link", "add", cable, "type", "veth", "peer", "name", "cable", "netns", there)
+            for place, end, address in ((here, cable, 1), (there, "cable", 2)):
+                ip("-n", place, "address", "add", f"10.217.{number}.{address}/24", "dev", end)
+                ip("-n", place, "link", "set", end, "up")
+
+    def name(self, host: str) -> str:
+        return f"{self.mark}-{host}"
+
+    def start(self, host: str, folder: Path, *command: object, **how: object) -> subprocess.Popen[str]:
+        """A Python module on a host; killed at the end."""
+        inside = ["ip", "netns", "exec", self.name(host), sys.executable, "-m", *map(str, command)]
+        environment = os.environ | QUICK | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(inside, cwd=folder, env=environment, text=True, **how)
+        self.stack.callback(process.wait, 30)
+        self.stack.callback(process.kill)
+        return process
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make network namespaces")
+def test_a_host_that_is_cut_off_in_mid_job_costs_what_it_was_working_on(job, alone, tmp_path):
+    """Its cable is pulled, so that nobody hears of its end, and it is off the disk; the other helps with its row."""
+    folder, task = job
+    out, log = tmp_path / "out", tmp_path / "scheduler.log"
+    with ExitStack() as stack:
+        hosts, written = Hosts(stack, 2), stack.enter_context(log.open("w"))
+        hosts.start(
+            "head", tmp_path, "distributed.cli.dask_scheduler", "--no-dashboard", "--port", 8786, stderr=written
+        )
+        workers = [
+            hosts.start(
+                host, tmp_path, "distributed.cli.dask_worker", f"tcp://10.217.{host}.1:8786", "--host",
+                f"10.217.{host}.2", "--nthreads", 1, "--no-nanny", "--no-dashboard", stderr=subprocess.DEVNULL,
+            )
+            for host in "01"
+        ]  # fmt: skip
+        until = time.monotonic() + 60
+        while log.read_text().count("Starting worker compute stream") < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        command = batch_of(folder, out, task, "--scheduler", "tcp://127.0.0.1:8786")
+        batch = hosts.start("head", tmp_path, "napari_brgm", *command, stderr=subprocess.PIPE)
+        while not all(list(out.glob(f"{name}/.unfinished-*/*.safetensors")) for name in ("s0", "s1")):
+            assert batch.poll() is None and time.monotonic() < until + 60, batch.communicate()[1][-3000:]
+            time.sleep(0.01)
+        ip("-n", hosts.name("head"), "link", "set", "cable0", "down")
+        workers[0].kill()
+        there = sorted(path.name for path in out.rglob("*Estimate*.nii.gz"))
+        _, said = batch.communicate(timeout=120)
+    assert len(there) < 2
+    assert batch.returncode == 0 and "2 of 2 restored" in said, said
+    assert images_in(out) == alone
