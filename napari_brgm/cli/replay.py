@@ -72,7 +72,7 @@ def replay(
         if one.get("sha256") != sha256_of(path)
     ]
     given = [str(scan), *([] if mask is None else ["--mask", str(mask)]), "--out", str(out), "--device", device]
-    given += arguments + (["--overwrite"] if overwrite else [])
+    given += arguments + _series(scan, known) + (["--overwrite"] if overwrite else [])
     group: Any = context.find_root().command
     before = {path: path.stat().st_mtime_ns for path in out.glob("*Estimate*.json")} if out.is_dir() else {}
     with group.commands[task].make_context(task, given, parent=context) as inner:
@@ -90,6 +90,23 @@ def replay(
     say(verdict)
     if apart or verdict != _IDENTICAL:
         raise typer.Exit(_DIFFERENT)
+
+
+def _series(scan: Path, record: dict[str, Any]) -> list[str]:
+    """Which of the series in a folder the record is of, by the number that it has in the scanner's order."""
+    from napari_brgm.scans import read_scan
+    from napari_brgm.scans.names import series_label
+
+    label = str((record.get("inputs") or [{}])[0].get("name"))
+    if not scan.is_dir() or not label.startswith("series "):
+        return []
+    labels = [series_label(one.header) for one in read_scan(scan)]
+    if labels.count(label) != 1:
+        many = "several times " if label in labels else "no "
+        raise InputError(
+            f"there is {many}{label} in {plain_text(scan.name)}; give the folder of the series that it was made of"
+        )
+    return ["--series", str(labels.index(label) + 1)]
 
 
 _IDENTICAL = "bit-identical"

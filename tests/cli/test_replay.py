@@ -7,9 +7,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_sources import oblique
 
 from napari_brgm.cli.replay import command_of, differences
 from napari_brgm.errors import InputError
+from napari_brgm.scans import read_scan
 
 
 @pytest.fixture
@@ -94,3 +96,41 @@ def test_differences_leave_out_what_passes():
     other = {"created": "b", "seed": 2, "slices": [{"seconds": 4.0, "index": 4}], "Units": "a.u."}
     assert list(differences(one, other)) == ["seed: 1, now 2", "slices[0].index: 3, now 4"]
     assert list(differences({}, {"seed": 2})) == ["seed: None, now 2"]
+
+
+@pytest.fixture
+def of_dicom(shell, quick, tmp_path):
+    """A folder of two series, a mask on the second, and the record of a run with it."""
+    for number in (2, 5):
+        upright = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+        oblique(tmp_path / "study" / str(number), SeriesNumber=number, SeriesInstanceUID=f"1.2.3.{number}", **upright)
+    second = read_scan(tmp_path / "study")[1]
+    missing = np.zeros(second.shape, np.uint8)
+    missing[25:33, 30:44, 1:3] = 1
+    nib.save(nib.Nifti1Image(missing, second.affine), tmp_path / "m.nii")
+    given = [
+        "inpaint",
+        tmp_path / "study",
+        "--series",
+        2,
+        "--mask",
+        tmp_path / "m.nii",
+        "--out",
+        tmp_path / "out",
+        *quick,
+    ]
+    done = shell(*given)
+    assert done.exit_code == 0, done.output
+    return next((tmp_path / "out").glob("series-5*Estimate*.json")), tmp_path / "study", tmp_path / "m.nii"
+
+
+def test_a_record_of_dicom_too(of_dicom, again, tmp_path):
+    record, study, mask = of_dicom
+    done = again(record, scan=study, mask=mask)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "bit-identical" and "differs" not in done.stderr
+    assert (tmp_path / "again" / "series-5_desc-brgmInpaintDicom_image" / "estimate").is_dir()
+    alone = again(record, scan=study / "5", mask=mask)
+    assert alone.exit_code == 1 and alone.stdout.splitlines()[-1] == "bit-identical"
+    assert "differs: input 5: other bytes than series 5 had" in alone.stderr
+    assert "no series 5 in 2; " in again(record, scan=study / "2", mask=mask).stderr
