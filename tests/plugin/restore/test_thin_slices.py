@@ -254,7 +254,8 @@ def test_a_series_restored_and_saved(window, series, run, stack_prior, monkeypat
     run_layers = layers_of_run(viewer, restored)
     assert [layer.metadata["brgm"]["role"] for layer in run_layers] == ["x3", "samples", "variance"]
     nifti, samples, variance = save_run(run_layers, tmp_path / "out", "nifti", complete=False)
-    folder, spread = save_run(run_layers, tmp_path / "out", "dicom")
+    (study,) = save_run(run_layers, tmp_path / "out", "dicom")
+    folder, spread = study / "estimate", study / "std"
     step = scan.affine[:3, 2] / 3
     first = scan.affine[:3, 3] - step
     for path in (nifti, samples, variance, folder, spread):
