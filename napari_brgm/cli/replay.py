@@ -36,6 +36,9 @@ def replay(
     scan: Annotated[Path, typer.Option(help="The scan that it was made of.", show_default=False)],
     out: options.Out,
     mask: Annotated[Path | None, typer.Option(help="The mask, of an in-painting.", show_default=False)] = None,
+    second: Annotated[
+        Path | None, typer.Option(help="The second scan, where the record names one.", show_default=False)
+    ] = None,
     prior: Annotated[
         str | None,
         typer.Option(help="Name of the prior, or path of its file.", show_default="the name in the record"),
@@ -65,13 +68,22 @@ def replay(
             if mask is None
             else f"{task} takes no mask; leave out --mask"
         )
-    read = [scan, *([] if mask is None else [mask])]
+    if _with_second(known) != (second is not None):
+        raise InputError(
+            "the record is of two scans of one patient; give the other one as --second"
+            if second is None
+            else "the record is of one scan; leave out --second"
+        )
+    more = {"--mask": mask, "--second": second}
+    read = [scan, *(path for path in more.values() if path is not None)]
     apart = [
         f"input {plain_text(path.name)}: other bytes than {one['name']} had"
         for one, path in zip(known.get("inputs", []), read, strict=False)
         if one.get("sha256") != sha256_of(path)
     ]
-    given = [str(scan), *([] if mask is None else ["--mask", str(mask)]), "--out", str(out), "--device", device]
+    given = [str(scan), "--out", str(out), "--device", device]
+    for option, path in more.items():
+        given += [] if path is None else [option, str(path)]
     given += arguments + _series(scan, known) + (["--overwrite"] if overwrite else [])
     group: Any = context.find_root().command
     before = {path: path.stat().st_mtime_ns for path in out.glob("*Estimate*.json")} if out.is_dir() else {}
@@ -90,6 +102,10 @@ def replay(
     say(verdict)
     if apart or verdict != _IDENTICAL:
         raise typer.Exit(_DIFFERENT)
+
+
+def _with_second(record: dict[str, Any]) -> bool:
+    return any(one.get("second") for one in [record, *(record.get("slices") or [])])
 
 
 def _series(scan: Path, record: dict[str, Any]) -> list[str]:

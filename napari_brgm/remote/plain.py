@@ -6,7 +6,7 @@ help stay where they are: their places go, and their pixels do not.
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.job import Job, Later, ObservedSlice, Stack
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.run_stack import why_alone
+from napari_brgm.engine.second_scan import SecondScan
 from napari_brgm.engine.windows import helping_mm
 from napari_brgm.errors import InputError
 from napari_brgm.inference import Step
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["job_of", "plain_job", "plain_restoration", "plain_step", "restoration_of", "step_of"]
 
 PlainTable = dict[str, Any]
-_OF_SLICE = ("image", "corruption", "spacing", "noise_sigma")
+_OF_SECOND = ("image", "sigma", "gain", "offset")
 _ARRAYS = ("estimate", "mean", "variance", "latents", "measured", "widths")
 
 
@@ -92,21 +93,23 @@ def restoration_of(found: PlainTable) -> Restoration:
 
 
 def _plain_slice(one: ObservedSlice) -> PlainTable:
-    more = [each.name for each in fields(one) if each.name not in _OF_SLICE and getattr(one, each.name) is not None]
-    if more:
-        raise InputError(f"a slice with its '{more[0]}' cannot be sent to another machine; restore it on this one")
     image = None if one.image is None else np.asarray(one.image)
     try:
         happened = _plain_corruption(one.corruption())
     except InputError as error:  # costs its own slice only
         happened = {"name": "refused", "reason": str(error)}
-    return {"image": image, "corruption": happened, "spacing": one.spacing, "noise_sigma": one.noise_sigma}
+    second = None if one.second is None else {name: getattr(one.second, name) for name in _OF_SECOND}
+    return {
+        "image": image, "corruption": happened, "spacing": one.spacing, "noise_sigma": one.noise_sigma,
+        "second": second,
+    }  # fmt: skip
 
 
 def _slice_of(found: PlainTable) -> ObservedSlice:
     return ObservedSlice(
-        found["image"], partial(_corruption_of, found["corruption"]), found["spacing"], found["noise_sigma"]
-    )
+        found["image"], partial(_corruption_of, found["corruption"]), found["spacing"], found["noise_sigma"],
+        None if found["second"] is None else SecondScan(**found["second"]),
+    )  # fmt: skip
 
 
 def _plain_corruption(f: Corruption) -> PlainTable:

@@ -55,6 +55,12 @@ def test_it_is_brought_to_the_first_and_told(shell, scan, hole, second, tmp_path
     record = json.loads(next((tmp_path / "both").glob("*Estimate*.json")).read_text())
     assert record["second"]["gain"] == pytest.approx(2.5, rel=0.1)
     assert [one["name"] for one in record["inputs"]] == ["spoilt.nii.gz", "hole.nii.gz", "second.nii.gz"]
+    path = next((tmp_path / "both").glob("*Estimate*.json"))
+    again = ("replay", path, "--scan", spoilt, "--mask", mask, "--out", tmp_path / "again", "--device", "cpu")
+    assert "two scans of one patient; give the other one as --second" in shell(*again).stderr
+    done = shell(*again, "--second", second)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "bit-identical"
 
 
 def test_what_does_not_go_with_it_is_one_sentence(shell, scan, hole, save, tmp_path, shipped_weights):

@@ -13,6 +13,7 @@ from napari_brgm.corruptions import Blur, Downsample, Identity, Jpeg, Mask
 from napari_brgm.engine.job import Job, Later, ObservedSlice, Stack
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.run import run
+from napari_brgm.engine.second_scan import SecondScan
 from napari_brgm.errors import InputError
 from napari_brgm.remote.plain import job_of, plain_job, plain_restoration, restoration_of
 from napari_brgm.samples import Samples
@@ -54,6 +55,17 @@ def test_a_stack_sends_the_neighbours_that_help_and_gives_the_same(stack):
         assert one.provenance["notes"] == other.provenance["notes"]
     sent = plain_job(replace(job, method="vi"), "stack-24")  # one slice at a time
     assert all(image is None for _, image in sent["stack"]["neighbours"])
+
+
+def test_a_second_scan_goes_with_its_slice(stack):
+    job, _ = stack
+    image, missing = np.asarray(job.slices[0].image), job.slices[0].corruption().missing.numpy()
+    both = replace(
+        job, slices=(replace(job.slices[0], second=SecondScan.matched(2 * image + 3, image, ~missing)),), stack=None
+    )
+    there, here = (run(one)[0] for one in (job_of(over_the_wire(plain_job(both, "stack-24")), job.prior), both))
+    np.testing.assert_array_equal(there.estimate, here.estimate)
+    assert there.provenance["second"] == here.provenance["second"]
 
 
 def test_corruptions_keep_their_numbers(linear_prior):
