@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
@@ -89,14 +92,23 @@ def _contact_sheet(out: Path, entries: Sequence[Entry]) -> Image.Image:
     down = -(-len(entries) // _ACROSS)
     page = Image.new("RGB", (_ACROSS * _WIDTH, down * (_HEIGHT + _TITLE)), "black")
     draw = ImageDraw.Draw(page)
-    for number, entry in enumerate(entries):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # unpacking lets others work
+        shown = list(pool.map(partial(_small, out), entries))
+    for number, (entry, small) in enumerate(zip(entries, shown, strict=True)):
         left, top = _WIDTH * (number % _ACROSS), (_HEIGHT + _TITLE) * (number // _ACROSS)
         draw.text((left + 4, top + 2), plain_text(entry.name), fill="white")
-        sheet = next((file for file in entry.files if _SHEET.search(file)), None)
-        if sheet is None:
-            continue
-        with suppress(OSError), Image.open(out / sheet) as shown:
-            small = shown.convert("RGB")
-            small.thumbnail((_WIDTH - 8, _HEIGHT - 4))
+        if small is not None:
             page.paste(small, (left + 4, top + _TITLE))
     return page
+
+
+def _small(out: Path, entry: Entry) -> Image.Image | None:
+    """The sheet of a row, small."""
+    sheet = next((file for file in entry.files if _SHEET.search(file)), None)
+    with suppress(OSError):
+        if sheet is not None:
+            with Image.open(out / sheet) as shown:
+                small = shown.convert("RGB")
+            small.thumbnail((_WIDTH - 8, _HEIGHT - 4))
+            return small
+    return None

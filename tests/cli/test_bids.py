@@ -52,14 +52,10 @@ def options(dataset):
     return ["--prior", net, "--steps", "3", "--samples", "2", "--device", "cpu", "--n_cpus", "1"]
 
 
-def test_both_levels_give_derivatives_that_are_valid(dataset, options, tmp_path):
+def test_both_levels_give_derivatives_that_are_valid(dataset, options, tmp_path, shell):
     out = tmp_path / "out"
-    run = [sys.executable, "-m", "napari_brgm", "bids", str(dataset), str(out)]
-    done = subprocess.run(
-        [*run, "participant", "--participant-label", "01", "sub-02", *options], capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = shell("bids", dataset, out, "participant", "--participant-label", "01", "sub-02", *options)
+    assert done.exit_code == 0, done.stderr
     assert "3 of 3 restored" in done.stderr
     images = {path.relative_to(out).as_posix() for path in out.rglob("*Estimate*.nii.gz")}
     assert images == {
@@ -70,8 +66,8 @@ def test_both_levels_give_derivatives_that_are_valid(dataset, options, tmp_path)
     assert [path.relative_to(out).as_posix() for path in out.rglob("dataset_description.json")] == [
         "dataset_description.json"
     ]
-    group = subprocess.run([*run, "group"], capture_output=True, text=True, check=False)
-    assert group.returncode == 0 and (out / "batch.csv").read_text().count("done") == 3
+    assert shell("bids", dataset, out, "group").exit_code == 0
+    assert (out / "batch.csv").read_text().count("done") == 3
     validator = shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent))
     assert validator is not None
     found = subprocess.run([validator, str(out), "--json"], capture_output=True, text=True, check=False)

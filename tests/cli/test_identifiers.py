@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
@@ -61,7 +59,7 @@ def traces(folder) -> list[str]:
     ]
 
 
-def test_nothing_but_derived_dicom_names_the_patient(source, tmp_path, home):
+def test_nothing_but_derived_dicom_names_the_patient(source, tmp_path, home, shell):
     series, mask, net = source
     rows = tmp_path / "rows.csv"
     rows.write_text(f"scan,mask,name\n{series},{mask},first\n")
@@ -69,12 +67,10 @@ def test_nothing_but_derived_dicom_names_the_patient(source, tmp_path, home):
     options = ["--prior", net, "--steps", 3, "--samples", 2, "--device", "cpu", "--roi", mask, "--plane", "axial"]
     command = ["batch", "--job", rows, "--out", out, "--processes", 1, "--json", "inpaint", *options]
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "napari_brgm", *map(str, command)], capture_output=True, text=True, check=False
-        )
+        done = shell(*command)
     finally:
         os.umask(umask)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert not any(trace in (done.stdout + done.stderr).lower().encode() for trace in TRACES)
     derived = list(out.rglob("*.dcm"))
     assert derived and all(pydicom.dcmread(path).PatientID == PLANTED["PatientID"] for path in derived)
