@@ -27,6 +27,7 @@ from napari_brgm.text import plain_text
 __all__ = ["read_job"]
 
 _OWN = ("scan", "mask", "name", "pseudonym")
+_PATHS = ("roi", "second")  # options that are files
 _MOST = 64 << 20  # bytes
 _OPTION = re.compile(r"[a-z][a-z0-9_-]*")
 _ENDING = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|npy|dcm)$", re.IGNORECASE)
@@ -85,7 +86,7 @@ def _row(record: dict[Any, Any], number: int, path: Path) -> BatchRow:
         if isinstance(value, bool):
             options.append(f"--{option}" if value else f"--no-{option}")
         else:
-            options += [f"--{option}", str(value)]
+            options += [f"--{option}", str((folder / str(value)).absolute()) if option in _PATHS else str(value)]
     return BatchRow(name, folder / scan, None if mask is None else folder / str(mask), tuple(options), None, pseudonym)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.errors import InputError
@@ -14,7 +15,6 @@ from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["BatchRow", "check_names", "one_line"]
 
@@ -75,6 +75,7 @@ class BatchRow:
         stamps = [stamp_of(path) for path in (self.scan, self.mask) if path is not None]
         if not all(stamps):
             return ""
+        stamps += [stamp_of(Path(one)) for one in self.options if Path(one).is_absolute()]
         text = json.dumps([task, list(common), self._own, stamps, decisive])
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -54,3 +54,16 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, sentence):
 def test_names_that_clash_or_lead_elsewhere_are_refused(tmp_path, names):
     with pytest.raises(InputError, match=r"both lie in|is no name for a folder"):
         check_names([BatchRow(name, tmp_path / str(number)) for number, name in enumerate(names)])
+
+
+def test_other_files_of_a_row_are_meant_from_its_folder_too_and_decide_whether_it_is_done(tmp_path):
+    for name in ("a.nii", "m.nii", "labels.nii"):
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "rows.csv").write_text("scan,mask,roi,pseudonym\na.nii,m.nii,labels.nii,sub-01\n")
+    (row,) = read_job(tmp_path / "rows.csv")
+    assert row.options == ("--roi", str(tmp_path / "labels.nii")) and row.name == row.pseudonym == "sub-01"
+    assert row.arguments("inpaint", [], tmp_path)[-4:] == ["--pseudonym", "sub-01", *row.options]
+    before = row.stamp("inpaint", [], None)
+    (tmp_path / "labels.nii").write_bytes(b"22")
+    assert row.stamp("inpaint", [], None) not in ("", before)
+    assert "a.nii" not in repr(row)  # which schedulers log
