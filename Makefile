@@ -45,7 +45,7 @@ lint: test-env
 	$(VENV)/bin/mypy
 
 test: lint
-	@.ci/debian-packages xvfb
+	@.ci/debian-packages xvfb iproute2
 	@if command -v Xvfb >/dev/null || [ -n "$$DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
 		$(PYTEST); \
 	else \
