@@ -18,6 +18,7 @@ from napari_brgm.cli import options
 from napari_brgm.cli.progress import batch_bar
 from napari_brgm.cli.tasks import TASKS
 from napari_brgm.cli.terminal import say, say_note, say_path
+from napari_brgm.cli.where import is_address
 from napari_brgm.errors import InputError
 from napari_brgm.text import plain_text
 
@@ -108,6 +109,10 @@ def batch(
         rows, unpaired = _renamed(rows, unpaired, pseudonyms)
     given = checked_options(context, name, common, rows, out)
     rows = _part(rows, shard)
+    if scheduler is not None and is_address(str(given["device"])):
+        raise InputError(
+            "rows go to workers by their paths with --scheduler, or their slices by value with --device; leave one out"
+        )
     if scheduler is not None and processes is not None:
         raise InputError("--processes are of this machine, and workers are as many as the scheduler has; leave one out")
     prior = str(given["prior"])
@@ -213,7 +218,7 @@ def processes_for(wanted: int | None, device: str) -> tuple[int, list[dict[str, 
     from napari_brgm.engine.need import free_memory
 
     plain = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    if pick_device(device).type == "cuda" and ":" not in device:
+    if not is_address(device) and pick_device(device).type == "cuda" and ":" not in device:
         each = [plain | {"CUDA_VISIBLE_DEVICES": str(number)} for number in range(torch.cuda.device_count())]
         return wanted or len(each), each
     affinity = getattr(os, "sched_getaffinity", None)

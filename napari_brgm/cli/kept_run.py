@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.cli.kept import KeptSlices, Unfinished, key_of
 from napari_brgm.engine.need import TooLarge
-from napari_brgm.engine.run import parts_of, run
+from napari_brgm.engine.run import parts_of
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_brgm.cli.regions import RegionTable
     from napari_brgm.cli.source import Source
     from napari_brgm.cli.treatment import Treatment
+    from napari_brgm.cli.where import Engine
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference import Step
@@ -26,11 +27,12 @@ __all__ = ["kept_run", "key_of_job"]
 
 
 def key_of_job(
-    job: Job, what: Treatment, source: Source, inputs: Sequence[dict[str, str]], regions: RegionTable | None = None
+    job: Job, what: Treatment, source: Source, inputs: Sequence[dict[str, str]], regions: RegionTable | None = None,
+    address: str = "",
 ) -> str:  # fmt: skip
     """Digest of all that decides the results of a job, but for the clock and the kind of processor.
 
-    ``inputs``: 'sha256' of each file that was read.
+    ``inputs``: 'sha256' of each file that was read. ``address``: of a scheduler whose workers run it.
     """
     import numpy as np
     import torch
@@ -49,13 +51,14 @@ def key_of_job(
         noise=what.noise_sigma, trial=what.trial, brain=what.brain is not None, alone=what.alone,
         regions=None if regions is None else regions.digest,
         prior=job.prior.info.weights_sha256, settings=settings.as_dict(), method=job.method, samples=job.samples,
-        seed=job.seed, device=pick_device(job.device).type, versions=[version(), torch.__version__, np.__version__],
-        threads=torch.get_num_threads(),
+        seed=job.seed, device=address or pick_device(job.device).type,
+        versions=[version(), torch.__version__, np.__version__], threads=torch.get_num_threads(),
     )  # fmt: skip
 
 
 def kept_run(
-    job: Job, kept: KeptSlices, tell: Callable[[Step], object], finish: Callable[[int, Restoration], Restoration]
+    job: Job, kept: KeptSlices, tell: Callable[[Step], object], finish: Callable[[int, Restoration], Restoration],
+    engine: Engine,
 ) -> list[Restoration | InputError]:  # fmt: skip
     """Run a job as ``engine.run.run`` does, but for what is kept; results come without their samples, from the disk.
 
@@ -67,6 +70,8 @@ def kept_run(
         Gets each Step, whose ``done`` counts what was there.
     finish : callable
         Makes of a number and its restoration what is kept of it.
+    engine : callable
+        Runs it.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def kept_run(
             continue
         with kept.claimed(part[0]) as mine:
             if mine and not kept.holds(part):
-                _made(job, part, kept, tell, finish)
+                _made(job, part, kept, tell, finish, engine)
     numbers = range(job.count)
     if not kept.holds(numbers):
         raise Unfinished(
@@ -100,7 +105,7 @@ def kept_run(
 
 def _made(
     job: Job, part: Sequence[int], kept: KeptSlices, tell: Callable[[Step], object],
-    finish: Callable[[int, Restoration], Restoration],
+    finish: Callable[[int, Restoration], Restoration], engine: Engine,
 ) -> None:  # fmt: skip
     before = 0
     with suppress(OSError):
@@ -114,7 +119,7 @@ def _made(
         return result.without_samples()
 
     try:
-        results = run(job, told, keep, only=part)
+        results = engine(job, told, keep, part)
     except TooLarge:
         raise
     except InputError as error:

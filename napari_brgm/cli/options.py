@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brgm.cli.where import is_address
 from napari_brgm.engine.job import Job
 from napari_brgm.errors import InputError
 from napari_brgm.settings import InferenceSettings, preset
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO", "DEFAULT_PRIOR", "BrainData", "Data", "Device", "FeaturesName", "FeaturesOption", "FinishOption",
     "InferenceOptions", "InvertMask", "MethodName", "MethodOption", "Out", "Overwrite", "PixelSize", "PlaneName",
-    "PlaneOption", "PresetName", "PriorName", "Priors", "Pseudonym", "Refine", "Resume", "SampleCount", "SaveVideo",
-    "ScanPath", "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume",
+    "PlaneOption", "PresetName", "PriorName", "Priors", "Pseudonym", "Refine", "Resume", "RunDevice", "SampleCount",
+    "SaveVideo", "ScanPath", "Seed", "SeriesNumber", "SliceChoice", "SliceIndex", "Steps", "Strip", "Sure", "Volume",
     "WithDescription", "data_folder", "names", "pair",
 ]  # fmt: skip
 
@@ -99,6 +100,13 @@ SampleCount = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result on the same device.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+RunDevice = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda, cuda:N, or tcp://host:port of a dask scheduler: slices go to a worker of it.",
+    ),
+]
 PresetName = Annotated[
     str, typer.Option("--preset", help="Settings: auto (those that suit the prior), mixture, paper, reference, box ...")
 ]
@@ -310,10 +318,12 @@ class InferenceOptions:
         from napari_brgm.cli.loaded import loaded_prior
         from napari_brgm.engine.devices import pick_device
 
-        pick_device(self.device)
+        if not is_address(self.device):
+            pick_device(self.device)
         return loaded_prior(self.prior)
 
     def job(self, slices: tuple[ObservedSlice, ...], prior: Prior, stack: Stack | None = None) -> Job:
         """The job of these slices with this prior."""
         settings = self.settings_for(prior)
-        return Job(slices, prior, settings, self.method, self.samples, self.seed, self.device, stack=stack)
+        device = "auto" if is_address(self.device) else self.device
+        return Job(slices, prior, settings, self.method, self.samples, self.seed, device, stack=stack)

@@ -26,6 +26,7 @@ from napari_brgm.cli.shown_row import shown_row
 from napari_brgm.cli.source import Result
 from napari_brgm.cli.terminal import say, say_note, say_path
 from napari_brgm.cli.trial_errors import errors_of, errors_text
+from napari_brgm.cli.where import engine_at, is_address
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
 from napari_brgm.engine.job import ObservedSlice
 from napari_brgm.errors import InputError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from napari_brgm.cli.source import Piece, Source
     from napari_brgm.cli.target import ShellOutputs, Target
     from napari_brgm.cli.treatment import Treatment
+    from napari_brgm.cli.where import Engine
     from napari_brgm.engine.head import Head
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
@@ -108,13 +110,15 @@ def restore_source(
         {"name": plain_text(name), "sha256": sha256_of(path)}
         for name, path in zip([source.label, *(path.name for path in read[1:])], read, strict=True)
     ]
-    key = key_of_job(job, what, source, inputs, regions)
+    address = options.device if is_address(options.device) else ""
+    key = key_of_job(job, what, source, inputs, regions, address)
     names = ResultNames.of(source, what, pieces, spread=bool(job.draws), regions=regions is not None)
     there, whole = made_before(target.folder, names, key) if target.resume else ([], False)
     if whole and not target.overwrite:
         beside = names.dicom is not None and (target.folder / names.dicom).is_dir()
         return Written(there, [], dicom=target.folder / str(names.dicom) if beside else None)
-    run = _Run(source, what, job, pieces, heads, names, run_of(key) if target.resume else new_run())
+    engine = engine_at(options.device, options.prior)
+    run = _Run(source, what, job, pieces, heads, names, run_of(key) if target.resume else new_run(), engine, address)
     about = {"inputs": inputs, JOB_KEY: key}
     with ExitStack() as stack:
         alone = stack.enter_context(ExitStack())  # holds until all is in its place that no other process writes it
@@ -158,6 +162,10 @@ class _Run:
         Of the pieces; None: the slice is restored as it is.
     name : str
         What tells the run from others.
+    engine : callable
+        Runs the job.
+    address : str
+        Of the scheduler whose workers do it; '': this machine.
     """
 
     source: Source
@@ -167,13 +175,14 @@ class _Run:
     heads: list[Head | None]
     names: ResultNames
     name: str
+    engine: Engine
+    address: str
 
     def restored(
         self, files: ShellOutputs, kept: KeptSlices | None, descent: DescentVideo | None
     ) -> list[Restoration | InputError]:  # fmt: skip
         """What becomes of each piece, without samples, which are on the disk by then."""
         from napari_brgm.cli.kept_run import kept_run
-        from napari_brgm.engine.run import run
 
         def keep(number: int, result: Restoration) -> Restoration:
             result = self._whole(number, result)
@@ -182,17 +191,18 @@ class _Run:
 
         titles = [piece.title for piece in self.pieces]
         work = Work.of(self.job, [piece.image.shape[:2] for piece in self.pieces])
-        if (expected := estimated_seconds(work)) > LONG:
+        if not self.address and (expected := estimated_seconds(work)) > LONG:
             say(f"this takes {in_words(expected)}, as far as is known of {self.job.prior.info.name} here", err=True)
         began = time.monotonic()
         try:
             with slice_bar(titles) as tell:
                 if kept is not None:
-                    return kept_run(self.job, kept, tell, self._whole)
-                results = run(_shown_often(self.job) if descent else self.job, _both(tell, descent), keep)
+                    return kept_run(self.job, kept, tell, self._whole, self.engine)
+                results = self.engine(_shown_often(self.job) if descent else self.job, _both(tell, descent), keep)
         except InputError as error:
             raise InputError(f"{titles[0]}: {error}") from error
-        learn(work, time.monotonic() - began)
+        if not self.address:
+            learn(work, time.monotonic() - began)
         return results
 
     def _whole(self, number: int, result: Restoration) -> Restoration:

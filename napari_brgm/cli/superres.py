@@ -43,7 +43,7 @@ def superres(
     steps: options.Steps = None,
     samples: options.SampleCount = 32,
     seed: options.Seed = 0,
-    device: options.Device = "auto",
+    device: options.RunDevice = "auto",
     preset: options.PresetName = options.AUTO,
     features: options.FeaturesOption = options.FeaturesName.auto,
     refine: options.Refine = 0,

@@ -6,7 +6,7 @@ help stay where they are: their places go, and their pixels do not.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from napari_brgm.samples import Samples
 from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
     from napari_brgm.corruptions import Corruption
@@ -38,8 +40,8 @@ _OF_SECOND = ("image", "sigma", "gain", "offset")
 _ARRAYS = ("estimate", "mean", "variance", "latents", "measured", "widths")
 
 
-def plain_job(job: Job, prior: str) -> PlainTable:
-    """A job, its prior by the name under which it is loaded.
+def plain_job(job: Job, prior: str, only: Collection[int] | None = None) -> PlainTable:
+    """A job, its prior by the name under which it is loaded, and which of its restorations are wanted (None: all).
 
     Raises
     ------
@@ -50,7 +52,11 @@ def plain_job(job: Job, prior: str) -> PlainTable:
         "prior": prior, "sha256": job.prior.info.weights_sha256, "method": job.method, "samples": int(job.samples),
         "seed": int(job.seed), "device": job.device, "settings": None if job.settings is None else asdict(job.settings),
         "alignment": None if job.alignment is None else job.alignment.as_dict(),
-        "slices": [_plain_slice(one) for one in job.slices],
+        "only": None if only is None else sorted(only),
+        "slices": [
+            _plain_slice(one if job.stack is not None or only is None or i in only else replace(one, image=None))
+            for i, one in enumerate(job.slices)
+        ],
         "stack": None if job.stack is None else _plain_stack(job, job.stack),
     }  # fmt: skip
 

@@ -25,7 +25,7 @@ from napari_brgm.scans.record import version
 from napari_brgm.text import plain_text, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.restoration import Restoration
@@ -39,8 +39,9 @@ _SEND = 600.0  # that the pixels may take
 
 
 def run_there(
-    job: Job, prior: str, address: str, tell: Callable[[Step], object] | None = None
-) -> list[Restoration | InputError]:
+    job: Job, prior: str, address: str, tell: Callable[[Step], object] | None = None,
+    keep: Callable[[int, Restoration], Restoration] | None = None, only: Collection[int] | None = None,
+) -> list[Restoration | InputError]:  # fmt: skip
     """Restore the slices of a job on the least busy worker.
 
     Parameters
@@ -53,6 +54,8 @@ def run_there(
         Of the scheduler, such as 'tcp://head:8786'.
     tell : callable, optional
         As of ``engine.run.run``: asked ten times a second whether to go on.
+    keep, only : optional
+        As of ``engine.run.run``. Pixels of slices by themselves that are not wanted stay here.
 
     Raises
     ------
@@ -63,7 +66,8 @@ def run_there(
     Cancelled
         With what came back by then in its ``finished``.
     """
-    talk = _Talk(plain_job(job, prior), checked_address(address))
+    wanted = range(job.count) if only is None else sorted(set(only))
+    talk = _Talk(plain_job(job, prior, only), checked_address(address))
     finished: dict[int, Restoration] = {}
     step = Step(WAITING, 0, 1, math.nan, slices=job.count)
     thread = threading.Thread(target=talk.hold, name="napari-brgm backend", daemon=True)
@@ -78,9 +82,9 @@ def run_there(
                 case Step():
                     step = news
                 case (int(number), result):
-                    finished[number] = result
+                    finished[number] = result if keep is None else keep(number, result)
                 case dict():
-                    return [finished[i] if i in finished else InputError(news[i]) for i in range(job.count)]
+                    return [finished[i] if i in finished else InputError(news[i]) for i in wanted]
                 case BaseException():
                     raise news
             if tell is not None and (news is None or isinstance(news, Step)):

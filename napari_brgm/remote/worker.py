@@ -116,6 +116,7 @@ def _restored(found: _SentRun) -> dict[int, str]:
 
     found.check()
     job = job_of(found.job, _loaded(found.job["prior"], found.job["sha256"]))
+    only = found.job["only"]
     found.job = {}
 
     def tell(step: Step) -> None:
@@ -128,8 +129,9 @@ def _restored(found: _SentRun) -> dict[int, str]:
         found.finished[number] = plain_restoration(result)
         return result.without_samples()
 
-    results = run(job, tell, keep)
-    return {number: str(result) for number, result in enumerate(results) if isinstance(result, InputError)}
+    results = run(job, tell, keep, only)
+    numbers = range(job.count) if only is None else only
+    return {i: str(result) for i, result in zip(numbers, results, strict=True) if isinstance(result, InputError)}
 
 
 def _loaded(name: str, sha256: str) -> Prior:

@@ -12,7 +12,10 @@ import pytest
 import torch
 from dask_cluster import dask_cluster
 from distributed import Client
+from small_batch import images_in, small_batch
+from typer.testing import CliRunner
 
+from napari_brgm.cli import app
 from napari_brgm.corruptions import Downsample, Jpeg, Mask
 from napari_brgm.engine.job import Job, ObservedSlice
 from napari_brgm.engine.run import run
@@ -187,3 +190,37 @@ def test_a_scheduler_that_is_killed_is_one_sentence(cluster, job_of):
 
     with pytest.raises(BackendError, match=rf"the scheduler at {cluster.address} is gone$"):
         run_there(job_of(LONG), "tiny", cluster.address, tell)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_shell_sends_slices_by_value(cluster, prior, tmp_path, resume):
+    """The same files as here, in parts or at once; a scan that lies on this machine alone."""
+    task = small_batch(tmp_path, prior, (3,))[1:-4]
+    task[1] = "tiny"
+    scan, mask = tmp_path / "scans" / "s0.nii.gz", tmp_path / "masks" / "s0_mask.nii.gz"
+    more = ["--resume"] if resume else []
+    for device in ("cpu", cluster.address):
+        given = ["inpaint", scan, "--mask", mask, "--out", tmp_path / device[:3], *task, "--device", device, *more]
+        done = CliRunner().invoke(app, [str(one) for one in given])
+        assert done.exit_code == 0, done.output
+    assert f"on a worker of {cluster.address}: the pixels of these slices go there" in done.stderr
+    assert images_in(tmp_path / "cpu") == images_in(tmp_path / "tcp") != {}
+    if resume:
+        again = CliRunner().invoke(app, [str(one) for one in given])
+        assert again.exit_code == 0 and again.stdout == done.stdout
+
+
+def test_the_shell_says_what_is_lost(prior, tmp_path):
+    small_batch(tmp_path, prior, (1,))
+    scan, mask = tmp_path / "scans" / "s0.nii.gz", tmp_path / "masks" / "s0_mask.nii.gz"
+    given = ["inpaint", scan, "--mask", mask, "--out", tmp_path / "out", "--prior", "tiny", "--device"]
+    done = CliRunner().invoke(app, [*map(str, given), "tcp://127.0.0.1:1"])
+    assert done.exit_code == 2
+    assert "there is no scheduler at tcp://127.0.0.1:1" in done.stderr
+    assert not (tmp_path / "out").exists()
+    done = CliRunner().invoke(app, [*map(str, given), "http://a b"])
+    assert done.exit_code == 2 and "is no address of a dask scheduler" in done.stderr
+    rows = ["batch", "--scans", tmp_path / "scans", "--masks", tmp_path / "masks", "--out", tmp_path / "out"]
+    both = [*rows, "--scheduler", "tcp://a:1", "inpaint", "--prior", "tiny", "--device", "tcp://a:1"]
+    done = CliRunner().invoke(app, [str(one) for one in both])
+    assert done.exit_code == 2 and "leave one out" in done.stderr
