@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -133,6 +135,7 @@ class Hosts:
 
     def __init__(self, stack: ExitStack, count: int) -> None:
         self.mark, self.stack = f"brgm{os.getpid()}", stack
+        remove_stale_hosts()
         for name in ("head", *map(str, range(count))):
             ip("netns", "add", self.name(name))
             stack.callback(ip, "netns", "delete", self.name(name))  # its cables go with it
@@ -155,6 +158,19 @@ class Hosts:
         self.stack.callback(process.wait, 30)
         self.stack.callback(process.kill)
         return process
+
+
+def remove_stale_hosts() -> None:
+    """Those of test runs that were killed outright, with what runs on them."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    for name in (line.split()[0] for line in listed.splitlines()):
+        owner = re.fullmatch(r"brgm(\d+)-\w+", name)
+        if owner is not None and not psutil.pid_exists(int(owner[1])):
+            inside = subprocess.run(["ip", "netns", "pids", name], check=True, capture_output=True, text=True).stdout
+            for number in inside.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGKILL)
+            ip("netns", "delete", name)
 
 
 def ip(*arguments: str) -> None:
