@@ -10,7 +10,7 @@ import typer
 
 from napari_brgm.cli import options
 from napari_brgm.cli.options import data_folder, names
-from napari_brgm.cli.posterior_checks import agreement, calibration, sbc
+from napari_brgm.cli.posterior_checks import agreement, analytic, bounds, calibration, sbc, tarp
 from napari_brgm.cli.terminal import say, say_path
 from napari_brgm.errors import InputError
 
@@ -322,3 +322,6 @@ evaluate.command(
 
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate agreement --sigmas 5,15")(agreement)
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate sbc --prior toy --simulations 100 --out sbc")(sbc)
+evaluate.command(epilog="Example:\n\nnapari-brgm evaluate tarp --data data --out posterior")(tarp)
+evaluate.command(epilog="Example:\n\nnapari-brgm evaluate bounds --data data --out posterior")(bounds)
+evaluate.command(epilog="Example:\n\nnapari-brgm evaluate analytic --out analytic")(analytic)

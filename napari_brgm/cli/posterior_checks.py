@@ -1,10 +1,10 @@
-"""``napari-brgm evaluate calibration``, ``agreement`` and ``sbc``: thin over the evaluation package."""
+"""``evaluate calibration``, ``agreement``, ``sbc``, ``tarp``, ``bounds``, ``analytic``: thin over the package."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,15 @@ from napari_brgm.cli.options import data_folder, names
 from napari_brgm.cli.terminal import say, say_path
 from napari_brgm.errors import InputError
 
-__all__ = ["agreement", "calibration", "sbc"]
+if TYPE_CHECKING:
+    from napari_brgm.evaluation.held_out_draws import HeldOutDraws
+
+__all__ = ["agreement", "analytic", "bounds", "calibration", "sbc", "tarp"]
+
+HeldOutTasks = Annotated[str, typer.Option(help="Comma-separated: mask-0 .. mask-6, x2, x4, x8.")]
+HeldOutSlices = Annotated[
+    int, typer.Option(min=4, help="Held-out images, evenly spaced; 43 of the brain's lie at all heights.")
+]
 
 
 def calibration(
@@ -140,6 +148,96 @@ def sbc(
         say()
     say("variance above 1: the posterior is too narrow or off; below 1: too wide")
     say_path(out / "ranks.png")
+
+
+def tarp(
+    out: options.Out,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    data: options.Data = None,
+    tasks: HeldOutTasks = "mask-0,mask-5,x4",
+    slices: HeldOutSlices = 43,
+    samples: options.SampleCount = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+) -> None:
+    """TARP: whether truths lie among the draws as another draw would, by distances from reference points.
+
+    References: even in the box of the set's percentiles, and the slice of another subject whose measured pixels are
+    nearest. Writes tarp.csv (a row of each slice), tarp.md and tarp.png. A run that was stopped goes on where it was;
+    the folder of evaluate bounds, or of evaluate calibration, has the draws already.
+    """
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.target import ShellOutputs
+    from napari_brgm.evaluation.tarp_study import TarpTable, tarp_rows
+
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
+        TarpTable(tarp_rows(_drawn(out, prior, data, tasks, slices, samples, seed, device), tell)).write(out)
+    say((out / "tarp.md").read_text())
+    say_path(out / "tarp.png")
+
+
+def bounds(
+    out: options.Out,
+    prior: options.PriorName = options.DEFAULT_PRIOR,
+    data: options.Data = None,
+    tasks: HeldOutTasks = "mask-0,mask-5,x4",
+    slices: HeldOutSlices = 43,
+    samples: options.SampleCount = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+) -> None:
+    """Conformal bounds of 90 %: PSNR and SSIM of a whole image from below, and the mean of a region, from the draws.
+
+    Fitted on half of the held-out subjects and checked on the others, over random halvings. Writes bounds.csv (a row of
+    each slice and region), bounds.md and bounds.json (what all subjects together ask for). A run that was stopped goes
+    on where it was; the folder of evaluate tarp, or of evaluate calibration, has the draws already.
+    """
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.target import ShellOutputs
+    from napari_brgm.evaluation.bounds import BoundTable, bound_rows
+
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
+        drawn = _drawn(out, prior, data, tasks, slices, samples, seed, device)
+        BoundTable.checked(drawn.picked_subjects)
+        BoundTable(bound_rows(drawn, tell), seed).write(out)
+    say((out / "bounds.md").read_text())
+
+
+def analytic(
+    out: options.Out,
+    problems: Annotated[int, typer.Option(min=1, help="Truths of each prior and task.")] = 8,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: exact, map, laplace, vi, released-vi, ensemble, pulse, deep-image.",
+            show_default="all",
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Hold methods and rivals against posteriors in closed form: a Gaussian and a mixture prior, a hole and a blur.
+
+    No data are needed. Writes analytic.csv (a row of each problem and method) and analytic.md. A run that was stopped
+    goes on where it was.
+    """
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.target import ShellOutputs
+    from napari_brgm.evaluation.analytic_methods import ANALYTIC_METHODS
+    from napari_brgm.evaluation.analytic_table import AnalyticTable
+
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
+        table = AnalyticTable(out, problems, tuple(ANALYTIC_METHODS) if methods is None else names(methods), seed)
+        table.run(tell)
+    say(table.markdown())
+    say_path(out / "analytic.csv")
+
+
+def _drawn(
+    out: Path, prior: str, data: Path | None, tasks: str, slices: int, samples: int, seed: int, device: str
+) -> HeldOutDraws:
+    from napari_brgm.evaluation.held_out_draws import HeldOutDraws
+
+    return HeldOutDraws(prior, data_folder(data), out, names(tasks), slices, samples, seed, device)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -9,7 +9,6 @@ fitted to, show whether factors of boxes hold for a painted mask.
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.calibration_measure import HowToCalibrate, MeasuredPrior
 from napari_brgm.evaluation.calibration_report import CalibrationReport
 from napari_brgm.evaluation.held_out import SETS, HeldOutSet, set_of
-from napari_brgm.evaluation.ours import as_prior
+from napari_brgm.evaluation.ours import as_prior, label_of
 from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def run(
     except OSError as error:
         raise OutputError(f"cannot make the folder {out}: {reason_of(error)}; choose another one with --out") from error
     log = _Log(out / "progress.log", progress)
-    loaded = [(_label(given), as_prior(given)) for given in priors]
+    loaded = [(label_of(given), as_prior(given)) for given in priors]
     every = [MeasuredPrior(label, prior, data, out, how, set_of(prior, sets), log) for label, prior in loaded]
     log.total = sum(one.restorations for one in every)
     report = CalibrationReport(out, _about(how))
@@ -91,11 +90,6 @@ class _Log:
         self.done += 1
         if seconds is not None:
             self.made, self.spent = self.made + 1, self.spent + seconds
-
-
-def _label(given: str | Path | Prior) -> str:
-    name = Path(given).name.removesuffix(".safetensors") if isinstance(given, str | Path) else given.info.name
-    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def _about(how: HowToCalibrate) -> dict[str, Any]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.floating[Any]]
 
-__all__ = ["KeptDraws", "Store", "problem_of", "restored", "spread_by", "worst_misfit"]
+__all__ = ["KeptDraws", "Store", "fingerprint_of", "problem_of", "restored", "spread_by", "worst_misfit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +112,19 @@ def spread_by(
     done = calibrated(draws, problem, prior, settings.but(calibrate=True), method)
     widths = None if done.widths is None else done.widths[:, task.region]
     return draws.values.astype(np.float64), widths
+
+
+def fingerprint_of(
+    prior: Prior, held: str, method: str, settings: InferenceSettings, samples: int, seed: int
+) -> dict[str, Any]:  # fmt: skip
+    """What kept draws depend on; ``held``: name of the held-out set. Calibration and finish come after them."""
+    what = settings.as_dict()
+    for shown in ("calibrate", "finish"):
+        what.pop(shown)
+    return {
+        "weights_sha256": prior.info.weights_sha256, "set": held, "method": method, "settings": what,
+        "samples": samples, "seed": seed,
+    }  # fmt: skip
 
 
 class Store:

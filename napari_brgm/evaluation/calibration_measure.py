@@ -16,6 +16,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.evaluation.calibration_cells import (
     KeptDraws,
     Store,
+    fingerprint_of,
     problem_of,
     restored,
     spread_by,
@@ -170,13 +171,8 @@ class MeasuredPrior:
         return calibrations[0], record, scales
 
     def _fingerprint(self, method: str) -> dict[str, Any]:
-        settings = self.how.settings_for(self.prior).as_dict()
-        for shown in ("calibrate", "finish"):
-            settings.pop(shown)
-        return {
-            "weights_sha256": self.prior.info.weights_sha256, "set": self.held.name, "method": method,
-            "settings": settings, "samples": self.how.samples, "seed": self.how.seed,
-        }  # fmt: skip
+        how = self.how
+        return fingerprint_of(self.prior, self.held.name, method, how.settings_for(self.prior), how.samples, how.seed)
 
     def _restored(self, store: Store, task: Task, index: int, method: str, settings: InferenceSettings) -> None:
         if store.load(task.name, self.names[index]) is not None:

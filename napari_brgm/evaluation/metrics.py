@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.floating]
     Region = npt.NDArray[np.bool_]
 
-__all__ = ["gmsd", "laplacian_energy_ratio", "lpips_vgg", "ms_ssim_distance", "ms_ssim_scales", "psnr", "rmse", "ssim"]
+__all__ = [
+    "gmsd",
+    "laplacian_energy_ratio",
+    "lpips_vgg",
+    "ms_ssim_distance",
+    "ms_ssim_scales",
+    "psnr",
+    "rmse",
+    "ssim",
+    "ssim_of_each",
+]
 
 PEAK = 255.0
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse
@@ -61,6 +71,14 @@ def ssim(prediction: Array, truth: Array) -> float:
     from monai.metrics.regression import SSIMMetric
 
     return _mean(SSIMMetric(spatial_dims=2, data_range=PEAK), *_pair(prediction, truth))
+
+
+def ssim_of_each(predictions: Array, truths: Array) -> npt.NDArray[np.float64]:
+    """The same of each of N slices (N, H, W): (N,)."""
+    from monai.metrics.regression import SSIMMetric
+
+    found: Tensor = SSIMMetric(spatial_dims=2, data_range=PEAK)(*_pair(predictions, truths))  # type: ignore[assignment]
+    return np.asarray(found[:, 0].double())
 
 
 def ms_ssim_scales(size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.floating]
 
-__all__ = ["OURS", "Ours", "as_prior"]
+__all__ = ["OURS", "Ours", "as_prior", "label_of"]
 
 # name: title, method of inference, preset; None: the one that is asked for
 OURS: dict[str, tuple[str, Literal["map", "vi"], str | None]] = {
@@ -41,6 +42,12 @@ OURS: dict[str, tuple[str, Literal["map", "vi"], str | None]] = {
 def as_prior(prior: str | Path | Prior) -> Prior:
     """Load a prior by name or path; one that is loaded stays as it is."""
     return load_prior(prior) if isinstance(prior, str | Path) else prior
+
+
+def label_of(given: str | Path | Prior) -> str:
+    """Name for files of what is measured of a prior, given by name, path or itself."""
+    name = Path(given).name.removesuffix(".safetensors") if isinstance(given, str | Path) else given.info.name
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
