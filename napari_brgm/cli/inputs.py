@@ -12,6 +12,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.scan import Scan
 from napari_brgm.scans import read_scan
 from napari_brgm.scans.dicom_file import looks_like_dicom, opening
+from napari_brgm.scans.names import series_label
 from napari_brgm.scans.nifti import looks_like_nifti
 from napari_brgm.scans.picture import read_picture
 from napari_brgm.scans.picture_file import FORMATS, picture_kind
@@ -30,7 +31,9 @@ __all__ = ["choose_plane", "open_input", "open_scan", "source_of"]
 _UNREAD = ("gif", "bmp", "webp", "jp2", "heic", "pdf", "svg")  # pictures that are not read
 
 
-def open_scan(path: Path, series: int | None, volume: int | None, which: str = "") -> Scan:
+def open_scan(
+    path: Path, series: int | None, volume: int | None, which: str = "", described: bool = False
+) -> Scan:  # fmt: skip
     """Read one 3-D scan; its notes go to stderr.
 
     Parameters
@@ -43,6 +46,8 @@ def open_scan(path: Path, series: int | None, volume: int | None, which: str = "
         0-based, where the scan has four axes.
     which : str
         What the names of the options end with, for the sentences.
+    described : bool
+        Series to choose from are told by their descriptions, which may name the patient, not by numbers alone.
 
     Raises
     ------
@@ -53,7 +58,8 @@ def open_scan(path: Path, series: int | None, volume: int | None, which: str = "
     """
     scans = read_scan(path)
     if series is None and len(scans) > 1:
-        names = ", ".join(f"{i} = {scan.name or 'unnamed'}" for i, scan in enumerate(scans, 1))
+        told = [(not described and series_label(scan.header)) or scan.name or "unnamed" for scan in scans]
+        names = ", ".join(f"{i} = {name}" for i, name in enumerate(told, 1))
         raise InputError(f"{path.name} holds {len(scans)} scans ({names}); choose one with --series{which} N")
     if series is not None and not 1 <= series <= len(scans):
         raise InputError(f"there is no series {series} in {path.name}; choose one of 1 .. {len(scans)}")
@@ -103,7 +109,7 @@ def open_input(path: Path, choice: SliceChoice) -> Scan | Picture:
                 raise InputError(f"{path.name} is of a kind that is not read; save the picture as PNG or TIFF")
     if choice.pixel_mm is not None:
         raise InputError(f"--pixel-mm is for pictures, and {path.name} says itself how large its pixels are")
-    return open_scan(path, choice.series, choice.volume)
+    return open_scan(path, choice.series, choice.volume, described=choice.described)
 
 
 def source_of(found: Scan | Picture, path: Path, choice: SliceChoice, prior: PriorInfo) -> Source:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_brgm.cli.inputs import open_scan
 from napari_brgm.cli.scan_source import ScanSource
-from napari_brgm.cli.terminal import say
+from napari_brgm.cli.terminal import say, say_note
 from napari_brgm.engine.second_scan import SecondScan
 from napari_brgm.errors import InputError
+from napari_brgm.scans import read_scan
 from napari_brgm.scans.resampled import resampled_onto
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.cli.source import Source
     from napari_brgm.cli.treatment import Treatment
+    from napari_brgm.scan import Scan
 
 __all__ = ["with_second"]
 
@@ -44,10 +45,9 @@ def with_second(what: Treatment, source: Source, path: Path) -> Treatment:
     """
     if not isinstance(source, ScanSource):
         raise InputError("--second takes scans that say where they lie (NIfTI, DICOM), not pictures; leave it out")
-    there = resampled_onto(open_scan(path, None, None), source.scan)
-    near = sorted({
-        i for hole in what.missing for i in range(hole - _BESIDE, hole + _BESIDE + 1) if 0 <= i < source.count
-    })  # fmt: skip
+    there = resampled_onto(_one_volume(path), source.scan)
+    beside = {i for hole in what.missing for i in range(hole - _BESIDE, hole + _BESIDE + 1) if 0 <= i < source.count}
+    near = sorted(beside - what.spoilt)
     first, second, measured = [], [], []
     for index in near:
         piece = source.piece(index)
@@ -64,3 +64,16 @@ def with_second(what: Treatment, source: Source, path: Path) -> Treatment:
         err=True,
     )
     return replace(what, second={i: found.slice(near.index(i)) for i in what.missing})
+
+
+def _one_volume(path: Path) -> Scan:
+    scans = read_scan(path)
+    if len(scans) > 1:
+        raise InputError(f"{path.name} holds {len(scans)} scans, and --second takes one; give a folder of it alone")
+    if scans[0].volumes > 1:
+        raise InputError(
+            f"{path.name} is 4-D with {scans[0].volumes} volumes, and --second takes one; write it to a file of its own"
+        )
+    for note in scans[0].notes:
+        say_note(note)
+    return replace(scans[0], array=scans[0].array.reshape(scans[0].shape[:3]))

@@ -131,7 +131,7 @@ def _why_not_together(
     together: StackPlace, problem: Problem, prior: Prior, settings: InferenceSettings, method: str
 ) -> str:  # fmt: skip
     """As ``why_not``, of a slice that was restored together with others."""
-    if problem.sigma is not None:
+    if together.second:
         return _ALONE
     unknown = _unknown(prior, settings)
     factors = prior.info.calibration

@@ -77,13 +77,19 @@ def joined(
     if left := [i for i in kept if missing[i].any()]:
         notes.append(f"{outside_the_brain(left)}; it stays as it was, with the variance of a uniform guess")
     provenance = shared | {
-        "corruption": f.describe(), "notes": notes, "calibration": first.provenance["calibration"], "samples": drawn,
+        "corruption": f.describe(), "notes": notes, "calibration": _calibration(results), "samples": drawn,
         "slices": [{"index": i} | own for i, own in zip(places, rest, strict=True)],
     }  # fmt: skip
     return Restoration(
         estimate, mean, variance, samples, np.stack([one.latents for one in results]), measured, first.trace,
         provenance, widths,
     )  # fmt: skip
+
+
+def _calibration(results: Sequence[Restoration]) -> dict[str, Any]:
+    """What is told of the intervals of all: that of a slice whose intervals are not calibrated, where there is one."""
+    every: list[dict[str, Any]] = [one.provenance["calibration"] for one in results]
+    return next((one for one in every if not one.get("applied")), every[0])
 
 
 def outside_the_brain(slices: Sequence[int]) -> str:

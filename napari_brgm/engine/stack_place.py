@@ -32,11 +32,14 @@ class StackPlace:
         To the nearest slice in which the same pixel was measured.
     thick_mm : float
         Of the slices that this thin one is part of; 0: none.
+    second : bool
+        Whether another scan of the patient has a say in it, if only by what it saw of its neighbours.
     """
 
     record: dict[str, Any]
     distance_mm: npt.NDArray[np.float64]
     thick_mm: float = 0.0
+    second: bool = False
 
     def coordinate(self, problem: Problem, prior: Prior) -> tuple[str, npt.NDArray[np.float64]]:
         """Kind of task and coordinate (H, W) of the groups of its pixels: depth in the plane, or thickness."""

@@ -188,7 +188,9 @@ class StackResults:
             "nearest_measured_mm": round(float(min(clear)), 4) if clear else None,
         }
         if not self.seen.thick:
-            return StackPlace(record, self.seen.nearest_mm(slice_))
+            restored = [int(layout.results[s]) for s in slices if layout.results[s] >= 0]
+            second = any(self.seen.job.slices[number].second is not None for number in restored)
+            return StackPlace(record, self.seen.nearest_mm(slice_), second=second)
         shape = self._frame.shape
         return StackPlace(record, np.broadcast_to(1.0, shape), self._thick_mm())
 

@@ -57,6 +57,7 @@ def resampled_onto(second: Scan, first: Scan, missing: npt.NDArray[np.bool_] | N
     ratio = np.linalg.norm(np.linalg.inv(affine[:3, :3]) @ first.affine[:3, :3], axis=1)  # its voxels in one of first's
     sigma = np.sqrt(np.maximum(ratio**2 - 1, 0)) / np.sqrt(12)  # of a box of first's size beside its own
     values = ndimage.gaussian_filter(values, sigma) if sigma.any() else values
+    values, seen, affine = _with_rim(values, seen, affine)
     target = (first.shape, first.affine)
     image = _on(values, affine, target, order=3, outside=np.nan)
     share = _on(seen.astype(np.float32), affine, target, order=1, outside=0.0)
@@ -66,6 +67,15 @@ def resampled_onto(second: Scan, first: Scan, missing: npt.NDArray[np.bool_] | N
             "the two scans have no place in common; are they of one patient, in one scanner's coordinates?"
         )
     return replace(second, array=found, affine=first.affine.copy(), header=None)
+
+
+def _with_rim(
+    values: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """One voxel more on every side, not seen: outermost ones are found where rounding puts them just outside."""
+    affine = affine.copy()
+    affine[:3, 3] -= affine[:3, :3].sum(axis=1)
+    return np.pad(values, 1, mode="reflect"), np.pad(seen, 1), affine
 
 
 def _on(

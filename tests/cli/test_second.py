@@ -7,6 +7,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_sources import oblique
 
 from napari_brgm.scan import Scan
 from napari_brgm.scans.resampled import resampled_onto
@@ -78,3 +79,48 @@ def test_what_does_not_go_with_it_is_one_sentence(shell, scan, hole, save, tmp_p
     assert done.exit_code == 2
     assert "does not look like the first near the hole" in done.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_a_destroyed_slice_beside_is_not_compared(shell, scan, hole, tmp_path, shipped_weights):
+    """With --index, what the mask hides in the next slice is hidden still: it is no noise of the second scan."""
+    missing, _ = hole
+    both = missing | np.roll(missing, 1, axis=2)
+    source = nib.load(scan)
+    spoilt, wide = tmp_path / "spoilt.nii.gz", tmp_path / "wide.nii.gz"
+    values = np.where(both, -9000, source.get_fdata()).astype(np.float32)
+    nib.save(nib.Nifti1Image(values, source.affine), spoilt)
+    nib.save(nib.Nifti1Image(both.astype(np.uint8), source.affine), wide)
+    done = shell(
+        "inpaint", spoilt, "--mask", wide, "--index", 1, "--out", tmp_path / "a", *QUICK, "--second", scan
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    record = json.loads(next((tmp_path / "a").glob("*Estimate*.json")).read_text())
+    assert record["second"]["noise"] < 1
+
+
+def test_several_volumes_or_series_say_what_to_do(shell, scan, hole, tmp_path, shipped_weights):
+    """--volume and --series are about the first scan; and a description may name a patient."""
+    _, mask = hole
+    values = nib.load(scan).get_fdata(dtype=np.float32)
+    times, one = tmp_path / "times.nii.gz", tmp_path / "one.nii.gz"
+    nib.save(nib.Nifti1Image(np.stack([values, values], axis=-1), nib.load(scan).affine), times)
+    nib.save(nib.Nifti1Image(values[..., None], nib.load(scan).affine), one)
+    given = ("inpaint", scan, "--mask", mask, "--out", tmp_path / "a", *QUICK, "--second")
+    assert "is 4-D with 2 volumes, and --second takes one; write it to a file of its own" in shell(*given, times).stderr
+    for number in (1, 2):
+        oblique(
+            tmp_path / "two" / str(number),
+            SeriesNumber=number,
+            SeriesDescription="PLANTED",
+            SeriesInstanceUID=f"1.{number}",
+        )
+    said = shell(*given, tmp_path / "two").stderr
+    assert "two holds 2 scans, and --second takes one" in said
+    said = shell("inpaint", tmp_path / "two", "--mask", mask, "--out", tmp_path / "b").stderr
+    assert "1 = series 1, 2 = series 2); choose one with --series N" in said
+    assert "PLANTED" not in said
+    assert (
+        "1 PLANTED"
+        in shell("inpaint", tmp_path / "two", "--mask", mask, "--out", tmp_path / "b", "--with-description").stderr
+    )
+    assert shell(*given, one).exit_code == 0

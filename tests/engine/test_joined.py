@@ -68,3 +68,11 @@ def test_what_was_left_is_named_in_the_record(volume, missing):
 )
 def test_slices_in_words(slices, named):
     assert outside_the_brain(slices).startswith(f"what is missing of {named}lies")
+
+
+def test_intervals_of_a_volume_are_calibrated_where_those_of_all_its_slices_are(volume, missing):
+    one, three = (restored(volume[i], missing[i], 2) for i in (1, 3))
+    one.provenance["calibration"] |= {"applied": True, "label": "calibrated"}
+    three.provenance["calibration"] |= {"applied": False, "label": "not calibrated"}
+    for results, places in (([one, three], [1, 3]), ([three, one], [1, 3])):
+        assert joined(volume, Mask(missing), results, places, 4).provenance["calibration"]["label"] == "not calibrated"

@@ -117,3 +117,17 @@ def test_coarse_pixels_of_a_stack_are_not_calibrated(prior, stack_of):
     found = restore_volume(seen, f, prior, spacing=(1.0, 3.0, 3.0), samples=4, settings=PLAIN, alignment=HERE)
     assert not found.provenance["calibration"]["applied"]
     assert "coarse pixels of slices that are restored together" in found.provenance["calibration"]["label"]
+
+
+@pytest.mark.parametrize("unseen", [2, 3])
+def test_beside_a_second_scan_no_slice_claims_calibrated_intervals(prior, stack_of, unseen):
+    """Nor one of which that scan saw nothing, and which its neighbours tell of; nor the volume, whichever is first."""
+    truth = stack_of(6, seed=3) + 40
+    missing = np.zeros(truth.shape, dtype=bool)
+    missing[(slice(2, 4), *HOLE)] = True
+    second = truth.copy()
+    second[unseen] = np.nan
+    _, found = both(truth, Mask(missing), prior, second=second)
+    assert not found.provenance["calibration"]["applied"]
+    assert "without a second one" in found.provenance["calibration"]["label"]
+    assert found.widths is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from napari_brgm.errors import InputError
 from napari_brgm.scan import Scan
@@ -76,3 +77,14 @@ def test_places_that_do_not_meet_are_refused(scan):
         resampled_onto(far, scan)
     with pytest.raises(InputError, match="one volume of a series"):
         resampled_onto(Scan(scan.array[..., None].repeat(2, axis=3), scan.affine), scan)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_repeat_on_the_same_oblique_voxels_is_seen_to_the_rim(scan, seed):
+    """Also with the affine of a file, in 32 bits: rounding puts outermost voxels just outside, a whole slice of them."""
+    turn = Rotation.random(random_state=seed).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * [0.94, 0.94, 3.3], (-80.3, 31.7, 55.1)
+    first = Scan(scan.array, affine)
+    for same in (affine, affine.astype(np.float32).astype(float)):
+        np.testing.assert_allclose(resampled_onto(Scan(scan.array, same), first).array, scan.array, atol=1e-4)
