@@ -81,7 +81,7 @@ def test_places_that_do_not_meet_are_refused(scan):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_repeat_on_the_same_oblique_voxels_is_seen_to_the_rim(scan, seed):
-    """Also with the affine of a file, in 32 bits: rounding puts outermost voxels just outside, a whole slice of them."""
+    """Also with a file's affine of 32 bits: rounding puts outermost voxels just outside, a whole slice of them."""
     turn = Rotation.random(random_state=seed).as_matrix()
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = turn * [0.94, 0.94, 3.3], (-80.3, 31.7, 55.1)
