@@ -19,7 +19,7 @@ import psutil
 import pytest
 from small_batch import batch_of, images_in, small_batch
 
-from napari_brgm.cli import kept_run
+from napari_brgm.cli import restoration
 from napari_brgm.cli.kept import KeptSlices, Unfinished, key_of
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import InputError
@@ -206,7 +206,7 @@ def resumed(job, shell, out, *more: object):
 
 
 def test_a_run_that_was_stopped_goes_on_with_what_is_missing(job, undisturbed, tmp_path, shell, monkeypatch):
-    out, made, own = tmp_path / "out", [], kept_run.run
+    out, made, own = tmp_path / "out", [], restoration.engine_at("cpu", "")
 
     def counted(given, tell, keep, only):
         if len(made) == 4:
@@ -214,7 +214,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(job, undisturbed, t
         made.extend(only)
         return own(given, tell, keep, only)
 
-    monkeypatch.setattr(kept_run, "run", counted)
+    monkeypatch.setattr(restoration, "engine_at", lambda device, prior: counted)
     assert resumed(job, shell, out).exit_code == 130
     assert made == [0, 1, 2, 3] and not list(out.glob("*.nii.gz"))
     made.append(-1)  # no more interrupts
