@@ -10,12 +10,13 @@ PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --maxprocesses 4 --di
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-env lint pictures clean
+.PHONY: help env demo test test-env lint pictures docs clean
 
 help:
 	@echo "make demo   restore a real brain slice; results go to demo-output (makes .venv first)"
 	@echo "make test   linters, types and tests (makes .venv first)"
 	@echo "make pictures  draw the pictures of README.md and docs again (some minutes)"
+	@echo "make docs   build the site (site/index.html)"
 	@echo "make env    make .venv; make lint: linters and types only; make clean: remove .venv and results"
 
 env: $(VENV)/.installed
@@ -61,5 +62,10 @@ pictures: env
 	@$(PYTHON) tests/draw_stack.py --out docs/images/stack-sagittal.png
 	@xvfb-run -a -s "-screen 0 1920x1200x24" $(PYTHON) tests/draw_widgets.py --out docs/images
 
+docs: env
+	@$(PIP) -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 clean:
-	rm -rf $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf site $(VENV) demo-output dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
