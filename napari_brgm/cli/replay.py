@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["differences", "replay"]
 
 _DIFFERENT = 1
-_PASSING = ("created", "seconds", "run", "job_sha256", "results", "inputs", "widths")  # of each run, or told by others
+_PASSING = (  # of each run, names, or told by others
+    "created", "seconds", "run", "job_sha256", "results", "inputs", "widths", "source_layer",
+)  # fmt: skip
 _TASKS = {"Mask": "inpaint", "Downsample": "superres", "Jpeg": "clean", "Identity": "clean"}
 _SHOWN = 12
 
@@ -44,6 +46,7 @@ def replay(
         typer.Option(help="Name of the prior, or path of its file.", show_default="the name in the record"),
     ] = None,
     device: options.Device = "auto",
+    pseudonym: options.Pseudonym = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Make a result again from its record, and say whether it is bit-identical.
@@ -52,6 +55,7 @@ def replay(
     differ, and ends with 1. Results are exact on the same kind of processor with the same versions and number of
     threads.
     """
+    from napari_brgm.cli.pseudonym import read_as
     from napari_brgm.scans.fingerprint import sha256_of
     from napari_brgm.scans.record import record_of, sidecar_of
 
@@ -74,6 +78,7 @@ def replay(
             if second is None
             else "the record is of one scan; leave out --second"
         )
+    scan, mask, second = context.with_resource(read_as(pseudonym, out, scan, mask=mask, second=second))
     more = {"--mask": mask, "--second": second}
     read = [scan, *(path for path in more.values() if path is not None)]
     apart = [

@@ -40,6 +40,19 @@ def test_a_record_makes_the_same_result_again(made, again):
     assert beside.exit_code == 0
 
 
+def test_under_a_pseudonym_no_name_comes_back(made, again, scan, tmp_path):
+    """And a scan of other name is the same scan."""
+    planted = tmp_path / "PLANTED.nii.gz"
+    planted.write_bytes(scan.read_bytes())
+    done = again(made, scan=planted, pseudonym="sub-09")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "bit-identical"
+    written = list((tmp_path / "again").rglob("*"))
+    assert any(path.name.startswith("sub-09_desc-brgmInpaintEstimate") for path in written)
+    assert "PLANTED" not in done.output and not any("PLANTED" in path.name for path in written)
+    assert not any(b"PLANTED" in path.read_bytes() for path in written if path.suffix == ".json")
+
+
 def test_what_differs_is_named(made, again, scan, mask, save, head):
     other = save("other.nii.gz", head + 30)
     done = again(made, scan=other)
