@@ -29,6 +29,7 @@ from napari_brgm.priors.stylegan2_layers import (
     StyledConv,
     ToRGB,
     activate,
+    normal,
     upsample,
 )  # fmt: skip
 
@@ -111,7 +112,7 @@ class StyleBlock(nn.Module):
         self.is_first = in_ch == 0
         self.num_conv = 1 if self.is_first else 2
         if self.is_first:
-            self.const = nn.Parameter(torch.randn(out_ch, resolution, resolution))
+            self.const = nn.Parameter(normal(out_ch, resolution, resolution))
         else:
             self.conv0 = StyledConv(in_ch, out_ch, w_dim, resolution, True, clamp, activation)
             if architecture == "resnet":
