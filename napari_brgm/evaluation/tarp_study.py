@@ -1,7 +1,8 @@
 """TARP of restorations of held-out slices: rows of each slice, a table and a picture.
 
-Pixels: those that were hidden (super-resolution: all) and differ between the set's slices, in units of their standard
-deviation over the set. Distance: L2. References, stated with every figure:
+Pixels: those that were hidden (super-resolution: all) and whose standard deviation over the set is above 3 grey levels
+('all') or 30 ('varied'), in units of it. What is dark in nearly all slices weighs much in 'all': its unit is small.
+Distance: L2. References, stated with every figure:
 
     box        even between the 1st and the 99th percentile of each pixel over the set, drawn anew for each slice
     nearest    the slice of another subject whose measured pixels are nearest: it depends on what was measured
@@ -13,6 +14,7 @@ is a fair draw. Slices of a subject are alike: the limit is that of as many trut
 from __future__ import annotations
 
 import csv
+import itertools
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +36,12 @@ __all__ = ["REFERENCES", "TarpRow", "TarpTable", "tarp_rows"]
 
 REFERENCES = ("box", "nearest")
 STAGES = ("as it came", "scaled")
+PIXELS = {"all": 3.0, "varied": 30.0}  # least standard deviation over the set, grey levels
 _LEVELS = np.linspace(0.1, 0.9, 9)
 _PLOTTED = np.linspace(0, 1, 51)
 _SHOWN = (0.1, 0.5, 0.9)
 _BOX = (1, 99)  # percentiles
-_LIVELY = 3.0  # grey levels of a pixel's standard deviation over the set; what differs less is background
+_FEW = 16  # pixels: fewer are left out
 _OBSERVED_AT_ONCE = 64
 _EPSILON = 0.02  # of a curve that stays on one side
 
@@ -52,6 +55,7 @@ class TarpRow:
     subject: int
     reference: str
     stage: str
+    pixels: str
     nearer: int
     draws: int
 
@@ -60,30 +64,26 @@ def tarp_rows(drawn: HeldOutDraws, tell: Callable[[int, int, str], None] | None 
     """Rows of all slices, restored or kept; the seed of ``drawn`` places the boxes' references."""
     rows: list[TarpRow] = []
     spread = drawn.images.std(axis=0, dtype=np.float64)
-    middle = drawn.images.mean(axis=0, dtype=np.float64)
     ends = np.percentile(drawn.images, _BOX, axis=0)
     for one in drawn.slices(tell):
         region = one.task.region
-        lively = spread[region] > _LIVELY
-        scale, centre = spread[region][lively], middle[region][lively]
-
-        def standard(
-            values: npt.NDArray[Any], part: Any = lively, mean: Floats = centre, std: Floats = scale
-        ) -> Floats:
-            return np.asarray((values[..., part] - mean) / std)
-
-        low, high = (standard(end[region]) for end in ends)
         seed = int(np.random.SeedSequence([drawn.seed, one.index]).generate_state(1)[0])
-        references = {
+        low, high = (end[region] for end in ends)
+        references: dict[str, Floats] = {
             "box": box_references(low, high, 1, seed)[0],
-            "nearest": standard(drawn.images[_nearest(drawn, one)][region]),
+            "nearest": drawn.images[_nearest(drawn, one)][region].astype(np.float64),
         }
-        truth = standard(one.hidden)
-        for stage, own in zip(STAGES, (standard(one.kept.draws), standard(drawn.calibrated(one))), strict=True):
-            rows += [
-                TarpRow(one.task.name, one.index, one.subject, name, stage, nearer(own, truth, reference), len(own))
-                for name, reference in references.items()
-            ]
+        stages: dict[str, npt.NDArray[Any]] = {STAGES[0]: one.kept.draws, STAGES[1]: drawn.calibrated(one)}
+        for pixels, least in PIXELS.items():
+            chosen = spread[region] > least
+            unit = spread[region][chosen]
+            if len(unit) < _FEW:
+                continue
+            for (name, reference), (stage, draws) in itertools.product(references.items(), stages.items()):
+                count = nearer(draws[:, chosen] / unit, one.hidden[chosen] / unit, reference[chosen] / unit)
+                rows.append(
+                    TarpRow(one.task.name, one.index, one.subject, name, stage, pixels, count, len(draws))
+                )  # fmt: skip
     return rows
 
 
@@ -115,27 +115,28 @@ class TarpTable:
         self._plot(out / "tarp.png")
 
     def markdown(self) -> str:
-        """A line for each task, reference and stage."""
+        """A line for each task, reference, stage and kind of pixels."""
         shown = " / ".join(f"{100 * level:.0f}" for level in _SHOWN)
         lines = [
-            f"| task | references | draws | slices (subjects) | ECP at {shown} %, % | largest gap | limit | verdict |",
-            "|" + "---|" * 8,
+            f"| task | references | draws | pixels | slices (subjects) | ECP at {shown} %, % | largest gap | limit "
+            "| verdict |",
+            "|" + "---|" * 9,
         ]
-        for task, reference, stage, rows in self._groups():
+        for (task, reference, stage, pixels), rows in self._groups().items():
             subjects = len({row.subject for row in rows})
             gap, limit = self._gap(rows), self._limit(subjects, rows[0].draws)
             figures = " / ".join(f"{100 * value:.0f}" for value in self._curve(rows, np.array(_SHOWN)))
             lines.append(
-                f"| {task} | {reference} | {stage} | {len(rows)} ({subjects}) | {figures} | {100 * gap:.0f} "
+                f"| {task} | {reference} | {stage} | {pixels} | {len(rows)} ({subjects}) | {figures} | {100 * gap:.0f} "
                 f"| {100 * limit:.0f} | {'within' if gap <= limit else 'outside, ' + self._side(rows)} |"
             )
         return "\n".join(lines) + "\n"
 
-    def _groups(self) -> list[tuple[str, str, str, list[TarpRow]]]:
-        keys = dict.fromkeys((row.task, row.reference, row.stage) for row in self.rows)
-        return [
-            (*key, [row for row in self.rows if (row.task, row.reference, row.stage) == key]) for key in sorted(keys)
-        ]
+    def _groups(self) -> dict[tuple[str, str, str, str], list[TarpRow]]:
+        found: dict[tuple[str, str, str, str], list[TarpRow]] = {}
+        for row in self.rows:
+            found.setdefault((row.task, row.reference, row.stage, row.pixels), []).append(row)
+        return dict(sorted(found.items()))
 
     def _curve(self, rows: list[TarpRow], levels: Floats) -> Floats:
         return expected_coverage(np.array([row.nearer for row in rows]), rows[0].draws, levels)
@@ -162,12 +163,13 @@ class TarpTable:
         panels = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
         for axes, task in zip(panels, tasks, strict=True):
             axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-            for name, reference, stage, rows in self._groups():
-                if name == task:
+            for (name, reference, stage, pixels), rows in self._groups().items():
+                if (name, stage) == (task, STAGES[1]):
                     colour = "tab:blue" if reference == "box" else "tab:orange"
-                    style = "-" if stage == STAGES[1] else ":"
-                    curve = self._curve(rows, _PLOTTED)
-                    axes.plot(_PLOTTED, curve, style, color=colour, label=f"{reference}, {stage}")
+                    style = "-" if pixels == "varied" else ":"
+                    axes.plot(
+                        _PLOTTED, self._curve(rows, _PLOTTED), style, color=colour, label=f"{reference}, {pixels}"
+                    )
             axes.set_title(task, fontsize=9, parse_math=False)
         figure.supxlabel("level")
         figure.supylabel("expected coverage")

@@ -47,7 +47,7 @@ def asked(monkeypatch):
         return SimpleNamespace(picked_subjects=list(range(given["subjects"])))
 
     regions = [BoundRow("x4", i, i, "PSNR, dB", 30.0, 1.0, 29.0 + i / 10, 8) for i in range(20)]
-    counts = [TarpRow("x4", i, i, "box", "scaled", i % 9, 8) for i in range(20)]
+    counts = [TarpRow("x4", i, i, "box", "scaled", "all", i % 9, 8) for i in range(20)]
     monkeypatch.setattr(held_out_draws, "HeldOutDraws", drawn)
     monkeypatch.setattr(tarp_study, "tarp_rows", lambda made, tell: counts)
     monkeypatch.setattr(bounds, "bound_rows", lambda made, tell: regions)

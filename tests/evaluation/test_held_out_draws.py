@@ -87,24 +87,25 @@ def test_tarp_counts_exchangeable_draws_evenly_and_sees_that_they_know_nothing(p
     monkeypatch.setattr(held_out_draws, "restored", ignorant)
     rows = tarp_rows(HeldOutDraws(prior, tmp_path, tmp_path, ("x4",), 2 * SUBJECTS, 16, device="cpu", sets=[held]))
     lines = TarpTable(rows).markdown().splitlines()[2:]
-    assert [line.split(" | ")[1] for line in lines] == ["box", "box", "nearest", "nearest"]
-    assert all(line.endswith("| within |") for line in lines[:2]), lines
-    assert all(line.endswith("| outside, above |") for line in lines[2:]), lines
+    assert [line.split(" | ")[1] for line in lines] == ["box"] * 4 + ["nearest"] * 4
+    assert all(line.endswith("| within |") for line in lines[:4]), lines
+    assert all(line.endswith("| outside, above |") for line in lines[4:]), lines
 
 
 def test_a_curve_is_told_by_its_side(rows):
-    assert len(rows) == 2 * SUBJECTS * 2 * 2 and {row.reference for row in rows} == {"box", "nearest"}
+    kinds = {(row.task, row.pixels) for row in rows}  # hardly a hidden pixel of the toys varies by 30 grey levels
+    assert kinds == {("mask-0", "all"), ("x4", "all"), ("x4", "varied")} and len(rows) == 3 * SUBJECTS * 2 * 2
     none, every = ([replace(row, nearer=count) for row in rows] for count in (0, 16))
-    assert TarpTable(none).markdown().count("| outside, above |") == 8
-    assert TarpTable(every).markdown().count("| outside, below |") == 8
+    assert TarpTable(none).markdown().count("| outside, above |") == 12
+    assert TarpTable(every).markdown().count("| outside, below |") == 12
 
 
 def test_the_seed_places_references(prior, held, folder, rows):
     other = HeldOutDraws(prior, folder, folder, ("mask-0",), 4, 16, device="cpu", sets=[held])
     assert other.picked_subjects == sorted(other.picked_subjects)
     again = tarp_rows(other)
-    same = {(row.task, row.slice, row.reference, row.stage): row.nearer for row in rows}
-    assert all(same.get((r.task, r.slice, r.reference, r.stage), r.nearer) == r.nearer for r in again)
+    same = {(row.task, row.slice, row.reference, row.stage, row.pixels): row.nearer for row in rows}
+    assert all(same.get((r.task, r.slice, r.reference, r.stage, r.pixels), r.nearer) == r.nearer for r in again)
 
 
 def test_tarp_writes_rows_a_table_and_a_picture(rows, tmp_path):
@@ -113,7 +114,7 @@ def test_tarp_writes_rows_a_table_and_a_picture(rows, tmp_path):
         kept = list(csv.DictReader(stream))
     assert len(kept) == len(rows) and int(kept[0]["nearer"]) == rows[0].nearer
     assert (tmp_path / "tarp.png").stat().st_size > 5000
-    assert (tmp_path / "tarp.md").read_text().startswith("| task | references | draws | slices (subjects) |")
+    assert (tmp_path / "tarp.md").read_text().startswith("| task | references | draws | pixels | slices (subjects) |")
 
 
 def test_bounds_of_held_out_slices(drawn, tmp_path):
