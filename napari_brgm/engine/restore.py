@@ -98,7 +98,7 @@ def restore(
         head = Head.of(image, Brain.of(brain), corruption)
         one = head.observed(one)
     if second is not None:
-        one = replace(one, second=_matched(second, one))
+        one = replace(one, second=_matched(second, one, head))
     job = Job((one,), prior, settings, method, samples, seed, device, alignment)
 
     def told(step: Step) -> None:
@@ -111,12 +111,13 @@ def restore(
     return result if head is None else head.beside(result)
 
 
-def _matched(second: npt.ArrayLike, given: ObservedSlice) -> SecondScan:
+def _matched(second: npt.ArrayLike, given: ObservedSlice, head: Head | None) -> SecondScan:
     first = np.asarray(given.image)
     hidden = as_corruption(given.corruption()).hidden((first.shape[0], first.shape[1])) if first.ndim == 2 else None
     if hidden is None or hidden.ndim != 2:
         raise InputError("a second scan helps to fill holes in gray slices; leave it out")
-    return SecondScan.matched(second, first, ~hidden.numpy())
+    measured = ~hidden.numpy()
+    return SecondScan.matched(second, first, measured if head is None else measured & head.brain.inside)
 
 
 def restore_steps(

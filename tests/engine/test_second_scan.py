@@ -154,3 +154,18 @@ def test_other_tasks_have_no_use_for_it(stack_prior, stack_of):
     truth = stack_of(1, seed=1)[0]
     with pytest.raises(InputError, match="helps to fill holes"):
         restore(truth, Downsample(2), stack_prior, second=truth, settings=PLAIN)
+
+
+def test_of_a_head_the_brains_are_compared(stack_prior, stack_of):
+    """The second one still has its skull, which the first, stripped, is black of."""
+    truth = stack_of(1, seed=2)[0] + 20
+    brain = np.hypot(*(np.indices(truth.shape) - 11.5)) < 10
+    head = np.where(brain, truth, 900.0)
+    missing = np.zeros(truth.shape, dtype=bool)
+    missing[1:9, 7:17] = True
+    second = 0.5 * (head + noise(truth.shape, 3)) + 3
+    options = {"spacing": MM[1:], "settings": PLAIN, "samples": 4, "second": second, "brain": brain}
+    found = restore(np.where(missing, 0, head), Mask(missing), stack_prior, **options)
+    assert found.provenance["second"]["gain"] == pytest.approx(2, rel=0.05)
+    assert found.provenance["second"]["noise"] < 4
+    assert np.array_equal(found.estimate[~missing], head[~missing])
