@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -125,17 +126,22 @@ class _Talk:
 
     async def _connected(self) -> Any:
         distributed = dask_distributed()
+        client: Any = None
         try:
-            await asyncio.to_thread(knock, self.address)
-            client = await distributed.Client(
-                self.address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False
-            )
-        except (OSError, ValueError, TimeoutError) as error:
-            raise BackendError(no_scheduler(self.address, error)) from error
-        try:
+            try:
+                await asyncio.to_thread(knock, self.address)
+                client = distributed.Client(
+                    self.address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False
+                )
+                await asyncio.wait_for(client, 2 * CONNECT_SECONDS)  # dask waits on where a server says nothing
+            except (OSError, ValueError, TimeoutError) as error:
+                raise BackendError(no_scheduler(self.address, error)) from error
+            except (MemoryError, struct.error) as error:  # another server's first bytes, taken for lengths
+                where = plain_text(self.address)
+                raise BackendError(f"what answers at {where} is no dask scheduler; check host and port") from error
             return await self._talked(client)
         finally:
-            with suppress(Exception):  # the scheduler may be gone
+            with suppress(Exception):  # the scheduler may be gone, or there is none
                 await asyncio.wait_for(client.close(), 2)
 
     async def _talked(self, client: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -181,15 +184,27 @@ def test_no_scheduler_is_one_sentence(job_of, monkeypatch):
         run_there(job_of(), "tiny", "head")
 
 
-def test_a_scheduler_that_is_killed_is_one_sentence(cluster, job_of):
-    """The last test: nothing is left to run on."""
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no dask scheduler"), (b"", "there is no scheduler at")],
+)
+def test_another_server_at_the_address_is_one_sentence(job_of, monkeypatch, answer, why):
+    """A web server, whose first bytes dask takes for a length; and one that takes calls and says nothing."""
+    monkeypatch.setattr(import_module("napari_brgm.remote.run"), "CONNECT_SECONDS", 0.5)
+    calls: list[socket.socket] = []
 
-    def tell(step) -> None:
-        if step.iteration > 5:
-            cluster.scheduler.kill()
+    def answered() -> None:
+        with suppress(OSError):  # closed
+            while True:
+                calls.append(server.accept()[0])
+                calls[-1].sendall(answer)
 
-    with pytest.raises(BackendError, match=rf"the scheduler at {cluster.address} is gone$"):
-        run_there(job_of(LONG), "tiny", cluster.address, tell)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=answered, daemon=True).start()
+        with pytest.raises(BackendError, match=why):
+            run_there(job_of(), "tiny", f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    for call in calls:
+        call.close()
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -224,3 +239,14 @@ def test_the_shell_says_what_is_lost(prior, tmp_path):
     both = [*rows, "--scheduler", "tcp://a:1", "inpaint", "--prior", "tiny", "--device", "tcp://a:1"]
     done = CliRunner().invoke(app, [str(one) for one in both])
     assert done.exit_code == 2 and "leave one out" in done.stderr
+
+
+def test_a_scheduler_that_is_killed_is_one_sentence(cluster, job_of):
+    """The last test: nothing is left to run on."""
+
+    def tell(step) -> None:
+        if step.iteration > 5:
+            cluster.scheduler.kill()
+
+    with pytest.raises(BackendError, match=rf"the scheduler at {cluster.address} is gone$"):
+        run_there(job_of(LONG), "tiny", cluster.address, tell)
