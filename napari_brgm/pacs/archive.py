@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "FoundSeries", "SeriesQuery", "in_order", "without_logs"]
 
+_DATE = re.compile(r"\d{8}(-\d{8})?")
 _TALKATIVE = ("pynetdicom", "dicomweb_client", "urllib3", "requests")
 
 
@@ -43,13 +45,15 @@ class SeriesQuery:
     series: str = ""
 
     def __post_init__(self) -> None:
-        if not any((self.patient_id, self.accession, self.study_date, self.study)):
+        if not any(value.strip() for value in (self.patient_id, self.accession, self.study_date, self.study)):
             raise InputError(
                 "say whose images are wanted: give a patient's number, an accession number, a date or a study"
             )
         values = (self.patient_id, self.accession, self.study_date, self.study, self.modality, self.series)
         if any(sign in value for value in values for sign in "*?\\"):
             raise InputError("an archive is asked for exact values; leave out *, ? and \\")
+        if self.study_date.strip() and not _DATE.fullmatch(self.study_date.strip()):  # which some archives pass over
+            raise InputError("a date is given as 20260131, or two of them as 20260101-20260131")
 
     def study_keys(self) -> dict[str, str]:
         """DICOM keyword -> value, '' where it is not given; those of a study."""

@@ -150,9 +150,12 @@ def test_what_goes_wrong_is_one_sentence_without_a_name(archive: Archive, case: 
 
 
 def test_everybody_s_images_are_not_asked_for() -> None:
-    for wrong in ({}, {"modality": "MR"}, {"patient_id": "*"}, {"patient_id": "a\\b"}):
+    blank_or_open = ({"patient_id": " "}, {"study_date": "yesterday"}, {"study_date": "20260101-"})
+    for wrong in ({}, {"modality": "MR"}, {"patient_id": "*"}, {"patient_id": "a\\b"}, *blank_or_open):
         with pytest.raises(InputError):
             SeriesQuery(**wrong)
+    SeriesQuery(study_date="20260131")
+    SeriesQuery(study_date="20260101-20260131")
 
 
 def test_address_book_is_text_that_holds_no_login(home: Path) -> None:
