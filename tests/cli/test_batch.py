@@ -24,8 +24,8 @@ from napari_brgm.cli.kept import KeptSlices, Unfinished, key_of
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import InputError
 
-COUNT = (12, 10, 10)  # slices of three scans, 32 in all
-KILLS = 6
+KILLS = int(os.environ.get("NAPARI_BRGM_KILLS", "3"))  # 10 and more: in 64 slices
+COUNT = (24, 20, 20) if KILLS >= 10 else (8, 7, 7)  # slices of three scans
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,10 @@ def workers_of(running) -> list[psutil.Process]:
 
 
 def test_killed_again_and_again_it_gives_the_same(job, undisturbed, tmp_path):
-    """Workers and the main process, at random: each slice is there once, and equal to those of an undisturbed run."""
+    """Workers and the main process, at random: each slice is there once, and equal to those of an undisturbed run.
+
+    Ten times, in 64 slices: NAPARI_BRGM_KILLS=10.
+    """
     out, dice, kills, whole, before = tmp_path / "out", random.Random(7), 0, undisturbed[0], 0
     told = (tmp_path / "told.txt").open("w+")
     start = partial(subprocess.Popen, command(job, out, "--processes", 2), stdout=subprocess.DEVNULL, stderr=told)
@@ -111,7 +114,7 @@ def test_killed_again_and_again_it_gives_the_same(job, undisturbed, tmp_path):
     told.close()
     again = subprocess.run(command(job, out, "--processes", 2), capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert kills >= 5
+    assert kills >= KILLS - 1
     assert images_in(out) == images_in(whole)
     found, wanted = posteriors(out), posteriors(whole)
     assert list(found) == list(wanted) and len(found) == sum(COUNT)
@@ -219,11 +222,11 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_missing(job, undisturbed, t
     assert made == [0, 1, 2, 3] and not list(out.glob("*.nii.gz"))
     made.append(-1)  # no more interrupts
     assert resumed(job, shell, out).exit_code == 0
-    assert made[5:] == list(range(4, 10))
+    assert made[5:] == list(range(4, COUNT[2]))
     whole = images_in(undisturbed[0] / "s2")
     assert images_in(out) == whole
     files = resumed(job, shell, out)
-    assert files.exit_code == 0 and len(made) == 11  # nothing is done where results are there
+    assert files.exit_code == 0 and len(made) == COUNT[2] + 1  # nothing is done where results are there
     assert "s2_desc-brgmInpaintEstimate_image.nii.gz" in files.stdout
     record = next(out.glob("*Estimate*.json"))
     said = {path: path.read_text() for path in out.glob("*.json")}
