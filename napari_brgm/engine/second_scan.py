@@ -95,8 +95,8 @@ class SecondScan:
         like = _likeness(image[where].astype(np.float64), own[where])
         if like < _LIKE:
             raise InputError(
-                "the second scan does not look like the first near the hole: another contrast, patient or place; "
-                "restore without it"
+                "the second scan does not look like the first near the hole: another contrast, patient or place, or "
+                "0 in place of no number where it saw nothing; restore without it"
             )
         slope, start = _line(own[where], image[where].astype(np.float64))
         gain, offset = 1 / slope, -start / slope
