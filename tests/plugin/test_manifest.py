@@ -51,6 +51,16 @@ def test_preferences_offer_what_the_widgets_know(manifest: PluginManifest) -> No
     assert Preferences() == Preferences(device=properties["device"].default, quality=properties["quality"].default)
 
 
+def test_archives_stand_in_the_file_menu_and_each_command_in_one_menu(manifest: PluginManifest) -> None:
+    menus = {
+        name: [item.command for item in items if hasattr(item, "command")]
+        for name, items in manifest.contributions.menus.items()
+    }
+    assert menus["napari/file/io_utilities"] == ["napari-brgm.pull", "napari-brgm.push"]
+    every = [command for commands in menus.values() for command in commands]
+    assert len(every) == len(set(every))
+
+
 def test_the_link_at_the_top_is_the_same_file() -> None:
     link = PACKAGE.parent / "napari.yaml"
     if not link.exists():
