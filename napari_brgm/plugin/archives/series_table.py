@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_brgm.plugin.table_look import plain_look
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
@@ -30,17 +30,9 @@ class SeriesTable(QTableWidget):
         self.setHorizontalHeaderLabels(_HEADINGS)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setShowGrid(False)
-        self.setTabKeyNavigation(False)
         self.setMinimumHeight(_LEAST)
         self.setToolTip("Choose one series, or several with Ctrl or Shift")
-        numbers, header = self.verticalHeader(), self.horizontalHeader()
-        assert numbers is not None and header is not None  # for type checkers: a table has both
-        numbers.hide()
-        numbers.setDefaultSectionSize(_ROW)
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header = plain_look(self, _ROW)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
         self.show_descriptions(False)

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_brgm.plugin.marks import dot
+from napari_brgm.plugin.table_look import plain_look
 from napari_brgm.text import as_rich_text, sentence
 
 if TYPE_CHECKING:
@@ -35,19 +36,11 @@ class BatchTable(QTableWidget):
         self.setHorizontalHeaderLabels(_HEADINGS)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setWordWrap(False)
-        self.setShowGrid(False)
-        self.setTabKeyNavigation(False)
         self.setToolTip(_HINT)
         self.setMinimumHeight(6 * _ROW)
-        numbers, header = self.verticalHeader(), self.horizontalHeader()
-        assert numbers is not None and header is not None  # for type checkers: a table has both
-        numbers.hide()
-        numbers.setDefaultSectionSize(_ROW)
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header = plain_look(self, _ROW)
         header.setStretchLastSection(True)
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Interactive)
         for column, width in ((_NAME, 110), (_STATE, 80), (_TIME, 52)):

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brgm.plugin.forms import PROBLEM, form, wrapped
+from napari_brgm.plugin.table_look import plain_look
 from napari_brgm.text import plain_text
 
 if TYPE_CHECKING:
@@ -122,15 +123,8 @@ class RegionBox(QWidget):
 def _table() -> QTableWidget:
     table = QTableWidget(0, len(_HEADINGS))
     table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    table.setShowGrid(False)
-    numbers, header = table.verticalHeader(), table.horizontalHeader()
-    assert numbers is not None and header is not None  # for type checkers: a table has both
-    numbers.hide()
-    numbers.setDefaultSectionSize(_ROW)
-    header.setHighlightSections(False)
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    header = plain_look(table, _ROW)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     for column in (0, len(_HEADINGS) - 1):
         header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)

@@ -8,6 +8,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_brgm.plugin.marks import DOT, dot
+from napari_brgm.plugin.table_look import plain_look
 from napari_brgm.text import as_rich_text, sentence
 
 if TYPE_CHECKING:
@@ -41,17 +42,9 @@ class PriorTable(QTableWidget):
         self.setHorizontalHeaderLabels(_HEADINGS)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setWordWrap(False)
-        self.setShowGrid(False)
-        self.setTabKeyNavigation(False)
-        numbers, header = self.verticalHeader(), self.horizontalHeader()
-        assert numbers is not None and header is not None  # for type checkers: a table has both
-        numbers.hide()
-        numbers.setDefaultSectionSize(_ROW)
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header = plain_look(self, _ROW)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_LICENCE, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(44)
