@@ -1,0 +1,63 @@
+"""Method: what the grid asks of a rival or of ours, one slice at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_brgm.evaluation.tasks import Task
+
+    Image = npt.NDArray[np.floating]
+
+__all__ = ["Family", "Method", "Restored"]
+
+# what a method needs to know: nothing but the slice; a linear model of training slices; a generative prior; a network
+# trained for the one task; or what this package does
+Family = Literal["training-free", "linear", "generative", "supervised", "ours"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restored:
+    """One slice as a method gives it back.
+
+    Attributes
+    ----------
+    estimate : (R, R) ndarray
+        Grey levels 0..255, not clipped; measured pixels need not be put back.
+    std : (R, R) ndarray or None
+        Its standard deviation in grey levels, where the method gives any.
+    """
+
+    estimate: Image
+    std: Image | None = None
+
+
+class Method(Protocol):
+    """A named way to restore slices. An object serves one process and is made anew in each."""
+
+    @property
+    def name(self) -> str:
+        """Of files and rows: small letters, digits, hyphens."""
+
+    @property
+    def title(self) -> str:
+        """Of tables: a few words that a reader knows."""
+
+    @property
+    def family(self) -> Family: ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Say what the result depends on besides the code, in plain values."""
+
+    def solves(self, task: Task) -> bool:
+        """Say whether it can do this task."""
+
+    def prepare(self) -> None:
+        """Load or learn what all slices share; may be called again, and its time is not counted."""
+
+    def restore(self, observed: Image, task: Task, seed: int) -> Restored:
+        """Restore one observation (h, w) of a task, grey levels; zero in the hole of an in-painting."""
