@@ -1,0 +1,1 @@
+"""The window of `evaluate choose`: blinded candidates side by side, and a key for each."""
