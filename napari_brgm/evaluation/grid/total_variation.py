@@ -64,7 +64,7 @@ class TotalVariation:
         return {"steps": self.steps, "weight": self.weight}
 
     def solves(self, task: Task) -> bool:
-        return True
+        return task.kind != "whole"
 
     def prepare(self) -> None:
         """Nothing is learned."""
