@@ -1,0 +1,214 @@
+"""Everything that changes while a supervised rival is trained, one step of it, and its checkpoint.
+
+    L1            mean |x - truth| over the hole, or over the image
+    adversarial   L1 - 0.05 mean D(x): hinge, patches, spectral norms (SN-PatchGAN, arXiv 1806.03589, Sec. 3.3)
+
+Networks and loss are MONAI's. What is random in a step depends on the seed and its number only: resuming repeats the
+uninterrupted run. The weights that are kept are an average over the last thousand steps or so.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_brgm.errors import WeightsError
+from napari_brgm.evaluation.supervised.net import FirstGuess, RestoringNet, enlarged, filled
+from napari_brgm.training.supervised_holes import random_hole
+
+if TYPE_CHECKING:
+    from napari_brgm.evaluation.supervised.role import SupervisedRole
+    from napari_brgm.training.slice_bank import SliceArray
+
+__all__ = ["SupervisedSettings", "SupervisedState"]
+
+_FIRST_FACTORS = (2, 4, 8)
+_FACTOR_16_FROM = 256  # side of a frame
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedSettings:
+    """How it is trained."""
+
+    batch: int = 8  # slices a step
+    rate: float = 1e-3  # of Adam; L1 alone
+    adversarial_rate: float = 2e-4  # with a discriminator, whose own is twice as high
+    adversarial_weight: float = 0.05
+    warm_up: int = 200  # steps in which the rate rises
+    decay: float = 0.999  # of the average
+    filters: int = 24  # of the discriminator's finest level
+    seed: int = 0
+
+    def counting_for(self, role: SupervisedRole) -> dict[str, Any]:
+        """Those that the training of a role depends on."""
+        of_another = ("rate",) if role.adversarial else ("adversarial_rate", "adversarial_weight", "filters")
+        return {key: value for key, value in asdict(self).items() if key not in of_another}
+
+
+class SupervisedState:
+    """Networks, optimisers, counters, and the losses so far.
+
+    Parameters
+    ----------
+    role : SupervisedRole
+    slices : SliceArray
+        Grey training slices of one size R.
+    settings : SupervisedSettings
+    begin : RestoringNet or None
+        Weights to begin with; of the same role's network and size.
+    """
+
+    def __init__(
+        self, role: SupervisedRole, slices: SliceArray, settings: SupervisedSettings, begin: RestoringNet | None = None
+    ) -> None:
+        self.role, self.settings, self.slices = role, settings, slices
+        size = slices.images.shape[-1]
+        self.factors = _factors(size) if role.kind == "low-res" else ()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.net = RestoringNet.of(role, size)
+            self.critic = _critic(settings.filters) if role.adversarial else None
+        if begin is None:
+            self.net.mean.copy_(_mean(slices))
+        else:
+            self.net.load_state_dict(begin.state_dict())
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.rate = settings.adversarial_rate if role.adversarial else settings.rate
+        betas = (0.5, 0.99) if role.adversarial else (0.9, 0.99)
+        self.adam = torch.optim.Adam(self.net.parameters(), self.rate, betas)
+        self.critic_adam = None
+        if self.critic is not None:
+            self.critic_adam = torch.optim.Adam(self.critic.parameters(), 2 * self.rate, betas)
+        self.steps = 0
+        self.seconds = 0.0  # of one core
+        self.losses: list[list[float]] = []  # [slices shown, L1 of a slice's grey levels, of the critic]
+        self._sums, self._count = [0.0, 0.0], 0
+
+    @property
+    def shown(self) -> int:
+        """Slices shown."""
+        return self.steps * self.settings.batch
+
+    def step(self) -> None:
+        """Show a batch."""
+        rng = np.random.default_rng([self.settings.seed, self.steps])
+        truth = self._truth(rng)
+        guess, region = self._corrupted(truth, rng)
+        x = self.net(guess)
+        l1 = ((x - truth).abs() * region).sum() / region.sum()
+        loss, of_critic = l1, 0.0
+        if self.critic is not None and self.critic_adam is not None:
+            from monai.losses.adversarial_loss import PatchAdversarialLoss
+
+            hinge = PatchAdversarialLoss(criterion="hinge")
+            seen = torch.cat([torch.where(region > 0, x, truth), guess.hint], dim=1)
+            real = torch.cat([truth, guess.hint], dim=1)
+            self.critic.requires_grad_(True)
+            drawn, given = self.critic(torch.cat([seen.detach(), real]))[-1].chunk(2)
+            critic_loss = 0.5 * (hinge(drawn, False, True) + hinge(given, True, True))
+            _descend(self.critic_adam, self.critic, critic_loss)
+            self.critic.requires_grad_(False)
+            loss = l1 - self.settings.adversarial_weight * self.critic(seen)[-1].mean()
+            of_critic = float(critic_loss.detach())
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * min((self.steps + 1) / self.settings.warm_up, 1.0)
+        _descend(self.adam, self.net, loss)
+        self.steps += 1
+        self._follow()
+        self._sums = [self._sums[0] + 255 * float(l1.detach()), self._sums[1] + of_critic]
+        self._count += 1
+
+    def log(self) -> list[float]:
+        """Keep the mean losses since the last call; give them."""
+        count = max(self._count, 1)
+        self.losses.append([float(self.shown), *(round(total / count, 5) for total in self._sums)])
+        self._sums, self._count = [0.0, 0.0], 0
+        return self.losses[-1]
+
+    def saved(self) -> dict[str, Any]:
+        """State for ``save_checkpoint``."""
+        state: dict[str, Any] = {
+            "net": dict(self.net.state_dict()), "average": dict(self.average.state_dict()),
+            "adam": self.adam.state_dict(), "steps": self.steps, "seconds": self.seconds, "losses": self.losses,
+            "sums": self._sums, "count": self._count,
+        }  # fmt: skip
+        if self.critic is not None and self.critic_adam is not None:
+            state |= {"critic": dict(self.critic.state_dict()), "critic_adam": self.critic_adam.state_dict()}
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state that ``saved`` made.
+
+        Raises
+        ------
+        WeightsError
+            It is not of such a training.
+        """
+        try:
+            self.net.load_state_dict(state["net"])
+            self.average.load_state_dict(state["average"])
+            self.adam.load_state_dict(state["adam"])
+            if self.critic is not None and self.critic_adam is not None:
+                self.critic.load_state_dict(state["critic"])
+                self.critic_adam.load_state_dict(state["critic_adam"])
+            self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
+            self.losses, self._sums, self._count = list(state["losses"]), list(state["sums"]), int(state["count"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise WeightsError("the checkpoint is not one of such a network; choose another folder") from error
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a number."""
+        return all(bool(p.isfinite().all()) for p in self.net.parameters())
+
+    def _truth(self, rng: np.random.Generator) -> Tensor:  # (B, 1, R, R), 0..1
+        chosen = rng.integers(len(self.slices.images), size=self.settings.batch)
+        return torch.from_numpy(self.slices.images[chosen].astype(np.float32) / np.float32(self.slices.white))
+
+    def _corrupted(self, truth: Tensor, rng: np.random.Generator) -> tuple[FirstGuess, Tensor]:
+        """First guess, and 1 where errors count (B, 1, R, R)."""
+        if self.role.kind == "low-res":
+            factor = int(rng.choice(self.factors))
+            return enlarged(F.avg_pool2d(truth, factor), factor), torch.ones_like(truth)
+        holes = np.stack([random_hole(truth.shape[-1], rng) for _ in truth])
+        missing = torch.from_numpy(holes)[:, None]
+        return filled(truth, missing, self.net.mean), missing.to(truth)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the average follow, faster in the beginning."""
+        share = 1 - min(self.settings.decay, (1 + self.steps) / (10 + self.steps))
+        for mine, theirs in zip(self.average.parameters(), self.net.parameters(), strict=True):
+            mine.lerp_(theirs, share)
+
+
+def _factors(size: int) -> tuple[int, ...]:
+    return (*_FIRST_FACTORS, 16) if size >= _FACTOR_16_FROM else _FIRST_FACTORS
+
+
+def _mean(slices: SliceArray) -> Tensor:  # (1, R, R), 0..1
+    mean = slices.images[:, 0].mean(axis=0, dtype=np.float64) / slices.white
+    return torch.from_numpy(mean.astype(np.float32))[None]
+
+
+def _critic(filters: int) -> nn.Module:
+    """MONAI's discriminator of patches of 70 pixels, with spectral norms; of an image and the hint."""
+    from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
+
+    critic = PatchDiscriminator(spatial_dims=2, channels=filters, in_channels=2, norm=None)  # type: ignore[arg-type]
+    for layer in list(critic.modules()):
+        if isinstance(layer, nn.Conv2d):
+            nn.utils.parametrizations.spectral_norm(layer)
+    return critic
+
+
+def _descend(adam: torch.optim.Adam, net: nn.Module, loss: Tensor) -> None:
+    adam.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    adam.step()
