@@ -1,7 +1,7 @@
 """Everything that changes while a supervised rival is trained, one step of it, and its checkpoint.
 
     L1            mean |x - truth| over the hole, or over the image
-    adversarial   L1 - 0.05 mean D(x): hinge, patches, spectral norms (SN-PatchGAN, arXiv 1806.03589, Sec. 3.3)
+    adversarial   L1 - 0.1 mean D(x): hinge, patches, spectral norms (SN-PatchGAN, arXiv 1806.03589, Sec. 3.3)
 
 Networks and loss are MONAI's. What is random in a step depends on the seed and its number only: resuming repeats the
 uninterrupted run. The weights that are kept are an average over the last thousand steps or so.
@@ -39,7 +39,7 @@ class SupervisedSettings:
     batch: int = 8  # slices a step
     rate: float = 1e-3  # of Adam; L1 alone
     adversarial_rate: float = 2e-4  # with a discriminator, whose own is twice as high
-    adversarial_weight: float = 0.05
+    adversarial_weight: float = 0.1  # at which the critic pulls about half as hard as L1
     warm_up: int = 200  # steps in which the rate rises
     decay: float = 0.999  # of the average
     filters: int = 24  # of the discriminator's finest level
