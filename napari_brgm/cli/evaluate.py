@@ -1,18 +1,17 @@
-"""``napari-brgm evaluate``, ``evaluate priors`` and ``evaluate manifolds``: thin over the evaluation package."""
+"""``napari-brgm evaluate`` and its tables: thin over the evaluation package."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.evaluate_grid import Processes, grid, usual_processes
 from napari_brgm.cli.options import data_folder, names
 from napari_brgm.cli.posterior_checks import agreement, analytic, bounds, calibration, sbc, tarp
 from napari_brgm.cli.terminal import say, say_path
-from napari_brgm.errors import InputError
 
 __all__ = ["evaluate"]
 
@@ -22,58 +21,7 @@ evaluate = typer.Typer(
 )
 
 
-@evaluate.callback(invoke_without_command=True)
-def _evaluate(
-    context: typer.Context,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)
-    ] = None,
-    data: options.BrainData = None,
-    quick: Annotated[bool, typer.Option("--quick", help="8 slices instead of 50.")] = False,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated, for example telea,linear-1024,map; paper and reference are BRGM's own objectives.",
-            show_default="all but those two, which take 500 steps a slice",
-        ),
-    ] = None,
-    tasks: Annotated[
-        str | None, typer.Option(help="Comma-separated: mask-0 .. mask-6, x2, x4, x8.", show_default="all")
-    ] = None,
-    prior: options.PriorName = options.DEFAULT_PRIOR,
-    steps: options.Steps = None,
-    samples: options.SampleCount = 32,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    preset: options.PresetName = options.AUTO,
-) -> None:
-    """Measure our methods and their rivals on held-out slices, and print one table.
-
-    Seven masks and super-resolution x2, x4, x8. Writes results.json, results.md and contact_sheet.png. A run that was
-    stopped goes on where it was when the command is given again.
-    """
-    if context.invoked_subcommand is not None:
-        if out is not None or data is not None:
-            raise InputError("give the options after the name of the table, as in evaluate priors --out DIR")
-        return
-    if out is None:
-        raise InputError("Missing option '--out'; see --help")
-    run = options.InferenceOptions.of(prior, "map", steps, samples, seed, device, preset)
-    from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.target import ShellOutputs
-    from napari_brgm.evaluation import table
-    from napari_brgm.evaluation.ours import OURS
-
-    chosen = table.USUAL if methods is None else names(methods)
-    loaded = run.load_prior() if any(name in OURS for name in chosen) else None
-    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
-        table.run(
-            data_folder(data), out, loaded, quick, chosen, tell,
-            tasks=None if tasks is None else names(tasks),
-            settings=None if loaded is None else run.settings_for(loaded), samples=run.samples, seed=run.seed,
-            device=run.device,
-        )  # fmt: skip
-    say_path(out / "results.md")
+evaluate.callback(invoke_without_command=True)(grid)
 
 
 @evaluate.command(
@@ -90,11 +38,11 @@ def priors(
     ] = None,
     method: options.MethodOption = options.MethodName.map,
     steps: options.Steps = None,
-    inversion_steps: Annotated[int, typer.Option(help="Steps of the reconstruction of complete images.")] = 200,
     samples: options.SampleCount = 16,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
+    processes: Processes = None,
 ) -> None:
     """Measure priors on the validation subjects of their own sets, beside the linear-Gaussian rival, in one table.
 
@@ -106,56 +54,18 @@ def priors(
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation import priors as table
-    from napari_brgm.evaluation.prior_cells import HowToInfer
     from napari_brgm.settings import preset as named_preset
     from napari_brgm.zoo.registry import registered
 
-    how = HowToInfer(
+    how = table.HowToInfer(
         method=method.value,
         settings=None if preset == options.AUTO else named_preset(preset),  # None: each prior gets those that suit it
-        samples=run.samples, seed=run.seed, device=run.device, inversion_steps=inversion_steps, steps=run.steps,
+        samples=run.samples, seed=run.seed, device=run.device, steps=run.steps,
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else names(priors)
     count = table.DEFAULT_SLICES if slices is None else slices
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
-        table.run(data_folder(data), out, chosen, count, tell, how=how)
-    say_path(out / "results.md")
-
-
-@evaluate.command(
-    epilog="Examples:\n\nnapari-brgm evaluate manifolds --rivals runs/rivals --data data --out manifolds\n\n"
-    "napari-brgm evaluate manifolds --tasks mask-0,missing-95 --slices 4 --data data --out manifolds"
-)
-def manifolds(
-    out: options.Out,
-    rivals: Annotated[
-        Path | None,
-        typer.Option(help="Folder of lcm, optz, glo and autoencoder.safetensors.", show_default="without them"),
-    ] = None,
-    data: options.BrainData = None,
-    slices: Annotated[int, typer.Option(help="Held-out slices, evenly spaced, at most 50.")] = 8,
-    tasks: Annotated[
-        str, typer.Option(help="Comma-separated: mask-0 .. mask-6, missing-95, x2, x4, x8.")
-    ] = "mask-0,mask-3,mask-6,missing-95,x4",
-    samples: options.SampleCount = 4,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-) -> None:
-    """Measure latent convolutional models beside their rivals and StyleGAN2 on held-out slices, in one table.
-
-    The rivals are trained by `train --recipe lcm --latents convolutional | free | vector | encoder`; docs/manifolds.md
-    has the commands. A run that was stopped goes on where it was.
-    """
-    run = options.InferenceOptions.of(options.DEFAULT_PRIOR, "map", None, samples, seed, device, options.AUTO)
-    from napari_brgm.cli.progress import count_bar
-    from napari_brgm.cli.target import ShellOutputs
-    from napari_brgm.evaluation import manifolds as table
-
-    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
-        table.run(
-            data_folder(data), out, rivals, slices, names(tasks), tell,
-            samples=run.samples, seed=run.seed, device=run.device,
-        )  # fmt: skip
+        table.run(data_folder(data), out, chosen, count, tell, how=how, processes=usual_processes(processes))
     say_path(out / "results.md")
 
 

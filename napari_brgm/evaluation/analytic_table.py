@@ -25,7 +25,7 @@ from scipy.stats import wasserstein_distance
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.analytic import CORRUPTIONS, DENSITIES, analytic_problem
 from napari_brgm.evaluation.analytic_methods import ANALYTIC_METHODS
-from napari_brgm.evaluation.cache import Cache
+from napari_brgm.evaluation.kept import KeptCells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +108,7 @@ class AnalyticTable:
 
     def run(self, tell: Callable[[int, int, str], None] | None = None) -> None:
         """Measure what is not there yet, and write analytic.csv and analytic.md."""
-        cache = Cache(self.out / "cache")
+        cells = KeptCells(self.out / "cache")
         work = [
             (d, c, n, m) for d in DENSITIES for c in CORRUPTIONS for n in range(self.problems) for m in self.methods
         ]
@@ -117,11 +117,11 @@ class AnalyticTable:
             if tell is not None:
                 tell(done, len(work), f"{density} prior, {corruption} {number + 1}, {method}")
             name, about = f"{density}--{corruption}--{number}--{method}", {"version": _VERSION, "seed": self.seed}
-            kept = cache.load_record(name, about)
+            kept = cells.load(name, about)
+            record = self._measured(density, corruption, number, method) if kept is None else kept.record
             if kept is None:
-                kept = self._measured(density, corruption, number, method)
-                cache.save_record(name, about, kept)
-            self.rows.append(AnalyticRow(density, corruption, number, method, **kept))
+                cells.save(name, about, {}, record)
+            self.rows.append(AnalyticRow(density, corruption, number, method, **record))
         with (self.out / "analytic.csv").open("w", newline="") as stream:
             writer = csv.DictWriter(stream, [field.name for field in fields(AnalyticRow)])
             writer.writeheader()

@@ -16,9 +16,9 @@ from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.benchmark_table import show
+from napari_brgm.evaluation.given_prior import as_prior
 from napari_brgm.evaluation.machine import machine, median_seconds
 from napari_brgm.evaluation.memory import memory_rows
-from napari_brgm.evaluation.ours import as_prior
 from napari_brgm.evaluation.reach import RATES, time_to_loss
 from napari_brgm.evaluation.speed_grid import GridSettings, random_prior, speed_grid
 from napari_brgm.priors.stylegan2 import StyleGAN2

@@ -17,21 +17,22 @@ from napari_brgm import __version__
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.calibration_measure import HowToCalibrate, MeasuredPrior
 from napari_brgm.evaluation.calibration_report import CalibrationReport
+from napari_brgm.evaluation.given_prior import as_prior, label_of
 from napari_brgm.evaluation.held_out import SETS, HeldOutSet, set_of
-from napari_brgm.evaluation.ours import as_prior, label_of
 from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from napari_brgm.evaluation.method import Count
     from napari_brgm.priors.prior import Prior
+
+    Tell = Callable[[int, int, str], None]
 
 __all__ = ["run"]
 
 
 def run(
-    data_dir: str | Path, out_dir: str | Path, priors: Sequence[str | Path | Prior], progress: Count | None = None,
+    data_dir: str | Path, out_dir: str | Path, priors: Sequence[str | Path | Prior], progress: Tell | None = None,
     *, how: HowToCalibrate | None = None, sets: Sequence[HeldOutSet] = SETS,
 ) -> CalibrationReport:  # fmt: skip
     """Restore, fit, measure; write results.json, results.md, calibration.json and two plots for each prior and method.
@@ -73,7 +74,7 @@ def run(
 class _Log:
     """Counts restorations, and tells what comes next to a bar and a file."""
 
-    def __init__(self, path: Path, progress: Count | None) -> None:
+    def __init__(self, path: Path, progress: Tell | None) -> None:
         self.path, self.progress = path, progress
         self.done = self.total = self.made = 0
         self.spent = 0.0

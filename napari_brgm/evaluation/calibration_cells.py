@@ -6,8 +6,6 @@ Each slice of each task is a file of its own, written at once or not at all: a c
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +15,8 @@ from napari_brgm.engine.calibrate import calibrated
 from napari_brgm.engine.draws import Draws
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
-from napari_brgm.errors import OutputError
+from napari_brgm.evaluation.kept import KeptCells
 from napari_brgm.evaluation.seam import SeamSums, seam_sums
-from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,38 +134,23 @@ class Store:
     """
 
     def __init__(self, folder: Path, fingerprint: dict[str, Any]) -> None:
-        self.folder, self.fingerprint = folder, json.dumps(fingerprint, sort_keys=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot make the folder {folder}: {reason_of(error)}; choose another one with --out"
-            ) from error
+        self._cells, self._fingerprint = KeptCells(folder), fingerprint
 
     def load(self, task: str, name: str) -> KeptDraws | None:
         """Give a finished slice, or None."""
-        path = self._path(task, name)
-        if not path.is_file():
+        kept = self._cells.load(f"{task}--{name.replace('/', '-')}", self._fingerprint)
+        if kept is None:
             return None
-        with np.load(path) as kept:
-            if str(kept["fingerprint"]) != self.fingerprint:
-                return None
-            mean = kept["mean"]
-            numbers = [float(value) for value in kept["numbers"]]
-            estimate, draws = (SeamSums(*map(float, kept[part])) for part in ("seam_estimate", "seam_draws"))
-            return KeptDraws(mean, mean + kept["apart"].astype(np.float32), numbers[0], numbers[1], (estimate, draws))
+        mean, record = kept.arrays["mean"], kept.record
+        seams = SeamSums(*record["seam_estimate"]), SeamSums(*record["seam_draws"])
+        draws = mean + kept.arrays["apart"].astype(np.float32)
+        return KeptDraws(mean, draws, record["noise"], record["misfit"], seams)
 
     def save(self, task: str, name: str, drawn: KeptDraws) -> None:
         """Keep a finished slice."""
-        path = self._path(task, name)
-        draft = path.with_name(path.name + ".tmp")
-        with draft.open("wb") as stream:
-            np.savez(
-                stream, fingerprint=self.fingerprint, mean=drawn.mean,
-                apart=(drawn.draws - drawn.mean).astype(np.float16), numbers=[drawn.noise, drawn.misfit],
-                seam_estimate=drawn.seams[0].as_tuple(), seam_draws=drawn.seams[1].as_tuple(),
-            )  # fmt: skip
-        draft.replace(path)
-
-    def _path(self, task: str, name: str) -> Path:
-        return self.folder / f"{task}--{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.npz"
+        arrays: dict[str, Any] = {"mean": drawn.mean, "apart": (drawn.draws - drawn.mean).astype(np.float16)}
+        record = {
+            "noise": drawn.noise, "misfit": drawn.misfit, "seam_estimate": list(drawn.seams[0].as_tuple()),
+            "seam_draws": list(drawn.seams[1].as_tuple()),
+        }  # fmt: skip
+        self._cells.save(f"{task}--{name.replace('/', '-')}", self._fingerprint, arrays, record)

@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_brgm.datasets import Framing, read_slices
 from napari_brgm.errors import InputError, ScanError
-from napari_brgm.evaluation.rivals import HOLE_NOISE, LOW_RES_NOISE_HARD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +64,12 @@ class HeldOutSet:
             and (not spacing or not info.spacing_mm or abs(info.spacing_mm / spacing - 1) < 0.01)
         )
 
+    def archive(self, data: Path, part: Literal["training", "validation"]) -> Path:
+        """Where the images of ``part`` should lie: in the set's folder, or in ``data`` itself."""
+        name = self.training if part == "training" else self.validation
+        inner = data / self.folder / name
+        return inner if inner.exists() else data / name
+
     def read(self, data: Path, part: Literal["training", "validation"]) -> SliceSet:
         """Read all images of ``part``.
 
@@ -73,20 +78,25 @@ class HeldOutSet:
         ScanError
             The archive is missing or damaged, or its images are in colour.
         """
-        name = self.training if part == "training" else self.validation
-        inner = data / self.folder / name
-        path = inner if inner.exists() else data / name
+        path = self.archive(data, part)
         if not path.exists():
-            raise ScanError(f"{inner} does not exist; give the folder that holds '{self.folder}' with {name} in it")
+            raise ScanError(
+                f"{data / self.folder / path.name} does not exist; give the folder that holds '{self.folder}' with "
+                f"{path.name} in it"
+            )
         slices = read_slices(path, self.framing, pixel_mm=self.pixel_mm)
         if slices.images.shape[1] != 1:
             raise ScanError(f"{path} holds colour images; priors are measured on grey ones")
         return slices
 
 
-# as in rivals.py, where it is said how they were found
-_PROTOCOL = {f"mask-{i}": (1024, HOLE_NOISE) for i in range(7)}
-_PROTOCOL |= {f"x{factor}": (1024, LOW_RES_NOISE_HARD / factor**2) for factor in (2, 4, 8)}
+# Effective white-noise variances of 1,024 components in grey levels squared. Their true residual is 14, but correlated
+# over a hole; low-resolution pixels average much of it out. 8,500 and 1,700 / factor^2 (before back-projection) were
+# found by a scan on the validation slices, which favours these rivals.
+_HOLE_NOISE, _LOW_RES_NOISE = 8500.0, 1700.0
+_PROTOCOL = dict.fromkeys((*(f"mask-{i}" for i in range(7)), "strokes"), (1024, _HOLE_NOISE))
+_PROTOCOL |= {f"x{factor}": (1024, _LOW_RES_NOISE / factor**2) for factor in (2, 4, 8)}
+_PROTOCOL |= {"missing-95": (1024, 512.0), "jpeg-10": (1024, 128.0)}  # tuned_choices: training subjects alone
 
 _RADIOGRAPH = ("x-ray", "xray", "x-rays", "radiograph", "cr", "dx")
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.calibration_cells import Store, fingerprint_of, restored, spread_by
+from napari_brgm.evaluation.given_prior import as_prior, label_of
 from napari_brgm.evaluation.held_out import SETS, evenly_spaced, grey_images, set_of
-from napari_brgm.evaluation.ours import as_prior, label_of
 from napari_brgm.evaluation.tasks import Task, tasks_of_size
 from napari_brgm.settings import preset
 

@@ -1,8 +1,8 @@
 """The rival of every prior: the exact linear-Gaussian posterior mean, of the same training set in the same frame.
 
-In-painting: the plain posterior mean. Super-resolution: with hard data consistency (8 rounds of back-projection), which
-is the stronger one. The number of components and the noise variance (large, since the residual is correlated) are the
-protocol's where it has them; else both are tuned on training subjects that a first fit has not seen.
+In-painting: the plain posterior mean. Super-resolution: back-projected on the data, which is the stronger one. The
+number of components and the noise variance (large, since the residual is correlated) are the protocol's where it has
+them; else both are tuned on training subjects that a first fit has not seen.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import scipy.linalg
 import torch
 
 from napari_brgm.errors import InputError
+from napari_brgm.evaluation.back_projection import back_projected
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images
-from napari_brgm.evaluation.rivals import hard_consistency, linear_gaussian
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.float32]
 
-__all__ = ["Choices", "best_choices", "fit_components", "restore_linearly", "tuned_choices"]
+__all__ = ["LADDER", "Choices", "LinearRestorer", "best_choices", "fit_components", "tuned_choices"]
 
 Choices = dict[str, tuple[int, float]]  # task: components, noise variance in grey levels squared
 
@@ -36,6 +36,7 @@ LADDER = (64, 128, 256, 512, 1024)  # components to choose from
 NOISES = tuple(4.0**k for k in range(10))  # grey levels squared, 1 .. 262,144; then twice and half the best
 _FOLDS = 5  # every fifth training subject is held out for the tuning
 _TUNING_IMAGES = 24
+_HOLE = 0.75  # share of an image that is missing, at most
 _CHUNK = 4096  # pixels at a time: a whole set in float32 need not fit memory
 
 
@@ -76,12 +77,43 @@ def fit_components(slices: SliceSet, components: int, pick: npt.NDArray[np.bool_
     return LinearGaussian(mean.reshape(1, size, size), basis.reshape(components, 1, size, size), max(noise, 1e-9))
 
 
-def restore_linearly(observed: Images, task: Task, model: LinearGaussian, choice: tuple[int, float]) -> Images:
-    """Finished posterior means (N, R, R) of observations (N, h, w), grey levels."""
-    components, noise = choice
-    part = LinearGaussian(model.mean, model.basis[:components], model.noise_variance)
-    found = linear_gaussian(observed, task, part, noise)
-    return task.finish(hard_consistency(found, observed, task) if task.missing is None else found, observed)
+class LinearRestorer:
+    """Posterior means of one task; the precision does not depend on the observation, and is factored once.
+
+    Parameters
+    ----------
+    model : LinearGaussian
+    task : Task
+    components : int
+        The leading ones are used.
+    noise : float
+        Variance, grey levels squared: of what is measured, and of what the components leave of it.
+    hard : bool
+        Back-project low resolution on the data.
+    """
+
+    def __init__(self, model: LinearGaussian, task: Task, components: int, noise: float, *, hard: bool = True) -> None:
+        self.task, self.hard = task, hard and task.kind == "low-res"
+        self._basis, self._mean = model.basis[:components], model.mean
+        self._seen, self._variance = task.apply(self._basis).flatten(1), noise / 127.5**2  # (K, M)
+        precision = (self._seen @ self._seen.T).double() / self._variance
+        precision.diagonal().add_(1.0)
+        self._factor = torch.linalg.cholesky(precision)
+
+    def restore(self, observed: npt.NDArray[np.floating]) -> Images:
+        """Means (N, R, R) of observations (N, h, w), grey levels, not clipped."""
+        y = _to_range(observed, self.task)
+        right = self._seen @ (y - self.task.apply(self._mean[None])).flatten(1).T / self._variance  # (K, N)
+        latents = torch.cholesky_solve(right.double(), self._factor).T.float()  # (N, K)
+        x = self._mean[0] + torch.tensordot(latents, self._basis[:, 0], dims=1)
+        images: Images = (127.5 * (x + 1)).numpy()
+        return back_projected(images, observed, self.task) if self.hard else images
+
+
+def _to_range(observed: npt.NDArray[np.floating], task: Task) -> torch.Tensor:
+    """(N, 1, h, w) in [-1, 1]; zero in the hole, as A gives it there."""
+    y = torch.from_numpy(np.asarray(observed, np.float32))[:, None] / 127.5 - 1
+    return y if task.missing is None else task.apply(y)
 
 
 def tuned_choices(slices: SliceSet, tasks: Sequence[Task], report: Callable[[str], None]) -> Choices:
@@ -100,9 +132,12 @@ def tuned_choices(slices: SliceSet, tasks: Sequence[Task], report: Callable[[str
 
 
 def best_choices(model: LinearGaussian, truth: Images, tasks: Sequence[Task]) -> Choices:
-    """Choose components and noise by the least RMSE on ``truth`` (N, R, R): one pair for all holes, one each factor."""
-    holes = [task for task in tasks if task.missing is not None]
-    groups = [[task] for task in tasks if task.missing is None] + ([holes] if holes else [])
+    """Choose components and noise by the least RMSE on ``truth`` (N, R, R): one pair for holes, one for other tasks.
+
+    Scattered pixels are no hole: a task with more than three quarters missing has a pair of its own.
+    """
+    holes = [task for task in tasks if task.missing is not None and task.region.mean() <= _HOLE]
+    groups = [[task] for task in tasks if task not in holes] + ([holes] if holes else [])
     found = [(group, _best(model, truth, group)) for group in groups]
     return {task.name: choice for group, choice in found for task in group}
 
@@ -125,10 +160,7 @@ class _System:
 
     def __init__(self, model: LinearGaussian, truth: Images, task: Task) -> None:
         self.task, self.truth, self.observed = task, truth, task.observe(truth)
-        y = torch.from_numpy(self.observed)[:, None] / 127.5 - 1
-        b = task.apply(model.basis).flatten(1)  # (K, M)
-        if task.missing is not None:
-            y = task.apply(y)  # zero in the hole, as A gives it in the [-1, 1] range
+        y, b = _to_range(self.observed, task), task.apply(model.basis).flatten(1)  # (K, M)
         self.gram = (b @ b.T).double()  # (K, K)
         self.right = (b @ (y - task.apply(model.mean[None])).flatten(1).T).double()  # (K, N)
         inside = torch.from_numpy(task.region).flatten()
@@ -142,7 +174,7 @@ class _System:
         right = self.right[:components] / (noise / 127.5**2)
         latents = torch.cholesky_solve(right, torch.linalg.cholesky(precision)).T.float()  # (N, K)
         x = 127.5 * (self.mean + latents @ self.basis[:components] + 1)  # (N, pixels of the region)
-        if self.task.missing is None:
-            fine = hard_consistency(x.reshape(self.truth.shape).numpy(), self.observed, self.task)
+        if self.task.kind == "low-res":
+            fine = back_projected(x.reshape(self.truth.shape).numpy(), self.observed, self.task)
             x = torch.from_numpy(fine).flatten(1)
         return float((x.clamp(0, 255) - self.goal).square().mean().sqrt())

@@ -1,7 +1,8 @@
 """Distances between restored slices and the truth, on grey levels 0..255, arrays (N, H, W) or (H, W).
 
-RMSE, PSNR, SSIM and 1 - MS-SSIM are MONAI's, on regions and at sizes that are ours; GMSD and the Laplacian energy need
-no weights either, and MONAI has neither of them; LPIPS counts where its backbone is on disk.
+RMSE, MAE, PSNR, SSIM and 1 - MS-SSIM are MONAI's, on regions and at sizes that are ours; GMSD and the Laplacian energy
+need no weights either, and MONAI has neither of them; LPIPS counts where its backbone is on disk, and the distance of
+EfficientNet-Lite0's features where that is installed.
 
 MONAI is imported where it is called: it takes seconds, and few who import this package measure anything. Its structural
 similarity is in float32, at most 1e-4 from one in float64 (bright and flat images).
@@ -12,12 +13,13 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_brgm.efficientnet import EfficientNetFeatures, has_efficientnet
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,9 +31,14 @@ if TYPE_CHECKING:
     Region = npt.NDArray[np.bool_]
 
 __all__ = [
+    "BratsScores",
+    "brats_scores",
+    "efficientnet_distance",
     "gmsd",
+    "laplacian_energies",
     "laplacian_energy_ratio",
     "lpips_vgg",
+    "mae",
     "ms_ssim_distance",
     "ms_ssim_scales",
     "psnr",
@@ -51,12 +58,16 @@ def rmse(prediction: Array, truth: Array, region: Region | None = None) -> float
     """Root mean squared error in grey levels, pooled over slices and over ``region`` (H, W), or over all pixels."""
     from monai.metrics.regression import RMSEMetric
 
-    x, y = _pair(prediction, truth)
-    if region is not None:
-        if region.shape != x.shape[-2:] or not region.any():
-            raise InputError(f"the region must be a non-empty {tuple(x.shape[-2:])} mask, got {region.shape}")
-        x, y = (image[..., torch.from_numpy(region)] for image in (x, y))
-    return _mean(RMSEMetric(), x.reshape(1, -1), y.reshape(1, -1))
+    x, y = _within(prediction, truth, region)
+    return _mean(RMSEMetric(), x, y)
+
+
+def mae(prediction: Array, truth: Array, region: Region | None = None) -> float:
+    """Mean absolute error in grey levels, pooled as ``rmse`` is."""
+    from monai.metrics.regression import MAEMetric
+
+    x, y = _within(prediction, truth, region)
+    return _mean(MAEMetric(), x, y)
 
 
 def psnr(prediction: Array, truth: Array) -> float:
@@ -122,12 +133,45 @@ def laplacian_energy_ratio(prediction: Array, truth: Array, region: Region | Non
     Five-point stencil, only where it lies wholly inside ``region`` (H, W) and the image, so that the seam of a hole
     does not count as detail. Infinite if the truth is flat there.
     """
+    own, real = laplacian_energies(prediction, truth, region)
+    return own / real if real else float("inf")
+
+
+def laplacian_energies(prediction: Array, truth: Array, region: Region | None = None) -> tuple[float, float]:
+    """Sums of squared Laplacians of the prediction and of the truth, as ``laplacian_energy_ratio`` takes them."""
     x, y = _pair(prediction, truth)
     inside = np.ones(x.shape[-2:], dtype=np.bool_) if region is None else region
     core = inside[1:-1, 1:-1] & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     stencil = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)[None, None]
-    energy = [F.conv2d(image, stencil)[..., torch.from_numpy(core)].square().sum() for image in (x, y)]
-    return float(energy[0] / energy[1])
+    own, real = (F.conv2d(image, stencil)[..., torch.from_numpy(core)].square().sum() for image in (x, y))
+    return float(own), float(real)
+
+
+class BratsScores(NamedTuple):
+    """SSIM, mean squared error and PSNR (dB) inside a hole, grey levels scaled to 0..1."""
+
+    ssim: float
+    mse: float
+    psnr: float
+
+
+def brats_scores(prediction: Array, truth: Array, region: Region) -> BratsScores:
+    """The three figures of the BraTS in-painting challenge, of one slice (H, W).
+
+    Both images are scaled by the 0.5 and 99.5 percentiles of the truth and clipped to 0..1. The challenge scores
+    volumes; here it is a slice, and SSIM is the mean of the map (7 x 7 windows) over the hole.
+
+    Source: Kofler et al., "The Brain Tumor Segmentation (BraTS) Challenge: Local Synthesis of Healthy Brain Tissue via
+    Inpainting", arXiv 2305.08992, Sec. 2.4.
+    """
+    from skimage.metrics import structural_similarity
+
+    low, high = np.percentile(truth, (0.5, 99.5))
+    scale = max(float(high - low), 1e-6)
+    x, y = (np.clip((np.asarray(image, np.float64) - low) / scale, 0, 1) for image in (prediction, truth))
+    _, similarity = structural_similarity(x, y, data_range=1.0, full=True)  # type: ignore[no-untyped-call]
+    mse = float(np.square(x - y)[region].mean())
+    return BratsScores(float(similarity[region].mean()), mse, float(-10 * np.log10(max(mse, 1e-10))))
 
 
 def lpips_vgg(prediction: Array, truth: Array) -> float | None:
@@ -151,6 +195,31 @@ def lpips_vgg(prediction: Array, truth: Array) -> float | None:
     return float(torch.cat(distances).mean())
 
 
+def efficientnet_distance(prediction: Array, truth: Array) -> float | None:
+    """Squared distance of EfficientNet-Lite0's ImageNet features, mean over slices, 0 to 4; grey is repeated.
+
+    Unit length over channels, mean over places and over five layers: blocks 0, 2, 4, 10, 15 (efficientnet.py). It is
+    shaped like LPIPS, but no LPIPS: nobody fitted it to people's judgement.
+
+    Returns
+    -------
+    float or None
+        None where the network is not installed.
+    """
+    if not has_efficientnet():
+        return None
+    net = _efficientnet()
+    x, y = (image.float().mul(2 / PEAK).sub(1) for image in _pair(prediction, truth))
+    with torch.no_grad():
+        apart = [(a - b).square().flatten(1).sum(dim=1) for a, b in zip(net(x), net(y), strict=True)]
+    return float(torch.stack(apart).sum(dim=0).mean())
+
+
+@lru_cache(maxsize=1)
+def _efficientnet() -> EfficientNetFeatures:
+    return EfficientNetFeatures("cpu")
+
+
 @lru_cache(maxsize=1)
 def _lpips_net() -> Any | None:
     with warnings.catch_warnings():  # lpips still calls torchvision's older spelling
@@ -169,6 +238,16 @@ def _pair(prediction: Array, truth: Array) -> tuple[Tensor, Tensor]:
         raise InputError(f"prediction {x.shape} and truth {y.shape} must have one shape, (N, H, W) or (H, W)")
     shape = (-1, 1, *x.shape[-2:])
     return torch.from_numpy(x).reshape(shape), torch.from_numpy(y).reshape(shape)
+
+
+def _within(prediction: Array, truth: Array, region: Region | None) -> tuple[Tensor, Tensor]:
+    """Both as (1, pixels) float64, those of ``region`` alone."""
+    x, y = _pair(prediction, truth)
+    if region is not None:
+        if region.shape != x.shape[-2:] or not region.any():
+            raise InputError(f"the region must be a non-empty {tuple(x.shape[-2:])} mask, got {region.shape}")
+        x, y = (image[..., torch.from_numpy(region)] for image in (x, y))
+    return x.reshape(1, -1), y.reshape(1, -1)
 
 
 def _mean(metric: RegressionMetric, x: Tensor, y: Tensor) -> float:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.float32]
 
-__all__ = ["SPARSE", "TASKS", "Task", "TaskKind", "grid_tasks", "tasks_of_size"]
+__all__ = ["TASKS", "Task", "TaskKind", "grid_tasks", "tasks_of_size"]
 
 _LEAST_FOR_16 = 256  # x16 from 16 x 16 pixels
-TaskKind = Literal["hole", "low-res", "jpeg"]
+TaskKind = Literal["hole", "low-res", "jpeg", "whole"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Task:
     Attributes
     ----------
     name : str
-        'mask-0' .. 'mask-6', 'strokes', 'missing-95', 'x2', 'x4', 'x8', 'x16', 'jpeg-10'; names files too.
+        'mask-0' .. 'mask-6', 'strokes', 'missing-95', 'x2', 'x4', 'x8', 'x16', 'jpeg-10', 'whole'; names files too.
     title : str
         Head of the column.
     missing : (R, R) ndarray of bool, or None
@@ -58,7 +58,9 @@ class Task:
 
     @property
     def kind(self) -> TaskKind:
-        return "hole" if self.missing is not None else "low-res" if self.quality is None else "jpeg"
+        if self.missing is not None:
+            return "hole"
+        return "jpeg" if self.quality is not None else "low-res" if self.factor > 1 else "whole"
 
     @property
     def region(self) -> npt.NDArray[np.bool_]:
@@ -77,7 +79,7 @@ class Task:
         if self.quality is not None:
             return images
         if self.missing is None:
-            return F.avg_pool2d(images, self.factor)
+            return F.avg_pool2d(images, self.factor) if self.factor > 1 else images
         return images * torch.from_numpy(~self.missing).to(images)
 
     def observe(self, truth: Images) -> Images:
@@ -108,6 +110,8 @@ def tasks_of_size(size: int) -> tuple[Task, ...]:
 def grid_tasks(size: int) -> tuple[Task, ...]:
     """All tasks of the grid: those of the measuring stick, strokes, 95 % missing, JPEG, and x16 on a frame of 256.
 
+    The last one hides nothing: how near a prior comes to a slice that it sees wholly.
+
     Raises
     ------
     InputError
@@ -117,10 +121,8 @@ def grid_tasks(size: int) -> tuple[Task, ...]:
     strokes = Task("strokes", "strokes", brush_strokes((size, size), seed=0), size=size)
     sparse = Task("missing-95", "95 % missing", Mask.random((size, size), 0.95, seed=0).missing.numpy(), size=size)
     x16 = (Task("x16", "x16", factor=16, size=size),) if size >= _LEAST_FOR_16 else ()
-    return (*holes, strokes, sparse, x2, x4, x8, *x16, Task("jpeg-10", "JPEG 10", size=size, quality=10))
+    jpeg = Task("jpeg-10", "JPEG 10", size=size, quality=10)
+    return (*holes, strokes, sparse, x2, x4, x8, *x16, jpeg, Task("whole", "reconstruction", size=size))
 
 
 TASKS: tuple[Task, ...] = tasks_of_size(FRAME)
-
-# 95 % of the pixels missing at random (LCM Sec. 4)
-SPARSE = Task("missing-95", "95 % missing", Mask.random((FRAME, FRAME), 0.95, seed=0).missing.numpy())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_brgm import __version__
-from napari_brgm.evaluation import benchmark, table
+from napari_brgm.evaluation import benchmark
+from napari_brgm.evaluation.grid import study
+from napari_brgm.evaluation.grid.catalogue import METHODS
 from napari_brgm.settings import preset
-from napari_brgm.zoo import registry
 
 
 @pytest.mark.parametrize(
@@ -65,37 +68,44 @@ def test_several_series_are_listed(shell, tmp_path, monkeypatch, mask):
     assert "1 = 1 T1, 2 = 2 FLAIR" in sentence and "--series" in sentence
 
 
-def test_evaluate_passes_its_options_on(shell, tmp_path, monkeypatch, random_stylegan2):
-    """The prior is loaded once, before the folder of results is made, and the settings are those that suit it."""
-    seen, asked = {}, []
-
-    def run(*arguments, **named):
-        seen["arguments"], seen["named"] = arguments, named
-
-    monkeypatch.setattr(table, "run", run)
-    monkeypatch.setattr(registry, "load_prior", lambda name: asked.append(name) or random_stylegan2)
-    done = shell(
-        "evaluate", "--quick", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea,map", "--steps", 7
-    )
-    assert done.exit_code == 0, done.output
-    data, out, prior, quick, methods, _ = seen["arguments"]
-    assert (data, out, quick, methods) == (tmp_path, tmp_path / "out", True, ("telea", "map"))
-    assert prior is random_stylegan2 and asked == ["brain-axial-128"]
-    assert seen["named"]["settings"] == preset(random_stylegan2.info.preset).but(steps=7, vi_steps=7)
-
-
-def test_evaluate_loads_no_prior_for_rivals_alone(shell, tmp_path, monkeypatch):
+@pytest.fixture
+def evaluated(monkeypatch):
+    """What ``evaluate`` asks the study for, which measures nothing."""
     seen = {}
-    monkeypatch.setattr(table, "run", lambda *arguments, **named: seen.update(arguments=arguments, named=named))
+
+    def evaluate(settings, wish, tell):
+        seen.update(settings=settings, wish=wish)
+        return SimpleNamespace(notes=["toy: bicubic is left out"])
+
+    monkeypatch.setattr(study, "evaluate", evaluate)
+    return seen
+
+
+def test_evaluate_passes_its_options_on(shell, tmp_path, evaluated, shipped_weights):
     done = shell(
-        "evaluate", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea,bicubic", "--prior", "nobody"
-    )
+        "evaluate", "--quick", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea, ours", "--steps", 7,
+        "--tasks", "x4", "--prior", "brain-axial-128,chest-xray-256", "--processes", 3, "--weights", tmp_path,
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert seen["arguments"][2] is None and seen["named"]["settings"] is None
+    brain, chest = evaluated["settings"]
+    assert (brain.held.name, chest.held.name, brain.prior) == ("brain-128", "xray-256", "brain-axial-128")
+    assert (brain.data, brain.out, brain.count, brain.weights) == (tmp_path, tmp_path / "out", 6, tmp_path)
+    assert brain.settings == preset("mixture").but(steps=7, vi_steps=7)
+    assert evaluated["wish"] == study.Wish(("telea", "ours"), ("x4",), 3)
+    assert "toy: bicubic is left out" in done.stdout and done.stdout.strip().endswith("evaluation.md")
+
+
+def test_evaluate_takes_the_settings_that_suit_each_prior(shell, tmp_path, evaluated, shipped_weights):
+    done = shell("evaluate", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "all", "--slow", 3)
+    assert done.exit_code == 0, done.output
+    (brain,) = evaluated["settings"]
+    assert brain.settings is None and brain.count == 50
+    wish = evaluated["wish"]
+    assert wish.methods == tuple(METHODS) and wish.slow == 3 and not wish.strict
+    assert wish.processes == min(os.cpu_count(), 2)
     assert "there is no prior 'nobody'" in shell.refused(
-        "evaluate", "--data", tmp_path, "--out", tmp_path / "other", "--methods", "telea,map", "--prior", "nobody"
+        "evaluate", "--data", tmp_path, "--out", tmp_path / "other", "--prior", "nobody"
     )
-    assert not (tmp_path / "other").exists()
 
 
 def test_evaluate_without_data_is_one_sentence(shell, tmp_path):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_brgm.evaluation import detail, manifolds, misfit, priors, table
+from napari_brgm.evaluation import detail, misfit, priors
 from napari_brgm.settings import preset
 from napari_brgm.zoo import registry
 
@@ -15,31 +15,25 @@ from napari_brgm.zoo import registry
 @pytest.fixture
 def seen(monkeypatch):
     calls = {}
-    monkeypatch.setattr(table, "run", lambda *given, **named: calls.update(table=(given, named)))
     monkeypatch.setattr(priors, "run", lambda *given, **named: calls.update(priors=(given, named)))
-    monkeypatch.setattr(manifolds, "run", lambda *given, **named: calls.update(manifolds=(given, named)))
     return calls
 
 
-def test_without_a_subcommand_it_is_the_table_of_methods(shell, tmp_path, seen):
-    done = shell("evaluate", "--quick", "--out", tmp_path / "out", "--data", tmp_path)
-    assert done.exit_code == 0, done.output
-    assert set(seen) == {"table"} and seen["table"][0][3] is True
-    assert done.stdout.strip().endswith("results.md")
+def test_it_asks_for_its_folder(shell):
     assert "Missing option '--out'" in shell.refused("evaluate", "--quick")
 
 
 def test_priors_passes_its_options_on(shell, tmp_path, seen):
     done = shell(
         "evaluate", "priors", "--priors", "brain-axial-128, new.safetensors", "--data", tmp_path, "--out",
-        tmp_path / "out", "--slices", 3, "--method", "vi", "--seed", 5, "--device", "cpu", "--inversion-steps", 9,
+        tmp_path / "out", "--slices", 3, "--method", "vi", "--seed", 5, "--device", "cpu", "--processes", 1,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     (data, out, names, slices, _), named = seen["priors"]
     assert set(seen) == {"priors"}
     assert (data, out, names, slices) == (tmp_path, tmp_path / "out", ("brain-axial-128", "new.safetensors"), 3)
     how = named["how"]
-    assert (how.method, how.seed, how.device, how.inversion_steps) == ("vi", 5, "cpu", 9)
+    assert (how.method, how.seed, how.device, named["processes"]) == ("vi", 5, "cpu", 1)
     assert how.settings is None  # each prior gets the steps that it needs
 
 
@@ -61,17 +55,6 @@ def test_refusals_are_one_sentence(shell, tmp_path):
     assert "there is no prior 'nobody'" in shell.refused("evaluate", "priors", "--priors", "nobody", "--out", out)
     assert "Missing option '--out'" in shell.refused("evaluate", "priors")
     assert not out.exists()
-
-
-def test_manifolds_passes_its_options_on(shell, tmp_path, seen):
-    done = shell(
-        "evaluate", "manifolds", "--rivals", tmp_path / "r", "--data", tmp_path, "--out", tmp_path / "out", "--slices",
-        3, "--tasks", "mask-0, x8", "--seed", 5, "--device", "cpu", "--samples", 6,
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    (data, out, rivals, slices, tasks, _), named = seen["manifolds"]
-    assert (data, out, rivals) == (tmp_path, tmp_path / "out", tmp_path / "r") and set(seen) == {"manifolds"}
-    assert (slices, tasks, named) == (3, ("mask-0", "x8"), {"samples": 6, "seed": 5, "device": "cpu"})
 
 
 @pytest.fixture

@@ -3,29 +3,24 @@
 import json
 
 import pytest
+from evaluation.grid_rows import grid_row
 
 from napari_brgm.evaluation.prior_report import PriorReport, PriorRow
-from napari_brgm.evaluation.scores import Scores
-
-
-def scores(rmse, ms_ssim=0.1, lpips=None):
-    return Scores(
-        rmse=rmse, ms_ssim=ms_ssim, gmsd=0.1, laplacian=1.0, lpips=lpips, rmse_image=rmse, psnr=30.0, seconds=0.5
-    )
 
 
 def row(own, rival, w_plus=9.0):
     """Masks 0, 1 and x2; ``own`` and ``rival`` are their RMSE, and the distances of a draw are 0.06."""
-    tasks = ("mask-0", "mask-1", "x2")
-    return PriorRow(
-        "new", "brain-128", 128, ["a", "b"], {"w+": scores(w_plus), "w": scores(12.0)},
-        {
-            "mean": {task: scores(value) for task, value in zip(tasks, own, strict=True)},
-            "draw": {task: scores(30.0, 0.06) for task in tasks},
-        },
-        {task: scores(value) for task, value in zip(tasks, rival, strict=True)},
-        {"samples": 5.0, "training images": 1.0, "linear": 8.0}, {},
-    )  # fmt: skip
+    rows = [
+        grid_row(method=method, task="whole", rmse=rmse)
+        for method, rmse in (("invert-wplus", w_plus), ("invert-w", 12.0))
+    ]
+    for task, a, b in zip(("mask-0", "mask-1", "x2"), own, rival, strict=True):
+        rows += [
+            grid_row(method="ours-mean", task=task, rmse=a), grid_row(method="linear", task=task, rmse=b),
+            grid_row(method="ours-sample", task=task, rmse=30.0, ms_ssim=0.06),
+        ]  # fmt: skip
+    frechet = {"samples": 5.0, "training images": 1.0, "linear": 8.0}
+    return PriorRow("new", "brain-128", 128, rows, frechet, {})
 
 
 def test_comparisons():
@@ -45,4 +40,4 @@ def test_goals_are_said_as_they_are(tmp_path):
     assert "One draw, 1 - MS-SSIM against the linear mean: -40 % over the masks, goal -30 %: reached on 2 of 2." in text
     assert "LPIPS is left out" in text and "## LPIPS" not in text
     goals = json.loads((tmp_path / "results.json").read_text())["priors"]["new"]["goals"]
-    assert len(goals) == 4
+    assert len(goals) == 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
     Image = npt.NDArray[np.floating]
 
-__all__ = ["Family", "Method", "Restored"]
+__all__ = ["FAMILIES", "Family", "Method", "Restored"]
 
-# what a method needs to know: nothing but the slice; a linear model of training slices; a generative prior; a network
-# trained for the one task; or what this package does
 Family = Literal["training-free", "linear", "generative", "supervised", "ours"]
+FAMILIES: dict[Family, str] = {
+    "training-free": "knows nothing but the slice",
+    "linear": "exact posterior of a Gaussian fitted to training slices",
+    "generative": "a generative prior of training slices, used in another way than ours",
+    "supervised": "a network trained for this one task",
+    "ours": "this package, as it comes",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +35,19 @@ class Restored:
         Grey levels 0..255, not clipped; measured pixels need not be put back.
     std : (R, R) ndarray or None
         Its standard deviation in grey levels, where the method gives any.
+    widths : (4, R, R) ndarray or None
+        Half widths of the intervals of ``calibration.LEVELS`` in standard deviations; None: those of a Gaussian.
+    mean : (R, R) ndarray or None
+        What the intervals lie round, where it is not the estimate.
+    others : dict of (R, R) ndarray
+        Further images of the same restoration, by a word ('sample') that is appended to the method's name.
     """
 
     estimate: Image
     std: Image | None = None
+    widths: Image | None = None
+    mean: Image | None = None
+    others: dict[str, Image] = field(default_factory=dict)
 
 
 class Method(Protocol):

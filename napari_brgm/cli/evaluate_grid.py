@@ -1,0 +1,113 @@
+"""``napari-brgm evaluate`` itself: the grid of methods, tasks and held-out images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_brgm.cli import options
+from napari_brgm.cli.options import data_folder, names
+from napari_brgm.cli.terminal import say, say_path
+from napari_brgm.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_brgm.evaluation.grid.catalogue import Setting
+
+__all__ = ["Processes", "grid", "usual_processes"]
+
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes", min=1, help="So many slices at a time, each on one core.", show_default="cores, at most 2"
+    ),
+]
+_IMAGES = 50
+_ALL = "all"
+
+
+def usual_processes(given: int | None) -> int:
+    """As given, else one for each core, at most two: each holds a prior in memory."""
+    return min(os.cpu_count() or 1, 2) if given is None else given
+
+
+def grid(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results; made if missing.", show_default=False)
+    ] = None,
+    data: options.Data = None,
+    quick: Annotated[bool, typer.Option("--quick", help="6 images, and none of the methods that take long.")] = False,
+    prior: Annotated[
+        str,
+        typer.Option(
+            "--prior", help="Ours, by name or path; comma-separated for several, each on the set that it fits."
+        ),
+    ] = options.DEFAULT_PRIOR,
+    methods: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, or all: those that take long too.", show_default="those that do not"),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: mask-0 .. mask-6, strokes, missing-95, x2, x4, x8, x16, jpeg-10, whole.",
+            show_default="all",
+        ),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Held-out images, evenly spaced.", show_default="50")
+    ] = None,
+    slow: Annotated[
+        int | None, typer.Option(min=1, help="Images of each method that takes long.", show_default="10")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of rivals that were trained.", show_default="without them")
+    ] = None,
+    steps: options.Steps = None,
+    samples: options.SampleCount = 32,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    preset: options.PresetName = options.AUTO,
+    processes: Processes = None,
+) -> None:
+    """Measure our methods and their rivals on held-out slices: one grid, its tables and a page.
+
+    Seven masks, painted strokes, 95 % of the pixels missing, super-resolution x2, x4, x8 (and x16 at 256), JPEG.
+    Writes rows.csv (a line for each image, with seed, versions and commit), evaluation.md and index.html. A run that
+    was stopped goes on where it was when the command is given again; methods can be added one by one.
+    """
+    if context.invoked_subcommand is not None:
+        if out is not None or data is not None:
+            raise InputError("give the options after the name of the table, as in evaluate priors --out DIR")
+        return
+    if out is None:
+        raise InputError("Missing option '--out'; see --help")
+    run = options.InferenceOptions.of(options.DEFAULT_PRIOR, "map", steps, samples, seed, device, preset)
+    from napari_brgm.cli.progress import count_bar
+    from napari_brgm.cli.target import ShellOutputs
+    from napari_brgm.evaluation.given_prior import as_prior
+    from napari_brgm.evaluation.grid import study
+    from napari_brgm.evaluation.grid.catalogue import METHODS, Setting
+    from napari_brgm.evaluation.held_out import set_of
+
+    count = images or (study.QUICK_IMAGES if quick else _IMAGES)
+
+    def setting(given: str) -> Setting:
+        settings = None if preset == options.AUTO and steps is None else run.settings_for(as_prior(given))
+        return Setting(
+            set_of(as_prior(given)), data_folder(data), out, given, count, run.samples, run.seed, run.device, settings,
+            weights,
+        )  # fmt: skip
+
+    chosen = None if methods is None else tuple(METHODS) if methods == _ALL else names(methods)
+    wish = study.Wish(
+        chosen, None if tasks is None else names(tasks), usual_processes(processes), slow, strict=methods != _ALL
+    )  # fmt: skip
+    with ShellOutputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
+        tables = study.evaluate([setting(given) for given in names(prior)], wish, tell)
+    for note in tables.notes:
+        say(note)
+    say_path(out / study.TABLES_FILE)

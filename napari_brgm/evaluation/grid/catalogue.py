@@ -1,0 +1,183 @@
+"""The catalogue: every method of the grid by name, and what it is made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_brgm.errors import InputError
+from napari_brgm.evaluation.grid.generative import GenerativeMethod
+from napari_brgm.evaluation.grid.interpolation import INTERPOLATIONS
+from napari_brgm.evaluation.grid.inversion import Inversion
+from napari_brgm.evaluation.grid.linear import LinearMethod, MeanImage
+from napari_brgm.evaluation.grid.painting import Biharmonic, OpenCvPainting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_brgm.evaluation.grid.method import Family, Method
+    from napari_brgm.evaluation.held_out import HeldOutSet
+    from napari_brgm.priors.prior import Prior
+    from napari_brgm.settings import InferenceSettings
+
+    Maker = Callable[["Setting"], Method]
+
+__all__ = ["METHODS", "Setting", "method_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """What all methods of a run share; it can be sent to another process if ``prior`` is a name or a path.
+
+    Attributes
+    ----------
+    held : HeldOutSet
+    data, out : Path
+        Of the archives, and of what is kept.
+    prior : str, Path, Prior or None
+        Ours; None: without our methods.
+    count : int or None
+        Images, evenly spaced; None: all.
+    samples, seed : int
+    device : str
+    settings : InferenceSettings or None
+        Of our own rows; None: those that suit the prior.
+    weights : Path or None
+        Folder of rivals that were trained: ``optz.safetensors`` and so on.
+    learned : Path or None
+        For what linear rivals learn of the training slices; None: ``out / 'learned'``.
+    """
+
+    held: HeldOutSet
+    data: Path
+    out: Path
+    prior: str | Path | Prior | None
+    count: int | None = None
+    samples: int = 32
+    seed: int = 0
+    device: str = "auto"
+    settings: InferenceSettings | None = None
+    weights: Path | None = None
+    learned: Path | None = None
+
+    @property
+    def learned_folder(self) -> Path:
+        """Where it is kept what linear rivals learn."""
+        return self.learned or self.out / "learned"
+
+    def ours(self) -> str | Path | Prior:
+        """The prior.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        if self.prior is None:
+            raise InputError("our methods need a prior; name one with --prior, or choose only rivals")
+        return self.prior
+
+    def trained(self, name: str) -> Path:
+        """Weights of a rival that was trained.
+
+        Raises
+        ------
+        InputError
+            They are not there.
+        """
+        path = None if self.weights is None else self.weights / f"{name}.safetensors"
+        if path is None or not path.is_file():
+            raise InputError(f"the weights of {name} are not there; train it and name the folder with --weights")
+        return path
+
+
+def _with_prior(name: str, title: str, family: Family, **named: Any) -> Maker:
+    def make(setting: Setting) -> Method:
+        return GenerativeMethod(
+            name, title, family, setting.ours(), samples=setting.samples, device=setting.device, **named
+        )
+
+    return make
+
+
+def _ours(name: str, title: str, **named: Any) -> Maker:
+    def make(setting: Setting) -> Method:
+        return _with_prior(name, title, "ours", settings=setting.settings, **named)(setting)
+
+    return make
+
+
+def _of_weights(name: str, title: str) -> Maker:
+    """A prior that was trained to be compared, without the residual field, which is not its own."""
+
+    def make(setting: Setting) -> Method:
+        return GenerativeMethod(
+            name, title, "generative", setting.trained(name), samples=_FEW_SAMPLES, device=setting.device,
+            changes={"residual_field": False},
+        )  # fmt: skip
+
+    return make
+
+
+def _learned(kind: Callable[..., Method], **named: Any) -> Maker:
+    return lambda setting: kind(setting.held, setting.data, setting.learned_folder, **named)
+
+
+def _fixed(method: Method) -> Maker:
+    return lambda _setting: method
+
+
+def _lcm(name: str, title: str, *, preset_name: str | None = None, field: bool = False) -> Maker:
+    """The latent convolutional model that ships for this set."""
+
+    def make(setting: Setting) -> Method:
+        if setting.held.name not in _LCM_PRIORS:
+            raise InputError(f"no latent convolutional model ships for {setting.held.name}; leave {name} out")
+        return GenerativeMethod(
+            name, title, "generative", _LCM_PRIORS[setting.held.name], preset_name=preset_name, samples=_FEW_SAMPLES,
+            device=setting.device, changes={"residual_field": field},
+        )  # fmt: skip
+
+    return make
+
+
+_LCM_PRIORS = {"brain-128": "brain-axial-lcm-128", "xray-128": "chest-xray-lcm-128"}
+_FEW_SAMPLES = 4  # of rivals whose spread is not looked at
+_CLASSICAL: tuple[Method, ...] = (
+    *INTERPOLATIONS, OpenCvPainting("telea"), OpenCvPainting("navier-stokes"), Biharmonic(),
+)  # fmt: skip
+
+# in the order of tables
+METHODS: dict[str, Maker] = {
+    **{method.name: _fixed(method) for method in _CLASSICAL},
+    "mean-image": _learned(MeanImage),
+    "linear-64": _learned(LinearMethod, components=64),
+    "linear": _learned(LinearMethod),
+    "lcm": _lcm("lcm", "LCM"),
+    "lcm-field": _lcm("lcm-field", "LCM with our residual field", field=True),
+    "lcm-box": _lcm("lcm-box", "LCM, all of phi in its box, as in the paper", preset_name="box"),
+    "optz": _of_weights("optz", "OptZ: the latent map itself"),
+    "glo": _of_weights("glo", "GLO: a vector"),
+    "autoencoder": _of_weights("autoencoder", "autoencoder's latent"),
+    "paper": _with_prior("paper", "BRGM Eq. 6 with the paper's weights, MAP", "generative", preset_name="paper"),
+    "reference": _with_prior("reference", "BRGM as released, MAP", "generative", preset_name="reference"),
+    "invert-wplus": lambda setting: Inversion("w+", setting.ours(), setting.device),
+    "invert-w": lambda setting: Inversion("w", setting.ours(), setting.device),
+    "laplace": _ours("laplace", "ours, Laplace", inference="laplace", others=("mean", "sample")),
+    "vi": _ours("vi", "ours, VI mean", inference="vi", others=("sample",)),
+    "ours": _ours("ours", "ours", others=("mean", "sample")),
+}
+
+
+def method_of(name: str, setting: Setting) -> Method:
+    """Make a method.
+
+    Raises
+    ------
+    InputError
+        There is none of this name, or it cannot be had with this setting.
+    """
+    if name not in METHODS:
+        raise InputError(f"there is no method {name!r}; choose from {', '.join(METHODS)}")
+    return METHODS[name](setting)

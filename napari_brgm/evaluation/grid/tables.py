@@ -1,0 +1,166 @@
+"""Tables of a grid: a method a line, a task a column; and ours against each of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_brgm.evaluation.grid.measures import MEASURES, difference, pooled
+from napari_brgm.evaluation.markdown import table_lines
+from napari_brgm.evaluation.tasks import grid_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from napari_brgm.evaluation.grid.measures import Difference
+    from napari_brgm.evaluation.grid.rows import Row
+
+__all__ = ["IN_TURN", "Line", "Tables", "in_turn", "markdown"]
+
+IN_TURN = "masks"  # the seven masks given in turn to the images, as BRGM's table has them
+_MASKS = 7
+_TASK_TITLES = {task.name: task.title for task in grid_tasks(256)} | {IN_TURN: "7 masks in turn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One method of one set."""
+
+    method: str
+    title: str
+    family: str
+
+
+class Tables:
+    """Figures of rows, found by set, task and method.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+    notes : sequence of str
+        What was left out and why, a sentence each.
+    """
+
+    def __init__(self, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
+        self.rows, self.notes = list(rows), list(notes)
+        self._found: dict[tuple[str, str, str], list[Row]] = {}
+        for row in self.rows:
+            self._found.setdefault((row.set, row.task, row.method), []).append(row)
+        for name in self.sets:
+            for line in self.lines(name):
+                if turned := in_turn(self._found, name, line.method):
+                    self._found[name, IN_TURN, line.method] = turned
+
+    @property
+    def sets(self) -> list[str]:
+        return list(dict.fromkeys(row.set for row in self.rows))
+
+    def tasks(self, name: str) -> list[str]:
+        """Tasks of a set, in the order of the grid, the masks in turn after the masks."""
+        has = {task for held, task, _ in self._found if held == name}
+        order = [task.name for task in grid_tasks(256)]
+        order.insert(_MASKS, IN_TURN)
+        return [task for task in order if task in has]
+
+    def lines(self, name: str) -> list[Line]:
+        """Methods of a set, in the order of its rows."""
+        return list(dict.fromkeys(Line(row.method, row.title, row.family) for row in self.rows if row.set == name))
+
+    def of(self, name: str, task: str, method: str) -> list[Row]:
+        """Rows of a method on a task; none if it did not do it."""
+        return self._found.get((name, task, method), [])
+
+    def measures(self, name: str) -> list[str]:
+        """Those that some row of the set has."""
+        rows = [row for row in self.rows if row.set == name]
+        return [measure for measure in MEASURES if pooled(rows, measure) is not None]
+
+    def figures(self, name: str, measure: str) -> list[tuple[Line, list[float | None]]]:
+        """A line for each method that has any figure, one for each of ``tasks``."""
+        found = [
+            (line, [pooled(self.of(name, task, line.method), measure) for task in self.tasks(name)])
+            for line in self.lines(name)
+        ]
+        return [(line, values) for line, values in found if any(value is not None for value in values)]
+
+    def against(self, name: str, ours: str, measure: str) -> list[tuple[Line, list[Difference | None]]]:
+        """Ours less each other method, task by task; below 0 is ours nearer the truth where less is better."""
+        found = []
+        for line in self.lines(name):
+            if line.family != "ours":
+                differences = [
+                    difference(self.of(name, task, ours), self.of(name, task, line.method), measure)
+                    for task in self.tasks(name)
+                ]
+                if any(one is not None for one in differences):
+                    found.append((line, differences))
+        return found
+
+
+def in_turn(found: dict[tuple[str, str, str], list[Row]], name: str, method: str) -> list[Row]:
+    """Rows of image i under mask i mod 7: every image once, as in BRGM's table; none where a mask was left out."""
+    masks = [{row.image: row for row in found.get((name, f"mask-{k}", method), [])} for k in range(_MASKS)]
+    images = sorted(set.intersection(*(set(mask) for mask in masks)))
+    return [masks[i % _MASKS][image] for i, image in enumerate(images)]
+
+
+def markdown(tables: Tables) -> str:
+    """All tables as Markdown."""
+    lines = ["# Evaluation", ""]
+    for name in tables.sets:
+        rows = [row for row in tables.rows if row.set == name]
+        images, subjects = ({getattr(row, what) for row in rows} for what in ("image", "subject"))
+        made = sorted({f"{row.version} ({row.commit})" if row.commit else row.version for row in rows})
+        seeds = ", ".join(sorted({str(row.seed) for row in rows}))
+        lines += [
+            f"## {name}", "",
+            f"{len(images)} images of {len(subjects)} subjects that no training saw; seed {seeds}; made by version "
+            f"{', '.join(made)}. Methods that take long restored fewer of them; differences are on common images.", "",
+        ]  # fmt: skip
+        for measure in tables.measures(name):
+            about = MEASURES[measure]
+            lines += [f"### {about.title}", "", about.meaning, ""]
+            lines += table_lines(
+                ["method", "images", *map(title_of_task, tables.tasks(name))],
+                [[line.title, str(_count(tables, name, line)), *(_text(value, about.decimals) for value in values)]
+                 for line, values in tables.figures(name, measure)],
+            )  # fmt: skip
+            lines.append("")
+        for measure in ("rmse", "efficientnet"):
+            for ours in (line for line in tables.lines(name) if line.family == "ours"):
+                lines += _against(tables, name, ours, measure)
+    if tables.notes:
+        lines += ["## Left out", "", *(f"- {note}" for note in tables.notes), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def title_of_task(name: str) -> str:
+    return _TASK_TITLES.get(name, name)
+
+
+def _against(tables: Tables, name: str, ours: Line, measure: str) -> list[str]:
+    about = MEASURES[measure]
+    found = tables.against(name, ours.method, measure)
+    if not found:
+        return []
+
+    def text(one: Difference | None) -> str:
+        if one is None:
+            return ""
+        low, high = (f"{value:+.{about.decimals}f}" for value in (one.low, one.high))
+        return f"{one.value:+.{about.decimals}f} ({low} to {high}){'' if one.certain else ' ?'}"
+
+    body = [[line.title, *map(text, differences)] for line, differences in found]
+    return [
+        f"### {about.title}: {ours.title} less the others", "",
+        "With 95 % intervals over subjects; below 0: ours is nearer the truth; ?: the interval holds 0.", "",
+        *table_lines(["method", *map(title_of_task, tables.tasks(name))], body), "",
+    ]  # fmt: skip
+
+
+def _count(tables: Tables, name: str, line: Line) -> int:
+    return len({row.image for row in tables.rows if row.set == name and row.method == line.method})
+
+
+def _text(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:.{decimals}f}"

@@ -1,0 +1,201 @@
+"""The grid on made-up images: right figures, nothing done twice, whoever does it, and refusals in a sentence."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from evaluation.toy_set import SIZE, TOY, toy_prior, write_toy_set
+
+from napari_brgm.errors import InputError, OutputError
+from napari_brgm.evaluation.grid import generative, study
+from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
+from napari_brgm.evaluation.grid.images import HeldOutImages
+from napari_brgm.evaluation.grid.interpolation import Interpolation
+from napari_brgm.evaluation.grid.painting import Biharmonic
+from napari_brgm.evaluation.grid.rows import read_rows, write_rows
+from napari_brgm.evaluation.grid.run import picture_of, run_grid
+from napari_brgm.evaluation.grid.study import Wish, evaluate
+from napari_brgm.evaluation.grid.tables import IN_TURN, Tables
+from napari_brgm.evaluation.held_out import SETS, evenly_spaced, grey_images
+from napari_brgm.evaluation.metrics import rmse
+from napari_brgm.evaluation.tasks import grid_tasks
+from napari_brgm.settings import InferenceSettings
+
+FAST = InferenceSettings(steps=2)
+TASKS = {task.name: task for task in grid_tasks(SIZE)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, smooth_images):
+    folder = tmp_path_factory.mktemp("data")
+    write_toy_set(folder, smooth_images)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prior(data):
+    return toy_prior(data)
+
+
+@pytest.fixture
+def setting(data, prior, tmp_path):
+    return Setting(TOY, data, tmp_path, prior, count=6, samples=4, device="cpu", settings=FAST)
+
+
+def test_rows_are_what_was_measured(setting, data):
+    found = run_grid(setting, ("bicubic", "mean-image", "ours"), ("mask-2", "x4"))
+    assert not found.failures
+    images = HeldOutImages.read(TOY, data, 6)
+    tables = Tables(found.rows)
+    assert [line.method for line in tables.lines("toy")] == [
+        "bicubic", "mean-image", "ours", "ours-mean", "ours-sample",
+    ]  # fmt: skip
+    assert len(found.rows) == 6 * (1 + 1 + 3 * 2)  # bicubic and the mean image do one task each
+    for method, task in (("bicubic", "x4"), ("ours-sample", "mask-2")):
+        rows = tables.of("toy", task, method)
+        pictures = np.stack([picture_of(setting, row) for row in rows])
+        value = dict(tables.figures("toy", "rmse"))[
+            next(line for line in tables.lines("toy") if line.method == method)
+        ][tables.tasks("toy").index(task)]
+        assert value == pytest.approx(rmse(pictures, images.images, TASKS[task].region), rel=1e-3)
+        assert [row.image for row in rows] == list(images.names)
+        if task == "mask-2":
+            seen = ~TASKS[task].region
+            assert np.allclose(pictures[:, seen], images.images[:, seen], atol=0.1)  # measured pixels are kept
+    ours = tables.of("toy", "mask-2", "ours")[0]
+    assert 0 <= ours.held_50 <= ours.held_80 <= ours.held_90 <= ours.held_95 <= 1
+    assert ours.std > 0 and ours.crps > 0 and ours.brats_mse > 0 and ours.subject == 0
+    assert tables.of("toy", "x4", "bicubic")[0].std is None
+    assert picture_of(setting, ours, "std").shape == (SIZE, SIZE)
+
+
+def test_masks_in_turn_take_each_image_once(setting):
+    found = run_grid(setting, ("mean-image",), [f"mask-{k}" for k in range(7)])
+    rows = Tables(found.rows).of("toy", IN_TURN, "mean-image")
+    assert [row.task for row in rows] == [f"mask-{k}" for k in range(6)]
+    assert len({row.image for row in rows}) == 6
+
+
+def test_a_cut_run_goes_on_where_it_was(setting, monkeypatch):
+    calls = []
+
+    def counted(*given, **named):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return restore(*given, **named)
+
+    restore = generative.restore
+    monkeypatch.setattr(generative, "restore", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(setting, ("ours",), ("x2", "x4"))
+    run_grid(setting, ("ours",), ("x2", "x4"))
+    assert len(calls) == 13  # 6 images x 2 tasks, and only the one that was cut twice
+    again = run_grid(replace(setting, samples=3), ("ours",), ("x4",), fewer={"ours": 2})
+    assert len(calls) == 15 and len(again.rows) == 6  # other settings are another run; two images of three pictures
+
+
+def test_two_processes_find_what_one_finds(setting):
+    alone = replace(setting, prior=None, count=4)
+    methods, tasks = ("bicubic", "mean-image"), ("mask-0", "x4")
+    one = run_grid(alone, methods, tasks)
+    two = run_grid(replace(alone, out=setting.out / "two"), methods, tasks, processes=2)
+    cost = {"seconds": 0.0, "busy": 0.0, "megabytes": None}
+    assert [replace(row, **cost) for row in one.rows] == [replace(row, **cost) for row in two.rows]
+    assert len(two.rows) == 8 and two.rows[0].efficientnet > 0
+
+
+def test_a_rival_that_fails_is_a_note(setting, monkeypatch):
+    class Failing:
+        name, title, family = "bicubic", "fails", "training-free"
+        fingerprint = prepare = lambda self, *_: {}
+
+        def solves(self, task):
+            return task.kind == "low-res"
+
+        def restore(self, observed, task, seed):
+            raise RuntimeError("singular matrix")
+
+    monkeypatch.setitem(METHODS, "bicubic", lambda _setting: Failing())
+    tables = evaluate([setting], Wish(methods=("bicubic", "nearest"), tasks=("x2", "x4")))
+    assert {line.method for line in tables.lines("toy")} == {"nearest"}
+    assert tables.notes == ["toy: bicubic on x2: singular matrix", "toy: bicubic on x4: singular matrix"]
+    assert "## Left out" in (setting.out / study.TABLES_FILE).read_text()
+
+
+def test_methods_are_added_one_by_one(setting):
+    evaluate([setting], Wish(methods=("ours",), tasks=("x4",)))
+    tables = evaluate([setting], Wish(methods=("bicubic",), tasks=("x4",)))
+    assert [line.method for line in tables.lines("toy")] == ["bicubic", "ours", "ours-mean", "ours-sample"]
+    rows = read_rows(setting.out / "rows.csv")
+    assert len(rows) == 24 and {row.version for row in rows} == {tables.rows[0].version}
+    text = (setting.out / study.TABLES_FILE).read_text()
+    assert "### RMSE: ours less the others" in text and "6 images of 3 subjects that no training saw; seed 0" in text
+    first = rows[0]
+    write_rows(setting.out / "copy.csv", rows)
+    assert read_rows(setting.out / "copy.csv")[0] == first
+    path = setting.out / "copy.csv"
+    path.write_text(path.read_text().replace(f"{first.rmse:.6g}", "much", 1))
+    with pytest.raises(InputError, match=r"copy\.csv is damaged: .*much"):
+        read_rows(path)
+    path.write_text("a,b\n")
+    with pytest.raises(InputError, match="other columns"):
+        read_rows(path)
+
+
+def test_usual_methods_without_what_they_need_are_left_out(setting):
+    wish = Wish(tasks=("x8",))
+    tables = evaluate([replace(setting, prior=None)], wish)
+    found = {line.method for line in tables.lines("toy")}
+    assert "bicubic" in found and "ours" not in found
+    assert any(note == "toy: ours: our methods need a prior; name one with --prior, or choose only rivals"
+               for note in tables.notes)  # fmt: skip
+
+
+def test_refusals(setting, data, tmp_path):
+    with pytest.raises(InputError, match="no method 'gan'"):
+        evaluate([setting], Wish(methods=("gan",)))
+    with pytest.raises(InputError, match="no task 'x3'"):
+        evaluate([setting], Wish(methods=("bicubic",), tasks=("x3",)))
+    with pytest.raises(InputError, match="need a prior"):
+        method_of("ours", replace(setting, prior=None))
+    with pytest.raises(InputError, match="the weights of optz are not there; train it"):
+        method_of("optz", setting)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot make the folder"):
+        evaluate([replace(setting, out=tmp_path / "file" / "x")], Wish(methods=("bicubic",)))
+
+
+def test_subjects_that_were_trained_on_are_refused(data, tmp_path, setting):
+    mixed = tmp_path / "data" / "toy"
+    mixed.mkdir(parents=True)
+    for name in ("train", "validation"):
+        (mixed / f"{name}.zip").write_bytes((data / "toy" / f"{name}.zip").read_bytes())
+    with (
+        zipfile.ZipFile(data / "toy" / "train.zip") as source,
+        zipfile.ZipFile(mixed / "validation.zip", "a") as target,
+    ):
+        target.writestr("subject-003/slice-09.png", source.read("subject-003/slice-00.png"))
+    with pytest.raises(InputError, match=r"1 subjects of validation\.zip are in train\.zip too, subject-003"):
+        run_grid(replace(setting, data=tmp_path / "data"), ("bicubic",), ("x4",))
+
+
+@pytest.mark.shared
+def test_published_rows_come_back(shared_data):
+    """Rows of the protocol that need no training slices; 0.1 is what its rounding leaves."""
+    held, tasks = SETS[0], {task.name: task for task in grid_tasks(128)}
+    slices = held.read(shared_data, "validation")
+    truth = grey_images(slices, evenly_spaced(len(slices), 50))
+    expected = (
+        (Biharmonic(), "mask-2", 39.1), (Interpolation("bicubic"), "x2", 6.2), (Interpolation("bicubic"), "x8", 26.8),
+        (Interpolation("bicubic", 8), "x4", 14.3),
+    )  # fmt: skip
+    for method, place, value in expected:
+        task = tasks[place]
+        observed = task.observe(truth)
+        images = np.stack([method.restore(image, task, 0).estimate for image in observed])
+        finished = task.finish(images, observed)
+        assert rmse(finished, truth, task.region) == pytest.approx(value, abs=0.1), (method.name, place)
