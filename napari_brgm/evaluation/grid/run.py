@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_brgm import __version__
 from napari_brgm.evaluation.grid.catalogue import Setting, method_of
 from napari_brgm.evaluation.grid.image_row import Cost, digest_of, image_row
 from napari_brgm.evaluation.grid.images import HeldOutImages
@@ -177,7 +178,8 @@ class _Bench:
     def fingerprint(self, name: str) -> dict[str, Any]:
         if name not in self._fingerprints:
             about = self.method(name).fingerprint()
-            self._fingerprints[name] = {"set": self.setting.held.name, "seed": self.setting.seed, **about}
+            own = {"set": self.setting.held.name, "seed": self.setting.seed, "version": __version__}
+            self._fingerprints[name] = {**own, **about}
         return self._fingerprints[name]
 
     def kept(self, one: Work) -> list[Row] | None:
