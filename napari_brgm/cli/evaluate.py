@@ -12,6 +12,7 @@ from napari_brgm.cli.evaluate_grid import Processes, grid, usual_processes
 from napari_brgm.cli.options import data_folder, names
 from napari_brgm.cli.posterior_checks import agreement, analytic, bounds, calibration, sbc, tarp
 from napari_brgm.cli.terminal import say, say_path
+from napari_brgm.cli.train_rivals import train_rivals
 
 __all__ = ["evaluate"]
 
@@ -235,3 +236,6 @@ evaluate.command(epilog="Example:\n\nnapari-brgm evaluate sbc --prior toy --simu
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate tarp --data data --out posterior")(tarp)
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate bounds --data data --out posterior")(bounds)
 evaluate.command(epilog="Example:\n\nnapari-brgm evaluate analytic --out analytic")(analytic)
+evaluate.command(
+    epilog="Example:\n\nnapari-brgm evaluate train-rivals --minutes 25 --nets inpaint-pixel --data data --out rivals"
+)(train_rivals)
