@@ -10,6 +10,7 @@ Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), Ch. 13 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,11 +125,18 @@ def difference(ours: Sequence[Row], other: Sequence[Row], measure: str, seed: in
     whose = np.array([row.subject for row, _ in pairs])
     subjects = np.unique(whose)
     sums = [np.stack([part[whose == one].sum(axis=0) for one in subjects]) for part in (a, b)]  # (subjects, 2) each
-    drawn = np.random.default_rng(seed).integers(0, len(subjects), (_DRAWS, len(subjects)))
-    x, y = (_figure(part[drawn].sum(axis=1).T, measure) for part in sums)
+    times = _times_drawn(len(subjects), seed)
+    x, y = (_figure((times @ part).T, measure) for part in sums)
     low, high = np.nanpercentile(x - y, (2.5, 97.5))
     whole = [_figure(part.sum(axis=0), measure) for part in (a, b)]
     return Difference(float(whole[0] - whole[1]), float(low), float(high), len(pairs), len(subjects))
+
+
+@lru_cache(maxsize=8)
+def _times_drawn(subjects: int, seed: int) -> npt.NDArray[np.float64]:
+    """How often each subject is in each draw, (draws, subjects)."""
+    drawn = np.random.default_rng(seed).integers(0, subjects, (_DRAWS, subjects))
+    return np.stack([np.bincount(one, minlength=subjects) for one in drawn]).astype(np.float64)
 
 
 def _parts(rows: Sequence[Row], measure: str) -> npt.NDArray[np.float64] | None:
