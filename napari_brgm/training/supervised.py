@@ -114,8 +114,9 @@ class SupervisedTraining:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise WeightsError(f"{kept} cannot be read; choose another folder") from error
         net, card = read_net(self._weights(role.begins_with))
-        if card.set_name != self.set_name:
-            raise InputError(f"{self._weights(role.begins_with)} is of {card.set_name}; choose another folder")
+        if (card.name, card.set_name) != (role.begins_with, self.set_name):
+            of = f"{card.name} of {card.set_name}"
+            raise InputError(f"{self._weights(role.begins_with)} holds {of}; choose another folder")
         self._write(kept, json.dumps({"seconds": card.seconds + card.before, "images": card.images}))
         return card.seconds + card.before, net
 
