@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED_AS = {
-    "pillow": "PIL", "scikit-image": "skimage", "opencv-python-headless": "cv2", "pyqt6": "PyQt6",
+    "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn",
+    "opencv-python-headless": "cv2", "pyqt6": "PyQt6",
     "efficientnet-lite-pytorch": "efficientnet_lite_pytorch", "dicomweb-client": "dicomweb_client", "pyyaml": "yaml",
 }  # fmt: skip
 # found by pydicom at run time, by napari's readers, or by torch where it has compiled something
