@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.choose import choose
+from napari_brgm.cli.downstream import downstream
 from napari_brgm.cli.evaluate_grid import Processes, grid, usual_processes
 from napari_brgm.cli.options import data_folder, names
 from napari_brgm.cli.posterior_checks import agreement, analytic, bounds, calibration, sbc, tarp
@@ -239,3 +241,12 @@ evaluate.command(epilog="Example:\n\nnapari-brgm evaluate analytic --out analyti
 evaluate.command(
     epilog="Example:\n\nnapari-brgm evaluate train-rivals --minutes 25 --nets inpaint-pixel --data data --out rivals"
 )(train_rivals)
+evaluate.command(
+    epilog="Examples:\n\nnapari-brgm evaluate choose --reader reader-1 --data data --out people\n\n"
+    "napari-brgm evaluate choose --reader reader-2 --kind real --from cases --out people\n\n"
+    "napari-brgm evaluate choose --report --out people"
+)(choose)
+evaluate.command(
+    epilog="Examples:\n\nnapari-brgm evaluate downstream --data data --out downstream\n\n"
+    "napari-brgm evaluate downstream --prior chest-xray-256 --tasks mask-0,x4 --slices 24 --data data --out lungs"
+)(downstream)
