@@ -66,6 +66,10 @@ def grid(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of rivals that were trained.", show_default="without them")
     ] = None,
+    pixel_mm: Annotated[
+        float | None,
+        typer.Option(min=1e-3, help="Pixel size of plain images of one's own, mm.", show_default="the prior's"),
+    ] = None,
     steps: options.Steps = None,
     samples: options.SampleCount = 32,
     seed: options.Seed = 0,
@@ -75,7 +79,10 @@ def grid(
 ) -> None:
     """Measure our methods and their rivals on held-out slices: one grid, its tables and a page.
 
-    Seven masks, painted strokes, 95 % of the pixels missing, super-resolution x2, x4, x8 (and x16 at 256), JPEG.
+    --data is the folder of the held-out sets, or one of your own scans (NIfTI, DICOM, images), which are then cut into
+    the frame of the prior; brains must be skull-stripped. Seven masks, painted strokes, 95 % of the pixels missing,
+    super-resolution x2, x4, x8 (and x16 at 256), JPEG.
+
     Writes rows.csv (a line for each image, with seed, versions and commit), evaluation.md and index.html. A run that
     was stopped goes on where it was when the command is given again; methods can be added one by one.
     """
@@ -91,15 +98,19 @@ def grid(
     from napari_brgm.evaluation.given_prior import as_prior
     from napari_brgm.evaluation.grid import study
     from napari_brgm.evaluation.grid.catalogue import METHODS, Setting
-    from napari_brgm.evaluation.held_out import set_of
+    from napari_brgm.evaluation.held_out import SETS
+    from napari_brgm.evaluation.own_scans import OwnScans
 
     count = images or (study.QUICK_IMAGES if quick else _IMAGES)
 
     def setting(given: str) -> Setting:
-        settings = None if preset == options.AUTO and steps is None else run.settings_for(as_prior(given))
+        one, folder = as_prior(given), data_folder(data)
+        settings = None if preset == options.AUTO and steps is None else run.settings_for(one)
+        fitting = [held for held in SETS if held.fits(one)]
+        there = [held for held in fitting if data is None or held.archive(folder, "validation").exists()]
         return Setting(
-            set_of(as_prior(given)), data_folder(data), out, given, count, run.samples, run.seed, run.device, settings,
-            weights,
+            there[0] if there else OwnScans.of(one, pixel_mm), folder, out, given, count, run.samples, run.seed,
+            run.device, settings, weights,
         )  # fmt: skip
 
     chosen = None if methods is None else tuple(METHODS) if methods == _ALL else names(methods)

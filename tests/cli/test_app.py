@@ -82,6 +82,9 @@ def evaluated(monkeypatch):
 
 
 def test_evaluate_passes_its_options_on(shell, tmp_path, evaluated, shipped_weights):
+    for name in ("brain/brain_validation.zip", "xray/xray_validation.zip"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
     done = shell(
         "evaluate", "--quick", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "telea, ours", "--steps", 7,
         "--tasks", "x4", "--prior", "brain-axial-128,chest-xray-256", "--processes", 3, "--weights", tmp_path,
@@ -98,8 +101,8 @@ def test_evaluate_passes_its_options_on(shell, tmp_path, evaluated, shipped_weig
 def test_evaluate_takes_the_settings_that_suit_each_prior(shell, tmp_path, evaluated, shipped_weights):
     done = shell("evaluate", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "all", "--slow", 3)
     assert done.exit_code == 0, done.output
-    (brain,) = evaluated["settings"]
-    assert brain.settings is None and brain.count == 50
+    (own,) = evaluated["settings"]  # a folder without the archives holds one's own scans
+    assert own.held.name == "own-128" and own.settings is None and own.count == 50
     wish = evaluated["wish"]
     assert wish.methods == tuple(METHODS) and wish.slow == 3 and not wish.strict
     assert wish.processes == min(os.cpu_count(), 2)
@@ -108,8 +111,12 @@ def test_evaluate_takes_the_settings_that_suit_each_prior(shell, tmp_path, evalu
     )
 
 
-def test_evaluate_without_data_is_one_sentence(shell, tmp_path):
-    assert "brain_validation.zip" in shell.refused("evaluate", "--data", tmp_path, "--out", tmp_path / "out")
+def test_evaluate_without_data_is_one_sentence(shell, tmp_path, monkeypatch, shipped_weights):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert "brain_validation.zip" in shell.refused("evaluate", "--out", tmp_path / "out")
+    said = shell.refused("evaluate", "--data", tmp_path / "empty", "--out", tmp_path / "out")
+    assert "holds no images, NIfTI files or DICOM series" in said
 
 
 def test_benchmark_passes_its_options_on(shell, monkeypatch, shipped_weights):

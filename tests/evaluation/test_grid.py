@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import zipfile
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from evaluation.toy_set import SIZE, TOY, toy_prior, write_toy_set
@@ -21,6 +23,7 @@ from napari_brgm.evaluation.grid.study import Wish, evaluate
 from napari_brgm.evaluation.grid.tables import IN_TURN, Tables
 from napari_brgm.evaluation.held_out import SETS, evenly_spaced, grey_images
 from napari_brgm.evaluation.metrics import rmse
+from napari_brgm.evaluation.own_scans import OwnScans
 from napari_brgm.evaluation.tasks import grid_tasks
 from napari_brgm.settings import InferenceSettings
 
@@ -199,3 +202,25 @@ def test_published_rows_come_back(shared_data):
         images = np.stack([method.restore(image, task, 0).estimate for image in observed])
         finished = task.finish(images, observed)
         assert rmse(finished, truth, task.region) == pytest.approx(value, abs=0.1), (method.name, place)
+
+
+def test_scans_of_ones_own_take_the_place_of_a_set(tmp_path, prior, smooth_images):
+    """A volume is cut into the prior's plane and frame, and turned as the prior's images are."""
+    slices = 127.5 * (smooth_images(5, 40, 4)[:, 0].numpy() + 1)
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("one", "two"):
+        volume = np.ascontiguousarray(slices.transpose(2, 1, 0))  # 40 x 40 voxels in plane, 5 slices
+        nib.save(nib.Nifti1Image(volume.astype(np.float32), np.diag([1.0, 1.0, 3.0, 1.0])), folder / f"{name}.nii.gz")
+    turned = copy.copy(prior)
+    turned.info = replace(prior.info, rotation=180.0)
+    usual, other = OwnScans.of(prior), OwnScans.of(turned)
+    assert np.array_equal(usual.read(folder, "validation").images[:, 0, ::-1, ::-1],
+                          other.read(folder, "validation").images[:, 0])  # fmt: skip
+    setting = Setting(usual, folder, tmp_path / "out", prior, count=4, samples=2, device="cpu", settings=FAST)
+    tables = evaluate([setting], Wish(tasks=("x4",)))
+    assert tables.sets == ["own-32"] and "mean-image" not in {line.method for line in tables.lines("own-32")}
+    assert len(tables.of("own-32", "x4", "ours")) == 4 == len({row.image for row in tables.rows})
+    assert {row.subject for row in tables.rows} == {0, 1}
+    assert "own-32: linear: there are no training slices beside scans of one's own" in " ".join(tables.notes)
+    assert "whether a prior was trained on them is not known" in (tmp_path / "out" / study.TABLES_FILE).read_text()

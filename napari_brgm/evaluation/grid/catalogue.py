@@ -121,7 +121,12 @@ def _of_weights(name: str, title: str) -> Maker:
 
 
 def _learned(kind: Callable[..., Method], **named: Any) -> Maker:
-    return lambda setting: kind(setting.held, setting.data, setting.learned_folder, **named)
+    def make(setting: Setting) -> Method:
+        if not setting.held.training:
+            raise InputError("there are no training slices beside scans of one's own, so nothing linear can be fitted")
+        return kind(setting.held, setting.data, setting.learned_folder, **named)
+
+    return make
 
 
 def _fixed(method: Method) -> Maker:

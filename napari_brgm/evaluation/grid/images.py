@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_brgm.datasets.image_archive import ImageArchive, subjects_of
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images
+from napari_brgm.evaluation.own_scans import OwnScans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,9 @@ class HeldOutImages:
 
     @classmethod
     def read(cls, held: HeldOutSet, data: Path, count: int | None) -> HeldOutImages:
-        """Read ``count`` images of the set, or all; where the training archive lies beside, no subject is in both.
+        """Read ``count`` images of the set, or all; of one's own scans at most so many.
+
+        Where the training archive lies beside, no subject is in both.
 
         Raises
         ------
@@ -53,6 +56,8 @@ class HeldOutImages:
             The archive is missing or damaged.
         """
         slices = held.read(data, "validation")
+        if count is not None and isinstance(held, OwnScans):
+            count = min(count, len(slices))
         training = held.archive(data, "training")
         if training.exists():
             with ImageArchive(training) as archive:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.evaluation.grid.measures import MEASURES, difference, pooled
 from napari_brgm.evaluation.markdown import table_lines
+from napari_brgm.evaluation.own_scans import OWN
 from napari_brgm.evaluation.tasks import grid_tasks
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.measures import Difference
     from napari_brgm.evaluation.grid.rows import Row
 
-__all__ = ["IN_TURN", "Line", "Tables", "in_turn", "markdown"]
+__all__ = ["IN_TURN", "Line", "Tables", "in_turn", "markdown", "title_of_task", "unseen"]
 
 IN_TURN = "masks"  # the seven masks given in turn to the images, as BRGM's table has them
 _MASKS = 7
@@ -114,7 +115,7 @@ def markdown(tables: Tables) -> str:
         seeds = ", ".join(sorted({str(row.seed) for row in rows}))
         lines += [
             f"## {name}", "",
-            f"{len(images)} images of {len(subjects)} subjects that no training saw; seed {seeds}; made by version "
+            f"{len(images)} images of {len(subjects)} {unseen(name)}; seed {seeds}; made by version "
             f"{', '.join(made)}. Methods that take long restored fewer of them; differences are on common images.", "",
         ]  # fmt: skip
         for measure in tables.measures(name):
@@ -134,7 +135,15 @@ def markdown(tables: Tables) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def unseen(name: str) -> str:
+    """What is known of the subjects of a set, to follow their number."""
+    if name.startswith(OWN):
+        return "subjects (scans of one's own: whether a prior was trained on them is not known here)"
+    return "subjects that no training saw"
+
+
 def title_of_task(name: str) -> str:
+    """Head of a task's column."""
     return _TASK_TITLES.get(name, name)
 
 
