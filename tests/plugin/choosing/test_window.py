@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+import napari
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -134,6 +135,17 @@ def test_back_going_on_after_a_cut_and_pausing(opened, press, study, click):
     click(widget.numbers[1])
     click(widget.next_button)
     assert widget.session.done and nothing_is_named(viewer)
+
+
+def test_the_process_opens_its_window_and_ends_with_it(request, study, monkeypatch, press):
+    if os.environ.get("QT_QPA_PLATFORM") == "offscreen":
+        pytest.skip("needs a display: there is no OpenGL offscreen")
+    made = []
+    make = request.getfixturevalue("make_napari_viewer")
+    monkeypatch.setattr(napari, "Viewer", lambda title: made.append(make(title=title)) or made[0])
+    monkeypatch.setattr(napari, "run", lambda: press(made[0], Qt.Key.Key_1, Qt.Key.Key_Space))
+    assert main(str(study.folder), "real", "r") == 0
+    assert made[0].title == "r: real" and len(ChoosingSession(study, "real", "r").answers.given) == 1
 
 
 def test_the_process_tells_what_is_wrong_without_a_window(study, capsys):
