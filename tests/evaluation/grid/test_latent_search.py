@@ -7,6 +7,8 @@ import pytest
 
 from napari_brgm.evaluation.grid.latent_search import deep_image_method, one_latent, penalised_z
 from napari_brgm.evaluation.tasks import Task
+from napari_brgm.priors.coordinates import White
+from napari_brgm.priors.mapped_coordinates import Mapped
 
 SIZE = 24
 
@@ -29,10 +31,13 @@ def test_a_linear_generator_gives_the_least_squares_image(linear_prior, make):
     assert method.solves(task) and not method.solves(replace(task, missing=None, factor=4, size=32))
 
 
-def test_latents_of_a_mapping_network_are_its_z(random_stylegan2, linear_prior):
-    mapped, bare = penalised_z(random_stylegan2), penalised_z(linear_prior)
-    assert mapped.used.latent_space == "z" and bare.used.latent_space == "w"
-    assert mapped.used.lambda_w > 0 == one_latent(random_stylegan2).used.lambda_w
+def test_latents_are_z_where_there_is_a_mapping_network(random_stylegan2, linear_prior):
+    """And whitened w where there is none: under its density a step away from the mean costs the same."""
+    method = penalised_z(random_stylegan2)
+    assert isinstance(random_stylegan2.coordinates(method.used, lambda: None), Mapped)
+    bare = linear_prior.coordinates(penalised_z(linear_prior).used, lambda: None)
+    assert isinstance(bare, White) and bare.shape == (1, 12)
+    assert method.used.lambda_w > 0 == one_latent(random_stylegan2).used.lambda_w
 
 
 def test_the_untrained_network_solves_every_frame_and_tells_its_spread():
