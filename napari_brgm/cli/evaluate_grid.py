@@ -121,4 +121,4 @@ def grid(
         tables = study.evaluate([setting(given) for given in names(prior)], wish, tell)
     for note in tables.notes:
         say(note)
-    say_path(out / study.TABLES_FILE)
+    say_path(out / study.PAGE_FILE)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_brgm.errors import BrgmError, InputError, OutputError
+from napari_brgm.evaluation.given_prior import label_of
 from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
+from napari_brgm.evaluation.grid.page import PAGE_FILE, write_page
 from napari_brgm.evaluation.grid.rows import ROWS_FILE, joined, read_rows, write_rows
 from napari_brgm.evaluation.grid.run import run_grid
 from napari_brgm.evaluation.grid.tables import Tables, markdown
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.rows import Row
     from napari_brgm.evaluation.grid.run import Tell
 
-__all__ = ["QUICK_IMAGES", "SLOW", "USUAL", "Wish", "evaluate"]
+__all__ = ["PAGE_FILE", "QUICK_IMAGES", "SLOW", "USUAL", "Wish", "evaluate"]
 
 # methods that take long restore so many images, evenly spaced
 SLOW = {"lcm": 10, "lcm-field": 10, "lcm-box": 10, "optz": 10, "glo": 10, "autoencoder": 10, "laplace": 10, "vi": 10,
@@ -50,7 +52,7 @@ class Wish:
 
 
 def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) -> Tables:
-    """Measure, and write rows.csv and evaluation.md into ``out`` of the settings, beside what lies there.
+    """Measure, and write rows.csv, evaluation.md and index.html into ``out`` of the settings, beside what lies there.
 
     A run that was cut goes on where it was. Rows of earlier runs stay: methods can be added one by one.
 
@@ -93,7 +95,22 @@ def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) 
         write_rows(out / ROWS_FILE, rows)  # after each set
     tables = Tables(sorted(rows, key=_place), notes)
     (out / TABLES_FILE).write_text(markdown(tables))
+    write_page(tables, settings, _command(settings, wish))
     return tables
+
+
+def _command(settings: Sequence[Setting], wish: Wish) -> str:
+    """What to type for the same, without names of anybody's folders."""
+    one = settings[0]
+    priors = [label_of(setting.prior) for setting in settings if setting.prior is not None]
+    said = {
+        "prior": ",".join(priors), "methods": ",".join(wish.methods or ()) if wish.strict else "all",
+        "tasks": ",".join(wish.tasks or ()),
+        "images": one.count, "slow": wish.slow, "samples": one.samples, "seed": one.seed,
+        "weights": "rivals" if one.weights else None,
+    }  # fmt: skip
+    given = " ".join(f"--{name} {value}" for name, value in said.items() if value not in (None, ""))
+    return f"napari-brgm evaluate --data data --out evaluation {given}"
 
 
 def _place(row: Row) -> int:

@@ -20,7 +20,9 @@ __all__ = ["IN_TURN", "Line", "Tables", "in_turn", "markdown", "title_of_task", 
 
 IN_TURN = "masks"  # the seven masks given in turn to the images, as BRGM's table has them
 _MASKS = 7
-_TASK_TITLES = {task.name: task.title for task in grid_tasks(256)} | {IN_TURN: "7 masks in turn"}
+_TASK_TITLES = {task.name: task.title for task in grid_tasks(256)}
+_ORDER = [*list(_TASK_TITLES)[:_MASKS], IN_TURN, *list(_TASK_TITLES)[_MASKS:]]
+_TASK_TITLES[IN_TURN] = "7 masks in turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,7 @@ class Tables:
     def tasks(self, name: str) -> list[str]:
         """Tasks of a set, in the order of the grid, the masks in turn after the masks."""
         has = {task for held, task, _ in self._found if held == name}
-        order = [task.name for task in grid_tasks(256)]
-        order.insert(_MASKS, IN_TURN)
-        return [task for task in order if task in has]
+        return [task for task in _ORDER if task in has]
 
     def lines(self, name: str) -> list[Line]:
         """Methods of a set, in the order of its rows."""

@@ -1,0 +1,94 @@
+"""Calibration curves of the page: which share of pixels lies within intervals that claim a level, drawn as SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_brgm.calibration import LEVELS
+from napari_brgm.evaluation.grid.measures import pooled
+from napari_brgm.evaluation.tasks import grid_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_brgm.evaluation.grid.rows import Row
+    from napari_brgm.evaluation.grid.tables import Line, Tables
+
+__all__ = ["KINDS", "CurvePanel", "HeldLine", "curve_panels"]
+
+KINDS = {
+    "hole": "hidden parts", "low-res": "lowered resolution", "jpeg": "JPEG compression", "whole": "nothing hidden",
+}  # fmt: skip
+_STYLES = 8  # that the style sheet tells apart
+_SIDE, _LEFT, _TOP, _LOW = 200, 38, 8, 0.4  # of the plot, px; the least share that is shown
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """Shares of pixels held at each of LEVELS by one method; ``style`` 0..7 is its colour, dash and mark."""
+
+    line: Line
+    style: int
+    shares: tuple[float, ...]
+    points: list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePanel:
+    """Curves of one kind of task; x and y are pixels of a drawing of ``width`` x ``height``.
+
+    Attributes
+    ----------
+    title : str
+    curves : list of HeldLine
+    ticks : list of (float, float, str)
+        x, y and text of a level on both axes.
+    """
+
+    title: str
+    curves: list[HeldLine]
+    ticks: list[tuple[float, float, str]]
+
+    width: int = _LEFT + _SIDE + 14
+    height: int = _TOP + _SIDE + 40
+    left: int = _LEFT
+    top: int = _TOP
+    right: int = _LEFT + _SIDE
+    bottom: int = _TOP + _SIDE
+
+
+def curve_panels(tables: Tables, name: str) -> list[CurvePanel]:
+    """A panel for each kind of task on which some method of the set has intervals."""
+    kinds = {task.name: task.kind for task in grid_tasks(256)}
+    lines = tables.lines(name)
+    known = [line for line in lines if any(row.held_90 is not None for row in _rows(tables, name, line, kinds))]
+    panels = []
+    for kind, title in KINDS.items():
+        tasks = [task for task, of in kinds.items() if of == kind]
+        curves = []
+        for number, line in enumerate(known):
+            shares = [pooled(_rows(tables, name, line, tasks), f"held_{100 * level:.0f}") for level in LEVELS]
+            whole = tuple(share for share in shares if share is not None)
+            if len(whole) == len(LEVELS):
+                points = [place(level, share) for level, share in zip(LEVELS, whole, strict=True)]
+                curves.append(HeldLine(line, number % _STYLES, whole, points))
+        if curves:
+            panels.append(CurvePanel(title, curves, [(*place(level, level), f"{100 * level:.0f}") for level in LEVELS]))
+    return panels
+
+
+def place(level: float, share: float) -> tuple[float, float]:
+    """Where a point lies, pixels; shares below 0.4 lie on the lower edge.
+
+    Examples
+    --------
+    >>> place(1.0, 1.0), place(0.4, 0.2)
+    ((238.0, 8.0), (38.0, 208.0))
+    """
+    x, y = ((max(value, _LOW) - _LOW) / (1 - _LOW) for value in (level, share))
+    return round(_LEFT + x * _SIDE, 1), round(_TOP + (1 - y) * _SIDE, 1)
+
+
+def _rows(tables: Tables, name: str, line: Line, tasks: Iterable[str]) -> list[Row]:
+    return [row for task in tasks for row in tables.of(name, task, line.method)]
