@@ -25,7 +25,7 @@ __all__ = ["ChoosingWidget", "open_choosing"]
 
 _ASKED = {
     "nearest": "Which is nearest to the truth?",
-    "real": "One of these was measured, the other restored. Which is real?",
+    "real": "Which is real, not restored?",
 }
 _DOCK, _WIDTH = "Choose", 250
 _COLUMNS, _APART = 3, 24
@@ -86,7 +86,7 @@ class ChoosingWidget(QWidget):
         layout.addWidget(self.pause_button)
         layout.addStretch(1)
         self.message.hide()
-        self.setMinimumWidth(_WIDTH)
+        self.setFixedWidth(_WIDTH)  # the room is the images'
         self._ask()
 
     def _buttons(self) -> list[QPushButton]:
