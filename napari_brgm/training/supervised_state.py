@@ -1,9 +1,12 @@
 """Everything that changes while a supervised rival is trained, one step of it, and its checkpoint.
 
     L1            mean |x - truth| over the hole, or over the image
-    adversarial   L1 - 0.1 mean D(x): hinge, patches, spectral norms (SN-PatchGAN, arXiv 1806.03589, Sec. 3.3)
+    adversarial   L1 + w mean (D(x) - 1)^2        (training/supervised_critic.py)
 
-Networks and loss are MONAI's. What is random in a step depends on the seed and its number only: resuming repeats the
+with w such that at x the gradient of the second is half as long as that of the first (VQGAN, arXiv 2012.09841, Eq. 7),
+and 0 in the first steps, in which D learns alone.
+
+Networks are MONAI's. What is random in a step depends on the seed and its number only: resuming repeats the
 uninterrupted run. The weights that are kept are an average over the last thousand steps or so.
 """
 
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.evaluation.supervised.net import FirstGuess, RestoringNet, enlarged, filled
+from napari_brgm.training.supervised_critic import PatchCritic
 from napari_brgm.training.supervised_holes import random_hole
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ __all__ = ["SupervisedSettings", "SupervisedState"]
 
 _FIRST_FACTORS = (2, 4, 8)
 _FACTOR_16_FROM = 256  # side of a frame
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class SupervisedSettings:
     batch: int = 8  # slices a step
     rate: float = 1e-3  # of Adam; L1 alone
     adversarial_rate: float = 2e-4  # with a discriminator, whose own is twice as high
-    adversarial_weight: float = 0.1  # at which the critic pulls about half as hard as L1
+    pull: float = 0.5  # of the critic, in lengths of the gradient of L1
+    alone: int = 200  # steps in which the critic learns alone
     warm_up: int = 200  # steps in which the rate rises
     decay: float = 0.999  # of the average
     filters: int = 24  # of the discriminator's finest level
@@ -47,7 +53,7 @@ class SupervisedSettings:
 
     def counting_for(self, role: SupervisedRole) -> dict[str, Any]:
         """Those that the training of a role depends on."""
-        of_another = ("rate",) if role.adversarial else ("adversarial_rate", "adversarial_weight", "filters")
+        of_another = ("rate",) if role.adversarial else ("adversarial_rate", "pull", "alone", "filters")
         return {key: value for key, value in asdict(self).items() if key not in of_another}
 
 
@@ -73,7 +79,7 @@ class SupervisedState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.net = RestoringNet.of(role, size)
-            self.critic = _critic(settings.filters) if role.adversarial else None
+            self.critic = PatchCritic(settings.filters, 2 * settings.adversarial_rate) if role.adversarial else None
         if begin is None:
             self.net.mean.copy_(_mean(slices))
         else:
@@ -82,12 +88,9 @@ class SupervisedState:
         self.rate = settings.adversarial_rate if role.adversarial else settings.rate
         betas = (0.5, 0.99) if role.adversarial else (0.9, 0.99)
         self.adam = torch.optim.Adam(self.net.parameters(), self.rate, betas)
-        self.critic_adam = None
-        if self.critic is not None:
-            self.critic_adam = torch.optim.Adam(self.critic.parameters(), 2 * self.rate, betas)
         self.steps = 0
         self.seconds = 0.0  # of one core
-        self.losses: list[list[float]] = []  # [slices shown, L1 of a slice's grey levels, of the critic]
+        self.losses: list[list[float]] = []  # slices shown, L1 in grey levels, loss of the critic
         self._sums, self._count = [0.0, 0.0], 0
 
     @property
@@ -102,23 +105,20 @@ class SupervisedState:
         guess, region = self._corrupted(truth, rng)
         x = self.net(guess)
         l1 = ((x - truth).abs() * region).sum() / region.sum()
-        loss, of_critic = l1, 0.0
-        if self.critic is not None and self.critic_adam is not None:
-            from monai.losses.adversarial_loss import PatchAdversarialLoss
-
-            hinge = PatchAdversarialLoss(criterion="hinge")
-            seen = torch.cat([torch.where(region > 0, x, truth), guess.hint], dim=1)
-            real = torch.cat([truth, guess.hint], dim=1)
-            self.critic.requires_grad_(True)
-            drawn, given = self.critic(torch.cat([seen.detach(), real]))[-1].chunk(2)
-            critic_loss = 0.5 * (hinge(drawn, False, True) + hinge(given, True, True))
-            _descend(self.critic_adam, self.critic, critic_loss)
-            self.critic.requires_grad_(False)
-            loss = l1 - self.settings.adversarial_weight * self.critic(seen)[-1].mean()
-            of_critic = float(critic_loss.detach())
+        (gradient,) = torch.autograd.grad(l1, x)  # (B, 1, R, R)
+        of_critic = 0.0
+        if self.critic is not None:
+            drawn = torch.where(region > 0, x, truth)
+            of_critic = self.critic.learn(drawn, truth, guess)
+            if self.steps >= self.settings.alone:
+                pull = self.critic.pull(drawn, x, guess)
+                gradient = gradient + self.settings.pull * gradient.norm() / (pull.norm() + _TINY) * pull
         for group in self.adam.param_groups:
             group["lr"] = self.rate * min((self.steps + 1) / self.settings.warm_up, 1.0)
-        _descend(self.adam, self.net, loss)
+        self.adam.zero_grad(set_to_none=True)
+        x.backward(gradient)  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.adam.step()
         self.steps += 1
         self._follow()
         self._sums = [self._sums[0] + 255 * float(l1.detach()), self._sums[1] + of_critic]
@@ -138,8 +138,8 @@ class SupervisedState:
             "adam": self.adam.state_dict(), "steps": self.steps, "seconds": self.seconds, "losses": self.losses,
             "sums": self._sums, "count": self._count,
         }  # fmt: skip
-        if self.critic is not None and self.critic_adam is not None:
-            state |= {"critic": dict(self.critic.state_dict()), "critic_adam": self.critic_adam.state_dict()}
+        if self.critic is not None:
+            state["critic"] = self.critic.saved()
         return state
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -154,9 +154,8 @@ class SupervisedState:
             self.net.load_state_dict(state["net"])
             self.average.load_state_dict(state["average"])
             self.adam.load_state_dict(state["adam"])
-            if self.critic is not None and self.critic_adam is not None:
-                self.critic.load_state_dict(state["critic"])
-                self.critic_adam.load_state_dict(state["critic_adam"])
+            if self.critic is not None:
+                self.critic.restore(state["critic"])
             self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
             self.losses, self._sums, self._count = list(state["losses"]), list(state["sums"]), int(state["count"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -194,21 +193,3 @@ def _factors(size: int) -> tuple[int, ...]:
 def _mean(slices: SliceArray) -> Tensor:  # (1, R, R), 0..1
     mean = slices.images[:, 0].mean(axis=0, dtype=np.float64) / slices.white
     return torch.from_numpy(mean.astype(np.float32))[None]
-
-
-def _critic(filters: int) -> nn.Module:
-    """MONAI's discriminator of patches of 70 pixels, with spectral norms; of an image and the hint."""
-    from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
-
-    critic = PatchDiscriminator(spatial_dims=2, channels=filters, in_channels=2, norm=None)  # type: ignore[arg-type]
-    for layer in list(critic.modules()):
-        if isinstance(layer, nn.Conv2d):
-            nn.utils.parametrizations.spectral_norm(layer)
-    return critic
-
-
-def _descend(adam: torch.optim.Adam, net: nn.Module, loss: Tensor) -> None:
-    adam.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-    adam.step()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_brgm.datasets import Framing
@@ -15,17 +16,19 @@ from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.evaluation.held_out import HeldOutSet
 from napari_brgm.evaluation.supervised import role as roles
 from napari_brgm.evaluation.supervised.method import SupervisedNet
+from napari_brgm.evaluation.supervised.net import FirstGuess
 from napari_brgm.evaluation.supervised.role import ROLES
 from napari_brgm.evaluation.supervised.weights import read_card, read_net
 from napari_brgm.evaluation.tasks import tasks_of_size
 from napari_brgm.tensor_file import read_tensors
 from napari_brgm.training import supervised
 from napari_brgm.training.supervised import SupervisedTraining
+from napari_brgm.training.supervised_critic import PatchCritic
 from napari_brgm.training.supervised_state import SupervisedSettings, SupervisedState
 
 SIZE = 32
 TINY = tuple(replace(role, fold=4, filters=8, blocks=(1, 1)) for role in ROLES)
-QUICK = SupervisedSettings(batch=4, rate=3e-3, warm_up=5, decay=0.9, filters=8)
+QUICK = SupervisedSettings(batch=4, rate=3e-3, warm_up=5, decay=0.9, filters=8, alone=2)
 
 
 @pytest.fixture
@@ -104,19 +107,39 @@ def test_it_learns_what_a_first_guess_cannot_know(role):
     assert state.losses[-1][0] == 60 * 4
 
 
-def test_the_adversarial_ones_follow_their_discriminator(smooth_images):
+def test_the_adversarial_ones_follow_their_critic_when_it_has_learnt(smooth_images):
     images = (127.5 * (smooth_images(24, SIZE).numpy() + 1)).round().astype(np.uint8)
-    ends = []
-    for weight in (0.0, 0.5):
-        settings = replace(QUICK, adversarial_weight=weight)
-        state = SupervisedState(TINY[2], SimpleNamespace(images=images, white=255), settings)
-        before = [p.clone() for p in state.critic.parameters()]
-        for _ in range(3):
-            state.step()
-        assert any((p != q).any() for p, q in zip(before, state.critic.parameters(), strict=True))
-        assert state.log()[2] > 0
-        ends.append(state.net.state_dict())
-    assert any((ends[0][key] != ends[1][key]).any() for key in ends[0])
+    ends = {}
+    for steps in (2, 3):
+        for pull in (0.0, 0.5):
+            state = SupervisedState(TINY[2], SimpleNamespace(images=images, white=255), replace(QUICK, pull=pull))
+            before = [p.clone() for p in state.critic.net.parameters()]
+            for _ in range(steps):
+                state.step()
+            assert any((p != q).any() for p, q in zip(before, state.critic.net.parameters(), strict=True))
+            assert 0 < state.log()[2] < 1
+            ends[steps, pull] = state.net.state_dict()
+    assert all((ends[2, 0.0][key] == ends[2, 0.5][key]).all() for key in ends[2, 0.0])  # it learns alone
+    assert any((ends[3, 0.0][key] != ends[3, 0.5][key]).any() for key in ends[3, 0.0])
+
+
+def test_the_critic_tells_what_it_was_shown_apart(smooth_images):
+    truth = 0.5 * (smooth_images(8, SIZE) + 1)
+    drawn, guess = (
+        truth + 0.3 * torch.rand(truth.shape, generator=torch.Generator().manual_seed(0)),
+        FirstGuess(truth, torch.zeros_like(truth)),
+    )
+    torch.manual_seed(0)
+    critic = PatchCritic(8, 1e-2)
+    first = critic.learn(drawn, truth, guess)
+    for _ in range(40):
+        last = critic.learn(drawn, truth, guess)
+    assert last < 0.6 * first
+    x = drawn.clone().requires_grad_(True)
+    moved = drawn - 20 * critic.pull(x, x, guess)
+    with torch.no_grad():
+        before, after = (critic.net(torch.cat([im, guess.hint], 1))[-1].mean() for im in (drawn, moved))
+    assert after > before  # nearer to what it takes for true
 
 
 def test_refusals_are_one_sentence_and_lose_nothing(train, tmp_path):
@@ -134,7 +157,7 @@ def test_refusals_are_one_sentence_and_lose_nothing(train, tmp_path):
     (out / "sr-pixel.safetensors").write_bytes(kept)
     with pytest.raises(InputError, match=r"sr-pixel\.safetensors holds inpaint-pixel of tiny"):
         train(4, ("sr-adversarial",))
-    train(4, adversarial_weight=9.0)  # which L1 alone does not know
+    train(4, pull=9.0)  # which L1 alone does not know
     part = next((out / "inpaint-pixel-work" / "checkpoint").glob("*.safetensors"))
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="is not as it was written"):
