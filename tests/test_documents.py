@@ -45,7 +45,14 @@ def test_every_page_has_its_place_in_the_site():
         return [page for one in (part.values() if isinstance(part, dict) else part) for page in pages(one)]
 
     nav = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"])
-    assert sorted(nav) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    there = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]  # mkdocs_site.py makes pages of notebooks
+    assert sorted(nav) == sorted(f"{path.stem}.md" for path in there)
+
+
+def test_the_gallery_has_every_picture():
+    pictures = [*ROOT.glob("docs/images/*.png"), *ROOT.glob("weights/*.png")]
+    shown = {Path(link).name for link in _LINK.findall((ROOT / "docs/gallery.md").read_text("utf-8"))}
+    assert {picture.name for picture in pictures} <= shown
 
 
 def test_the_reference_names_all_that_is_public():
