@@ -45,6 +45,6 @@ def downstream(
         )  # fmt: skip
         report = DownstreamReport(study.rows(tell), study)
     command = f"napari-brgm evaluate downstream --prior {prior} --tasks {tasks} --slices {slices} --samples {samples}"
-    report.write(out, f"{command} --seed {seed} --data data --out downstream")
+    report.write(out, f"{command} --methods {methods} --seed {seed} --data data --out downstream")
     say((out / "downstream.md").read_text("utf-8"))
     say_path(out / "downstream.csv")
