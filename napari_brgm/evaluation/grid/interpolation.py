@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
-__all__ = ["INTERPOLATIONS", "Interpolation", "block_means"]
+__all__ = ["INTERPOLATIONS", "Enlargement", "block_means"]
 
 _ROUNDS = 8  # of back-projection
 
 
 @dataclass(frozen=True, slots=True)
-class Interpolation:
+class Enlargement:
     """Enlargement by a kernel, with or without back-projection.
 
     Parameters
@@ -96,12 +96,12 @@ def block_means(image: Image, factor: int) -> Image:
     return means
 
 
-INTERPOLATIONS: tuple[Interpolation, ...] = (
-    Interpolation("nearest"),
-    Interpolation("bilinear"),
-    Interpolation("bicubic"),
-    Interpolation("lanczos"),
-    Interpolation("bilinear", _ROUNDS),
-    Interpolation("bicubic", _ROUNDS),
-    Interpolation("lanczos", _ROUNDS),
+INTERPOLATIONS: tuple[Enlargement, ...] = (
+    Enlargement("nearest"),
+    Enlargement("bilinear"),
+    Enlargement("bicubic"),
+    Enlargement("lanczos"),
+    Enlargement("bilinear", _ROUNDS),
+    Enlargement("bicubic", _ROUNDS),
+    Enlargement("lanczos", _ROUNDS),
 )

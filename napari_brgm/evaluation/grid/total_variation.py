@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from napari_brgm.evaluation.grid.interpolation import Interpolation, block_means
+from napari_brgm.evaluation.grid.interpolation import Enlargement, block_means
 from napari_brgm.evaluation.grid.method import Restored
 from napari_brgm.evaluation.grid.painting import Scattered
 
@@ -86,7 +86,7 @@ class TotalVariation:
         def agreeing(x: Image) -> Image:
             return x + np.kron(y - block_means(x, factor), np.ones((factor, factor)))
 
-        return Restored(least_variation(Interpolation("bicubic").enlarged(y, factor), agreeing, self.steps))
+        return Restored(least_variation(Enlargement("bicubic").enlarged(y, factor), agreeing, self.steps))
 
 
 def least_variation(start: Image, project: Projection, steps: int) -> Image:
