@@ -15,7 +15,7 @@ from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.grid import generative, study
 from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
 from napari_brgm.evaluation.grid.images import HeldOutImages
-from napari_brgm.evaluation.grid.interpolation import Interpolation
+from napari_brgm.evaluation.grid.interpolation import Enlargement
 from napari_brgm.evaluation.grid.painting import Biharmonic
 from napari_brgm.evaluation.grid.rows import read_rows, write_rows
 from napari_brgm.evaluation.grid.run import picture_of, run_grid
@@ -193,8 +193,8 @@ def test_published_rows_come_back(shared_data):
     slices = held.read(shared_data, "validation")
     truth = grey_images(slices, evenly_spaced(len(slices), 50))
     expected = (
-        (Biharmonic(), "mask-2", 39.1), (Interpolation("bicubic"), "x2", 6.2), (Interpolation("bicubic"), "x8", 26.8),
-        (Interpolation("bicubic", 8), "x4", 14.3),
+        (Biharmonic(), "mask-2", 39.1), (Enlargement("bicubic"), "x2", 6.2), (Enlargement("bicubic"), "x8", 26.8),
+        (Enlargement("bicubic", 8), "x4", 14.3),
     )  # fmt: skip
     for method, place, value in expected:
         task = tasks[place]
