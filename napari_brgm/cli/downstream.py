@@ -38,13 +38,12 @@ def downstream(
     from napari_brgm.evaluation.downstream.report import DownstreamReport
     from napari_brgm.evaluation.downstream.study import DownstreamStudy
 
+    command = f"napari-brgm evaluate downstream --prior {prior} --tasks {tasks} --slices {slices} --samples {samples}"
+    command = f"{command} --methods {methods} --seed {seed} --data data --out downstream"
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
-        tell(0, 0, "held-out slices and the classifier")
         study = DownstreamStudy(
             prior, data_folder(data), out, names(tasks), slices, samples, seed, device, names(methods)
         )  # fmt: skip
-        report = DownstreamReport(study.rows(tell), study)
-    command = f"napari-brgm evaluate downstream --prior {prior} --tasks {tasks} --slices {slices} --samples {samples}"
-    report.write(out, f"{command} --methods {methods} --seed {seed} --data data --out downstream")
+        DownstreamReport(study.rows(tell), study).write(out, command)
     say((out / "downstream.md").read_text("utf-8"))
     say_path(out / "downstream.csv")
