@@ -47,7 +47,9 @@ class Tables:
     def __init__(self, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
         self.rows, self.notes = list(rows), list(notes)
         self._found: dict[tuple[str, str, str], list[Row]] = {}
+        self._lines: dict[str, dict[Line, None]] = {}
         for row in self.rows:
+            self._lines.setdefault(row.set, {})[Line(row.method, row.title, row.family)] = None
             self._found.setdefault((row.set, row.task, row.method), []).append(row)
         for name in self.sets:
             for line in self.lines(name):
@@ -56,7 +58,7 @@ class Tables:
 
     @property
     def sets(self) -> list[str]:
-        return list(dict.fromkeys(row.set for row in self.rows))
+        return list(self._lines)
 
     def tasks(self, name: str) -> list[str]:
         """Tasks of a set, in the order of the grid, the masks in turn after the masks."""
@@ -65,7 +67,7 @@ class Tables:
 
     def lines(self, name: str) -> list[Line]:
         """Methods of a set, in the order of its rows."""
-        return list(dict.fromkeys(Line(row.method, row.title, row.family) for row in self.rows if row.set == name))
+        return list(self._lines.get(name, ()))
 
     def of(self, name: str, task: str, method: str) -> list[Row]:
         """Rows of a method on a task; none if it did not do it."""

@@ -227,7 +227,7 @@ def _cell(one: Difference, measure: str) -> DifferenceCell:
     verdict: Verdict = "undecided"
     if one.certain and one.subjects >= _FEWEST:
         verdict = "better" if one.value * about.better > 0 else "worse"
-    return DifferenceCell(signed[0], f"{signed[1]} to {signed[2]}", verdict, one.images, one.subjects)
+    return DifferenceCell(signed[0], f"{signed[1]} … {signed[2]}", verdict, one.images, one.subjects)
 
 
 def _written(value: float, decimals: int) -> str:
@@ -239,4 +239,4 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def _images(tables: Tables, name: str, line: Line) -> int:
-    return len({row.image for row in tables.rows if row.set == name and row.method == line.method})
+    return len({row.image for task in tables.tasks(name) for row in tables.of(name, task, line.method)})
