@@ -1,4 +1,4 @@
-"""Draw the pictures of napari's window that README.md shows: each is a session, driven as a person drives it.
+"""Draw the pictures of napari's window that the documents show: each is a session, driven as a person drives it.
 
     xvfb-run -a -s "-screen 0 1920x1200x24" python tests/draw_widgets.py --out docs/images
 

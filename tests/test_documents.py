@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 
 import napari_brgm
+from napari_brgm.cli import app
+from napari_brgm.evaluation.grid.catalogue import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("weights/*.md"), *ROOT.glob("containers/*.md")])
@@ -36,6 +39,35 @@ def test_links_lead_somewhere(page):
         there = page.parent / path if path else page
         assert there.exists(), f"{link} is not there"
         assert not anchor or anchor in anchors(there), f"{link} has no such heading"
+
+
+def commands(page: Path) -> list[str]:
+    """Calls of napari-brgm in its code, each one on a line of its own."""
+    found = []
+    for code in _CODE.findall(page.read_text("utf-8")):
+        for line in re.sub(r"\\\n|\n(?= *--)", " ", code.strip("`")).splitlines():
+            found += re.findall(r"^(?:shell|OMP_NUM_THREADS=1)? *napari-brgm ([a-z].*)", line.split("#")[0])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_are_those_of_the_shell(page):
+    shell = get_command(app)
+    tasks = [shell.commands[name] for name in ("inpaint", "superres", "clean")]
+    for line in commands(page):
+        command, words = shell, re.findall(r"(?<!\S)\[?([\w-]+)", line)
+        while words and isinstance(getattr(command, "commands", None), dict) and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        assert command is not shell, f"there is no command of {line!r}"
+        if command.name == "bids":
+            continue  # its options are not of this parser: tests/cli/test_bids.py
+        spoken = [command, *(tasks if command.name == "batch" else [])]  # which ends in the command of a task
+        known = {option for one in spoken for param in one.params for option in [*param.opts, *param.secondary_opts]}
+        missing = {word for word in words if word.startswith("--")} - known - {"--help"}
+        assert not missing, f"{sorted(missing)} of {line!r}"
+        if command.name == "evaluate":
+            named = re.findall(r"--methods (\S+)", line)
+            assert {method for names in named for method in names.split(",")} <= set(METHODS)
 
 
 def test_every_page_has_its_place_in_the_site():
