@@ -68,12 +68,12 @@ class KeptCells:
             ) from error
 
     def load(self, name: str, fingerprint: Mapping[str, Any]) -> Kept | None:
-        """Give a finished cell, or None."""
+        """Give a finished cell; None where there is none, or none of this fingerprint in this form."""
         path = self.path(name)
         if not path.is_file():
             return None
         with np.load(path) as kept:
-            if str(kept["fingerprint"]) != _text(fingerprint):
+            if not set(_OWN) <= set(kept.files) or str(kept["fingerprint"]) != _text(fingerprint):
                 return None
             return Kept({key: kept[key] for key in kept.files if key not in _OWN}, json.loads(str(kept["record"])))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-
 from napari_brgm.datasets import Framing, read_slices
 from napari_brgm.errors import ScanError
 from napari_brgm.evaluation.held_out import HeldOutSet
@@ -66,4 +64,4 @@ class OwnScans(HeldOutSet):
         if found.images.shape[1] != 1:
             raise ScanError(f"{data} holds colour images; priors are measured on grey ones")
         turned = bool(found.windows) and self.rotation == 180  # plain images are taken as they are
-        return replace(found, images=np.ascontiguousarray(found.images[..., ::-1, ::-1])) if turned else found
+        return replace(found, images=found.images[..., ::-1, ::-1].copy()) if turned else found

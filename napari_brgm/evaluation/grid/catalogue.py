@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.grid.generative import GenerativeMethod
 from napari_brgm.evaluation.grid.interpolation import INTERPOLATIONS
-from napari_brgm.evaluation.grid.inversion import Inversion
 from napari_brgm.evaluation.grid.linear import LinearMethod, MeanImage
 from napari_brgm.evaluation.grid.painting import Biharmonic, OpenCvPainting
+from napari_brgm.evaluation.grid.whole_slice import WholeSlice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,8 +167,8 @@ METHODS: dict[str, Maker] = {
     "autoencoder": _of_weights("autoencoder", "autoencoder's latent"),
     "paper": _with_prior("paper", "BRGM Eq. 6 with the paper's weights, MAP", "generative", preset_name="paper"),
     "reference": _with_prior("reference", "BRGM as released, MAP", "generative", preset_name="reference"),
-    "invert-wplus": lambda setting: Inversion("w+", setting.ours(), setting.device),
-    "invert-w": lambda setting: Inversion("w", setting.ours(), setting.device),
+    "invert-wplus": lambda setting: WholeSlice("w+", setting.ours(), setting.device),
+    "invert-w": lambda setting: WholeSlice("w", setting.ours(), setting.device),
     "laplace": _ours("laplace", "ours, Laplace", inference="laplace", others=("mean", "sample")),
     "vi": _ours("vi", "ours, VI mean", inference="vi", others=("sample",)),
     "ours": _ours("ours", "ours", others=("mean", "sample")),

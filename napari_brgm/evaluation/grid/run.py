@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     Tell = Callable[[int, int, str], None]
 
-__all__ = ["GridResult", "Work", "picture_of", "run_grid"]
+__all__ = ["GridCell", "GridResult", "picture_of", "run_grid"]
 
 _AHEAD = 4  # work given out before it is asked for
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class GridCell:
     """One restoration: names of a method and a task, and the number of an image of ``Setting.count``."""
 
     method: str
@@ -85,27 +85,27 @@ def run_grid(
     """
     known = {task.name: task for task in grid_tasks(setting.held.framing.resolution)}
     bench = _Bench(setting)
-    work: deque[Work] = deque()
+    work: deque[GridCell] = deque()
     for name in methods:
         method = bench.method(name)
         count = min((fewer or {}).get(name, len(bench.images)), len(bench.images))
         picked = evenly_spaced(len(bench.images), count)
-        work += [Work(name, task, i) for task in tasks if method.solves(known[task]) for i in picked]
+        work += [GridCell(name, task, i) for task in tasks if method.solves(known[task]) for i in picked]
         if processes > 1 and any(bench.kept(one) is None for one in work if one.method == name):
             method.prepare()  # what is learned once is learned here, and kept for the others
     total, done = len(work), 0
-    found: dict[Work, list[Row]] = {}
+    found: dict[GridCell, list[Row]] = {}
     failed: dict[tuple[str, str], str] = {}
     order = list(work)
 
-    def finished(one: Work, rows: list[Row], failure: str) -> None:
+    def finished(one: GridCell, rows: list[Row], failure: str) -> None:
         nonlocal done
         done += 1
         found[one] = rows
         if failure:
             failed.setdefault((one.method, one.task), f"{one.method} on {one.task}: {failure}")
 
-    waiting: deque[Work] = deque()
+    waiting: deque[GridCell] = deque()
     for one in order:
         kept = bench.kept(one)
         if kept is None:
@@ -113,7 +113,7 @@ def run_grid(
         else:
             finished(one, kept, "")
     with _workers(bench, processes if waiting else 1) as submit:
-        running: dict[Future[tuple[list[Row], str]], Work] = {}
+        running: dict[Future[tuple[list[Row], str]], GridCell] = {}
         while waiting or running:
             while waiting and len(running) < _AHEAD * processes:
                 one = waiting.popleft()
@@ -182,12 +182,12 @@ class _Bench:
             self._fingerprints[name] = {**own, **about}
         return self._fingerprints[name]
 
-    def kept(self, one: Work) -> list[Row] | None:
+    def kept(self, one: GridCell) -> list[Row] | None:
         """Rows of a restoration that is done."""
         found = self.cells.load(_cell(one.method, one.task, self.images.names[one.image]), self.fingerprint(one.method))
         return None if found is None else [Row(**row) for row in found.record["rows"]]
 
-    def measure(self, one: Work) -> tuple[list[Row], str]:
+    def measure(self, one: GridCell) -> tuple[list[Row], str]:
         """Restore, score and keep; or say in a sentence why not."""
         task, method = self.tasks[one.task], self.method(one.method)
         truth, name = self.images.images[one.image], self.images.names[one.image]
@@ -242,11 +242,11 @@ def _resident(*, anew: bool = False) -> float | None:
 
 
 @contextmanager
-def _workers(bench: _Bench, processes: int) -> Iterator[Callable[[Work], Future[tuple[list[Row], str]]]]:
+def _workers(bench: _Bench, processes: int) -> Iterator[Callable[[GridCell], Future[tuple[list[Row], str]]]]:
     """Who does the work: this process, or others that end with it."""
     if processes == 1:
 
-        def here(one: Work) -> Future[tuple[list[Row], str]]:
+        def here(one: GridCell) -> Future[tuple[list[Row], str]]:
             future: Future[tuple[list[Row], str]] = Future()
             future.set_result(bench.measure(one))
             return future
@@ -274,6 +274,6 @@ def _begin(setting: Setting) -> None:
     _bench = _Bench(setting)
 
 
-def _measure(one: Work) -> tuple[list[Row], str]:
+def _measure(one: GridCell) -> tuple[list[Row], str]:
     assert _bench is not None
     return _bench.measure(one)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.measures import Difference
     from napari_brgm.evaluation.grid.rows import Row
 
-__all__ = ["IN_TURN", "Line", "Tables", "in_turn", "markdown", "title_of_task", "unseen"]
+__all__ = ["IN_TURN", "MethodLine", "Tables", "in_turn", "markdown", "title_of_task", "unseen"]
 
 IN_TURN = "masks"  # the seven masks given in turn to the images, as BRGM's table has them
 _MASKS = 7
@@ -26,7 +26,7 @@ _TASK_TITLES[IN_TURN] = "7 masks in turn"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MethodLine:
     """One method of one set."""
 
     method: str
@@ -47,9 +47,9 @@ class Tables:
     def __init__(self, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
         self.rows, self.notes = list(rows), list(notes)
         self._found: dict[tuple[str, str, str], list[Row]] = {}
-        self._lines: dict[str, dict[Line, None]] = {}
+        self._lines: dict[str, dict[MethodLine, None]] = {}
         for row in self.rows:
-            self._lines.setdefault(row.set, {})[Line(row.method, row.title, row.family)] = None
+            self._lines.setdefault(row.set, {})[MethodLine(row.method, row.title, row.family)] = None
             self._found.setdefault((row.set, row.task, row.method), []).append(row)
         for name in self.sets:
             for line in self.lines(name):
@@ -65,7 +65,7 @@ class Tables:
         has = {task for held, task, _ in self._found if held == name}
         return [task for task in _ORDER if task in has]
 
-    def lines(self, name: str) -> list[Line]:
+    def lines(self, name: str) -> list[MethodLine]:
         """Methods of a set, in the order of its rows."""
         return list(self._lines.get(name, ()))
 
@@ -78,7 +78,7 @@ class Tables:
         rows = [row for row in self.rows if row.set == name]
         return [measure for measure in MEASURES if pooled(rows, measure) is not None]
 
-    def figures(self, name: str, measure: str) -> list[tuple[Line, list[float | None]]]:
+    def figures(self, name: str, measure: str) -> list[tuple[MethodLine, list[float | None]]]:
         """A line for each method that has any figure, one for each of ``tasks``."""
         found = [
             (line, [pooled(self.of(name, task, line.method), measure) for task in self.tasks(name)])
@@ -86,7 +86,7 @@ class Tables:
         ]
         return [(line, values) for line, values in found if any(value is not None for value in values)]
 
-    def against(self, name: str, ours: str, measure: str) -> list[tuple[Line, list[Difference | None]]]:
+    def against(self, name: str, ours: str, measure: str) -> list[tuple[MethodLine, list[Difference | None]]]:
         """Ours less each other method, task by task; below 0 is ours nearer the truth where less is better."""
         found = []
         for line in self.lines(name):
@@ -149,7 +149,7 @@ def title_of_task(name: str) -> str:
     return _TASK_TITLES.get(name, name)
 
 
-def _against(tables: Tables, name: str, ours: Line, measure: str) -> list[str]:
+def _against(tables: Tables, name: str, ours: MethodLine, measure: str) -> list[str]:
     about = MEASURES[measure]
     found = tables.against(name, ours.method, measure)
     if not found:
@@ -169,7 +169,7 @@ def _against(tables: Tables, name: str, ours: Line, measure: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _count(tables: Tables, name: str, line: Line) -> int:
+def _count(tables: Tables, name: str, line: MethodLine) -> int:
     return len({row.image for row in tables.rows if row.set == name and row.method == line.method})
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_brgm.evaluation.grid.rows import Row
-    from napari_brgm.evaluation.grid.tables import Line, Tables
+    from napari_brgm.evaluation.grid.tables import MethodLine, Tables
 
 __all__ = ["KINDS", "CurvePanel", "HeldLine", "curve_panels"]
 
@@ -28,7 +28,7 @@ _SIDE, _LEFT, _TOP, _LOW = 200, 38, 8, 0.4  # of the plot, px; the least share t
 class HeldLine:
     """Shares of pixels held at each of LEVELS by one method; ``style`` 0..7 is its colour, dash and mark."""
 
-    line: Line
+    line: MethodLine
     style: int
     shares: tuple[float, ...]
     points: list[tuple[float, float]]
@@ -90,5 +90,5 @@ def place(level: float, share: float) -> tuple[float, float]:
     return round(_LEFT + x * _SIDE, 1), round(_TOP + (1 - y) * _SIDE, 1)
 
 
-def _rows(tables: Tables, name: str, line: Line, tasks: Iterable[str]) -> list[Row]:
+def _rows(tables: Tables, name: str, line: MethodLine, tasks: Iterable[str]) -> list[Row]:
     return [row for task in tasks for row in tables.of(name, task, line.method)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.evaluation.grid.measures import Difference
     from napari_brgm.evaluation.grid.rows import Row
-    from napari_brgm.evaluation.grid.tables import Line, Tables
+    from napari_brgm.evaluation.grid.tables import MethodLine, Tables
 
     Verdict = Literal["better", "worse", "undecided"]
 
@@ -62,7 +62,7 @@ class FigureTable:
     meaning: str
     better: int
     heads: list[str]
-    body: list[tuple[Line, int, list[FigureCell | None]]]
+    body: list[tuple[MethodLine, int, list[FigureCell | None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ class DifferenceCell:
 class DifferenceTable:
     """One of our lines less every other method, task by task."""
 
-    ours: Line
+    ours: MethodLine
     heads: list[str]
-    body: list[tuple[Line, list[DifferenceCell | None]]]
+    body: list[tuple[MethodLine, list[DifferenceCell | None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Tally:
 class CostRow:
     """Seconds by the clock and of a core, MB, and the length of a bar (0..1) of the seconds on a logarithmic scale."""
 
-    line: Line
+    line: MethodLine
     seconds: float
     busy: float
     megabytes: float | None
@@ -111,7 +111,7 @@ class CostRow:
         return _duration(self.busy), _duration(self.seconds), memory
 
 
-def main_line(tables: Tables, name: str) -> Line | None:
+def main_line(tables: Tables, name: str) -> MethodLine | None:
     """Ours, as it comes; None where the set has none of ours."""
     ours = [line for line in tables.lines(name) if line.family == "ours"]
     return next((line for line in ours if line.method == "ours"), ours[0] if ours else None)
@@ -238,5 +238,5 @@ def _signed(value: float, decimals: int) -> str:
     return f"{value:+.{decimals}f}".replace("-", "−")
 
 
-def _images(tables: Tables, name: str, line: Line) -> int:
+def _images(tables: Tables, name: str, line: MethodLine) -> int:
     return len({row.image for task in tables.tasks(name) for row in tables.of(name, task, line.method)})

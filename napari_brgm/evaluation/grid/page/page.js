@@ -46,7 +46,7 @@ function enlarge(number) {
   large.querySelector("img").src = tile.querySelector("img").src;
   large.querySelector("img").alt = tile.querySelector("img").alt;
   const caption = tile.closest("figure").querySelector("figcaption").textContent;
-  const said = [".title", ".synthetic"].map((name) => tile.querySelector(name)?.textContent).filter(Boolean).join(", ");
+  const said = [".title", ".note"].map((name) => tile.querySelector(name).textContent).join(": ");
   large.querySelector("p").textContent = `${said} (${number + 1} of ${tiles.length}) — ${caption}`;
 }
 

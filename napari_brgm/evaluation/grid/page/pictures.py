@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.evaluation.grid.catalogue import Setting
     from napari_brgm.evaluation.grid.rows import Row
-    from napari_brgm.evaluation.grid.tables import Line, Tables
+    from napari_brgm.evaluation.grid.tables import MethodLine, Tables
     from napari_brgm.evaluation.tasks import Task
 
 __all__ = ["Pictures", "Strip", "Tile", "shown_rivals"]
@@ -85,9 +85,9 @@ class Strip:
         return replace(self, tiles=ours, rivals=rivals)
 
 
-def shown_rivals(tables: Tables, name: str, task: str) -> list[Line]:
+def shown_rivals(tables: Tables, name: str, task: str) -> list[MethodLine]:
     """Of each other family the method of the least RMSE on a task, and that of the least perceptual distance."""
-    found: list[Line] = []
+    found: list[MethodLine] = []
     for family in FAMILIES:
         lines = [line for line in tables.lines(name) if line.family == family and family != "ours"]
         best = set()
@@ -166,7 +166,7 @@ class Pictures:
         number = list(self._subjects).index(image) + 1
         return f"Image {number} of {len(self._subjects)} (subject {self._subjects[image]})"
 
-    def _strip(self, image: str, name: str, rivals: Sequence[Line], heading: str) -> Strip:
+    def _strip(self, image: str, name: str, rivals: Sequence[MethodLine], heading: str) -> Strip:
         task, truth = self._tasks[name], self._truths[image]
         tiles = [
             Tile("truth", "the original", "", grey(truth)),
@@ -179,7 +179,7 @@ class Pictures:
             row = self._row(image, name, line.method)
             picture = None if row is None else picture_of(self.setting, row)
             if row is not None and picture is not None:
-                others.append(Tile(line.title, f"RMSE {row.rmse:.1f}", line.family, grey(picture)))
+                others.append(Tile(line.title, f"{line.family}, RMSE {row.rmse:.1f}", line.family, grey(picture)))
         groups = (tuple(replace(one, pixels=self._usual(one.pixels)) for one in group) for group in (tiles, others))
         return Strip(heading, *groups)
 

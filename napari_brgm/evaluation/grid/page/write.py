@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.page.curves import CurvePanel
     from napari_brgm.evaluation.grid.page.figures import CostRow, DifferenceTable, FigureTable, Tally
     from napari_brgm.evaluation.grid.page.pictures import Strip
-    from napari_brgm.evaluation.grid.tables import Line, Tables
+    from napari_brgm.evaluation.grid.tables import MethodLine, Tables
 
 __all__ = ["PAGE_FILE", "write_page"]
 
@@ -54,8 +54,8 @@ class SetView:
     unseen : str
         What is known of the subjects.
     made, seeds, devices : str
-    ours : Line or None
-    lines : list of Line
+    ours : MethodLine or None
+    lines : list of MethodLine
     measures : list of (FigureTable, list of DifferenceTable)
     tallies : list of (str, list of Tally)
         By the title of a measure.
@@ -78,8 +78,8 @@ class SetView:
     made: str
     seeds: str
     devices: str
-    ours: Line | None
-    lines: list[Line]
+    ours: MethodLine | None
+    lines: list[MethodLine]
     measures: list[tuple[FigureTable, list[DifferenceTable]]]
     tallies: list[tuple[str, list[Tally]]]
     panels: list[CurvePanel]

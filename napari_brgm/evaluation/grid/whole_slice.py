@@ -1,4 +1,4 @@
-"""Inversion: how near a prior comes to a slice that it sees wholly, in W or with a w for each layer (W+)."""
+"""WholeSlice: how near a prior comes to a slice that it sees wholly, in W or with a w for each layer (W+)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Inversion"]
+__all__ = ["WholeSlice"]
 
 _STEPS = 200
 
 
-class Inversion:
+class WholeSlice:
     """Least squares over latents (inference/inversion.py).
 
     Parameters
