@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_brgm.evaluation.grid.catalogue import Setting
-    from napari_brgm.evaluation.grid.method import Method
+    from napari_brgm.evaluation.method import Method
     from napari_brgm.evaluation.tasks import Task
 
 __all__ = ["CHEAP", "make_cases"]

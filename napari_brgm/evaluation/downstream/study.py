@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_brgm.evaluation.grid.method import Method
     from napari_brgm.evaluation.held_out import HeldOutSet
     from napari_brgm.evaluation.held_out_draws import DrawnSlice
+    from napari_brgm.evaluation.method import Method
     from napari_brgm.priors.prior import Prior
 
     Image = npt.NDArray[np.float32]

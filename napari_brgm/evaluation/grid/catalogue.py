@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 from napari_brgm.errors import InputError
 from napari_brgm.evaluation.grid.generative import GenerativeMethod
 from napari_brgm.evaluation.grid.interpolation import INTERPOLATIONS
+from napari_brgm.evaluation.grid.latent_search import deep_image_method, one_latent, penalised_z
 from napari_brgm.evaluation.grid.linear import LinearMethod, MeanImage
-from napari_brgm.evaluation.grid.painting import Biharmonic, OpenCvPainting
+from napari_brgm.evaluation.grid.painting import Biharmonic, OpenCvPainting, Scattered
+from napari_brgm.evaluation.grid.pulse import Pulse
+from napari_brgm.evaluation.grid.total_variation import TotalVariation
 from napari_brgm.evaluation.grid.whole_slice import WholeSlice
+from napari_brgm.evaluation.supervised.method import SupervisedNet
+from napari_brgm.evaluation.supervised.role import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_brgm.evaluation.grid.method import Family, Method
     from napari_brgm.evaluation.held_out import HeldOutSet
+    from napari_brgm.evaluation.method import Family, Method
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
@@ -133,6 +138,16 @@ def _fixed(method: Method) -> Maker:
     return lambda _setting: method
 
 
+def _supervised(role: str) -> Maker:
+    def make(setting: Setting) -> Method:
+        net = SupervisedNet(setting.trained(role))
+        if net.card.set_name != setting.held.name:
+            raise InputError(f"{role} was trained on {net.card.set_name}, not on {setting.held.name}; leave it out")
+        return net
+
+    return make
+
+
 def _lcm(name: str, title: str, *, preset_name: str | None = None, field: bool = False) -> Maker:
     """The latent convolutional model that ships for this set."""
 
@@ -150,15 +165,22 @@ def _lcm(name: str, title: str, *, preset_name: str | None = None, field: bool =
 _LCM_PRIORS = {"brain-128": "brain-axial-lcm-128", "xray-128": "chest-xray-lcm-128"}
 _FEW_SAMPLES = 4  # of rivals whose spread is not looked at
 _CLASSICAL: tuple[Method, ...] = (
-    *INTERPOLATIONS, OpenCvPainting("telea"), OpenCvPainting("navier-stokes"), Biharmonic(),
+    *INTERPOLATIONS, OpenCvPainting("telea"), OpenCvPainting("navier-stokes"), Biharmonic(), Scattered("linear"),
+    TotalVariation(),
 )  # fmt: skip
 
 # in the order of tables
 METHODS: dict[str, Maker] = {
     **{method.name: _fixed(method) for method in _CLASSICAL},
+    "dip": lambda setting: deep_image_method(setting.held.framing.resolution, setting.device),
     "mean-image": _learned(MeanImage),
     "linear-64": _learned(LinearMethod, components=64),
     "linear": _learned(LinearMethod),
+    **{role.name: _supervised(role.name) for role in ROLES},
+    "pulse": lambda setting: Pulse(setting.ours(), device=setting.device),
+    "pulse-restarts": lambda setting: Pulse(setting.ours(), sphere=False, device=setting.device),
+    "one-latent": lambda setting: one_latent(setting.ours(), setting.device),
+    "penalised-z": lambda setting: penalised_z(setting.ours(), setting.device),
     "lcm": _lcm("lcm", "LCM"),
     "lcm-field": _lcm("lcm-field", "LCM with our residual field", field=True),
     "lcm-box": _lcm("lcm-box", "LCM, all of phi in its box, as in the paper", preset_name="box"),

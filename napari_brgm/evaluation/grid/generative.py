@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_brgm.engine.restore import restore
 from napari_brgm.evaluation.given_prior import as_prior
-from napari_brgm.evaluation.grid.method import Restored
+from napari_brgm.evaluation.method import Restored
 from napari_brgm.settings import preset
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_brgm.evaluation.grid.method import Family
+    from napari_brgm.evaluation.method import Family
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_brgm.evaluation.grid.method import Restored
+    from napari_brgm.evaluation.method import Restored
     from napari_brgm.evaluation.tasks import Task
 
     Image = npt.NDArray[np.float32]

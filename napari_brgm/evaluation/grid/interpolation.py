@@ -20,10 +20,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_brgm.evaluation.grid.method import Restored
+from napari_brgm.evaluation.method import Restored
 
 if TYPE_CHECKING:
-    from napari_brgm.evaluation.grid.method import Family, Image
+    from napari_brgm.evaluation.method import Family, Image
     from napari_brgm.evaluation.tasks import Task
 
     Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos"]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_brgm.evaluation.grid.method import Family, Restored
 from napari_brgm.evaluation.kept import KeptCells
 from napari_brgm.evaluation.linear_rival import (
     LADDER,
@@ -16,6 +15,7 @@ from napari_brgm.evaluation.linear_rival import (
     fit_components,
     tuned_choices,
 )
+from napari_brgm.evaluation.method import Family, Restored
 from napari_brgm.evaluation.tasks import grid_tasks
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation.grid.method import Restored
+from napari_brgm.evaluation.method import Restored
 
 if TYPE_CHECKING:
-    from napari_brgm.evaluation.grid.method import Family, Image
+    from napari_brgm.evaluation.method import Family, Image
     from napari_brgm.evaluation.tasks import Task
 
 __all__ = ["Biharmonic", "OpenCvPainting", "Scattered"]

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.evaluation.given_prior import as_prior
-from napari_brgm.evaluation.grid.method import Restored
+from napari_brgm.evaluation.method import Restored
 from napari_brgm.inference.adam import Adam
 from napari_brgm.inference.maximum import learning_rate
 from napari_brgm.posterior import images_at_once, synthesized
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_brgm.evaluation.grid.method import Family, Image
+    from napari_brgm.evaluation.method import Family, Image
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.coordinates import Coordinates
     from napari_brgm.priors.prior import Prior

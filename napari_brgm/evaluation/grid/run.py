@@ -28,7 +28,7 @@ from napari_brgm.reason import reason_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_brgm.evaluation.grid.method import Method
+    from napari_brgm.evaluation.method import Method
 
     Tell = Callable[[int, int, str], None]
 

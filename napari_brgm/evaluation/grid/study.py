@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["PAGE_FILE", "QUICK_IMAGES", "SLOW", "USUAL", "Wish", "evaluate"]
 
 # methods that take long restore so many images, evenly spaced
-SLOW = {"lcm": 10, "lcm-field": 10, "lcm-box": 10, "optz": 10, "glo": 10, "autoencoder": 10, "laplace": 10, "vi": 10,
-        "paper": 10, "reference": 10, "invert-w": 10, "invert-wplus": 10}  # fmt: skip
+SLOW = dict.fromkeys(
+    (
+        "dip", "pulse", "pulse-restarts", "one-latent", "penalised-z", "lcm", "lcm-field", "lcm-box", "optz", "glo",
+        "autoencoder", "paper", "reference", "invert-wplus", "invert-w", "laplace", "vi",
+    ), 10,
+)  # fmt: skip
 USUAL = tuple(name for name in METHODS if name not in SLOW)
 QUICK_IMAGES = 6
 TABLES_FILE = "evaluation.md"

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from napari_brgm.evaluation.grid.interpolation import Enlargement, block_means
-from napari_brgm.evaluation.grid.method import Restored
 from napari_brgm.evaluation.grid.painting import Scattered
+from napari_brgm.evaluation.method import Restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_brgm.evaluation.grid.method import Family, Image
+    from napari_brgm.evaluation.method import Family, Image
     from napari_brgm.evaluation.tasks import Task
 
     Projection = Callable[[Image], Image]

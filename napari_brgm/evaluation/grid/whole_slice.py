@@ -9,13 +9,13 @@ import torch
 
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.evaluation.given_prior import as_prior
-from napari_brgm.evaluation.grid.method import Restored
+from napari_brgm.evaluation.method import Restored
 from napari_brgm.inference.inversion import invert
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_brgm.evaluation.grid.method import Family, Image
+    from napari_brgm.evaluation.method import Family, Image
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
 

@@ -26,7 +26,7 @@ _SIDE, _LEFT, _TOP, _LOW = 200, 38, 8, 0.4  # of the plot, px; the least share t
 
 @dataclass(frozen=True, slots=True)
 class HeldLine:
-    """Shares of pixels held at each of LEVELS by one method; ``style`` 0..7 is its colour, dash and mark."""
+    """Shares of pixels held at each of LEVELS by one method; ``style`` 0..7 is its colour, dash and mark, 0 ours."""
 
     line: MethodLine
     style: int
@@ -63,16 +63,17 @@ def curve_panels(tables: Tables, name: str) -> list[CurvePanel]:
     kinds = {task.name: task.kind for task in grid_tasks(256)}
     lines = tables.lines(name)
     known = [line for line in lines if any(row.held_90 is not None for row in _rows(tables, name, line, kinds))]
+    styles = {line: number for number, line in enumerate(sorted(known, key=lambda line: line.method != "ours"))}
     panels = []
     for kind, title in KINDS.items():
         tasks = [task for task, of in kinds.items() if of == kind]
         curves = []
-        for number, line in enumerate(known):
+        for line in known:
             shares = [pooled(_rows(tables, name, line, tasks), f"held_{100 * level:.0f}") for level in LEVELS]
             whole = tuple(share for share in shares if share is not None)
             if len(whole) == len(LEVELS):
                 points = [place(level, share) for level, share in zip(LEVELS, whole, strict=True)]
-                curves.append(HeldLine(line, number % _STYLES, whole, points))
+                curves.append(HeldLine(line, styles[line] % _STYLES, whole, points))
         if curves:
             panels.append(CurvePanel(title, curves, [(*place(level, level), f"{100 * level:.0f}") for level in LEVELS]))
     return panels

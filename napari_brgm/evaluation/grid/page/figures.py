@@ -8,8 +8,8 @@ from math import log10
 from typing import TYPE_CHECKING, Literal
 
 from napari_brgm.evaluation.grid.measures import MEASURES, spread_of
-from napari_brgm.evaluation.grid.method import FAMILIES
 from napari_brgm.evaluation.grid.tables import IN_TURN, title_of_task
+from napari_brgm.evaluation.method import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from napari_brgm import __version__
 from napari_brgm.errors import BrgmError, OutputError
 from napari_brgm.evaluation.grid.measures import MEASURES
-from napari_brgm.evaluation.grid.method import FAMILIES
 from napari_brgm.evaluation.grid.page.curves import curve_panels
 from napari_brgm.evaluation.grid.page.encoding import STD_LIMIT, magma_stops
 from napari_brgm.evaluation.grid.page.figures import (
@@ -24,6 +23,7 @@ from napari_brgm.evaluation.grid.page.figures import (
 )
 from napari_brgm.evaluation.grid.page.pictures import Pictures
 from napari_brgm.evaluation.grid.tables import IN_TURN, title_of_task, unseen
+from napari_brgm.evaluation.method import FAMILIES
 from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
