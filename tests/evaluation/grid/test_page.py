@@ -199,7 +199,7 @@ def test_a_set_without_its_data_has_no_pictures(tmp_path):
     rows = [*many("ours", 10.0), *many("ours", 5.0, set="xray-256")]
     setting = Setting(SETS[0], tmp_path / "nowhere", tmp_path, None, 6)
     text = write_page(Tables(rows, ["a <note>"]), [setting], "command").read_text("utf-8")
-    assert "brain_validation.zip does not exist" in text
+    assert "No pictures: the images of this set could not be read again" in text and "nowhere" not in text
     assert "No pictures: this set was measured by an earlier command" in text and "a &lt;note&gt;" in text
 
 

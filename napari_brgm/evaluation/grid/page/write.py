@@ -147,8 +147,8 @@ def _pictures(tables: Tables, settings: Sequence[Setting]) -> tuple[dict[str, Pi
             continue
         try:
             found[name] = Pictures(tables, by_name[name])
-        except BrgmError as error:
-            missing[name] = str(error)
+        except BrgmError:  # what it says may name somebody's folders
+            missing[name] = "the images of this set could not be read again"
     return found, missing
 
 
