@@ -194,11 +194,12 @@ class Pictures:
                 Tile("ours, a sample", "" if drawn is None else f"RMSE {drawn.rmse:.1f}", "ours", grey(sample))
             )  # fmt: skip
         if std is not None:
-            note = "" if row.std is None else f"mean {row.std:.1f}"
+            within = std[self._tasks[row.task].region].astype(np.float64)
+            note = f"RMS {np.sqrt(np.mean(within**2)):.1f}"  # of a true claim that of the error
             made.append(Tile("claimed error (std)", note, "ours", spread_levels(std)))
         if estimate is not None:
             apart = np.abs(estimate.astype(np.float64) - truth)
-            made.append(Tile("true error", f"mean {row.mae:.1f}", "ours", spread_levels(apart)))
+            made.append(Tile("true error", f"RMS {row.rmse:.1f}", "ours", spread_levels(apart)))
         return made
 
     def _row(self, image: str, task: str, method: str) -> Row | None:
