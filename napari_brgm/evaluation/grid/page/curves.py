@@ -21,7 +21,8 @@ KINDS = {
     "hole": "hidden parts", "low-res": "lowered resolution", "jpeg": "JPEG compression", "whole": "nothing hidden",
 }  # fmt: skip
 _STYLES = 8  # that the style sheet tells apart
-_SIDE, _LEFT, _TOP, _LOW = 200, 38, 8, 0.4  # of the plot, px; the least share that is shown
+_SIDE, _LEFT, _TOP = 220, 38, 8  # of the plot, px
+_LEAST = 0.4  # level at its left edge; shares begin at 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class CurvePanel:
     right: int = _LEFT + _SIDE
     bottom: int = _TOP + _SIDE
 
+    @property
+    def truth(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Ends of the line on which claims are true."""
+        return place(_LEAST, _LEAST), place(1.0, 1.0)
+
 
 def curve_panels(tables: Tables, name: str) -> list[CurvePanel]:
     """A panel for each kind of task on which some method of the set has intervals."""
@@ -80,15 +86,14 @@ def curve_panels(tables: Tables, name: str) -> list[CurvePanel]:
 
 
 def place(level: float, share: float) -> tuple[float, float]:
-    """Where a point lies, pixels; shares below 0.4 lie on the lower edge.
+    """Where a point lies, pixels.
 
     Examples
     --------
-    >>> place(1.0, 1.0), place(0.4, 0.2)
-    ((238.0, 8.0), (38.0, 208.0))
+    >>> place(1.0, 1.0), place(0.4, 0.0)
+    ((258.0, 8.0), (38.0, 228.0))
     """
-    x, y = ((max(value, _LOW) - _LOW) / (1 - _LOW) for value in (level, share))
-    return round(_LEFT + x * _SIDE, 1), round(_TOP + (1 - y) * _SIDE, 1)
+    return round(_LEFT + (level - _LEAST) / (1 - _LEAST) * _SIDE, 1), round(_TOP + (1 - share) * _SIDE, 1)
 
 
 def _rows(tables: Tables, name: str, line: MethodLine, tasks: Iterable[str]) -> list[Row]:
