@@ -7,6 +7,7 @@ them; else both are tuned on training subjects that a first fit has not seen.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +100,19 @@ class LinearRestorer:
         precision = (self._seen @ self._seen.T).double() / self._variance
         precision.diagonal().add_(1.0)
         self._factor = torch.linalg.cholesky(precision)
+        self._left = float(model.noise_variance)
+
+    @cached_property
+    def std(self) -> Images:
+        """Posterior standard deviation (R, R), grey levels, of every slice alike: before back-projection.
+
+        Of the components under the posterior, and of what the model's components leave of a training slice.
+        """
+        flat = self._basis.flatten(1).double()  # (K, pixels)
+        roots = torch.linalg.solve_triangular(self._factor, flat, upper=False)
+        variance = roots.square().sum(dim=0) + self._left
+        found: Images = (127.5 * variance.sqrt()).reshape(self._mean.shape[-2:]).float().numpy()
+        return found
 
     def restore(self, observed: npt.NDArray[np.floating]) -> Images:
         """Means (N, R, R) of observations (N, h, w), grey levels, not clipped."""

@@ -3,18 +3,17 @@
     learns      mean (D(true) - 1)^2 / 2 + mean D(x)^2 / 2
     pulls x by  mean (D(x) - 1)^2
 
-on patches of 70 pixels of an image and the hint, with spectral norms (SN-PatchGAN, arXiv 1806.03589, Sec. 3.3).
+on patches of 70 pixels of an image and the hint, with spectral norms (SN-PatchGAN, arXiv 1806.03589, Sec. 3.3). Images
+are rolled by a few pixels from step to step: its strides leave a grid in its gradient, which would always lie in the
+same place of the blocks that the network folds, and be seen in the images.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from napari_brgm.evaluation.supervised.net import FirstGuess
 
 __all__ = ["PatchCritic"]
 
@@ -41,11 +40,11 @@ class PatchCritic:
         self.adam = torch.optim.Adam(self.net.parameters(), rate, (0.5, 0.99))
         self._loss = PatchAdversarialLoss(criterion="least_squares")
 
-    def learn(self, drawn: Tensor, truth: Tensor, guess: FirstGuess) -> float:
-        """Make a step; gives the loss: 0.5 of a critic that knows nothing, less of one that does."""
+    def learn(self, drawn: Tensor, truth: Tensor, hint: Tensor, shift: tuple[int, int]) -> float:
+        """Make a step on images (B, 1, R, R) rolled by ``shift``; gives the loss, 0.5 of a critic that knows nothing."""
         self.net.requires_grad_(True)
         images = torch.cat([drawn.detach(), truth])
-        of_drawn, of_truth = self._seen(images, torch.cat([guess.hint, guess.hint])).chunk(2)
+        of_drawn, of_truth = self._seen(images, torch.cat([hint, hint]), shift).chunk(2)
         loss = 0.5 * (self._loss(of_drawn, False, True) + self._loss(of_truth, True, True))
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -53,9 +52,9 @@ class PatchCritic:
         self.net.requires_grad_(False)
         return float(loss.detach())
 
-    def pull(self, drawn: Tensor, x: Tensor, guess: FirstGuess) -> Tensor:
+    def pull(self, drawn: Tensor, x: Tensor, hint: Tensor, shift: tuple[int, int]) -> Tensor:
         """Gradient by ``x``, of which ``drawn`` (B, 1, R, R) was made: where the critic wants it to go."""
-        (gradient,) = torch.autograd.grad(self._loss(self._seen(drawn, guess.hint), True, False), x)
+        (gradient,) = torch.autograd.grad(self._loss(self._seen(drawn, hint, shift), True, False), x)
         return gradient
 
     def saved(self) -> dict[str, Any]:
@@ -67,6 +66,6 @@ class PatchCritic:
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
 
-    def _seen(self, images: Tensor, hint: Tensor) -> Tensor:
-        found: Tensor = self.net(torch.cat([images, hint], dim=1))[-1]
+    def _seen(self, images: Tensor, hint: Tensor, shift: tuple[int, int]) -> Tensor:
+        found: Tensor = self.net(torch.cat([images, hint], dim=1).roll(shift, dims=(2, 3)))[-1]
         return found

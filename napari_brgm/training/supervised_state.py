@@ -35,6 +35,7 @@ __all__ = ["SupervisedSettings", "SupervisedState"]
 _FIRST_FACTORS = (2, 4, 8)
 _FACTOR_16_FROM = 256  # side of a frame
 _TINY = 1e-12
+_SHIFTS = 8  # pixels; twice the strides of the critic
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,10 @@ class SupervisedState:
         of_critic = 0.0
         if self.critic is not None:
             drawn = torch.where(region > 0, x, truth)
-            of_critic = self.critic.learn(drawn, truth, guess)
+            down, right = (int(n) for n in rng.integers(_SHIFTS, size=2))
+            of_critic = self.critic.learn(drawn, truth, guess.hint, (down, right))
             if self.steps >= self.settings.alone:
-                pull = self.critic.pull(drawn, x, guess)
+                pull = self.critic.pull(drawn, x, guess.hint, (down, right))
                 gradient = gradient + self.settings.pull * gradient.norm() / (pull.norm() + _TINY) * pull
         for group in self.adam.param_groups:
             group["lr"] = self.rate * min((self.steps + 1) / self.settings.warm_up, 1.0)

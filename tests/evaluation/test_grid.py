@@ -80,6 +80,11 @@ def test_masks_in_turn_take_each_image_once(setting):
     rows = Tables(found.rows).of("toy", IN_TURN, "mean-image")
     assert [row.task for row in rows] == [f"mask-{k}" for k in range(6)]
     assert len({row.image for row in rows}) == 6
+    few = run_grid(setting, ("linear-64",), [f"mask-{k}" for k in range(7)], fewer={"linear-64": 2})
+    tables = Tables([*found.rows, *few.rows])  # whoever restored fewer images saw them under the same masks
+    task_of = {row.image: row.task for row in rows}
+    fewer = tables.of("toy", IN_TURN, "linear-64")
+    assert len(fewer) == 2 and all(task_of[row.image] == row.task for row in fewer)
 
 
 def test_a_cut_run_goes_on_where_it_was(setting, monkeypatch):

@@ -51,6 +51,12 @@ def test_the_mean_is_that_of_the_exact_posterior_of_each_slice(smooth_images):
             operator = Differentiated(task.apply, tuple(model.mean.shape))
             alone = 127.5 * (model.posterior_mean(y, operator, 400.0 / 127.5**2)[0].numpy() + 1)
             assert np.allclose(together[2], alone, atol=0.02)
+            exact = model.posterior(y, operator, 400.0 / 127.5**2)
+            spread = torch.linalg.inv(exact.precision.double())
+            flat = model.basis.flatten(1).double()
+            variance = torch.einsum("kp,kl,lp->p", flat, spread, flat) + model.noise_variance
+            std = LinearRestorer(model, task, 3, 400.0, hard=False).std
+            assert np.allclose(std.ravel(), 127.5 * variance.sqrt().numpy(), rtol=1e-3)
 
 
 def test_low_resolution_is_back_projected_on_the_data(smooth_images):

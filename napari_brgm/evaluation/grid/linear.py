@@ -128,7 +128,8 @@ class LinearMethod:
             own = (model.rank, 127.5**2 * float(model.noise_variance))
             choice = own if self._components else self._choices[task.name]
             self._ready = task.name, LinearRestorer(model, task, *choice, hard=self._components is None)
-        return Restored(self._ready[1].restore(observed[None])[0])
+        restorer = self._ready[1]
+        return Restored(restorer.restore(observed[None])[0], restorer.std)
 
 
 class MeanImage:

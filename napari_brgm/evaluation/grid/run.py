@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from napari_brgm import __version__
+from napari_brgm.engine.devices import pick_device
 from napari_brgm.evaluation.grid.catalogue import Setting, method_of
 from napari_brgm.evaluation.grid.image_row import Cost, digest_of, image_row
 from napari_brgm.evaluation.grid.images import HeldOutImages
@@ -205,8 +206,8 @@ class _Bench:
         fingerprint = self.fingerprint(one.method)
         names = {
             "set": self.setting.held.name, "family": method.family, "image": name,
-            "subject": self.images.subjects[one.image], "seed": self.setting.seed, "device": self.setting.device,
-            "fingerprint": digest_of(fingerprint),
+            "subject": self.images.subjects[one.image], "seed": self.setting.seed,
+            "device": str(pick_device(self.setting.device)), "fingerprint": digest_of(fingerprint),
         }  # fmt: skip
         pictures = {"": result.estimate, **result.others}
         done = {

@@ -101,10 +101,19 @@ class Tables:
 
 
 def in_turn(found: dict[tuple[str, str, str], list[Row]], name: str, method: str) -> list[Row]:
-    """Rows of image i under mask i mod 7: every image once, as in BRGM's table; none where a mask was left out."""
+    """Rows of image i under mask i mod 7: every image once, as in BRGM's table; none where a mask was left out.
+
+    i counts the images that any method of the set restored under a mask, so that all methods see one image alike.
+    """
     masks = [{row.image: row for row in found.get((name, f"mask-{k}", method), [])} for k in range(_MASKS)]
-    images = sorted(set.intersection(*(set(mask) for mask in masks)))
-    return [masks[i % _MASKS][image] for i, image in enumerate(images)]
+    own = set.intersection(*(set(mask) for mask in masks))
+    every = {
+        row.image
+        for (held, task, _), rows in found.items()
+        if held == name and task.startswith("mask-")
+        for row in rows
+    }
+    return [masks[i % _MASKS][image] for i, image in enumerate(sorted(every)) if image in own]
 
 
 def markdown(tables: Tables) -> str:
