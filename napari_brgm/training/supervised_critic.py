@@ -41,7 +41,7 @@ class PatchCritic:
         self._loss = PatchAdversarialLoss(criterion="least_squares")
 
     def learn(self, drawn: Tensor, truth: Tensor, hint: Tensor, shift: tuple[int, int]) -> float:
-        """Make a step on images (B, 1, R, R) rolled by ``shift``; gives the loss, 0.5 of a critic that knows nothing."""
+        """Make a step on images (B, 1, R, R), rolled; gives the loss, which is 0.5 of a critic that knows nothing."""
         self.net.requires_grad_(True)
         images = torch.cat([drawn.detach(), truth])
         of_drawn, of_truth = self._seen(images, torch.cat([hint, hint]), shift).chunk(2)

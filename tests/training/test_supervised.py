@@ -16,7 +16,6 @@ from napari_brgm.errors import InputError, WeightsError
 from napari_brgm.evaluation.held_out import HeldOutSet
 from napari_brgm.evaluation.supervised import role as roles
 from napari_brgm.evaluation.supervised.method import SupervisedNet
-from napari_brgm.evaluation.supervised.net import FirstGuess
 from napari_brgm.evaluation.supervised.role import ROLES
 from napari_brgm.evaluation.supervised.weights import read_card, read_net
 from napari_brgm.evaluation.tasks import tasks_of_size
@@ -125,20 +124,18 @@ def test_the_adversarial_ones_follow_their_critic_when_it_has_learnt(smooth_imag
 
 def test_the_critic_tells_what_it_was_shown_apart(smooth_images):
     truth = 0.5 * (smooth_images(8, SIZE) + 1)
-    drawn, guess = (
-        truth + 0.3 * torch.rand(truth.shape, generator=torch.Generator().manual_seed(0)),
-        FirstGuess(truth, torch.zeros_like(truth)),
-    )
+    drawn = truth + 0.3 * torch.rand(truth.shape, generator=torch.Generator().manual_seed(0))
+    hint = torch.zeros_like(truth)
     torch.manual_seed(0)
     critic = PatchCritic(8, 1e-2)
-    first = critic.learn(drawn, truth, guess)
-    for _ in range(40):
-        last = critic.learn(drawn, truth, guess)
+    first = critic.learn(drawn, truth, hint, (0, 0))
+    for step in range(40):
+        last = critic.learn(drawn, truth, hint, (step % 8, 3))
     assert last < 0.6 * first
     x = drawn.clone().requires_grad_(True)
-    moved = drawn - 20 * critic.pull(x, x, guess)
+    moved = drawn - 20 * critic.pull(x, x, hint, (2, 5))
     with torch.no_grad():
-        before, after = (critic.net(torch.cat([im, guess.hint], 1))[-1].mean() for im in (drawn, moved))
+        before, after = (critic.net(torch.cat([image, hint], 1))[-1].mean() for image in (drawn, moved))
     assert after > before  # nearer to what it takes for true
 
 

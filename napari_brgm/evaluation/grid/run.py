@@ -151,7 +151,7 @@ def _split(method: str) -> tuple[str, str, str]:
 
 
 def _cell(method: str, task: str, image: str) -> str:
-    return f"{task}/{method}--{image}"
+    return f"{task}/{method}--{image.replace('/', '-')}"
 
 
 def _folder(setting: Setting) -> Path:
