@@ -76,6 +76,9 @@ def grid(
     device: options.Device = "auto",
     preset: options.PresetName = options.AUTO,
     processes: Processes = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="The page shows scans, or figures alone.")
+    ] = True,
 ) -> None:
     """Measure our methods and their rivals on held-out slices: one grid, its tables and a page.
 
@@ -115,7 +118,8 @@ def grid(
 
     chosen = None if methods is None else tuple(METHODS) if methods == _ALL else names(methods)
     wish = study.Wish(
-        chosen, None if tasks is None else names(tasks), usual_processes(processes), slow, strict=methods != _ALL
+        chosen, None if tasks is None else names(tasks), usual_processes(processes), slow, strict=methods != _ALL,
+        pictured=pictures,
     )  # fmt: skip
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
         tables = study.evaluate([setting(given) for given in names(prior)], wish, tell)

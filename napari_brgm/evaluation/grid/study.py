@@ -46,6 +46,10 @@ class Wish:
     processes : int
     slow : int or None
         Images that each of ``SLOW`` restores; None: as it says there.
+    strict : bool
+        Refuse where a method cannot be had that ``methods`` names; else it is left out, with a note.
+    pictured : bool
+        Whether the page shows scans and restored slices.
     """
 
     methods: tuple[str, ...] | None = None
@@ -53,6 +57,7 @@ class Wish:
     processes: int = 1
     slow: int | None = None
     strict: bool = True
+    pictured: bool = True
 
 
 def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) -> Tables:
@@ -99,7 +104,7 @@ def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) 
         write_rows(out / ROWS_FILE, rows)  # after each set
     tables = Tables(sorted(rows, key=_place), notes)
     (out / TABLES_FILE).write_text(markdown(tables))
-    write_page(tables, settings, _command(settings, wish))
+    write_page(tables, settings, _command(settings, wish), pictured=wish.pictured)
     return tables
 
 

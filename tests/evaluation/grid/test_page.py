@@ -205,6 +205,13 @@ def test_a_set_without_its_data_has_no_pictures(tmp_path):
     assert "No pictures: this set was measured by an earlier command" in text and "a &lt;note&gt;" in text
 
 
+def test_pictures_can_be_left_out(made, tmp_path):
+    """For a page that goes where scans may not."""
+    tables, setting = made
+    bare = write_page(tables, [replace(setting, out=tmp_path)], "command", pictured=False).read_text("utf-8")
+    assert "left out on request" in bare and "data:image/webp" not in bare
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

@@ -90,7 +90,7 @@ class SetView:
     missing: str
 
 
-def write_page(tables: Tables, settings: Sequence[Setting], command: str) -> Path:
+def write_page(tables: Tables, settings: Sequence[Setting], command: str, *, pictured: bool = True) -> Path:
     """Write index.html into ``out`` of the settings.
 
     Sets of earlier runs, for which there is no setting, are shown without pictures.
@@ -102,13 +102,16 @@ def write_page(tables: Tables, settings: Sequence[Setting], command: str) -> Pat
         One for each set, of one ``out``, whose pictures are kept there.
     command : str
         How this was made.
+    pictured : bool
+        False: figures and curves alone, for a page that goes where scans may not.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    pictures, missing = _pictures(tables, settings)
+    left_out = dict.fromkeys(tables.sets, "they were left out on request, since they show scans")
+    pictures, missing = _pictures(tables, settings) if pictured else ({}, left_out)
     samples, quality, count = _samples(pictures, tables)
     titles = {setting.held.name: setting.held.title for setting in settings}
     views = [
