@@ -95,7 +95,7 @@ def test_evaluate_passes_its_options_on(shell, tmp_path, evaluated, shipped_weig
     assert (brain.data, brain.out, brain.count, brain.weights) == (tmp_path, tmp_path / "out", 6, tmp_path)
     assert brain.settings == preset("mixture").but(steps=7, vi_steps=7)
     assert evaluated["wish"] == study.Wish(("telea", "ours"), ("x4",), 3)
-    assert "toy: bicubic is left out" in done.stdout and done.stdout.strip().endswith("evaluation.md")
+    assert "toy: bicubic is left out" in done.stdout and done.stdout.strip().endswith("index.html")
 
 
 def test_evaluate_takes_the_settings_that_suit_each_prior(shell, tmp_path, evaluated, shipped_weights):
