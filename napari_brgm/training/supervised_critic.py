@@ -1,4 +1,4 @@
-"""PatchCritic: tells restored patches from true ones; MONAI's discriminator and loss.
+"""RestorationCritic: tells restored patches from true ones; MONAI's discriminator and loss.
 
     learns      mean (D(true) - 1)^2 / 2 + mean D(x)^2 / 2
     pulls x by  mean (D(x) - 1)^2
@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PatchCritic"]
+__all__ = ["RestorationCritic"]
 
 
-class PatchCritic:
+class RestorationCritic:
     """A discriminator and its optimiser.
 
     Parameters

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
 from napari_brgm.evaluation.supervised.net import FirstGuess, RestoringNet, enlarged, filled
-from napari_brgm.training.supervised_critic import PatchCritic
+from napari_brgm.training.supervised_critic import RestorationCritic
 from napari_brgm.training.supervised_holes import random_hole
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SupervisedState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.net = RestoringNet.of(role, size)
-            self.critic = PatchCritic(settings.filters, 2 * settings.adversarial_rate) if role.adversarial else None
+            self.critic = RestorationCritic(settings.filters, 2 * settings.adversarial_rate) if role.adversarial else None
         if begin is None:
             self.net.mean.copy_(_mean(slices))
         else:

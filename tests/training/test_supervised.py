@@ -22,7 +22,7 @@ from napari_brgm.evaluation.tasks import tasks_of_size
 from napari_brgm.tensor_file import read_tensors
 from napari_brgm.training import supervised
 from napari_brgm.training.supervised import SupervisedTraining
-from napari_brgm.training.supervised_critic import PatchCritic
+from napari_brgm.training.supervised_critic import RestorationCritic
 from napari_brgm.training.supervised_state import SupervisedSettings, SupervisedState
 
 SIZE = 32
@@ -127,7 +127,7 @@ def test_the_critic_tells_what_it_was_shown_apart(smooth_images):
     drawn = truth + 0.3 * torch.rand(truth.shape, generator=torch.Generator().manual_seed(0))
     hint = torch.zeros_like(truth)
     torch.manual_seed(0)
-    critic = PatchCritic(8, 1e-2)
+    critic = RestorationCritic(8, 1e-2)
     first = critic.learn(drawn, truth, hint, (0, 0))
     for step in range(40):
         last = critic.learn(drawn, truth, hint, (step % 8, 3))
