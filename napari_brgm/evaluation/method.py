@@ -1,4 +1,4 @@
-"""Method: what the grid asks of a rival or of ours, one slice at a time."""
+"""RestoringMethod: what the grid asks of a rival or of ours, one slice at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     Image = npt.NDArray[np.floating]
 
-__all__ = ["FAMILIES", "Family", "Method", "Restored"]
+__all__ = ["FAMILIES", "MethodFamily", "Restored", "RestoringMethod"]
 
-Family = Literal["training-free", "linear", "generative", "supervised", "ours"]
-FAMILIES: dict[Family, str] = {
+MethodFamily = Literal["training-free", "linear", "generative", "supervised", "ours"]
+FAMILIES: dict[MethodFamily, str] = {
     "training-free": "knows nothing but the slice",
     "linear": "exact posterior of a Gaussian fitted to training slices",
     "generative": "a generative prior of training slices, used in another way than ours",
@@ -50,7 +50,7 @@ class Restored:
     others: dict[str, Image] = field(default_factory=dict)
 
 
-class Method(Protocol):
+class RestoringMethod(Protocol):
     """A named way to restore slices. An object serves one process and is made anew in each."""
 
     @property
@@ -62,7 +62,7 @@ class Method(Protocol):
         """Of tables: a few words that a reader knows."""
 
     @property
-    def family(self) -> Family: ...
+    def family(self) -> MethodFamily: ...
 
     def fingerprint(self) -> dict[str, Any]:
         """Say what the result depends on besides the code, in plain values."""

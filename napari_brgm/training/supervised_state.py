@@ -80,7 +80,9 @@ class SupervisedState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.net = RestoringNet.of(role, size)
-            self.critic = RestorationCritic(settings.filters, 2 * settings.adversarial_rate) if role.adversarial else None
+            self.critic = (
+                RestorationCritic(settings.filters, 2 * settings.adversarial_rate) if role.adversarial else None
+            )
         if begin is None:
             self.net.mean.copy_(_mean(slices))
         else:

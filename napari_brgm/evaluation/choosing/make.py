@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_brgm.evaluation.grid.catalogue import Setting
-    from napari_brgm.evaluation.method import Method
+    from napari_brgm.evaluation.method import RestoringMethod
     from napari_brgm.evaluation.tasks import Task
 
 __all__ = ["CHEAP", "make_cases"]
@@ -79,7 +79,7 @@ def make_cases(
 
 
 def _restored(
-    observed: npt.NDArray[np.float32], task: Task, methods: Sequence[Method], seed: int
+    observed: npt.NDArray[np.float32], task: Task, methods: Sequence[RestoringMethod], seed: int
 ) -> dict[str, npt.NDArray[np.float32]]:
     found = {}
     for method in methods:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_brgm.evaluation.held_out import HeldOutSet
     from napari_brgm.evaluation.held_out_draws import DrawnSlice
-    from napari_brgm.evaluation.method import Method
+    from napari_brgm.evaluation.method import RestoringMethod
     from napari_brgm.priors.prior import Prior
 
     Image = npt.NDArray[np.float32]
@@ -172,7 +172,7 @@ class DownstreamStudy:
         return learned
 
 
-def _restored(rival: Method, observed: Image, one: DrawnSlice, seed: int) -> Image:
+def _restored(rival: RestoringMethod, observed: Image, one: DrawnSlice, seed: int) -> Image:
     """(1, R, R), finished."""
     rival.prepare()
     with torch.no_grad():

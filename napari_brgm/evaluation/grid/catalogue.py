@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_brgm.evaluation.held_out import HeldOutSet
-    from napari_brgm.evaluation.method import Family, Method
+    from napari_brgm.evaluation.method import MethodFamily, RestoringMethod
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-    Maker = Callable[["Setting"], Method]
+    Maker = Callable[["Setting"], RestoringMethod]
 
 __all__ = ["METHODS", "Setting", "method_of"]
 
@@ -97,8 +97,8 @@ class Setting:
         return path
 
 
-def _with_prior(name: str, title: str, family: Family, **named: Any) -> Maker:
-    def make(setting: Setting) -> Method:
+def _with_prior(name: str, title: str, family: MethodFamily, **named: Any) -> Maker:
+    def make(setting: Setting) -> RestoringMethod:
         return GenerativeMethod(
             name, title, family, setting.ours(), samples=setting.samples, device=setting.device, **named
         )
@@ -107,7 +107,7 @@ def _with_prior(name: str, title: str, family: Family, **named: Any) -> Maker:
 
 
 def _ours(name: str, title: str, **named: Any) -> Maker:
-    def make(setting: Setting) -> Method:
+    def make(setting: Setting) -> RestoringMethod:
         return _with_prior(name, title, "ours", settings=setting.settings, **named)(setting)
 
     return make
@@ -116,7 +116,7 @@ def _ours(name: str, title: str, **named: Any) -> Maker:
 def _of_weights(name: str, title: str) -> Maker:
     """A prior that was trained to be compared, without the residual field, which is not its own."""
 
-    def make(setting: Setting) -> Method:
+    def make(setting: Setting) -> RestoringMethod:
         return GenerativeMethod(
             name, title, "generative", setting.trained(name), samples=_FEW_SAMPLES, device=setting.device,
             changes={"residual_field": False},
@@ -125,8 +125,8 @@ def _of_weights(name: str, title: str) -> Maker:
     return make
 
 
-def _learned(kind: Callable[..., Method], **named: Any) -> Maker:
-    def make(setting: Setting) -> Method:
+def _learned(kind: Callable[..., RestoringMethod], **named: Any) -> Maker:
+    def make(setting: Setting) -> RestoringMethod:
         if not setting.held.training:
             raise InputError("there are no training slices beside scans of one's own, so nothing linear can be fitted")
         return kind(setting.held, setting.data, setting.learned_folder, **named)
@@ -134,12 +134,12 @@ def _learned(kind: Callable[..., Method], **named: Any) -> Maker:
     return make
 
 
-def _fixed(method: Method) -> Maker:
+def _fixed(method: RestoringMethod) -> Maker:
     return lambda _setting: method
 
 
 def _supervised(role: str) -> Maker:
-    def make(setting: Setting) -> Method:
+    def make(setting: Setting) -> RestoringMethod:
         net = SupervisedNet(setting.trained(role))
         if net.card.set_name != setting.held.name:
             raise InputError(f"{role} was trained on {net.card.set_name}, not on {setting.held.name}; leave it out")
@@ -151,7 +151,7 @@ def _supervised(role: str) -> Maker:
 def _lcm(name: str, title: str, *, preset_name: str | None = None, field: bool = False) -> Maker:
     """The latent convolutional model that ships for this set."""
 
-    def make(setting: Setting) -> Method:
+    def make(setting: Setting) -> RestoringMethod:
         if setting.held.name not in _LCM_PRIORS:
             raise InputError(f"no latent convolutional model ships for {setting.held.name}; leave {name} out")
         return GenerativeMethod(
@@ -164,7 +164,7 @@ def _lcm(name: str, title: str, *, preset_name: str | None = None, field: bool =
 
 _LCM_PRIORS = {"brain-128": "brain-axial-lcm-128", "xray-128": "chest-xray-lcm-128"}
 _FEW_SAMPLES = 4  # of rivals whose spread is not looked at
-_CLASSICAL: tuple[Method, ...] = (
+_CLASSICAL: tuple[RestoringMethod, ...] = (
     *INTERPOLATIONS, OpenCvPainting("telea"), OpenCvPainting("navier-stokes"), Biharmonic(), Scattered("linear"),
     TotalVariation(),
 )  # fmt: skip
@@ -197,7 +197,7 @@ METHODS: dict[str, Maker] = {
 }
 
 
-def method_of(name: str, setting: Setting) -> Method:
+def method_of(name: str, setting: Setting) -> RestoringMethod:
     """Make a method.
 
     Raises

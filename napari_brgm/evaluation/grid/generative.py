@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_brgm.evaluation.method import Family
+    from napari_brgm.evaluation.method import MethodFamily
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
@@ -36,7 +36,7 @@ class GenerativeMethod:
     Attributes
     ----------
     name, title, family
-        As of ``Method``.
+        As of ``RestoringMethod``.
     given : str, Path or Prior
         Loaded when it is first needed.
     inference : {'map', 'laplace', 'vi'}
@@ -55,7 +55,7 @@ class GenerativeMethod:
 
     name: str
     title: str
-    family: Family
+    family: MethodFamily
     given: str | Path | Prior
     inference: InferenceMethod = "map"
     settings: InferenceSettings | None = None

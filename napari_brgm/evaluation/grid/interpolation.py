@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from napari_brgm.evaluation.method import Restored
 
 if TYPE_CHECKING:
-    from napari_brgm.evaluation.method import Family, Image
+    from napari_brgm.evaluation.method import Image, MethodFamily
     from napari_brgm.evaluation.tasks import Task
 
     Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -47,7 +47,7 @@ class Enlargement:
     kernel: Kernel
     rounds: int = 0
 
-    family: ClassVar[Family] = "training-free"
+    family: ClassVar[MethodFamily] = "training-free"
 
     @property
     def name(self) -> str:

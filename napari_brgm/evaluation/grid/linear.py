@@ -15,7 +15,7 @@ from napari_brgm.evaluation.linear_rival import (
     fit_components,
     tuned_choices,
 )
-from napari_brgm.evaluation.method import Family, Restored
+from napari_brgm.evaluation.method import MethodFamily, Restored
 from napari_brgm.evaluation.tasks import grid_tasks
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 
@@ -95,7 +95,7 @@ class LinearMethod:
         resolution back-projected on the data.
     """
 
-    family: Family = "linear"
+    family: MethodFamily = "linear"
 
     def __init__(self, held: HeldOutSet, data: Path, folder: Path, components: int | None = None) -> None:
         self._learned, self._components = Learned(held, data, folder), components
@@ -135,7 +135,7 @@ class LinearMethod:
 class MeanImage:
     """The mean training image in every hole: what a method must beat to know anything of the slice."""
 
-    family: Family = "linear"
+    family: MethodFamily = "linear"
     name, title = "mean-image", "mean training image"
 
     def __init__(self, held: HeldOutSet, data: Path, folder: Path) -> None:

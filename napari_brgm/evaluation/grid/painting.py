@@ -22,7 +22,7 @@ from napari_brgm.errors import InputError
 from napari_brgm.evaluation.method import Restored
 
 if TYPE_CHECKING:
-    from napari_brgm.evaluation.method import Family, Image
+    from napari_brgm.evaluation.method import Image, MethodFamily
     from napari_brgm.evaluation.tasks import Task
 
 __all__ = ["Biharmonic", "OpenCvPainting", "Scattered"]
@@ -42,7 +42,7 @@ class OpenCvPainting:
 
     algorithm: Literal["telea", "navier-stokes"]
 
-    family: ClassVar[Family] = "training-free"
+    family: ClassVar[MethodFamily] = "training-free"
 
     @property
     def radius(self) -> int:
@@ -86,7 +86,7 @@ class OpenCvPainting:
 class Biharmonic:
     """The biharmonic function of the rim, as scikit-image solves for it."""
 
-    family: ClassVar[Family] = "training-free"
+    family: ClassVar[MethodFamily] = "training-free"
     name = "biharmonic"
     title = "biharmonic"
 
@@ -117,7 +117,7 @@ class Scattered:
 
     kind: Literal["nearest", "linear", "cubic"]
 
-    family: ClassVar[Family] = "training-free"
+    family: ClassVar[MethodFamily] = "training-free"
 
     @property
     def name(self) -> str:

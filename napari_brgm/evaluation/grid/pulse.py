@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_brgm.evaluation.method import Family, Image
+    from napari_brgm.evaluation.method import Image, MethodFamily
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.coordinates import Coordinates
     from napari_brgm.priors.prior import Prior
@@ -82,7 +82,7 @@ class Pulse:
         return "PULSE" if self.sphere else "PULSE restarts, without its sphere"
 
     @property
-    def family(self) -> Family:
+    def family(self) -> MethodFamily:
         return "generative"
 
     @property

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["ROWS_FILE", "Key", "Row", "joined", "read_rows", "write_rows"]
+__all__ = ["ROWS_FILE", "Row", "RowKey", "joined", "read_rows", "write_rows"]
 
 ROWS_FILE = "rows.csv"
-Key = tuple[str, str, str, str]
+RowKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Row:
     fingerprint: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RowKey:
         return self.set, self.task, self.method, self.image
 
 

@@ -29,7 +29,7 @@ from napari_brgm.reason import reason_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_brgm.evaluation.method import Method
+    from napari_brgm.evaluation.method import RestoringMethod
 
     Tell = Callable[[int, int, str], None]
 
@@ -166,10 +166,10 @@ class _Bench:
         self.images = HeldOutImages.read(setting.held, setting.data, setting.count)
         self.tasks = {task.name: task for task in grid_tasks(setting.held.framing.resolution)}
         self.cells = KeptCells(_folder(setting))
-        self._inhand: tuple[str, Method] | None = None
+        self._inhand: tuple[str, RestoringMethod] | None = None
         self._fingerprints: dict[str, dict[str, Any]] = {}
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> RestoringMethod:
         """The method of this name; the one before is let go, so that priors do not pile up."""
         if self._inhand is None or self._inhand[0] != name:
             self._inhand = None

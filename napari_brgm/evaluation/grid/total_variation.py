@@ -29,7 +29,7 @@ from napari_brgm.evaluation.method import Restored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_brgm.evaluation.method import Family, Image
+    from napari_brgm.evaluation.method import Image, MethodFamily
     from napari_brgm.evaluation.tasks import Task
 
     Projection = Callable[[Image], Image]
@@ -56,7 +56,7 @@ class TotalVariation:
     steps: int = _STEPS
     weight: float = _WEIGHT
 
-    family: ClassVar[Family] = "training-free"
+    family: ClassVar[MethodFamily] = "training-free"
     name = "tv"
     title = "total variation"
 

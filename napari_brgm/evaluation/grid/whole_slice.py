@@ -15,7 +15,7 @@ from napari_brgm.inference.inversion import invert
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_brgm.evaluation.method import Family, Image
+    from napari_brgm.evaluation.method import Image, MethodFamily
     from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
 
@@ -34,7 +34,7 @@ class WholeSlice:
     device : str
     """
 
-    family: Family = "ours"
+    family: MethodFamily = "ours"
 
     def __init__(self, space: Literal["w", "w+"], given: str | Path | Prior, device: str = "auto") -> None:
         self.space, self.given, self.device = space, given, device

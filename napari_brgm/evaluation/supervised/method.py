@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_brgm.evaluation.method import Family, Restored
+from napari_brgm.evaluation.method import MethodFamily, Restored
 from napari_brgm.evaluation.supervised.net import RestoringNet, enlarged, filled
 from napari_brgm.evaluation.supervised.role import role_of
 from napari_brgm.evaluation.supervised.weights import read_card, read_net
@@ -41,7 +41,7 @@ class SupervisedNet:
         It is none, or damaged; a damaged network is told by ``prepare``.
     """
 
-    family: Family = "supervised"
+    family: MethodFamily = "supervised"
 
     def __init__(self, path: Path) -> None:
         self.path, self.card = path, read_card(path)

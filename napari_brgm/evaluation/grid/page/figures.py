@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.rows import Row
     from napari_brgm.evaluation.grid.tables import MethodLine, Tables
 
-    Verdict = Literal["better", "worse", "undecided"]
+    Certainty = Literal["better", "worse", "undecided"]
 
 __all__ = [
     "BOTH", "DifferenceTable", "FigureTable", "Tally", "cost_table", "difference_tables", "figure_table", "main_line",
@@ -71,7 +71,7 @@ class DifferenceCell:
 
     text: str
     interval: str
-    verdict: Verdict
+    verdict: Certainty
     images: int
     subjects: int
 
@@ -224,7 +224,7 @@ def _bar(seconds: float) -> float:
 def _cell(one: Difference, measure: str) -> DifferenceCell:
     about = MEASURES[measure]
     signed = [_signed(value, about.decimals) for value in (one.value, one.low, one.high)]
-    verdict: Verdict = "undecided"
+    verdict: Certainty = "undecided"
     if one.certain and one.subjects >= _FEWEST:
         verdict = "better" if one.value * about.better > 0 else "worse"
     return DifferenceCell(signed[0], f"{signed[1]} … {signed[2]}", verdict, one.images, one.subjects)

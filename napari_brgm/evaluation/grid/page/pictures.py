@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.tables import MethodLine, Tables
     from napari_brgm.evaluation.tasks import Task
 
-__all__ = ["Pictures", "Strip", "Tile", "shown_rivals"]
+__all__ = ["PictureStrip", "Pictures", "Tile", "shown_rivals"]
 
 _NOT_SEEN = "whole"  # hides nothing: no worst image is looked for there
 
@@ -69,7 +69,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Strip:
+class PictureStrip:
     """The pictures of one image and task: truth, observation and ours; and of rivals."""
 
     heading: str
@@ -80,7 +80,7 @@ class Strip:
     def groups(self) -> tuple[tuple[Tile, ...], tuple[Tile, ...]]:
         return self.tiles, self.rivals
 
-    def encoded(self, quality: int) -> Strip:
+    def encoded(self, quality: int) -> PictureStrip:
         ours, rivals = (tuple(tile.encoded(quality) for tile in group) for group in self.groups)
         return replace(self, tiles=ours, rivals=rivals)
 
@@ -128,7 +128,7 @@ class Pictures:
         self._truths = dict(zip(places, grey_images(slices, list(places.values())), strict=True)) if places else {}
         self.turned = _turned(setting)
 
-    def samples(self, task: str, count: int) -> list[Strip]:
+    def samples(self, task: str, count: int) -> list[PictureStrip]:
         """Strips of ``count`` images, evenly spaced among those that most methods restored."""
         known = [image for image in self._common if image in self._truths]
         picked = evenly_spaced(len(known), min(count, len(known))) if known else []
@@ -136,7 +136,7 @@ class Pictures:
         made = (self._strip(known[i], task, rivals, self._heading(known[i])) for i in picked)
         return [strip for strip in made if len(strip.tiles) > 2 or strip.rivals]
 
-    def worst(self) -> list[Strip]:
+    def worst(self) -> list[PictureStrip]:
         """The tenth of images that came off worst with ours, each on the task where it did, worst first.
 
         Worst: the largest RMSE over the task's median of all images.
@@ -166,7 +166,7 @@ class Pictures:
         number = list(self._subjects).index(image) + 1
         return f"Image {number} of {len(self._subjects)} (subject {self._subjects[image]})"
 
-    def _strip(self, image: str, name: str, rivals: Sequence[MethodLine], heading: str) -> Strip:
+    def _strip(self, image: str, name: str, rivals: Sequence[MethodLine], heading: str) -> PictureStrip:
         task, truth = self._tasks[name], self._truths[image]
         tiles = [
             Tile("truth", "the original", "", grey(truth)),
@@ -181,7 +181,7 @@ class Pictures:
             if row is not None and picture is not None:
                 others.append(Tile(line.title, f"{line.family}, RMSE {row.rmse:.1f}", line.family, grey(picture)))
         groups = (tuple(replace(one, pixels=self._usual(one.pixels)) for one in group) for group in (tiles, others))
-        return Strip(heading, *groups)
+        return PictureStrip(heading, *groups)
 
     def _of_ours(self, row: Row, truth: npt.NDArray[np.float32]) -> list[Tile]:
         made = []

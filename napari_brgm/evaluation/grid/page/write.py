@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.grid.catalogue import Setting
     from napari_brgm.evaluation.grid.page.curves import CurvePanel
     from napari_brgm.evaluation.grid.page.figures import CostRow, DifferenceTable, FigureTable, Tally
-    from napari_brgm.evaluation.grid.page.pictures import Strip
+    from napari_brgm.evaluation.grid.page.pictures import PictureStrip
     from napari_brgm.evaluation.grid.tables import MethodLine, Tables
 
 __all__ = ["PAGE_FILE", "write_page"]
@@ -61,9 +61,9 @@ class SetView:
         By the title of a measure.
     panels : list of CurvePanel
     costs : list of CostRow
-    samples : list of (str, str, list of Strip)
+    samples : list of (str, str, list of PictureStrip)
         Name and title of a task.
-    worst : list of Strip
+    worst : list of PictureStrip
     turned : bool
         Whether pictures are turned by half a turn.
     missing : str
@@ -84,8 +84,8 @@ class SetView:
     tallies: list[tuple[str, list[Tally]]]
     panels: list[CurvePanel]
     costs: list[CostRow]
-    samples: list[tuple[str, str, list[Strip]]]
-    worst: list[Strip]
+    samples: list[tuple[str, str, list[PictureStrip]]]
+    worst: list[PictureStrip]
     turned: bool
     missing: str
 
@@ -157,10 +157,10 @@ def _pictures(tables: Tables, settings: Sequence[Setting]) -> tuple[dict[str, Pi
 
 def _samples(
     pictures: dict[str, Pictures], tables: Tables
-) -> tuple[dict[str, list[tuple[str, str, list[Strip]]]], int, int]:
+) -> tuple[dict[str, list[tuple[str, str, list[PictureStrip]]]], int, int]:
     """Samples of each set by task, with as many images and as well kept as fits; the quality; how many."""
     for count, quality in _CHOICES:
-        found: dict[str, list[tuple[str, str, list[Strip]]]] = {}
+        found: dict[str, list[tuple[str, str, list[PictureStrip]]]] = {}
         length = 0
         for name, of_set in pictures.items():
             for task in tables.tasks(name):
@@ -176,8 +176,8 @@ def _samples(
 
 
 def _view(
-    tables: Tables, name: str, title: str, pictures: Pictures | None, samples: list[tuple[str, str, list[Strip]]],
-    missing: str, quality: int,
+    tables: Tables, name: str, title: str, pictures: Pictures | None,
+    samples: list[tuple[str, str, list[PictureStrip]]], missing: str, quality: int,
 ) -> SetView:  # fmt: skip
     rows = [row for row in tables.rows if row.set == name]
     made = sorted({f"{row.version} (commit {row.commit})" if row.commit else row.version for row in rows})
