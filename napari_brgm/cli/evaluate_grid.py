@@ -95,6 +95,8 @@ def grid(
         return
     if out is None:
         raise InputError("Missing option '--out'; see --help")
+    if weights is not None and not weights.is_dir():
+        raise InputError(f"there is no folder {weights}; name the one that evaluate train-rivals wrote to")
     run = options.InferenceOptions.of(options.DEFAULT_PRIOR, "map", steps, samples, seed, device, preset)
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.target import ShellOutputs

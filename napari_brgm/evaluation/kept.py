@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -68,14 +69,17 @@ class KeptCells:
             ) from error
 
     def load(self, name: str, fingerprint: Mapping[str, Any]) -> Kept | None:
-        """Give a finished cell; None where there is none, or none of this fingerprint in this form."""
+        """Give a finished cell; None where there is none that is whole, of this fingerprint and in this form."""
         path = self.path(name)
         if not path.is_file():
             return None
-        with np.load(path) as kept:
-            if not set(_OWN) <= set(kept.files) or str(kept["fingerprint"]) != _text(fingerprint):
-                return None
-            return Kept({key: kept[key] for key in kept.files if key not in _OWN}, json.loads(str(kept["record"])))
+        try:
+            with path.open("rb") as stream, np.load(stream) as kept:
+                if not set(_OWN) <= set(kept.files) or str(kept["fingerprint"]) != _text(fingerprint):
+                    return None
+                return Kept({key: kept[key] for key in kept.files if key not in _OWN}, json.loads(str(kept["record"])))
+        except (OSError, EOFError, ValueError, BadZipFile):  # damaged: it is made again
+            return None
 
     def save(
         self,
@@ -90,9 +94,12 @@ class KeptCells:
         draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may make one cell
         given = {key: value for key, value in arrays.items() if value is not None}
         own = {"fingerprint": np.array(_text(fingerprint)), "record": np.array(json.dumps(record or {}))}
-        with draft.open("wb") as stream:
-            np.savez(stream, **{**given, **own})  # type: ignore[arg-type]
-        draft.replace(path)
+        try:
+            with draft.open("wb") as stream:
+                np.savez(stream, **{**given, **own})  # type: ignore[arg-type]
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:
         """Where a cell lies; one '/' in its name makes a folder."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import nibabel as nib
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from evaluation.toy_set import SIZE, TOY, toy_prior, write_toy_set
 
-from napari_brgm.errors import InputError, OutputError
+from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.evaluation.grid import generative, study
 from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
 from napari_brgm.evaluation.grid.images import HeldOutImages
@@ -147,11 +149,44 @@ def test_methods_are_added_one_by_one(setting):
     assert read_rows(setting.out / "copy.csv")[0] == first
     path = setting.out / "copy.csv"
     path.write_text(path.read_text().replace(f"{first.rmse:.6g}", "much", 1))
-    with pytest.raises(InputError, match=r"copy\.csv is damaged: .*much"):
+    with pytest.raises(InputError, match=r"copy\.csv is damaged behind line 1"):
+        read_rows(path)
+    path.write_bytes(path.read_bytes() + b"\xff")
+    with pytest.raises(InputError, match="is damaged"):
         read_rows(path)
     path.write_text("a,b\n")
     with pytest.raises(InputError, match="other columns"):
         read_rows(path)
+
+
+def test_rows_of_another_seed_are_not_replaced(setting):
+    evaluate([setting], Wish(methods=("bicubic",), tasks=("x4",)))
+    before = (setting.out / "rows.csv").read_bytes()
+    with pytest.raises(InputError, match="holds rows of bicubic made with another seed, prior, settings or version"):
+        evaluate([replace(setting, seed=7)], Wish(methods=("bicubic",), tasks=("x4",)))
+    assert (setting.out / "rows.csv").read_bytes() == before
+    with pytest.raises(InputError, match="none of the methods bicubic does any of the tasks mask-2"):
+        evaluate([setting], Wish(methods=("bicubic",), tasks=("mask-2",)))
+
+
+@pytest.mark.parametrize("left", [0, 300])
+def test_a_damaged_cell_is_made_again(setting, left):
+    first = run_grid(setting, ("bicubic", "mean-image"), ("x4", "mask-2"), fewer={"bicubic": 2, "mean-image": 2})
+    files = sorted(setting.out.rglob("*.npz"))
+    assert len(files) == 5  # four cells, and what was learned
+    for file in files:
+        file.write_bytes(file.read_bytes()[:left])
+    again = run_grid(setting, ("bicubic", "mean-image"), ("x4", "mask-2"), fewer={"bicubic": 2, "mean-image": 2})
+    assert [row.rmse for row in again.rows] == [row.rmse for row in first.rows] and not again.failures
+
+
+def test_a_process_that_is_killed_is_a_sentence(setting, monkeypatch):
+    def killed(*_given):
+        raise BrokenProcessPool("abruptly")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", killed)
+    with pytest.raises(BrgmError, match=r"ended from outside, .*what is done is kept"):
+        run_grid(replace(setting, prior=None), ("bicubic",), ("x4",), processes=2)
 
 
 def test_usual_methods_without_what_they_need_are_left_out(setting):

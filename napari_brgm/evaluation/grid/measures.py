@@ -49,7 +49,8 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "rmse": Measure(
-        "RMSE", "Typical error of a restored pixel, in grey levels of 0 (black) to 255 (white); large ones count most.",
+        "RMSE", "Typical error of a restored pixel, in grey levels of 0 (black) to 255 (white); large ones count most "
+        "(the root of the mean square over all images).",
         1,
     ),
     "efficientnet": Measure(

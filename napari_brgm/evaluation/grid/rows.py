@@ -105,7 +105,7 @@ def joined(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write the CSV file, whole or not at all; six digits of every figure."""
     draft = path.with_name(path.name + ".tmp")
-    with draft.open("w", newline="") as stream:
+    with draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_KINDS)
         writer.writerows([_text(getattr(row, name)) for name in _KINDS] for row in rows)
@@ -122,14 +122,25 @@ def read_rows(path: Path) -> list[Row]:
     """
     if not path.is_file():
         return []
-    with path.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != tuple(_KINDS):
-            raise InputError(f"{path} has other columns than this version writes; choose another folder with --out")
+    found: list[Row] = []
+    with path.open(newline="", encoding="utf-8") as stream:
         try:
-            return [Row(**{name: _value(line[name], kind) for name, kind in _KINDS.items()}) for line in reader]
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path} is damaged: {error}; move it away and run the command again") from error
+            reader = csv.DictReader(stream)
+            if tuple(reader.fieldnames or ()) != tuple(_KINDS):
+                raise InputError(
+                    f"{path} has other columns than this version writes; move it away (cells are kept) or choose "
+                    "another folder with --out"
+                )
+            for line in reader:
+                found.append(Row(**{name: _value(line[name], kind) for name, kind in _KINDS.items()}))
+        except InputError:
+            raise
+        except (TypeError, ValueError, csv.Error) as error:
+            raise InputError(
+                f"{path} is damaged behind line {len(found) + 1}; move it away and run the command again, what is done "
+                "is kept beside it"
+            ) from error
+    return found
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -17,10 +18,11 @@ import torch
 
 from napari_brgm import __version__
 from napari_brgm.engine.devices import pick_device
+from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.evaluation.grid.catalogue import Setting, method_of
 from napari_brgm.evaluation.grid.image_row import Cost, digest_of, image_row
 from napari_brgm.evaluation.grid.images import HeldOutImages
-from napari_brgm.evaluation.grid.rows import Row
+from napari_brgm.evaluation.grid.rows import ROWS_FILE, Row
 from napari_brgm.evaluation.held_out import evenly_spaced
 from napari_brgm.evaluation.kept import KeptCells
 from napari_brgm.evaluation.tasks import grid_tasks
@@ -57,7 +59,7 @@ class GridResult:
 
 def run_grid(
     setting: Setting, methods: Sequence[str], tasks: Sequence[str], tell: Tell | None = None, *, processes: int = 1,
-    fewer: dict[str, int] | None = None,
+    fewer: dict[str, int] | None = None, earlier: Sequence[Row] = (),
 ) -> GridResult:  # fmt: skip
     """Measure methods on tasks.
 
@@ -74,11 +76,16 @@ def run_grid(
         1: in this process. More: so many of their own, with one thread each.
     fewer : dict, optional
         Methods that restore so many images, evenly spaced, and not all.
+    earlier : sequence of Row
+        Rows that these will stand beside.
 
     Raises
     ------
     InputError
-        A method has no such name, or cannot be had with this setting.
+        A method has no such name, or cannot be had with this setting; none does any of the tasks; an earlier row of a
+        method was made with another seed, prior, settings or version.
+    BrgmError
+        A process was ended from outside.
     ScanError
         The archive is missing or damaged.
     OutputError
@@ -89,11 +96,14 @@ def run_grid(
     work: deque[GridCell] = deque()
     for name in methods:
         method = bench.method(name)
+        _refuse_others(name, digest_of(bench.fingerprint(name)), setting, earlier)
         count = min((fewer or {}).get(name, len(bench.images)), len(bench.images))
         picked = evenly_spaced(len(bench.images), count)
         work += [GridCell(name, task, i) for task in tasks if method.solves(known[task]) for i in picked]
         if processes > 1 and any(bench.kept(one) is None for one in work if one.method == name):
             method.prepare()  # what is learned once is learned here, and kept for the others
+    if not work:
+        raise InputError(f"none of the methods {', '.join(methods)} does any of the tasks {', '.join(tasks)}")
     total, done = len(work), 0
     found: dict[GridCell, list[Row]] = {}
     failed: dict[tuple[str, str], str] = {}
@@ -128,6 +138,16 @@ def run_grid(
     if tell:
         tell(total, total, "figures")
     return GridResult([row for one in order for row in found[one]], list(failed.values()))
+
+
+def _refuse_others(name: str, digest: str, setting: Setting, earlier: Sequence[Row]) -> None:
+    """Rows of one method are of one seed, prior, settings and version."""
+    for row in earlier:
+        if row.set == setting.held.name and name in (row.method, _split(row.method)[0]) and row.fingerprint != digest:
+            raise InputError(
+                f"{setting.out} holds rows of {name} made with another seed, prior, settings or version; choose "
+                f"another folder with --out, or move its {ROWS_FILE} away"
+            )
 
 
 def picture_of(setting: Setting, row: Row, what: str = "") -> np.ndarray[Any, np.dtype[np.float16]] | None:
@@ -257,6 +277,11 @@ def _workers(bench: _Bench, processes: int) -> Iterator[Callable[[GridCell], Fut
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (bench.setting,))
     try:
         yield lambda one: pool.submit(_measure, one)
+    except BrokenProcessPool as error:
+        raise BrgmError(
+            "a process was ended from outside, perhaps for want of memory; run the command again, with --processes 1 "
+            "if it happens again: what is done is kept"
+        ) from error
     except BaseException:
         for process in list((pool._processes or {}).values()):  # what is half done is done again next time
             process.terminate()

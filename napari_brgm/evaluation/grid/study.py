@@ -97,7 +97,8 @@ def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) 
         if images is not None:
             fewer = {name: min(count, images) for name, count in fewer.items()}
         found = run_grid(
-            setting, methods, _chosen_tasks(setting, wish), tell, processes=wish.processes, fewer=fewer
+            setting, methods, _chosen_tasks(setting, wish), tell, processes=wish.processes, fewer=fewer,
+            earlier=rows,
         )  # fmt: skip
         notes += [f"{setting.held.name}: {failure}" for failure in found.failures]
         rows = joined(rows, found.rows)
