@@ -21,15 +21,9 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.floating]
 
-__all__ = ["ROUNDS", "back_projected", "bicubic"]
+__all__ = ["ROUNDS", "back_projected"]
 
 ROUNDS = 8
-
-
-def bicubic(observed: Images, task: Task) -> npt.NDArray[np.float32]:
-    """Enlarge (N, h, w) to (N, h f, w f)."""
-    fine: npt.NDArray[np.float32] = _enlarged(_tensor(observed), task)[:, 0].numpy()
-    return fine
 
 
 def back_projected(images: Images, observed: Images, task: Task) -> npt.NDArray[np.float32]:

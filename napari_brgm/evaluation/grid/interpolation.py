@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_brgm.evaluation.back_projection import ROUNDS
 from napari_brgm.evaluation.method import Restored
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 __all__ = ["INTERPOLATIONS", "Enlargement", "block_means"]
-
-_ROUNDS = 8  # of back-projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ INTERPOLATIONS: tuple[Enlargement, ...] = (
     Enlargement("bilinear"),
     Enlargement("bicubic"),
     Enlargement("lanczos"),
-    Enlargement("bilinear", _ROUNDS),
-    Enlargement("bicubic", _ROUNDS),
-    Enlargement("lanczos", _ROUNDS),
+    Enlargement("bilinear", ROUNDS),
+    Enlargement("bicubic", ROUNDS),
+    Enlargement("lanczos", ROUNDS),
 )
