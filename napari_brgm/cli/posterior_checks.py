@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brgm.cli import options
+from napari_brgm.cli.evaluate_grid import Processes, usual_processes
 from napari_brgm.cli.options import data_folder, names
 from napari_brgm.cli.terminal import say, say_path
 from napari_brgm.errors import InputError
@@ -40,6 +41,7 @@ def calibration(
     ] = None,
     samples: options.SampleCount = 32,
     seed: options.Seed = 0,
+    processes: Processes = None,
     device: options.Device = "auto",
     write: Annotated[
         Path | None, typer.Option(help="Registry (registry.json) to put the factors into.", show_default=False)
@@ -60,7 +62,7 @@ def calibration(
 
     how = HowToCalibrate(
         slices=slices, rival_slices=rival_slices, rivals=None if rivals is None else names(rivals),
-        methods=names(methods), samples=samples, seed=seed, device=device,
+        methods=names(methods), samples=samples, seed=seed, processes=usual_processes(processes), device=device,
     )  # fmt: skip
     chosen = tuple(registered()) if priors is None else names(priors)
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:

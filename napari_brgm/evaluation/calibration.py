@@ -1,6 +1,6 @@
 """The table of calibrated uncertainty: validation slices, half of the subjects to fit factors on, half to report.
 
-All ten tasks are restored without calibration, each slice kept when it is done, so that a cut run goes on. Scales and
+All ten tasks are restored without calibration, in cells of the grid, so that a cut run goes on. Scales and
 factors are those of the first half of the subjects (even numbers), scales those of the first method; figures are those
 of the second half: unscaled, before (scaled alone) and after. Coverage is told the other way round too, the first half
 by factors of the second, and over random halvings: how much of a figure is luck. Brush strokes, which nothing was
@@ -17,8 +17,7 @@ from napari_brgm import __version__
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.calibration_measure import HowToCalibrate, MeasuredPrior
 from napari_brgm.evaluation.calibration_report import CalibrationReport
-from napari_brgm.evaluation.given_prior import as_prior, label_of
-from napari_brgm.evaluation.held_out import SETS, HeldOutSet, set_of
+from napari_brgm.evaluation.held_out import SETS, HeldOutSet
 from napari_brgm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -56,41 +55,47 @@ def run(
     except OSError as error:
         raise OutputError(f"cannot make the folder {out}: {reason_of(error)}; choose another one with --out") from error
     log = _Log(out / "progress.log", progress)
-    loaded = [(label_of(given), as_prior(given)) for given in priors]
-    every = [MeasuredPrior(label, prior, data, out, how, set_of(prior, sets), log) for label, prior in loaded]
+    every = [MeasuredPrior(given, data, out, how, sets) for given in priors]
     log.total = sum(one.restorations for one in every)
     report = CalibrationReport(out, _about(how))
     for one in every:
         curves: dict[Any, Any] = {}
         scales = None
         for method in how.methods:
-            found, record, scales = one.measured(method, scales)
+            log.name = f"{one.label} {method}"
+            found, record, scales = one.measured(method, scales, log.tell)
             curves |= found.curves
             report.add(one.label, method, record, one.calibration(scales[0], curves))
-    log.tell("done")
+    log.write("done")
     return report
 
 
 class _Log:
-    """Counts restorations, and tells what comes next to a bar and a file."""
+    """Tells how far it is, of all parts, to a bar and a file. A part ends when as many are done as it has."""
 
     def __init__(self, path: Path, progress: Tell | None) -> None:
-        self.path, self.progress = path, progress
+        self.path, self.progress, self.name = path, progress, ""
         self.done = self.total = self.made = 0
         self.spent = 0.0
+        self._last: tuple[int, float] | None = None  # of the part in hand: what was done, and when
 
-    def tell(self, text: str) -> None:
-        left = f"; about {(self.total - self.done) * self.spent / self.made / 60:.0f} min left" if self.made else ""
+    def tell(self, done: int, total: int, text: str) -> None:
+        """So many of a part are done, and ``text`` comes next."""
+        now = time.perf_counter()
+        if self._last is not None:
+            self.made, self.spent = self.made + done - self._last[0], self.spent + now - self._last[1]
+        self._last = None if done == total else (done, now)
+        left = (self.total - self.done - done) * self.spent / self.made / 60 if self.made else None
+        self.write(f"{self.name}: {text}" + ("" if left is None else f"; about {left:.0f} min left"), done)
+        if done == total:
+            self.done += total
+
+    def write(self, text: str, more: int = 0) -> None:
+        """Write a line."""
         with self.path.open("a") as stream:
-            stream.write(f"{time.strftime('%H:%M:%S')} {self.done}/{self.total} {text}{left}\n")
+            stream.write(f"{time.strftime('%H:%M:%S')} {self.done + more}/{self.total} {text}\n")
         if self.progress:
-            self.progress(self.done, self.total, text)
-
-    def finished(self, seconds: float | None) -> None:
-        """One more; ``seconds`` it took, None if it was kept from before."""
-        self.done += 1
-        if seconds is not None:
-            self.made, self.spent = self.made + 1, self.spent + seconds
+            self.progress(self.done + more, self.total, text)
 
 
 def _about(how: HowToCalibrate) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is kept of one restored validation slice, so that its intervals can be tried with any factors later.
 
 Draws of hidden pixels are kept as deviations from their mean in half precision: a thousandth of themselves is lost.
-Each slice of each task is a file of its own, written at once or not at all: a cut run goes on after it.
+Held-out sets have them in cells of the grid (grid/unscaled.py); subjects beside a new prior's training in a ``Store``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from napari_brgm.engine.draws import Draws
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restore import restore
 from napari_brgm.evaluation.kept import KeptCells
+from napari_brgm.evaluation.released_entropy import draws_with_released_entropy
 from napari_brgm.evaluation.seam import SeamSums, seam_sums
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.floating[Any]]
 
-__all__ = ["KeptDraws", "Store", "fingerprint_of", "problem_of", "restored", "spread_by", "worst_misfit"]
+__all__ = ["KeptDraws", "Store", "fingerprint_of", "problem_of", "released", "restored", "spread_by", "worst_misfit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +57,21 @@ class KeptDraws:
     misfit: float
     seams: tuple[SeamSums, SeamSums]
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What a cell keeps of it, with ``record()``."""
+        return {"mean": self.mean, "apart": (self.draws - self.mean).astype(np.float16)}
+
+    def record(self) -> dict[str, Any]:
+        estimate, draws = (list(one.as_tuple()) for one in self.seams)
+        return {"noise": self.noise, "misfit": self.misfit, "seam_estimate": estimate, "seam_draws": draws}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], record: Mapping[str, Any]) -> KeptDraws:
+        """What a cell kept."""
+        mean = arrays["mean"]
+        seams = SeamSums(*record["seam_estimate"]), SeamSums(*record["seam_draws"])
+        return cls(mean, mean + arrays["apart"].astype(np.float32), record["noise"], record["misfit"], seams)
+
 
 def problem_of(truth: npt.NDArray[np.float32], task: Task, prior: Prior) -> Problem:
     """State the problem of a task on a slice (R, R) of the prior's own grid."""
@@ -62,11 +79,10 @@ def problem_of(truth: npt.NDArray[np.float32], task: Task, prior: Prior) -> Prob
 
 
 def restored(
-    truth: npt.NDArray[np.float32], task: Task, prior: Prior, method: str, settings: InferenceSettings,
+    observed: npt.NDArray[np.float32], task: Task, prior: Prior, method: str, settings: InferenceSettings,
     samples: int, seed: int, device: str,
 ) -> KeptDraws:  # fmt: skip
-    """Restore a slice (R, R) without calibration; its draws are those of which statistics are made, not finished."""
-    observed = task.observe(truth[None])[0]
+    """Restore an observation (h, w) without calibration; its draws are those of which statistics are made."""
     result = restore(
         observed, task.corruption, prior, method=method, samples=samples, seed=seed, device=device,
         settings=settings.but(calibrate=False, finish=False),
@@ -83,6 +99,15 @@ def restored(
         worst_misfit(draws, observed, task),
         seams,
     )
+
+
+def released(
+    observed: npt.NDArray[np.float32], task: Task, prior: Prior, samples: int, seed: int
+) -> KeptDraws:  # fmt: skip
+    """Draw with the released code's entropy; its mean is that of the draws."""
+    draws = draws_with_released_entropy(observed, task.corruption, prior, samples, seed)[:, task.region]
+    mean = draws.mean(axis=0).astype(np.float32)
+    return KeptDraws(mean, draws.astype(np.float32), 0.0, 0.0, (SeamSums(), SeamSums()))
 
 
 def worst_misfit(draws: Floats, observed: Floats, task: Task) -> float:
@@ -111,17 +136,12 @@ def spread_by(
     return draws.values.astype(np.float64), widths
 
 
-def fingerprint_of(
-    prior: Prior, held: str, method: str, settings: InferenceSettings, samples: int, seed: int
-) -> dict[str, Any]:  # fmt: skip
-    """What kept draws depend on; ``held``: name of the held-out set. Calibration and finish come after them."""
+def fingerprint_of(prior: Prior, method: str, settings: InferenceSettings, samples: int) -> dict[str, Any]:
+    """What kept draws depend on beside the slice and the seed. Calibration and finish come after them."""
     what = settings.as_dict()
     for shown in ("calibrate", "finish"):
         what.pop(shown)
-    return {
-        "weights_sha256": prior.info.weights_sha256, "set": held, "method": method, "settings": what,
-        "samples": samples, "seed": seed,
-    }  # fmt: skip
+    return {"weights_sha256": prior.info.weights_sha256, "method": method, "settings": what, "samples": samples}
 
 
 class Store:
@@ -141,16 +161,8 @@ class Store:
         kept = self._cells.load(f"{task}--{name.replace('/', '-')}", self._fingerprint)
         if kept is None:
             return None
-        mean, record = kept.arrays["mean"], kept.record
-        seams = SeamSums(*record["seam_estimate"]), SeamSums(*record["seam_draws"])
-        draws = mean + kept.arrays["apart"].astype(np.float32)
-        return KeptDraws(mean, draws, record["noise"], record["misfit"], seams)
+        return KeptDraws.of(kept.arrays, kept.record)
 
     def save(self, task: str, name: str, drawn: KeptDraws) -> None:
         """Keep a finished slice."""
-        arrays: dict[str, Any] = {"mean": drawn.mean, "apart": (drawn.draws - drawn.mean).astype(np.float16)}
-        record = {
-            "noise": drawn.noise, "misfit": drawn.misfit, "seam_estimate": list(drawn.seams[0].as_tuple()),
-            "seam_draws": list(drawn.seams[1].as_tuple()),
-        }  # fmt: skip
-        self._cells.save(f"{task}--{name.replace('/', '-')}", self._fingerprint, arrays, record)
+        self._cells.save(f"{task}--{name.replace('/', '-')}", self._fingerprint, drawn.arrays(), drawn.record())

@@ -1,58 +1,46 @@
-"""One prior on its validation slices: restored, parted into halves of subjects, scaled, fitted, figures made."""
+"""One prior on its validation slices, cells of the grid: parted into halves of subjects, scaled, fitted, scored."""
 
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_brgm.calibration import LEVELS, Calibration
 from napari_brgm.engine.coordinate import coordinate
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation.calibration_cells import (
-    KeptDraws,
-    Store,
-    fingerprint_of,
-    problem_of,
-    restored,
-    spread_by,
-    worst_misfit,
-)
+from napari_brgm.evaluation.calibration_cells import problem_of, spread_by, worst_misfit
 from napari_brgm.evaluation.calibration_figures import figures_of, held, summary
 from napari_brgm.evaluation.calibration_fit import Gathered
-from napari_brgm.evaluation.held_out import evenly_spaced, grey_images
-from napari_brgm.evaluation.masks import brush_strokes
-from napari_brgm.evaluation.released_entropy import draws_with_released_entropy
+from napari_brgm.evaluation.drawn_cells import DrawnCells
+from napari_brgm.evaluation.given_prior import as_prior, label_of
+from napari_brgm.evaluation.grid.catalogue import RELEASED_ENTROPY, UNSCALED, Setting
+from napari_brgm.evaluation.held_out import evenly_spaced, set_of
 from napari_brgm.evaluation.seam import SeamSums, seam_sums
-from napari_brgm.evaluation.tasks import Task, tasks_of_size
+from napari_brgm.evaluation.tasks import tasks_of_size
 from napari_brgm.settings import InferenceSettings, preset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from napari_brgm.calibration import Curve
+    from napari_brgm.evaluation.calibration_cells import KeptDraws
     from napari_brgm.evaluation.held_out import HeldOutSet
+    from napari_brgm.evaluation.tasks import Task
     from napari_brgm.priors.prior import Prior
 
     AllCurves = dict[tuple[str, str, str], Curve]
+    Tell = Callable[[int, int, str], None]
 
-__all__ = ["HowToCalibrate", "Log", "MeasuredPrior"]
+__all__ = ["HowToCalibrate", "MeasuredPrior"]
 
 _STROKES = "strokes"  # the task that no factor is fitted to
 _HALVINGS = 20  # random ones, both ways
-
-
-class Log(Protocol):
-    """Who counts restorations."""
-
-    def tell(self, text: str) -> None: ...
-    def finished(self, seconds: float | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +57,7 @@ class HowToCalibrate:
     rivals : tuple of str or None
         Labels of the priors on which it is tried; None: all.
     methods : tuple of str
-    samples, seed : int
+    samples, seed, processes : int
     device : str
     settings : InferenceSettings or None
         None: those that suit each prior; only with these factors apply by default.
@@ -81,6 +69,7 @@ class HowToCalibrate:
     methods: tuple[str, ...] = ("map",)
     samples: int = 32
     seed: int = 0
+    processes: int = 1
     device: str = "auto"
     settings: InferenceSettings | None = None
 
@@ -89,26 +78,45 @@ class HowToCalibrate:
 
 
 class MeasuredPrior:
-    """One prior, its validation slices and tasks."""
+    """One prior, its validation slices and tasks.
+
+    Parameters
+    ----------
+    given : str, Path or Prior
+        By name or path, where it is restored in processes of their own.
+    data, out : Path
+    how : HowToCalibrate
+    sets : sequence of HeldOutSet
+        One of which it fits.
+
+    Raises
+    ------
+    InputError
+        It fits none, or there are too few slices.
+    """
 
     def __init__(
-        self, label: str, prior: Prior, data: Path, out: Path, how: HowToCalibrate, held: HeldOutSet, log: Log
+        self, given: str | Path | Prior, data: Path, out: Path, how: HowToCalibrate, sets: Sequence[HeldOutSet]
     ) -> None:
-        slices = held.read(data, "validation")
-        pick = evenly_spaced(len(slices.images), how.slices)
-        self.label, self.prior, self.how, self.log, self.held, self.out = label, prior, how, log, held, out
-        self.truth = grey_images(slices, pick)
-        self.names = [slices.names[i] for i in pick]
-        self.subjects = np.array([int(slices.subjects[i]) for i in pick])
+        prior = as_prior(given)
+        self.label, self.prior, self.how, self.held = label_of(given), prior, how, set_of(prior, sets)
+        settings = how.settings_for(prior)
+        where = out / "cache" / self.label
+        self.cells = DrawnCells(
+            Setting(self.held, data, where, given, how.slices, how.samples, how.seed, how.device, settings)
+        )  # fmt: skip
+        images = self.cells.images
+        self.truth, self.names, self.subjects = images.images, list(images.names), np.array(images.subjects)
         if len({subject % 2 for subject in self.subjects.tolist()}) < 2:
-            raise InputError(f"{len(pick)} slices are too few: factors need subjects to fit on and others to report on")
-        size = held.framing.resolution
-        strokes = Task(_STROKES, "strokes", brush_strokes((size, size), 0), size=size)
-        self.tasks = (*tasks_of_size(size), strokes)
-        second = [i for i in range(len(pick)) if self.subjects[i] % 2]
+            raise InputError(
+                f"{len(images)} slices are too few: factors need subjects to fit on and others to report on"
+            )
+        fitted = tasks_of_size(self.held.framing.resolution)
+        self.tasks = (*fitted, self.cells.tasks[_STROKES])
+        second = [i for i in range(len(images)) if self.subjects[i] % 2]
         few = min(how.rival_slices, len(second))
         self.rival_slices = [second[i] for i in evenly_spaced(len(second), few)] if few else []
-        wanted = how.rivals is None or label in how.rivals
+        wanted = how.rivals is None or self.label in how.rivals
         line = prior.parts.line
         if not wanted or line is None or not line.exact:  # the released constants are for a w of about unit spread
             self.rival_slices = []
@@ -129,30 +137,29 @@ class MeasuredPrior:
         )  # fmt: skip
 
     def measured(
-        self, method: str, scales: tuple[dict[str, float], dict[str, float]] | None = None
+        self, method: str, scales: tuple[dict[str, float], dict[str, float]] | None = None, tell: Tell | None = None
     ) -> tuple[Calibration, dict[str, Any], tuple[dict[str, float], dict[str, float]]]:
         """Calibration of a method, fitted to the first half, all its figures, and the scales of both halves.
 
-        ``scales`` are those of another method, which then serve this one too.
+        ``scales`` are those of another method, which then serve this one too. ``tell`` gets (done, in all, what comes
+        next) of the restorations.
         """
         settings = self.how.settings_for(self.prior)
-        store = Store(self.out / "cache" / f"{self.label}--{method}", self._fingerprint(method))
-        for index in range(len(self.truth)):
-            for task in self.tasks:
-                self._restored(store, task, index, method, settings)
+        self.cells.make(UNSCALED[method], self.tasks, tell, processes=self.how.processes)
+        if self.rival_slices and method == self.how.methods[0]:
+            self.cells.make(
+                RELEASED_ENTROPY, self.tasks[:-1], tell, images=self.rival_slices, processes=self.how.processes
+            )  # fmt: skip
         halves = [self.subjects % 2 == 0, self.subjects % 2 == 1]
         whose = [set(self.subjects[half].tolist()) for half in halves]
-        raw = self._gathered(store, method)
+        raw = self._gathered(method)
         if scales is None:
             scales = raw.scales(whose[0]), raw.scales(whose[1])
-        calibrations = [self._fitted(store, method, half, own) for half, own in zip(halves, scales, strict=True)]
+        calibrations = [self._fitted(method, half, own) for half, own in zip(halves, scales, strict=True)]
         luck = raw.halvings(_HALVINGS)
         tasks: dict[str, Any] = {}
         for task in self.tasks:
-            self.log.tell(f"{self.label} {method}: figures of {task.name}")
-            tasks[task.name] = self._task(
-                store, task, method, settings, halves, calibrations, self._rivals.get(task.name)
-            )
+            tasks[task.name] = self._task(task, method, settings, halves, calibrations)
             if task.name in luck:
                 tasks[task.name]["random halvings"] = asdict(luck[task.name])
         reported = halves[1]
@@ -170,27 +177,11 @@ class MeasuredPrior:
         }  # fmt: skip
         return calibrations[0], record, scales
 
-    def _fingerprint(self, method: str) -> dict[str, Any]:
-        how = self.how
-        return fingerprint_of(self.prior, self.held.name, method, how.settings_for(self.prior), how.samples, how.seed)
-
-    def _restored(self, store: Store, task: Task, index: int, method: str, settings: InferenceSettings) -> None:
-        if store.load(task.name, self.names[index]) is not None:
-            self.log.finished(None)
-            return
-        self.log.tell(f"{self.label} {method}: {task.name} of {self.names[index]}")
-        began, how = time.perf_counter(), self.how
-        drawn = restored(self.truth[index], task, self.prior, method, settings, how.samples, how.seed, how.device)
-        store.save(task.name, self.names[index], drawn)
-        self.log.finished(time.perf_counter() - began)
-
-    def _kept(self, store: Store, task: Task, index: int) -> KeptDraws:
-        drawn = store.load(task.name, self.names[index])
-        assert drawn is not None  # it has just been made
-        return drawn
+    def _kept(self, method: str, task: Task, index: int) -> KeptDraws:
+        return self.cells.of(UNSCALED[method], task, index)
 
     def _gathered(
-        self, store: Store, method: str, half: npt.NDArray[np.bool_] | None = None, scaled: Prior | None = None
+        self, method: str, half: npt.NDArray[np.bool_] | None = None, scaled: Prior | None = None
     ) -> Gathered:
         """Scores of all slices, or of a half, as they came or by the scales on the card of ``scaled``."""
         settings = self.how.settings_for(self.prior)
@@ -199,7 +190,7 @@ class MeasuredPrior:
             if task.name == _STROKES:
                 continue
             for index in range(len(self.truth)) if half is None else np.flatnonzero(half).tolist():
-                truth, drawn = self.truth[index], self._kept(store, task, index)
+                truth, drawn = self.truth[index], self._kept(method, task, index)
                 kind, at = coordinate(problem_of(truth, task, self.prior), self.prior.resolution)
                 draws: npt.NDArray[Any] = drawn.draws
                 if scaled is not None:
@@ -208,17 +199,16 @@ class MeasuredPrior:
                 gathered.add(task.name, kind, subject, at[task.region], drawn.mean, std, truth[task.region])
         return gathered
 
-    def _fitted(self, store: Store, method: str, half: npt.NDArray[np.bool_], scales: dict[str, float]) -> Calibration:
+    def _fitted(self, method: str, half: npt.NDArray[np.bool_], scales: dict[str, float]) -> Calibration:
         """Factors of a half of the subjects, beyond its scales."""
         scaled = _with(self.prior, self.calibration(scales, {}))
-        gathered = self._gathered(store, method, half, scaled)
+        gathered = self._gathered(method, half, scaled)
         curves = gathered.curves(set(self.subjects[half].tolist()))
         return self.calibration(scales, {(method, *key): curve for key, curve in curves.items()})
 
     def _task(
-        self, store: Store, task: Task, method: str, settings: InferenceSettings,
-        halves: list[npt.NDArray[np.bool_]], calibrations: list[Calibration],
-        rivals: dict[int, npt.NDArray[np.float32]] | None,
+        self, task: Task, method: str, settings: InferenceSettings, halves: list[npt.NDArray[np.bool_]],
+        calibrations: list[Calibration],
     ) -> dict[str, Any]:  # fmt: skip
         """Figures of a task: of the second half before and after factors of the first, and coverage the other way.
 
@@ -229,7 +219,7 @@ class MeasuredPrior:
         for half, calibration, reported in ((halves[1], calibrations[0], True), (halves[0], calibrations[1], False)):
             prior, scaled = (_with(self.prior, one) for one in (calibration, replace(calibration, curves={})))
             for index in np.flatnonzero(half).tolist():
-                truth, drawn, subject = self.truth[index], self._kept(store, task, index), int(self.subjects[index])
+                truth, drawn, subject = self.truth[index], self._kept(method, task, index), int(self.subjects[index])
                 hidden = truth[task.region]
                 draws, widths = spread_by(drawn, truth, task, prior, settings, method)
                 one = figures_of(hidden, drawn.mean, draws, widths, task.region, subject)
@@ -247,8 +237,8 @@ class MeasuredPrior:
                 if task.missing is not None:
                     seams = [seams[0] + drawn.seams[0], seams[1] + seam_sums(whole, task.missing)]
                     truths += seam_sums(truth[None].astype(np.float64), task.missing)
-                if rivals is not None and index in rivals:
-                    rival = rivals[index].astype(np.float64)
+                if task.name != _STROKES and index in self.rival_slices:
+                    rival = self.cells.of(RELEASED_ENTROPY, task, index).draws.astype(np.float64)
                     theirs.append(figures_of(hidden, rival.mean(axis=0), rival, None, task.region, subject))
                     ours.append(one)
         *inside, total = np.sum(raw, axis=0).tolist()
@@ -264,34 +254,6 @@ class MeasuredPrior:
         if theirs:
             record["released entropy"] = {"ours on the same slices": summary(ours), "theirs": summary(theirs)}
         return record
-
-    @cached_property
-    def _rivals(self) -> dict[str, dict[int, npt.NDArray[np.float32]]]:
-        """Draws (S, n) of the rival by task and slice."""
-        about = {
-            "weights_sha256": self.prior.info.weights_sha256, "settings": preset("reference").as_dict(),
-            "samples": self.how.samples, "seed": self.how.seed,
-        }  # fmt: skip
-        store = Store(self.out / "cache" / f"{self.label}--released-entropy", about)
-        found: dict[str, dict[int, npt.NDArray[np.float32]]] = {}
-        for index in self.rival_slices:
-            for task in self.tasks[:-1]:
-                name, began = self.names[index], time.perf_counter()
-                drawn = store.load(task.name, name)
-                if drawn is None:
-                    self.log.tell(f"{self.label}: the released code's entropy, {task.name} of {name}")
-                    draws = draws_with_released_entropy(
-                        task.observe(self.truth[index][None])[0], task.corruption, self.prior, self.how.samples,
-                        self.how.seed,
-                    )[:, task.region]  # fmt: skip
-                    mean = draws.mean(axis=0).astype(np.float32)
-                    drawn = KeptDraws(mean, draws.astype(np.float32), 0.0, 0.0, (SeamSums(), SeamSums()))
-                    store.save(task.name, name, drawn)
-                    self.log.finished(time.perf_counter() - began)
-                else:
-                    self.log.finished(None)
-                found.setdefault(task.name, {})[index] = drawn.draws
-        return found
 
 
 def _with(prior: Prior, calibration: Calibration) -> Prior:

@@ -1,6 +1,6 @@
 """Posterior draws of held-out slices, restored once and kept: what the tests of the posterior look at.
 
-They are kept as ``evaluate calibration`` keeps its own, so that its folder serves here too.
+They are cells of the grid, those of ``evaluate calibration``: its folder serves here too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation.calibration_cells import Store, fingerprint_of, restored, spread_by
+from napari_brgm.evaluation.calibration_cells import spread_by
+from napari_brgm.evaluation.drawn_cells import DrawnCells
 from napari_brgm.evaluation.given_prior import as_prior, label_of
+from napari_brgm.evaluation.grid.catalogue import UNSCALED, Setting
 from napari_brgm.evaluation.held_out import SETS, evenly_spaced, grey_images, set_of
 from napari_brgm.evaluation.tasks import Task, tasks_of_size
 from napari_brgm.settings import preset
@@ -97,15 +99,15 @@ class HeldOutDraws:
         if samples < 4:
             raise InputError(f"at least 4 samples of each slice are needed, got {samples}")
         self.prior, self.tasks = prior, [known[name] for name in tasks]
-        self.samples, self.seed, self.device = samples, seed, device
+        self.seed = seed
         archive = held.read(data, "validation")
         self.images = grey_images(archive)  # (N, R, R), all of the set
         self.subjects = np.asarray(archive.subjects)
         self.picked = evenly_spaced(len(self.images), slices)
-        self._names = archive.names
         self.settings = preset(prior.info.preset)
-        about = fingerprint_of(prior, held.name, _METHOD, self.settings, samples, seed)
-        self._store = Store(out / "cache" / f"{label_of(given)}--{_METHOD}", about)
+        self._cells = DrawnCells(
+            Setting(held, data, out / "cache" / label_of(given), prior, slices, samples, seed, device)
+        )  # fmt: skip
 
     @property
     def picked_subjects(self) -> list[int]:
@@ -113,21 +115,13 @@ class HeldOutDraws:
         return [int(subject) for subject in self.subjects[self.picked]]
 
     def slices(self, tell: Callable[[int, int, str], None] | None = None) -> Iterator[DrawnSlice]:
-        """Task by task; what is not there yet is restored. ``tell`` gets (done, in all, what comes next)."""
-        total = len(self.tasks) * len(self.picked)
-        for number, (task, index) in enumerate((task, index) for task in self.tasks for index in self.picked):
-            truth, name = self.images[index], self._names[index]
-            if tell is not None:
-                tell(number, total, f"{task.title} of {name}")
-            kept = self._store.load(task.name, name)
-            if kept is None:
-                kept = restored(
-                    truth, task, self.prior, _METHOD, self.settings, self.samples, self.seed, self.device
-                )  # fmt: skip
-                self._store.save(task.name, name, kept)
-            yield DrawnSlice(task, index, int(self.subjects[index]), truth, kept)
-        if tell is not None:
-            tell(total, total, "figures")
+        """Task by task; what is not there yet is restored first. ``tell`` gets (done, in all, what comes next)."""
+        method = UNSCALED[_METHOD]
+        self._cells.make(method, self.tasks, tell)
+        for task in self.tasks:
+            for number, index in enumerate(self.picked):
+                kept = self._cells.of(method, task, number)
+                yield DrawnSlice(task, index, int(self.subjects[index]), self.images[index], kept)
 
     def calibrated(self, one: DrawnSlice) -> npt.NDArray[np.float64]:
         """Draws (S, n) of the restored pixels as ``restore`` gives them: with the scales of the prior's card."""

@@ -41,6 +41,8 @@ class Restored:
         What the intervals lie round, where it is not the estimate.
     others : dict of (R, R) ndarray
         Further images of the same restoration, by a word ('sample') that is appended to the method's name.
+    arrays, record : dict
+        What else is kept with the cell, for reports that look at more than images: arrays, and plain values.
     """
 
     estimate: Image
@@ -48,6 +50,8 @@ class Restored:
     widths: Image | None = None
     mean: Image | None = None
     others: dict[str, Image] = field(default_factory=dict)
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
 
 
 class RestoringMethod(Protocol):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_brgm.evaluation.grid.bench import picture_of
 from napari_brgm.evaluation.grid.images import HeldOutImages
-from napari_brgm.evaluation.grid.run import picture_of
 from napari_brgm.evaluation.held_out import evenly_spaced
 from napari_brgm.evaluation.prior_report import KINDS
 

@@ -169,8 +169,9 @@ class SubjectStudy:
                 return None
             self.tell(done, total, f"{case.task.title} of a held-out subject")
             if self.store.load(case.task.name, case.name) is None:
+                observed = case.task.observe(case.truth[None])[0]
                 drawn = restored(
-                    case.truth, case.task, self.prior, _METHOD, self.settings, self.how.samples, self.how.seed,
+                    observed, case.task, self.prior, _METHOD, self.settings, self.how.samples, self.how.seed,
                     self.how.device,
                 )  # fmt: skip
                 self.store.save(case.task.name, case.name, drawn)

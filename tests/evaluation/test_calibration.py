@@ -18,12 +18,13 @@ from napari_brgm.datasets import Framing
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation import calibration as table
-from napari_brgm.evaluation import calibration_measure
+from napari_brgm.evaluation import calibration_cells, calibration_measure
 from napari_brgm.evaluation.calibration_cells import Store, restored, spread_by, worst_misfit
 from napari_brgm.evaluation.calibration_figures import figures_of, summary
 from napari_brgm.evaluation.calibration_fit import Gathered
 from napari_brgm.evaluation.calibration_measure import HowToCalibrate
 from napari_brgm.evaluation.calibration_report import put_into_registry
+from napari_brgm.evaluation.grid import unscaled
 from napari_brgm.evaluation.tasks import tasks_of_size
 from napari_brgm.priors.finish import Finish, place_maps
 from napari_brgm.priors.linear_gaussian import LinearGaussian
@@ -48,7 +49,7 @@ def truth(prior) -> np.ndarray:
 class Set:
     """Six images of six subjects."""
 
-    name, framing = "toys", Framing(SIZE, 1.5)
+    name, framing, training = "toys", Framing(SIZE, 1.5), ""
 
     def __init__(self, images, subjects=(0, 1, 2, 3, 4, 5)) -> None:
         self.slices = SimpleNamespace(
@@ -57,6 +58,9 @@ class Set:
 
     def fits(self, prior) -> bool:
         return True
+
+    def archive(self, data, part):
+        return data / f"no-{part}-here"
 
     def read(self, data, part):
         assert part == "validation"
@@ -68,8 +72,8 @@ def fast(monkeypatch):
     """Few steps: what is tried here is not how good the restorations are."""
     settings = preset("default").but(steps=2)
     monkeypatch.setattr(HowToCalibrate, "settings_for", lambda self, prior: settings)
-    quick = partial(calibration_measure.draws_with_released_entropy, steps=2)
-    monkeypatch.setattr(calibration_measure, "draws_with_released_entropy", quick)
+    quick = partial(calibration_cells.draws_with_released_entropy, steps=2)
+    monkeypatch.setattr(calibration_cells, "draws_with_released_entropy", quick)
     return settings
 
 
@@ -79,8 +83,8 @@ def finished(prior, truth, tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HowToCalibrate, "settings_for", lambda self, prior: preset("default").but(steps=2))
-        quick = partial(calibration_measure.draws_with_released_entropy, steps=2)
-        patch.setattr(calibration_measure, "draws_with_released_entropy", quick)
+        quick = partial(calibration_cells.draws_with_released_entropy, steps=2)
+        patch.setattr(calibration_cells, "draws_with_released_entropy", quick)
         report = table.run("nowhere", folder, [prior], how=HOW, sets=[Set(truth)])
     return report, folder
 
@@ -130,15 +134,15 @@ def test_a_run_goes_on_where_it_was(finished, prior, truth, monkeypatch):
     """One slice is gone: it alone is restored, and the table is the same."""
     _, folder = finished
     before = json.loads((folder / "results.json").read_text())["priors"]["toy-32"]["map"]["tasks"]
-    (folder / "cache" / "toy-32--map" / "x4--s2-a-b.npz").unlink()
+    (folder / "cache" / "toy-32" / "cells" / "toys" / "x4" / "unscaled--s2-a-b.npz").unlink()
     made = []
 
     def counted(*given):
         made.append(given[1].name)
         return restored(*given)
 
-    monkeypatch.setattr(calibration_measure, "restored", counted)
-    monkeypatch.setattr(calibration_measure, "draws_with_released_entropy", None)
+    monkeypatch.setattr(unscaled, "restored", counted)
+    monkeypatch.setattr(calibration_cells, "draws_with_released_entropy", None)
     table.run("nowhere", folder, [prior], how=HOW, sets=[Set(truth)])
     assert made == ["x4"]
     after = json.loads((folder / "results.json").read_text())["priors"]["toy-32"]["map"]["tasks"]
@@ -163,7 +167,7 @@ def test_figures_are_those_of_a_calibrated_restoration(finished, prior, truth, f
         corruption = Downsample(task.factor) if task.missing is None else Mask(task.missing)
         at_once = restore(observed, corruption, known, samples=8, settings=fast, device="cpu")
         assert at_once.provenance["calibration"]["applied"]
-        drawn = restored(truth[1], task, prior, "map", fast, 8, 0, "cpu")
+        drawn = restored(observed, task, prior, "map", fast, 8, 0, "cpu")
         draws, widths = spread_by(drawn, truth[1], task, known, fast, "map")
         np.testing.assert_allclose(draws, at_once.samples[:, task.region], atol=2e-3)
         np.testing.assert_allclose(widths, at_once.widths[:, task.region], rtol=1e-5)
@@ -177,15 +181,16 @@ def test_factors_are_of_the_draws_that_statistics_are_made_of(prior, truth, fast
     net.place = place_maps(torch.zeros(1, SIZE, SIZE), mirror=True)
     finishing = with_parts(prior, finish=Finish.from_state_dict(net.state_dict()))
     task = tasks_of_size(SIZE)[3]
-    shown = restore(task.observe(truth[1][None])[0], Mask(task.missing), finishing, samples=8, settings=fast)
+    observed = task.observe(truth[1][None])[0]
+    shown = restore(observed, Mask(task.missing), finishing, samples=8, settings=fast)
     assert shown.provenance["finished"]
-    plain, drawn = (restored(truth[1], task, one, "map", fast, 8, 0, "cpu") for one in (prior, finishing))
+    plain, drawn = (restored(observed, task, one, "map", fast, 8, 0, "cpu") for one in (prior, finishing))
     np.testing.assert_array_equal(drawn.draws, plain.draws)
 
 
 def test_a_slice_comes_back_from_the_store(prior, truth, fast, tmp_path):
     task = tasks_of_size(SIZE)[2]
-    drawn = restored(truth[0], task, prior, "map", fast, 8, 0, "cpu")
+    drawn = restored(task.observe(truth[0][None])[0], task, prior, "map", fast, 8, 0, "cpu")
     store = Store(tmp_path / "cache", {"a": 1})
     assert store.load("mask-2", "one") is None
     store.save("mask-2", "one", drawn)

@@ -15,12 +15,13 @@ from evaluation.toy_set import SIZE, TOY, toy_prior, write_toy_set
 
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.evaluation.grid import generative, study
+from napari_brgm.evaluation.grid.bench import picture_of
 from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
 from napari_brgm.evaluation.grid.images import HeldOutImages
 from napari_brgm.evaluation.grid.interpolation import Enlargement
 from napari_brgm.evaluation.grid.painting import Biharmonic
 from napari_brgm.evaluation.grid.rows import read_rows, write_rows
-from napari_brgm.evaluation.grid.run import picture_of, run_grid
+from napari_brgm.evaluation.grid.run import run_grid
 from napari_brgm.evaluation.grid.study import Wish, evaluate
 from napari_brgm.evaluation.grid.tables import IN_TURN, Tables
 from napari_brgm.evaluation.held_out import SETS, evenly_spaced, grey_images

@@ -12,9 +12,9 @@ import pytest
 
 from napari_brgm.datasets import Framing
 from napari_brgm.errors import InputError
-from napari_brgm.evaluation import held_out_draws
 from napari_brgm.evaluation.bounds import BoundRow, BoundTable, bound_rows, conformal_quantile
 from napari_brgm.evaluation.calibration_cells import KeptDraws
+from napari_brgm.evaluation.grid import unscaled
 from napari_brgm.evaluation.held_out_draws import HeldOutDraws
 from napari_brgm.evaluation.seam import SeamSums
 from napari_brgm.evaluation.tarp_study import TarpTable, tarp_rows
@@ -40,8 +40,9 @@ def held(prior):
         names=[f"s{i}" for i in range(2 * SUBJECTS)],
     )  # fmt: skip
     return SimpleNamespace(
-        name="toys", framing=Framing(SIZE, 1.5), fits=lambda prior: True, read=lambda data, part: slices
-    )
+        name="toys", framing=Framing(SIZE, 1.5), fits=lambda prior: True, read=lambda data, part: slices, training="",
+        archive=lambda data, part: data / f"no-{part}-here",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +61,11 @@ def rows(drawn):
 
 
 def test_draws_are_kept_as_the_calibration_keeps_them(drawn, rows, folder, monkeypatch):
-    assert len(list((folder / "cache" / "toy-32--map").iterdir())) == 2 * SUBJECTS
-    monkeypatch.setattr(held_out_draws, "restored", lambda *_: pytest.fail("restored again"))
+    assert len(list((folder / "cache" / "toy-32" / "cells" / "toys").glob("*/unscaled--*.npz"))) == 2 * SUBJECTS
+    monkeypatch.setattr(unscaled, "restored", lambda *_: pytest.fail("restored again"))
     said = []
     again = list(drawn.slices(lambda *told: said.append(told)))
-    assert len(again) == 2 * SUBJECTS and said[0][:2] == (0, 48) and said[-1] == (48, 48, "figures")
+    assert len(again) == 2 * SUBJECTS and said == [(48, 48, "figures")]
     one = again[0]
     assert one.hidden.shape == one.kept.mean.shape and one.kept.draws.shape == (16, one.task.region.sum())
     assert drawn.calibrated(one).shape == one.kept.draws.shape  # no factors on this card: the same draws
@@ -77,14 +78,14 @@ def test_tarp_counts_exchangeable_draws_evenly_and_sees_that_they_know_nothing(p
     Catches lost standardisation, a reference of the same subject, and counts the wrong way round.
     """
 
-    def ignorant(truth, task, prior, method, settings, samples, seed, device):
-        number = int(truth.sum()) % 100_000
+    def ignorant(observed, task, prior, method, settings, samples, seed, device):
+        number = int(observed.sum()) % 100_000
         grey = 127.5 * (prior.sample(samples, seed=number)[:, 0].numpy() + 1)
         grey = (grey + 6 * np.random.default_rng(number).standard_normal(grey.shape)).clip(0, 255).astype(np.float32)
         draws = grey[:, task.region]
         return KeptDraws(draws.mean(axis=0), draws, 1.0, 0.0, (SeamSums(), SeamSums()))
 
-    monkeypatch.setattr(held_out_draws, "restored", ignorant)
+    monkeypatch.setattr(unscaled, "restored", ignorant)
     rows = tarp_rows(HeldOutDraws(prior, tmp_path, tmp_path, ("x4",), 2 * SUBJECTS, 16, device="cpu", sets=[held]))
     lines = TarpTable(rows).markdown().splitlines()[2:]
     assert [line.split(" | ")[1] for line in lines] == ["box"] * 4 + ["nearest"] * 4

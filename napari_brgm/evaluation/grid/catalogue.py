@@ -13,6 +13,7 @@ from napari_brgm.evaluation.grid.linear import LinearMethod, MeanImage
 from napari_brgm.evaluation.grid.painting import Biharmonic, OpenCvPainting, Scattered
 from napari_brgm.evaluation.grid.pulse import Pulse
 from napari_brgm.evaluation.grid.total_variation import TotalVariation
+from napari_brgm.evaluation.grid.unscaled import Unscaled
 from napari_brgm.evaluation.grid.whole_slice import WholeSlice
 from napari_brgm.evaluation.supervised.method import SupervisedNet
 from napari_brgm.evaluation.supervised.role import ROLES
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from napari_brgm.evaluation.method import MethodFamily, RestoringMethod
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
+    from napari_brgm.settings import Method as InferenceMethod
 
     Maker = Callable[["Setting"], RestoringMethod]
 
-__all__ = ["METHODS", "Setting", "method_of"]
+__all__ = ["METHODS", "RELEASED_ENTROPY", "UNSCALED", "Setting", "method_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +199,28 @@ METHODS: dict[str, Maker] = {
 }
 
 
+RELEASED_ENTROPY = "released-entropy"
+UNSCALED = {"map": "unscaled", "laplace": "unscaled-laplace", "vi": "unscaled-vi"}  # by the way of inference
+
+
+def _unscaled(name: str, title: str, inference: InferenceMethod | None) -> Maker:
+    def make(setting: Setting) -> RestoringMethod:
+        return Unscaled(
+            name, title, setting.ours(), inference, setting.settings, samples=setting.samples, device=setting.device
+        )
+
+    return make
+
+
+# what reports on the posterior ask for, and no table shows
+_STUDIED: dict[str, Maker] = {
+    UNSCALED["map"]: _unscaled(UNSCALED["map"], "ours before calibration", "map"),
+    UNSCALED["laplace"]: _unscaled(UNSCALED["laplace"], "ours, Laplace, before calibration", "laplace"),
+    UNSCALED["vi"]: _unscaled(UNSCALED["vi"], "ours, VI, before calibration", "vi"),
+    RELEASED_ENTROPY: _unscaled(RELEASED_ENTROPY, "VI with the released code's entropy", None),
+}
+
+
 def method_of(name: str, setting: Setting) -> RestoringMethod:
     """Make a method.
 
@@ -205,6 +229,7 @@ def method_of(name: str, setting: Setting) -> RestoringMethod:
     InputError
         There is none of this name, or it cannot be had with this setting.
     """
-    if name not in METHODS:
+    maker = METHODS.get(name) or _STUDIED.get(name)
+    if maker is None:
         raise InputError(f"there is no method {name!r}; choose from {', '.join(METHODS)}")
-    return METHODS[name](setting)
+    return maker(setting)

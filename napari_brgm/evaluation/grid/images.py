@@ -57,7 +57,7 @@ class HeldOutImages:
         """
         slices = held.read(data, "validation")
         if count is not None and isinstance(held, OwnScans):
-            count = min(count, len(slices))
+            count = min(count, len(slices.images))
         training = held.archive(data, "training")
         if training.exists():
             with ImageArchive(training) as archive:
@@ -67,7 +67,7 @@ class HeldOutImages:
                     f"{len(both)} subjects of {held.validation} are in {held.training} too, {both[0]} among them; "
                     "nothing can be measured on what a prior was trained on"
                 )
-        picked = range(len(slices)) if count is None else evenly_spaced(len(slices), count)
+        picked = range(len(slices.images)) if count is None else evenly_spaced(len(slices.images), count)
         return cls(
             grey_images(slices, picked), tuple(slices.names[i] for i in picked),
             tuple(int(slices.subjects[i]) for i in picked),

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from napari_brgm.datasets import Framing, SliceSet
-from napari_brgm.evaluation import held_out_draws
 from napari_brgm.evaluation.downstream.areas import AreaMeasure
 from napari_brgm.evaluation.downstream.report import DownstreamReport
 from napari_brgm.evaluation.downstream.study import OURS, SAMPLE, SAMPLES, TRUE, DownstreamRow, DownstreamStudy
+from napari_brgm.evaluation.grid import unscaled
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import PriorInfo
 
@@ -37,8 +37,8 @@ def held(prior):
         tuple(f"subject-{i + 100 * (i % 2):03d}" for i in range(SUBJECTS)), Framing(SIZE, 1.5),
     )  # fmt: skip
     return SimpleNamespace(
-        name="toys", folder="brain", framing=slices.framing, linear=None, fits=lambda prior: True,
-        read=lambda data, part: slices,
+        name="toys", folder="brain", framing=slices.framing, linear=None, fits=lambda prior: True, training="",
+        read=lambda data, part: slices, archive=lambda data, part: data / f"no-{part}-here",
     )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_a_cut_study_goes_on_without_restoring_again(rows, opened, monkeypatch):
     def never(*_: object, **__: object):
         raise AssertionError("restored again")
 
-    monkeypatch.setattr(held_out_draws, "restored", never)
+    monkeypatch.setattr(unscaled, "restored", never)
     study = opened()
     monkeypatch.setattr(study, "_images", never)
     assert list(map(repr, study.rows())) == list(map(repr, rows))

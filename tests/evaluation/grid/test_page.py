@@ -16,13 +16,13 @@ from evaluation.grid_rows import grid_row
 from evaluation.toy_set import TOY, toy_prior, write_toy_set
 from PIL import Image
 
+from napari_brgm.evaluation.grid.bench import picture_of
 from napari_brgm.evaluation.grid.catalogue import Setting
 from napari_brgm.evaluation.grid.measures import MEASURES, pooled
 from napari_brgm.evaluation.grid.page import PAGE_FILE, write_page
 from napari_brgm.evaluation.grid.page.curves import curve_panels
 from napari_brgm.evaluation.grid.page.figures import cost_table, difference_tables, figure_table, tallies
 from napari_brgm.evaluation.grid.page.pictures import Pictures, shown_rivals
-from napari_brgm.evaluation.grid.run import picture_of
 from napari_brgm.evaluation.grid.study import Wish, evaluate
 from napari_brgm.evaluation.grid.tables import Tables
 from napari_brgm.evaluation.held_out import SETS

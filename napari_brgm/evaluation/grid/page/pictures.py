@@ -11,10 +11,10 @@ import numpy as np
 
 from napari_brgm.errors import BrgmError
 from napari_brgm.evaluation.given_prior import as_prior
+from napari_brgm.evaluation.grid.bench import picture_of
 from napari_brgm.evaluation.grid.measures import pooled
 from napari_brgm.evaluation.grid.page.encoding import data_uri, grey, observation, spread_levels
 from napari_brgm.evaluation.grid.page.figures import main_line
-from napari_brgm.evaluation.grid.run import picture_of
 from napari_brgm.evaluation.grid.tables import IN_TURN, title_of_task
 from napari_brgm.evaluation.held_out import evenly_spaced, grey_images
 from napari_brgm.evaluation.method import FAMILIES
