@@ -73,7 +73,7 @@ def run(
     budget : float or None
         Seconds after which 'grid' begins no further cell.
     image : Path or None
-        ``brain_validation.zip``, whose first protocol slice 'reach' restores; None: an image that the prior draws.
+        ``brain_validation.zip``, whose first slice 'reach' restores; None: an image that the prior draws.
     reference_steps, rates
         Of 'reach'.
     out : Path or None
@@ -138,11 +138,11 @@ def _shown(prior: Prior, archive: Path | None, seed: int) -> np.ndarray[Any, Any
     if archive is None:
         drawn = prior.sample(1, seed)[0].mean(dim=0).detach().cpu().numpy()  # (R, R), grey
         return np.asarray(127.5 * (drawn.clip(-1.0, 1.0) + 1.0), dtype=np.float32)
-    from napari_brgm.evaluation.dataset import FRAME, validation_slices
+    from napari_brgm.datasets import read_slices
+    from napari_brgm.evaluation.held_out import grey_images, set_of
 
-    if prior.resolution != FRAME:
-        raise InputError(f"the slices of the archive are {FRAME} px and {prior.info.name} draws {prior.resolution}")
-    return np.asarray(validation_slices(archive, quick=True).images[0])
+    held = set_of(prior)
+    return np.asarray(grey_images(read_slices(archive, held.framing, pixel_mm=held.pixel_mm), [0])[0])
 
 
 def time_targets(

@@ -36,7 +36,6 @@ __all__ = [
     "efficientnet_distance",
     "gmsd",
     "laplacian_energies",
-    "laplacian_energy_ratio",
     "lpips_vgg",
     "mae",
     "ms_ssim_distance",
@@ -127,18 +126,12 @@ def gmsd(prediction: Array, truth: Array) -> float:
     return float(similarity.std(dim=(1, 2, 3), correction=0).mean())
 
 
-def laplacian_energy_ratio(prediction: Array, truth: Array, region: Region | None = None) -> float:
-    """Sharpness: sum of squared Laplacians of the prediction over that of the truth, pooled; 1 means as sharp.
+def laplacian_energies(prediction: Array, truth: Array, region: Region | None = None) -> tuple[float, float]:
+    """Sharpness: sums of squared Laplacians of the prediction and of the truth.
 
     Five-point stencil, only where it lies wholly inside ``region`` (H, W) and the image, so that the seam of a hole
-    does not count as detail. Infinite if the truth is flat there.
+    does not count as detail.
     """
-    own, real = laplacian_energies(prediction, truth, region)
-    return own / real if real else float("inf")
-
-
-def laplacian_energies(prediction: Array, truth: Array, region: Region | None = None) -> tuple[float, float]:
-    """Sums of squared Laplacians of the prediction and of the truth, as ``laplacian_energy_ratio`` takes them."""
     x, y = _pair(prediction, truth)
     inside = np.ones(x.shape[-2:], dtype=np.bool_) if region is None else region
     core = inside[1:-1, 1:-1] & inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 
 from napari_brgm.corruptions import Downsample, Jpeg, Mask
-from napari_brgm.evaluation.dataset import FRAME
 from napari_brgm.evaluation.masks import MASK_NAMES, brush_strokes, paper_mask
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "Task", "TaskKind", "grid_tasks", "tasks_of_size"]
 
+_FRAME = 128  # of the measuring stick
 _LEAST_FOR_16 = 256  # x16 from 16 x 16 pixels
 TaskKind = Literal["hole", "low-res", "jpeg", "whole"]
 
@@ -53,7 +53,7 @@ class Task:
     title: str
     missing: npt.NDArray[np.bool_] | None = None
     factor: int = 1
-    size: int = FRAME
+    size: int = _FRAME
     quality: int | None = None
 
     @property
@@ -125,4 +125,4 @@ def grid_tasks(size: int) -> tuple[Task, ...]:
     return (*holes, strokes, sparse, x2, x4, x8, *x16, jpeg, Task("whole", "reconstruction", size=size))
 
 
-TASKS: tuple[Task, ...] = tasks_of_size(FRAME)
+TASKS: tuple[Task, ...] = tasks_of_size(_FRAME)
