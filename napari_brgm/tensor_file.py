@@ -14,12 +14,12 @@ import json
 import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
 from napari_brgm.text import shortened, well_formed
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,6 @@ _DTYPES = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LONGEST_HEADER = 16_000_000  # bytes; the format allows 100 MB, which as JSON can take gigabytes to read
 _MOST_AXES = 32
-_PRIVATE = 0o600
 
 
 class TensorFileError(ValueError):
@@ -164,15 +163,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         offset += len(flat)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    part = path.with_name(f".{uuid4().hex[:12]}.part")  # no longer than the name itself may be
-    try:
-        if private:
-            part.touch(_PRIVATE)
-            part.chmod(_PRIVATE)
-        with part.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for flat in parts:
-                file.write(flat.data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path, private=private) as draft, draft.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for flat in parts:
+            file.write(flat.data)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from napari_brgm.errors import OutputError
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.scans.record import sidecar_of
-from napari_brgm.scans.staging import PRIVATE_FILE, private_folder
+from napari_brgm.scans.staging import private_folder
 from napari_brgm.text import plain_text
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,11 +122,9 @@ class Ledger:
     def write(self, row: BatchRow, entry: Entry) -> None:
         """Put an entry on disk."""
         file = self._file(row)
-        draft = file.with_suffix(".part")
         try:
-            draft.touch(PRIVATE_FILE)
-            draft.write_text(json.dumps(asdict(entry), indent=1), "utf-8")
-            draft.replace(file)
+            with whole_file(file, private=True) as draft:
+                draft.write_text(json.dumps(asdict(entry), indent=1), "utf-8")
         except OSError as error:
             raise self._failed(error) from error
 

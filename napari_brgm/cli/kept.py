@@ -26,6 +26,7 @@ from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.scans.record import sidecar_of
 from napari_brgm.scans.staging import PRIVATE_FILE, private_folder
 from napari_brgm.text import plain_text
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,11 +148,9 @@ class KeptSlices:
 
     def refuse(self, number: int, reason: str) -> None:
         """Put on disk why there is none."""
-        draft = self._refusal(number).with_suffix(".part")
         with self._told():
-            draft.touch(PRIVATE_FILE)
-            draft.write_text(json.dumps({"reason": reason}), "utf-8")
-            draft.replace(self._refusal(number))
+            with whole_file(self._refusal(number), private=True) as draft:
+                draft.write_text(json.dumps({"reason": reason}), "utf-8")
             _settle(self._refusal(number))
 
     def put(self, number: int, target: Path) -> None:

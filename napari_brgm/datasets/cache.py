@@ -21,6 +21,7 @@ from napari_brgm.datasets.read import holds_images, read_slices
 from napari_brgm.datasets.slice_set import SliceSet
 from napari_brgm.errors import OutputError
 from napari_brgm.reason import reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,17 +89,15 @@ def _key(source: Path, arguments: list[Any]) -> str:
 
 
 def _save(made: SliceSet, images: Path, record: Path) -> None:
-    draft = images.with_suffix(".part")
     record.unlink(missing_ok=True)
-    with draft.open("wb") as stream:
+    with whole_file(images) as draft, draft.open("wb") as stream:
         np.save(stream, made.images, allow_pickle=False)
-    draft.replace(images)
     content = {
         "images": _checksum(made), "subjects": made.subjects.tolist(), "names": made.names,
         "subject_names": made.subject_names, "levels": made.levels, "windows": made.windows, "notes": made.notes,
     }  # fmt: skip
-    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    draft.replace(record)
+    with whole_file(record) as draft:
+        draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _load(images: Path, record: Path, framing: Framing) -> SliceSet | None:

@@ -18,6 +18,7 @@ from napari_brgm.engine.course import Course
 from napari_brgm.engine.devices import pick_device
 from napari_brgm.engine.windows import helping_mm, windows_of
 from napari_brgm.settings import preset
+from napari_brgm.whole_file import whole_file
 from napari_brgm.zoo.folder import user_folder
 
 if TYPE_CHECKING:
@@ -165,9 +166,8 @@ def learn(work: Work, seconds: float) -> None:
     with contextlib.suppress(OSError):
         path = _path()
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        temporary.write_text(json.dumps(known, indent=1))
-        temporary.replace(path)
+        with whole_file(path) as draft:
+            draft.write_text(json.dumps(known, indent=1))
 
 
 def in_words(seconds: float) -> str:

@@ -10,6 +10,7 @@ from napari_brgm.calibration import LEVELS
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.calibration_plots import plot_reliability, plot_sparsification
 from napari_brgm.reason import reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,9 +217,8 @@ def put_into_registry(path: Path, report: CalibrationReport) -> list[str]:
             card = path.with_name(registry[label].get("card") or "-")
             if card.is_file():
                 card.write_text(_with_section(card.read_text("utf-8"), _card(report, label)), "utf-8")
-        draft = path.with_name(path.name + ".tmp")
-        draft.write_text(_json(registry, indent=2), "utf-8")
-        draft.replace(path)
+        with whole_file(path) as draft:
+            draft.write_text(_json(registry, indent=2), "utf-8")
     except OSError as error:
         raise OutputError(f"{path} cannot be read and written: {reason_of(error)}") from error
     return list(report.calibrations)

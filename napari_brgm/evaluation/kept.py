@@ -6,7 +6,6 @@ A file is written whole or not at all, and answers only for the fingerprint that
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from napari_brgm.errors import OutputError
 from napari_brgm.reason import reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,15 +91,10 @@ class KeptCells:
         """Keep a finished cell; arrays that are None are left out."""
         path = self.path(name)
         path.parent.mkdir(exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may make one cell
         given = {key: value for key, value in arrays.items() if value is not None}
         own = {"fingerprint": np.array(_text(fingerprint)), "record": np.array(json.dumps(record or {}))}
-        try:
-            with draft.open("wb") as stream:
-                np.savez(stream, **{**given, **own})  # type: ignore[arg-type]
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with whole_file(path) as draft, draft.open("wb") as stream:  # two processes may make one cell
+            np.savez(stream, **{**given, **own})  # type: ignore[arg-type]
 
     def path(self, name: str) -> Path:
         """Where a cell lies; one '/' in its name makes a folder."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.tensor_file import read_tensors, write_tensors
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +75,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any], limit_bytes: int = LIMI
             places += [{"tensor": which, "part": path.name} for which, _ in part]
         shapes = [list(tensor.shape) for tensor in tensors]
         index = {"format": _FORMAT, "state": tree, "shapes": shapes, "places": places, "sha256": written}
-        fresh = folder / f"{_INDEX}.part"
-        fresh.write_text(json.dumps(index))
-        fresh.replace(folder / _INDEX)
+        with whole_file(folder / _INDEX) as draft:
+            draft.write_text(json.dumps(index))
         for path in folder.iterdir():
             if _PART.match(path.name) and path.name not in written:
                 path.unlink()

@@ -15,6 +15,7 @@ from napari_brgm.inference.inversion import invert
 from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.prior import PriorInfo
 from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior, mapped_statistics
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,9 +128,8 @@ def write_samples(net: StyleGAN2, path: Path, evaluation: GanEvaluation, seed: i
     grey = to_grey(draw_samples(net, rows * columns, seed)).clamp(0, 255).byte().cpu().numpy()  # (n, C, R, R)
     tiles = grey.reshape(rows, columns, -1, side, side).transpose(0, 3, 1, 4, 2)
     sheet = tiles.reshape(rows * side, columns * side, -1)
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(np.ascontiguousarray(sheet[:, :, 0] if sheet.shape[2] == 1 else sheet)).save(part, format="PNG")
-    part.replace(path)
+    with whole_file(path) as draft:
+        Image.fromarray(np.ascontiguousarray(sheet[:, :, 0] if sheet.shape[2] == 1 else sheet)).save(draft, "PNG")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.reason import reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,10 +84,9 @@ class ProgressFile:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        part = self.path.with_suffix(".part")
         try:
-            part.write_text(json.dumps(self._content | {"time": time.time()}) + "\n", encoding="utf-8")
-            part.replace(self.path)
+            with whole_file(self.path) as draft:
+                draft.write_text(json.dumps(self._content | {"time": time.time()}) + "\n", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write to the work folder {self.path.parent}: {reason_of(error)}") from error
 

@@ -30,6 +30,7 @@ from napari_brgm.training.refine import RefineSettings, refine
 from napari_brgm.training.sheet import sample_sheet
 from napari_brgm.training.tuning import tuned_sigma
 from napari_brgm.training.work_folder import claim_folder
+from napari_brgm.whole_file import whole_file
 from napari_brgm.zoo.files import write_prior
 
 if TYPE_CHECKING:
@@ -284,8 +285,7 @@ def _kept(path: Path, make: Callable[[], dict[str, Tensor]], report: Report) -> 
         return found
     began = time.monotonic()
     made = make()
-    partial = path.with_suffix(".part")
-    torch.save(made, partial)
-    partial.replace(path)
+    with whole_file(path) as draft:
+        torch.save(made, draft)
     report(f"{path.stem}: {time.monotonic() - began:.0f} s")
     return made

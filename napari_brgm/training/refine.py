@@ -21,6 +21,7 @@ from torch import Tensor
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.likelihood import to_grey
 from napari_brgm.priors.stylegan2 import Synthesis
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,12 +122,12 @@ def refine(
         shown = int(state["shown"])
 
     def save() -> None:
-        part = checkpoint.with_suffix(".part")
-        torch.save(
-            {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-             "generator": generator.get_state(), "shown": shown, "settings": json.dumps(asdict(settings))}, part,
-        )  # fmt: skip
-        part.replace(checkpoint)
+        state = {
+            "net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+            "generator": generator.get_state(), "shown": shown, "settings": json.dumps(asdict(settings)),
+        }  # fmt: skip
+        with whole_file(checkpoint) as draft:
+            torch.save(state, draft)
 
     n, (corruptions, items) = len(images), pairs.latents.shape[:2]
     shown_rows = torch.ones(items, dtype=torch.bool)

@@ -21,6 +21,7 @@ from napari_brgm.training.checkpoint import has_checkpoint, load_checkpoint, sav
 from napari_brgm.training.progress_file import ProgressFile, State
 from napari_brgm.training.supervised_state import SupervisedSettings, SupervisedState
 from napari_brgm.training.work_folder import claim_folder
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,10 +163,9 @@ class SupervisedTraining:
         return self.out / f"{name}.safetensors"
 
     def _write(self, path: Path, text: str) -> None:
-        part = path.with_name(f".{path.name}.part")
         try:
-            part.write_text(text + "\n", encoding="utf-8")
-            part.replace(path)
+            with whole_file(path) as draft:
+                draft.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             advice = advice_of(error, "choose another folder")
             raise OutputError(f"cannot write into {path.parent}: {reason_of(error)}; {advice}") from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.reason import reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,10 +60,9 @@ def claim_folder(work: Path, recipe: str, slices: SliceSet, settings: dict[str, 
         if keys:
             raise InputError(f"{work} is of another {', '.join(keys)}; choose another folder, or the same settings")
         return
-    part = path.with_suffix(".part")
     try:
         work.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        with whole_file(path) as draft:
+            draft.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write into the work folder {work}: {reason_of(error)}; choose another") from error

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from napari_brgm.errors import OutputError, WeightsError
 from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.whole_file import whole_file
 from napari_brgm.zoo.entry import Kind, PriorEntry, checked_name
 
 if TYPE_CHECKING:
@@ -129,13 +130,9 @@ def write_json(path: Path, record: Any) -> None:
     OSError
         It cannot be written.
     """
-    part = path.with_name(f".{path.name}-{uuid4().hex[:12]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def cannot_write(folder: Path, error: OSError) -> OutputError:

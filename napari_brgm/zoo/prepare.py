@@ -119,11 +119,9 @@ class Preparation:
 
     def keep(self) -> None:
         """Write what there is, to go on from."""
-        part = self._kept.with_suffix(".part")
         try:
             self._kept.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(part, self._fit.state(), {"weights": self.entry.sha256 or ""})
-            part.replace(self._kept)
+            write_tensors(self._kept, self._fit.state(), {"weights": self.entry.sha256 or ""})
         except OSError as error:
             raise cannot_write(self._kept.parent, error) from error
         self._saved = time.monotonic()

@@ -26,6 +26,7 @@ import numpy as np
 
 from napari_brgm.errors import InputError, OutputError, ScanError
 from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,11 +117,12 @@ def write_case(
         raise InputError(f"case {name}: {wrong}")
     held = io.BytesIO()
     np.savez_compressed(held, allow_pickle=False, **arrays)
-    draft = folder / f".{name}.tmp"
+    path = folder / f"{name}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(held.getvalue())
-        return draft.replace(folder / f"{name}.npz")
+        with whole_file(path) as draft:
+            draft.write_bytes(held.getvalue())
+        return path
     except OSError as error:
         advice = advice_of(error, "choose a folder that can be written")
         raise OutputError(f"case {name} cannot be written: {reason_of(error)}; {advice}") from error

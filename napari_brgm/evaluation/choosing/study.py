@@ -21,6 +21,7 @@ import numpy as np
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.evaluation.choosing.cases import ChoiceCase, case_files, read_case
 from napari_brgm.reason import advice_of, reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,9 +111,8 @@ class ChoiceStudy:
             for name in names:
                 if files[name].resolve() != (folder / _CASES / f"{name}.npz").resolve():
                     shutil.copyfile(files[name], folder / _CASES / f"{name}.npz")
-            draft = folder / f".{_FILE}.tmp"
-            draft.write_text(json.dumps({"seed": seed, "cases": digests}, indent=1), "utf-8")
-            draft.replace(folder / _FILE)
+            with whole_file(folder / _FILE) as draft:
+                draft.write_text(json.dumps({"seed": seed, "cases": digests}, indent=1), "utf-8")
         except OSError as error:
             advice = advice_of(error, "choose an --out folder that can be written")
             raise OutputError(f"cannot write into {folder}: {reason_of(error)}; {advice}") from error

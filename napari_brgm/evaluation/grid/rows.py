@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from napari_brgm.errors import InputError
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,12 +105,10 @@ def joined(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write the CSV file, whole or not at all; six digits of every figure."""
-    draft = path.with_name(path.name + ".tmp")
-    with draft.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_KINDS)
         writer.writerows([_text(getattr(row, name)) for name in _KINDS] for row in rows)
-    draft.replace(path)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -25,6 +25,7 @@ from napari_brgm.evaluation.grid.page.pictures import Pictures
 from napari_brgm.evaluation.grid.tables import IN_TURN, title_of_task, unseen
 from napari_brgm.evaluation.method import FAMILIES
 from napari_brgm.reason import reason_of
+from napari_brgm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,10 +129,9 @@ def write_page(tables: Tables, settings: Sequence[Setting], command: str, *, pic
         style=(_HERE / "page.css").read_text("utf-8"), script=(_HERE / "page.js").read_text("utf-8"),
     )  # fmt: skip
     path = settings[0].out / PAGE_FILE
-    draft = path.with_name(path.name + ".tmp")
     try:
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
+        with whole_file(path) as draft:
+            draft.write_text(text, "utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}; choose another folder with --out") from error
     return path
