@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -105,6 +106,13 @@ class FakeEngine:
                     raise self.error
             results.append(self.bad.get(number + 1, result))
         return results
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules_set_aside() -> None:
+    """Keep what is loaded out of the garbage collector's way: napari walks through all of it for each removed layer."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
