@@ -37,13 +37,13 @@ def downstream(
     from napari_brgm.cli.target import ShellOutputs
     from napari_brgm.evaluation.downstream.report import DownstreamReport
     from napari_brgm.evaluation.downstream.study import DownstreamStudy
+    from napari_brgm.evaluation.held_out_draws import HeldOutDraws
 
     command = f"napari-brgm evaluate downstream --prior {prior} --tasks {tasks} --slices {slices} --samples {samples}"
     command = f"{command} --methods {methods} --seed {seed} --data data --out downstream"
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:
-        study = DownstreamStudy(
-            prior, data_folder(data), out, names(tasks), slices, samples, seed, device, names(methods)
-        )  # fmt: skip
+        drawn = HeldOutDraws(prior, data_folder(data), out, names(tasks), slices, samples, seed, device)
+        study = DownstreamStudy(drawn, names(methods))
         DownstreamReport(study.rows(tell), study).write(out, command)
     say((out / "downstream.md").read_text("utf-8"))
     say_path(out / "downstream.csv")

@@ -5,7 +5,7 @@ They are cells of the grid, those of ``evaluate calibration``: its folder serves
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,11 @@ class HeldOutDraws:
     device : str
     sets : sequence of HeldOutSet
 
+    Attributes
+    ----------
+    setting : Setting
+        For rivals on the same slices.
+
     Raises
     ------
     InputError
@@ -99,15 +104,17 @@ class HeldOutDraws:
         if samples < 4:
             raise InputError(f"at least 4 samples of each slice are needed, got {samples}")
         self.prior, self.tasks = prior, [known[name] for name in tasks]
-        self.seed = seed
+        self.setting = Setting(held, data, out, prior, slices, samples, seed, device)
         archive = held.read(data, "validation")
         self.images = grey_images(archive)  # (N, R, R), all of the set
-        self.subjects = np.asarray(archive.subjects)
+        self.subjects, self.subject_names = np.asarray(archive.subjects), archive.subject_names
         self.picked = evenly_spaced(len(self.images), slices)
         self.settings = preset(prior.info.preset)
-        self._cells = DrawnCells(
-            Setting(held, data, out / "cache" / label_of(given), prior, slices, samples, seed, device)
-        )  # fmt: skip
+        self._cells = DrawnCells(replace(self.setting, out=out / "cache" / label_of(given)))
+
+    @property
+    def seed(self) -> int:
+        return self.setting.seed
 
     @property
     def picked_subjects(self) -> list[int]:

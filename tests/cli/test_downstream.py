@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from napari_brgm.evaluation import held_out_draws
 from napari_brgm.evaluation.downstream import report, study
 
 
@@ -21,6 +22,7 @@ def test_options_are_passed_on_and_named_in_the_table(shell, tmp_path, monkeypat
         seen["given"] = given
         return SimpleNamespace(rows=lambda tell: ["a row"])
 
+    monkeypatch.setattr(held_out_draws, "HeldOutDraws", lambda *given: given)
     monkeypatch.setattr(study, "DownstreamStudy", begun)
     monkeypatch.setattr(report, "DownstreamReport", Reported)
     out = tmp_path / "out"
@@ -29,7 +31,7 @@ def test_options_are_passed_on_and_named_in_the_table(shell, tmp_path, monkeypat
         "--methods", "bicubic", "--samples", 8, "--seed", 2, "--device", "cpu",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    expected = ("brain-axial-128", tmp_path, out, ("x4", "mask-3"), 5, 8, 2, "cpu", ("bicubic",))
+    expected = ("brain-axial-128", tmp_path, out, ("x4", "mask-3"), 5, 8, 2, "cpu"), ("bicubic",)
     assert seen == {"given": expected, "rows": ["a row"]}
     assert "--slices 5 --samples 8 --methods bicubic --seed 2" in done.stdout
 

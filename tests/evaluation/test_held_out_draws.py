@@ -37,7 +37,7 @@ def held(prior):
     grey = (grey + 6 * np.random.default_rng(5).standard_normal(grey.shape)).clip(0, 255).astype(np.float32)
     slices = SimpleNamespace(
         images=grey[:, None], white=255, subjects=np.repeat(np.arange(SUBJECTS), 2),
-        names=[f"s{i}" for i in range(2 * SUBJECTS)],
+        names=[f"s{i}" for i in range(2 * SUBJECTS)], subject_names=[f"subject-{i}" for i in range(SUBJECTS)],
     )  # fmt: skip
     return SimpleNamespace(
         name="toys", framing=Framing(SIZE, 1.5), fits=lambda prior: True, read=lambda data, part: slices, training="",

@@ -14,21 +14,16 @@ import torch
 
 from napari_brgm.evaluation.downstream.areas import area_measure
 from napari_brgm.evaluation.downstream.classifier import DementiaClassifier, demented, fit_classifier
-from napari_brgm.evaluation.grid.catalogue import Setting, method_of
-from napari_brgm.evaluation.held_out import SETS, set_of
-from napari_brgm.evaluation.held_out_draws import HeldOutDraws
+from napari_brgm.evaluation.grid.catalogue import method_of
 from napari_brgm.evaluation.kept import KeptCells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     import numpy.typing as npt
 
-    from napari_brgm.evaluation.held_out import HeldOutSet
-    from napari_brgm.evaluation.held_out_draws import DrawnSlice
+    from napari_brgm.evaluation.held_out_draws import DrawnSlice, HeldOutDraws
     from napari_brgm.evaluation.method import RestoringMethod
-    from napari_brgm.priors.prior import Prior
 
     Image = npt.NDArray[np.float32]
 
@@ -73,16 +68,9 @@ class DownstreamStudy:
 
     Parameters
     ----------
-    given : str, Path or Prior
-        Prior, by name or path or itself.
-    data, out : Path
-    tasks : sequence of str
-        'mask-0' .. 'mask-6', 'x2', 'x4', 'x8'.
-    slices, samples, seed : int
-    device : str
+    drawn : HeldOutDraws
     rivals : sequence of str
         Names of ``grid.catalogue.METHODS``; each does the tasks that it can.
-    sets : sequence of HeldOutSet
 
     Attributes
     ----------
@@ -92,20 +80,16 @@ class DownstreamStudy:
     Raises
     ------
     InputError, ScanError, OutputError
-        As ``HeldOutDraws``.
+        There is no such rival, or the training slices that it or the classifier needs are missing or damaged.
     """
 
-    def __init__(
-        self, given: str | Path | Prior, data: Path, out: Path, tasks: Sequence[str], slices: int, samples: int = 32,
-        seed: int = 0, device: str = "auto", rivals: Sequence[str] = RIVALS, sets: Sequence[HeldOutSet] = SETS,
-    ) -> None:  # fmt: skip
-        self.drawn = HeldOutDraws(given, data, out, tasks, slices, samples, seed, device, sets)
-        self.held, self.seed, self.samples = set_of(self.drawn.prior, sets), seed, samples
-        setting = Setting(self.held, data, out, None, samples=samples, seed=seed, device=device)
+    def __init__(self, drawn: HeldOutDraws, rivals: Sequence[str] = RIVALS) -> None:
+        setting = drawn.setting
+        self.drawn, self.held, self.seed, self.samples = drawn, setting.held, setting.seed, setting.samples
         self.rivals = [method_of(name, setting) for name in rivals]
         self.area = area_measure(self.held)
-        self._labels = demented(self.held.read(data, "validation").subject_names)
-        self._cells, self._data = KeptCells(out / "cache" / "downstream"), data
+        self._labels = demented(drawn.subject_names)
+        self._cells, self._data = KeptCells(setting.out / "cache" / "downstream"), setting.data
         self.classifier = None if self._labels is None else self._learned()
 
     def rows(self, tell: Callable[[int, int, str], None] | None = None) -> list[DownstreamRow]:

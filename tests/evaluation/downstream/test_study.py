@@ -14,6 +14,7 @@ from napari_brgm.evaluation.downstream.areas import AreaMeasure
 from napari_brgm.evaluation.downstream.report import DownstreamReport
 from napari_brgm.evaluation.downstream.study import OURS, SAMPLE, SAMPLES, TRUE, DownstreamRow, DownstreamStudy
 from napari_brgm.evaluation.grid import unscaled
+from napari_brgm.evaluation.held_out_draws import HeldOutDraws
 from napari_brgm.priors.linear_gaussian import LinearGaussian
 from napari_brgm.priors.prior import PriorInfo
 
@@ -48,7 +49,7 @@ def opened(prior, held, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
 
     def open_study(rivals=("biharmonic", "bicubic")) -> DownstreamStudy:
-        study = DownstreamStudy(prior, folder, folder, TASKS, 12, 19, 0, "cpu", rivals, [held])
+        study = DownstreamStudy(HeldOutDraws(prior, folder, folder, TASKS, 12, 19, 0, "cpu", [held]), rivals)
         study.area = AreaMeasure("dark", "pixels", lambda image: image < 100, 1.0)
         return study
 
