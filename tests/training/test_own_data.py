@@ -50,12 +50,21 @@ def _train(slices, tmp_path, lines, seconds=float("inf")):
     return train_complete(_own(slices), run, ProgressFile(run.work, run.out))
 
 
-def test_a_prior_of_ones_own_is_complete(slices, tmp_path):
-    lines: list[str] = []
-    assert not _train(slices, tmp_path, lines, seconds=0)  # cut at once; what was done is kept
-    assert not (tmp_path / "knee.safetensors").exists()
-    assert _train(slices, tmp_path, lines)
-    prior = load_prior(tmp_path / "knee.safetensors")
+@pytest.fixture(scope="module")
+def trained(slices, tmp_path_factory):
+    """Folder of a training that was cut once and then went on, and what was said."""
+    folder, lines = tmp_path_factory.mktemp("trained"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_BRGM_HOME", str(folder / "home"))
+        assert not _train(slices, folder, lines, seconds=0)  # cut at once; what was done is kept
+        assert not (folder / "knee.safetensors").exists()
+        assert _train(slices, folder, lines)
+    return folder, lines
+
+
+def test_a_prior_of_ones_own_is_complete(slices, trained):
+    folder, lines = trained
+    prior = load_prior(folder / "knee.safetensors")
     info = prior.info
     assert info.representation_sigma != 10 and info.misfit_limit > 0 and info.plane == "coronal"
     assert info.calibration.subjects == 10 and info.calibration.source == "held-out subjects of knees.zip"
@@ -64,22 +73,21 @@ def test_a_prior_of_ones_own_is_complete(slices, tmp_path):
     result = restore(slices.images[0, 0].astype(np.float32), Mask(hole), prior, samples=4, device="cpu")
     assert result.provenance["calibration"]["applied"]
     assert result.provenance["calibration"]["label"] == "90 % intervals calibrated on 10 held-out subjects"
-    card = (tmp_path / "knee.md").read_text(encoding="utf-8")
+    card = (folder / "knee.md").read_text(encoding="utf-8")
     assert "training 28 subjects, 84 slices; calibration 10 subjects, 30 slices; test 6 subjects, 18 slices" in card
     assert "| in-painting | 6 |" in card and "Only a person can answer" in card and "secret" not in card
     assert f"noise of {info.representation_sigma:.0f} grey levels" in card
-    assert (tmp_path / "knee.png").is_file()
+    assert (folder / "knee.png").is_file()
     assert any(line.startswith("in-painting: 90 % intervals hold") for line in lines)
 
 
-def test_what_is_done_is_not_done_again(slices, tmp_path):
-    lines: list[str] = []
-    assert _train(slices, tmp_path, lines)
-    first = (tmp_path / "knee.safetensors").read_bytes()
-    (tmp_path / "knee.safetensors").unlink()
-    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "work").rglob("*") if p.name != "progress.json"}
-    assert _train(slices, tmp_path, lines)
-    assert (tmp_path / "knee.safetensors").read_bytes() == first
+def test_what_is_done_is_not_done_again(slices, trained):
+    folder, lines = trained
+    first = (folder / "knee.safetensors").read_bytes()
+    (folder / "knee.safetensors").unlink()
+    kept = {p: p.stat().st_mtime_ns for p in (folder / "work").rglob("*") if p.name != "progress.json"}
+    assert _train(slices, folder, lines)
+    assert (folder / "knee.safetensors").read_bytes() == first
     assert {p: p.stat().st_mtime_ns for p in kept if p.is_file()} == {p: t for p, t in kept.items() if p.is_file()}
 
 

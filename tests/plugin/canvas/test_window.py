@@ -97,20 +97,20 @@ def test_letters_are_drawn_at_the_edges(viewer, qtbot) -> None:
     assert not drawn.any()
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_letters_are_read_in_both_themes(viewer, qtbot, theme: str) -> None:
+def test_letters_are_read_in_both_themes(viewer, qtbot) -> None:
     """White ones on a white slice, or on a white canvas, would not be."""
     scan_in(viewer, value=1.0)
-    viewer.theme = theme
     viewer.scene.camera.zoom *= 3  # nothing but white
-    qtbot.wait(300)
-    for overlay in (viewer.canvas.overlays[f"brgm_{edge}"] for edge in EDGES):
-        assert overlay.box and contrast(overlay.color[:3], overlay.box_color[:3]) >= 4.5
-    drawn = viewer.screenshot(flash=False)[..., :3].min(axis=-1)
-    middle = drawn.shape[0] // 2
-    part = drawn[middle - 30 : middle + 30, :50]
-    rows, columns = np.nonzero(part < 20)  # the ground of the letter, and in it the letter
-    assert len(rows) > 100 and (part[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] > 235).any()
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        qtbot.wait(300)
+        for overlay in (viewer.canvas.overlays[f"brgm_{edge}"] for edge in EDGES):
+            assert overlay.box and contrast(overlay.color[:3], overlay.box_color[:3]) >= 4.5
+        drawn = viewer.screenshot(flash=False)[..., :3].min(axis=-1)
+        middle = drawn.shape[0] // 2
+        part = drawn[middle - 30 : middle + 30, :50]
+        rows, columns = np.nonzero(part < 20)  # the ground of the letter, and in it the letter
+        assert len(rows) > 100 and (part[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] > 235).any()
 
 
 def test_a_tint_has_a_bar_and_its_units(viewer, qtbot, fake_restoration) -> None:
@@ -137,21 +137,24 @@ def test_a_tint_has_a_bar_and_its_units(viewer, qtbot, fake_restoration) -> None
     assert "caption" not in texts(viewer)
 
 
-@pytest.mark.parametrize("task", ["in-paint", "clean", "super-resolve"])
-def test_the_original_while_the_key_is_held(viewer, qtbot, fake_restoration, task: str) -> None:
+def test_the_original_while_the_key_is_held(viewer, qtbot, fake_restoration) -> None:
     source = scan_in(viewer)
     other = viewer.add_image(np.zeros((5, 60, 40)), name="not ours", visible=False)
-    run_on(viewer, source, fake_restoration, task)
-    source.visible = False
-    before = visible(viewer)
-    assert TAG in viewer.canvas.overlays["text"].text
-    press(viewer, qtbot)
-    assert [layer.name for layer in viewer.layers if layer.visible] == [source.name]
-    assert TAG not in viewer.canvas.overlays["text"].text and "original" in viewer.status
-    press(viewer, qtbot)  # as a keyboard repeats it
-    press(viewer, qtbot, down=False)
-    assert visible(viewer) == before and "original" not in viewer.status and not other.visible
-    assert TAG in viewer.canvas.overlays["text"].text
+    for task in ("in-paint", "clean", "super-resolve"):
+        source.visible = True
+        made = run_on(viewer, source, fake_restoration, task)
+        source.visible = False
+        before = visible(viewer)
+        assert TAG in viewer.canvas.overlays["text"].text
+        press(viewer, qtbot)
+        assert [layer.name for layer in viewer.layers if layer.visible] == [source.name]
+        assert TAG not in viewer.canvas.overlays["text"].text and "original" in viewer.status
+        press(viewer, qtbot)  # as a keyboard repeats it
+        press(viewer, qtbot, down=False)
+        assert visible(viewer) == before and "original" not in viewer.status and not other.visible
+        assert TAG in viewer.canvas.overlays["text"].text
+        for layer in made:
+            viewer.layers.remove(layer)
 
 
 def test_the_original_of_a_result_of_a_result(viewer, qtbot, fake_restoration) -> None:
