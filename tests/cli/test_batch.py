@@ -24,7 +24,7 @@ from napari_brgm.cli.kept import KeptSlices, Unfinished, key_of
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.errors import InputError
 
-KILLS = int(os.environ.get("NAPARI_BRGM_KILLS", "3"))  # 10 and more: in 64 slices
+KILLS = int(os.environ.get("NAPARI_BRGM_KILLS", "2"))  # 10 and more: in 64 slices
 COUNT = (24, 20, 20) if KILLS >= 10 else (8, 7, 7)  # slices of three scans
 
 
@@ -102,7 +102,7 @@ def test_killed_again_and_again_it_gives_the_same(job, undisturbed, tmp_path):
             continue
         before = made
         time.sleep(dice.uniform(0, 0.2))
-        if kills % 3 == 2:
+        if kills % 2 == 1:
             running.send_signal(signal.SIGKILL)
             running.wait()
             running = start()
@@ -112,9 +112,9 @@ def test_killed_again_and_again_it_gives_the_same(job, undisturbed, tmp_path):
         kills += 1
     running.wait(timeout=600)
     told.close()
-    again = subprocess.run(command(job, out, "--processes", 2), capture_output=True, text=True, check=False)
+    again = subprocess.run(command(job, out, "--processes", 1), capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert kills >= KILLS - 1
+    assert kills >= min(KILLS, 2)
     assert images_in(out) == images_in(whole)
     found, wanted = posteriors(out), posteriors(whole)
     assert list(found) == list(wanted) and len(found) == sum(COUNT)
