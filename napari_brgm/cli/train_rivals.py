@@ -22,7 +22,8 @@ def train_rivals(
     nets: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: inpaint-pixel, sr-pixel, inpaint-adversarial, sr-adversarial.", show_default="all"
+            help="Comma-separated: inpaint-pixel, sr-pixel, inpaint-adversarial, sr-adversarial, denoiser.",
+            show_default="all",
         ),
     ] = None,
     set_name: Annotated[
@@ -32,7 +33,8 @@ def train_rivals(
 ) -> None:
     """Train the rivals that know one task: super-resolution and in-painting, by L1 and adversarially.
 
-    They stand for SRFBN, ESRGAN and SN-PatchGAN. Writes NAME.safetensors and NAME.json for each, anew every two minutes
+    They stand for SRFBN, ESRGAN and SN-PatchGAN; the denoiser is what a diffusion sampler goes by (method diffpir of
+    evaluate). Writes NAME.safetensors and NAME.json for each, anew every two minutes
     of work; the same command goes on where it stopped, and more --minutes make a training longer.
     """
     from napari_brgm.cli.progress import count_bar

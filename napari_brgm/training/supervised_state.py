@@ -2,6 +2,7 @@
 
     L1            mean |x - truth| over the hole, or over the image
     adversarial   L1 + w mean (D(x) - 1)^2        (training/supervised_critic.py)
+    noise         mean (x - truth)^2 / c_out^2    (evaluation/supervised/denoise.py)
 
 with w such that at x the gradient of the second is half as long as that of the first (VQGAN, arXiv 2012.09841, Eq. 7),
 and 0 in the first steps, in which D learns alone.
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.evaluation.supervised.denoise import denoised, drawn_strengths, weight_of
 from napari_brgm.evaluation.supervised.net import FirstGuess, RestoringNet, enlarged, filled
 from napari_brgm.training.supervised_critic import RestorationCritic
 from napari_brgm.training.supervised_holes import random_hole
@@ -105,10 +107,13 @@ class SupervisedState:
         """Show a batch."""
         rng = np.random.default_rng([self.settings.seed, self.steps])
         truth = self._truth(rng)
-        guess, region = self._corrupted(truth, rng)
-        x = self.net(guess)
-        l1 = ((x - truth).abs() * region).sum() / region.sum()
-        (gradient,) = torch.autograd.grad(l1, x)  # (B, 1, R, R)
+        if self.role.kind == "noise":
+            x, off, loss = self._denoised(truth, rng)
+        else:
+            guess, region = self._corrupted(truth, rng)
+            x = self.net(guess)
+            off = loss = ((x - truth).abs() * region).sum() / region.sum()
+        (gradient,) = torch.autograd.grad(loss, x)  # (B, 1, R, R)
         of_critic = 0.0
         if self.critic is not None:
             drawn = torch.where(region > 0, x, truth)
@@ -125,7 +130,7 @@ class SupervisedState:
         self.adam.step()
         self.steps += 1
         self._follow()
-        self._sums = [self._sums[0] + 255 * float(l1.detach()), self._sums[1] + of_critic]
+        self._sums = [self._sums[0] + 255 * float(off.detach()), self._sums[1] + of_critic]
         self._count += 1
 
     def log(self) -> list[float]:
@@ -172,6 +177,16 @@ class SupervisedState:
     def _truth(self, rng: np.random.Generator) -> Tensor:  # (B, 1, R, R), 0..1
         chosen = rng.integers(len(self.slices.images), size=self.settings.batch)
         return torch.from_numpy(self.slices.images[chosen].astype(np.float32) / np.float32(self.slices.white))
+
+    def _denoised(self, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, 1, R, R), their mean absolute error, and the loss."""
+        normal, noise = (
+            torch.from_numpy(rng.standard_normal(n, np.float32)) for n in ((len(truth), 1, 1, 1), truth.shape)
+        )
+        strength = drawn_strengths(normal)
+        x = denoised(self.net, truth + strength * noise, strength)
+        loss = ((x - truth).square() * weight_of(strength)).mean()
+        return x, (x - truth).abs().mean(), loss
 
     def _corrupted(self, truth: Tensor, rng: np.random.Generator) -> tuple[FirstGuess, Tensor]:
         """First guess, and 1 where errors count (B, 1, R, R)."""

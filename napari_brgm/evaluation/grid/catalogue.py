@@ -15,8 +15,9 @@ from napari_brgm.evaluation.grid.pulse import Pulse
 from napari_brgm.evaluation.grid.total_variation import TotalVariation
 from napari_brgm.evaluation.grid.unscaled import Unscaled
 from napari_brgm.evaluation.grid.whole_slice import WholeSlice
+from napari_brgm.evaluation.supervised.diffusion import DiffusionSampler
 from napari_brgm.evaluation.supervised.method import SupervisedNet
-from napari_brgm.evaluation.supervised.role import ROLES
+from napari_brgm.evaluation.supervised.role import DENOISER, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +151,10 @@ def _supervised(role: str) -> Maker:
     return make
 
 
+def _diffusion(setting: Setting) -> RestoringMethod:
+    return DiffusionSampler(setting.trained(DENOISER), setting.held.name)
+
+
 def _lcm(name: str, title: str, *, preset_name: str | None = None, field: bool = False) -> Maker:
     """The latent convolutional model that ships for this set."""
 
@@ -178,7 +183,8 @@ METHODS: dict[str, Maker] = {
     "mean-image": _learned(MeanImage),
     "linear-64": _learned(LinearMethod, components=64),
     "linear": _learned(LinearMethod),
-    **{role.name: _supervised(role.name) for role in ROLES},
+    **{role.name: _supervised(role.name) for role in ROLES if role.kind != "noise"},
+    "diffpir": _diffusion,
     "pulse": lambda setting: Pulse(setting.ours(), device=setting.device),
     "pulse-restarts": lambda setting: Pulse(setting.ours(), sphere=False, device=setting.device),
     "one-latent": lambda setting: one_latent(setting.ours(), setting.device),

@@ -26,8 +26,8 @@ __all__ = ["PAGE_FILE", "QUICK_IMAGES", "SLOW", "USUAL", "Wish", "evaluate"]
 # methods that take long restore so many images, evenly spaced
 SLOW = dict.fromkeys(
     (
-        "dip", "pulse", "pulse-restarts", "one-latent", "penalised-z", "lcm", "lcm-field", "lcm-box", "optz", "glo",
-        "autoencoder", "paper", "reference", "invert-wplus", "invert-w", "laplace", "vi",
+        "dip", "diffpir", "pulse", "pulse-restarts", "one-latent", "penalised-z", "lcm", "lcm-field", "lcm-box", "optz",
+        "glo", "autoencoder", "paper", "reference", "invert-wplus", "invert-w", "laplace", "vi",
     ), 10,
 )  # fmt: skip
 USUAL = tuple(name for name in METHODS if name not in SLOW)

@@ -4,6 +4,7 @@
 
 in-painting:       guess = y where measured, the mean training image in the hole; hint = 1 in the hole
 super-resolution:  guess = bicubic enlargement of y; hint = log2(factor) / 4
+noise:             U alone, in another guise (denoise.py)
 
 U is MONAI's SegResNet (arXiv 1810.11654, without its VAE). Folding makes a step four (or sixteen) times as cheap.
 """
@@ -79,7 +80,11 @@ class RestoringNet(nn.Module):
 
     def forward(self, guess: FirstGuess) -> Tensor:
         """Restore a batch: (B, 1, R, R), about 0..1."""
-        mean = self.mean.expand_as(guess.image)
-        x = torch.cat([2 * guess.image - 1, guess.hint, 2 * mean - 1], dim=1)  # (B, 3, R, R)
-        correction = self.body(F.pixel_unshuffle(x, self.fold))  # (B, fold^2, R / fold, R / fold)
-        return guess.image + F.pixel_shuffle(correction, self.fold)
+        return guess.image + self.correction(2 * guess.image - 1, guess.hint)
+
+    def correction(self, image: Tensor, hint: Tensor) -> Tensor:
+        """U: (B, 1, R, R) of an image of about unit size and a hint."""
+        mean = self.mean.expand_as(image)
+        x = torch.cat([image, hint, 2 * mean - 1], dim=1)  # (B, 3, R, R)
+        found = self.body(F.pixel_unshuffle(x, self.fold))  # (B, fold^2, R / fold, R / fold)
+        return F.pixel_shuffle(found, self.fold)

@@ -7,19 +7,19 @@ from typing import Literal
 
 from napari_brgm.errors import InputError
 
-__all__ = ["ROLES", "SupervisedRole", "role_of"]
+__all__ = ["DENOISER", "ROLES", "SupervisedRole", "role_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedRole:
-    """One of the four.
+    """One of the five.
 
     Attributes
     ----------
     name, title : str
         Of files and rows; of tables.
-    kind : 'hole' or 'low-res'
-        Of the tasks that it is trained for.
+    kind : 'hole', 'low-res' or 'noise'
+        Of the tasks that it is trained for; 'noise': of the images that another method lets it denoise.
     adversarial : bool
         L1 and a discriminator of patches; begins with the weights of ``begins_with``. Else L1 alone.
     begins_with : str
@@ -34,7 +34,7 @@ class SupervisedRole:
 
     name: str
     title: str
-    kind: Literal["hole", "low-res"]
+    kind: Literal["hole", "low-res", "noise"]
     adversarial: bool
     begins_with: str
     fold: int
@@ -45,6 +45,7 @@ class SupervisedRole:
 # holes need the whole image soon, low resolution its pixels
 _HOLE = (4, 32, (1, 2, 2, 2))
 _LOW_RES = (2, 24, (1, 1, 2, 2))
+DENOISER = "denoiser"
 
 ROLES: tuple[SupervisedRole, ...] = (
     SupervisedRole("inpaint-pixel", "network for in-painting, L1", "hole", False, "", *_HOLE),
@@ -57,6 +58,7 @@ ROLES: tuple[SupervisedRole, ...] = (
         "sr-adversarial", "network for super-resolution, adversarial (ESRGAN's role)", "low-res", True, "sr-pixel",
         *_LOW_RES,
     ),
+    SupervisedRole(DENOISER, "network for noise, squared error", "noise", False, "", *_LOW_RES),
 )  # fmt: skip
 
 
