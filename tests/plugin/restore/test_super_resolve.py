@@ -31,8 +31,14 @@ def two_priors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def scan(window, fake_engine):
+    """``scan(data, **place)``: a scan alone in the window, which a test opens once; no job was done with it yet."""
+    opened: list[tuple] = []
+
     def open_with(data=VOLUME, **place):
-        viewer, widget = window("Super-resolve")
+        opened[:] = opened or [window("Super-resolve")]
+        viewer, widget = opened[0]
+        viewer.layers.clear()
+        fake_engine.jobs.clear()
         settings = {"units": "mm", "axis_labels": NAMES} | place
         image = viewer.add_image(data, name="scan", contrast_limits=(60, 140), **settings)
         widget.quality.value = "preview"
@@ -76,31 +82,31 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_by_a_factor_on_the_slice_on_show(scan, run, fake_engine, place, asked) -> None:
-    viewer, widget, image = scan(**place)
-    viewer.dims.set_current_step(0, 2)
-    at = int(np.round(image.world_to_data(viewer.dims.point)[0]))
-    widget.factor.value = 3
-    run(widget)
-    assert asked(fake_engine.jobs[0].slices[0]) == {"factor": (3, 3), "width": None}
-    restored, variance = list(viewer.layers)[1:]
-    assert restored.name == "x3 | scan"
-    assert restored.data.shape == variance.data.shape == (1, 30, 24)
-    check_in_the_world(restored, image, {0: at})
-    assert not variance.visible  # all is synthetic: a tint would hide the result
-    np.testing.assert_array_equal(image.data, VOLUME)
+def test_by_a_factor_on_the_slice_on_show(scan, run, fake_engine, asked) -> None:
+    for place in PLACES:
+        viewer, widget, image = scan(**place)
+        viewer.dims.set_current_step(0, 2)
+        at = int(np.round(image.world_to_data(viewer.dims.point)[0]))
+        widget.factor.value = 3
+        run(widget)
+        assert asked(fake_engine.jobs[0].slices[0]) == {"factor": (3, 3), "width": None}
+        restored, variance = list(viewer.layers)[1:]
+        assert restored.name == "x3 | scan"
+        assert restored.data.shape == variance.data.shape == (1, 30, 24)
+        check_in_the_world(restored, image, {0: at})
+        assert not variance.visible  # all is synthetic: a tint would hide the result
+        np.testing.assert_array_equal(image.data, VOLUME)
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_by_a_factor_on_all_slices(scan, run, fake_engine, place) -> None:
-    viewer, widget, image = scan(**place)
-    widget.factor.value = 2
-    run(widget, everywhere=True)
-    assert len(fake_engine.jobs[0].slices) == 6
-    restored = viewer.layers[1]
-    assert restored.data.shape == (6, 20, 16)
-    check_in_the_world(restored, image)
+def test_by_a_factor_on_all_slices(scan, run, fake_engine) -> None:
+    for place in PLACES:
+        viewer, widget, image = scan(**place)
+        widget.factor.value = 2
+        run(widget, everywhere=True)
+        assert len(fake_engine.jobs[0].slices) == 6
+        restored = viewer.layers[1]
+        assert restored.data.shape == (6, 20, 16)
+        check_in_the_world(restored, image)
 
 
 def test_all_slices_of_the_volume_on_show_in_a_series(scan, run, fake_engine) -> None:
@@ -157,27 +163,26 @@ def test_thick_coronal_slices_shown_axially(scan, run, fake_engine, asked) -> No
     np.testing.assert_allclose(whole.scale, (1, 1, 1))
 
 
-@pytest.mark.parametrize(
-    ("signs", "names"),
-    [((1, 1, 1), NAMES), ((-1, 1, -1), NAMES), ((1, -1, -1), ("S-I", "P-A", "L-R")), ((-1, 1, 1), ("z", "y", "x"))],
-)
-def test_thick_axial_slices(scan, run, fake_engine, signs, names, asked) -> None:
+def test_thick_axial_slices(scan, run, fake_engine, asked) -> None:
     """They become thinner in planes across them, turned head up for the prior and back again for the layer."""
-    place = {"scale": tuple(s * n for s, n in zip(signs, (5, 1, 1), strict=True)), "translate": (7, 8, 9)}
-    viewer, widget, image = scan(axis_labels=names, **place)
-    widget.way.value, widget.target.value = "through", 2.5
-    run(widget, everywhere=True)
-    (job,) = fake_engine.jobs
-    assert len(job.slices) == 10  # coronal planes: no prior here knows another one
-    assert asked(job.slices[0])["factor"] == pytest.approx((2, 1))
-    plane = VOLUME[:, 0]  # as stored; names say what is up, signs of the scale do not
-    plane = plane[::-1] if names[0] == "I-S" else plane
-    plane = plane[:, ::-1] if names[2] == "L-R" else plane
-    np.testing.assert_array_equal(job.slices[0].image, plane)
-    restored = viewer.layers[1]
-    assert restored.data.shape == (12, 10, 8)
-    check_in_the_world(restored, image)
-    np.testing.assert_allclose(np.abs(restored.scale), (2.5, 1, 1))
+    for signs, names in (
+        ((1, 1, 1), NAMES), ((-1, 1, -1), NAMES), ((1, -1, -1), ("S-I", "P-A", "L-R")), ((-1, 1, 1), ("z", "y", "x")),
+    ):  # fmt: skip
+        place = {"scale": tuple(s * n for s, n in zip(signs, (5, 1, 1), strict=True)), "translate": (7, 8, 9)}
+        viewer, widget, image = scan(axis_labels=names, **place)
+        widget.way.value, widget.target.value = "through", 2.5
+        run(widget, everywhere=True)
+        (job,) = fake_engine.jobs
+        assert len(job.slices) == 10  # coronal planes: no prior here knows another one
+        assert asked(job.slices[0])["factor"] == pytest.approx((2, 1))
+        plane = VOLUME[:, 0]  # as stored; names say what is up, signs of the scale do not
+        plane = plane[::-1] if names[0] == "I-S" else plane
+        plane = plane[:, ::-1] if names[2] == "L-R" else plane
+        np.testing.assert_array_equal(job.slices[0].image, plane)
+        restored = viewer.layers[1]
+        assert restored.data.shape == (12, 10, 8)
+        check_in_the_world(restored, image)
+        np.testing.assert_allclose(np.abs(restored.scale), (2.5, 1, 1))
 
 
 def test_one_plane_across_thick_axial_slices_is_the_middle_one(scan, run) -> None:
@@ -249,8 +254,7 @@ def test_refusals_in_one_sentence(scan, click, fake_engine, sentences) -> None:
     assert not fake_engine.jobs and len(viewer.layers) == 3 and image in viewer.layers
 
 
-@pytest.mark.parametrize("way", ["factor", "through"])
-def test_of_a_dask_layer_only_one_slice_is_computed(scan, run, way) -> None:
+def test_of_a_dask_layer_only_one_slice_is_computed(scan, run) -> None:
     computed: set[int] = set()
 
     def block(block_info: dict) -> np.ndarray:
@@ -258,28 +262,29 @@ def test_of_a_dask_layer_only_one_slice_is_computed(scan, run, way) -> None:
         computed.add(number)
         return VOLUME[number : number + 1]
 
-    data = dask.array.map_blocks(block, chunks=((1,) * 6, (10,), (8,)), dtype=np.float32, meta=np.zeros((0, 0, 0)))
-    viewer, widget, image = thick_coronal(scan, data=data)
-    viewer.dims.set_current_step(0, 4)
-    widget.way.value, widget.target.value = way, 1.0
-    computed.clear()
-    run(widget)
-    assert computed <= {4}
-    check_in_the_world(viewer.layers[1], image, {0: 4})
+    for way in ("factor", "through"):
+        data = dask.array.map_blocks(block, chunks=((1,) * 6, (10,), (8,)), dtype=np.float32, meta=np.zeros((0, 0, 0)))
+        viewer, widget, image = thick_coronal(scan, data=data)
+        viewer.dims.set_current_step(0, 4)
+        widget.way.value, widget.target.value = way, 1.0
+        computed.clear()
+        run(widget)
+        assert computed <= {4}
+        check_in_the_world(viewer.layers[1], image, {0: 4})
 
 
-@pytest.mark.parametrize("kind", ["dask", "zarr", "multiscale"])
-def test_all_slices_of_a_lazy_layer(scan, run, kind) -> None:
-    if kind == "multiscale":
-        viewer, widget, image = scan([VOLUME, VOLUME[:, ::2, ::2]], multiscale=True, scale=(3, 1, 1))
-    else:
-        data = zarr.array(VOLUME, chunks=(1, 10, 8)) if kind == "zarr" else dask.array.from_array(VOLUME)
-        viewer, widget, image = scan(data, scale=(3, 1, 1))
-    widget.factor.value = 2
-    run(widget, everywhere=True)
-    restored = viewer.layers[1]
-    assert not restored.multiscale and restored.data.shape == (6, 20, 16)
-    plain = Image(VOLUME, scale=(3, 1, 1), units="mm", axis_labels=NAMES)
-    check_in_the_world(restored, plain)
-    kept = image.data[0] if kind == "multiscale" else image.data
-    np.testing.assert_array_equal(np.asarray(kept), VOLUME)
+def test_all_slices_of_a_lazy_layer(scan, run) -> None:
+    for kind in ("dask", "zarr", "multiscale"):
+        if kind == "multiscale":
+            viewer, widget, image = scan([VOLUME, VOLUME[:, ::2, ::2]], multiscale=True, scale=(3, 1, 1))
+        else:
+            data = zarr.array(VOLUME, chunks=(1, 10, 8)) if kind == "zarr" else dask.array.from_array(VOLUME)
+            viewer, widget, image = scan(data, scale=(3, 1, 1))
+        widget.factor.value = 2
+        run(widget, everywhere=True)
+        restored = viewer.layers[1]
+        assert not restored.multiscale and restored.data.shape == (6, 20, 16)
+        plain = Image(VOLUME, scale=(3, 1, 1), units="mm", axis_labels=NAMES)
+        check_in_the_world(restored, plain)
+        kept = image.data[0] if kind == "multiscale" else image.data
+        np.testing.assert_array_equal(np.asarray(kept), VOLUME)

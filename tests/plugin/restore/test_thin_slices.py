@@ -47,8 +47,13 @@ def two_priors(monkeypatch) -> None:
 
 @pytest.fixture
 def scan(window):
+    """``scan(data, **place)``: a scan alone in the window, which a test opens once."""
+    opened: list[tuple] = []
+
     def open_with(data=VOLUME, **place):
-        viewer, widget = window("Super-resolve")
+        opened[:] = opened or [window("Super-resolve")]
+        viewer, widget = opened[0]
+        viewer.layers.clear()
         settings = {"units": "mm", "axis_labels": NAMES, "scale": (3, 1, 1)} | place
         image = viewer.add_image(data, name="scan", contrast_limits=(60, 140), **settings)
         widget.quality.value, widget.factor.value = "preview", 1
@@ -80,40 +85,39 @@ def assert_over(result, source, first: int = 0, last: int | None = None) -> None
     assert result.units == source.units and result.axis_labels == source.axis_labels
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("factor", [1, 2])
-def test_the_whole_stack(scan, run, fake_engine, place, factor) -> None:
-    viewer, widget, image = scan(**place)
-    widget.slices.value, widget.factor.value = 3, factor
-    run(widget, everywhere=True)
-    (job,) = fake_engine.jobs
-    assert len(job.slices) == 6 and job.count == 18
-    np.testing.assert_allclose(job.stack.places, 3 * np.arange(6))
-    np.testing.assert_allclose(job.stack.thin, np.arange(18) - 1)
-    np.testing.assert_allclose(job.stack.profile, np.eye(6).repeat(3, axis=1) / 3)
-    restored, variance = list(viewer.layers)[1:]
-    assert restored.name == "x3 | scan" and variance.name == "variance | scan"
-    assert restored.data.shape == variance.data.shape == (18, 10 * factor, 8 * factor)
-    assert_over(restored, image)
-    np.testing.assert_array_equal(variance.translate, restored.translate)
-    np.testing.assert_allclose(np.abs(restored.scale), np.abs(place["scale"]) / np.array([3, factor, factor]))
-    assert viewer.canvas.overlays.text.text == TAG
-    np.testing.assert_array_equal(image.data, VOLUME)
+def test_the_whole_stack(scan, run, fake_engine) -> None:
+    for factor, place in product((1, 2), PLACES):
+        viewer, widget, image = scan(**place)
+        widget.slices.value, widget.factor.value = 3, factor
+        run(widget, everywhere=True)
+        job = fake_engine.jobs[-1]
+        assert len(job.slices) == 6 and job.count == 18
+        np.testing.assert_allclose(job.stack.places, 3 * np.arange(6))
+        np.testing.assert_allclose(job.stack.thin, np.arange(18) - 1)
+        np.testing.assert_allclose(job.stack.profile, np.eye(6).repeat(3, axis=1) / 3)
+        restored, variance = list(viewer.layers)[1:]
+        assert restored.name == "x3 | scan" and variance.name == "variance | scan"
+        assert restored.data.shape == variance.data.shape == (18, 10 * factor, 8 * factor)
+        assert_over(restored, image)
+        np.testing.assert_array_equal(variance.translate, restored.translate)
+        np.testing.assert_allclose(np.abs(restored.scale), np.abs(place["scale"]) / np.array([3, factor, factor]))
+        assert viewer.canvas.overlays.text.text == TAG
+        np.testing.assert_array_equal(image.data, VOLUME)
 
 
-@pytest.mark.parametrize(("step", "first", "last"), [(0, 0, 2), (3, 1, 5), (5, 3, 5)])
-def test_the_slice_on_show_with_its_neighbours(scan, run, fake_engine, step, first, last) -> None:
+def test_the_slice_on_show_with_its_neighbours(scan, run, fake_engine) -> None:
     """They are restored with it and thrown away: catches layers that begin with a neighbour."""
-    viewer, widget, image = scan()
-    viewer.dims.set_current_step(0, step)
-    widget.slices.value = 4
-    run(widget)
-    (job,) = fake_engine.jobs
-    np.testing.assert_array_equal([one.image for one in job.slices], VOLUME[first : last + 1])
-    restored = viewer.layers[1]
-    assert restored.data.shape == (4, 10, 8)
-    assert_over(restored, image, step, step)
-    assert widget.slice_progress.maximum() == 1  # done: the bar is back
+    for step, first, last in ((0, 0, 2), (3, 1, 5), (5, 3, 5)):
+        viewer, widget, image = scan()
+        viewer.dims.set_current_step(0, step)
+        widget.slices.value = 4
+        run(widget)
+        job = fake_engine.jobs[-1]
+        np.testing.assert_array_equal([one.image for one in job.slices], VOLUME[first : last + 1])
+        restored = viewer.layers[1]
+        assert restored.data.shape == (4, 10, 8)
+        assert_over(restored, image, step, step)
+        assert widget.slice_progress.maximum() == 1  # done: the bar is back
 
 
 def test_of_a_lazy_layer_only_what_counts_is_computed(scan, run, fake_engine) -> None:
