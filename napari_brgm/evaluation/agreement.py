@@ -107,7 +107,7 @@ def exact_posterior(prior: LinearGaussian, likelihood: Likelihood) -> tuple[Tens
     return torch.linalg.solve(precision, b @ r / seen.sigma**2), torch.linalg.inv(precision)
 
 
-def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> list[LinearRow]:
+def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> Iterator[LinearRow]:
     """MAP with Laplace's Gaussian, and VI with a full covariance, against the exact answer."""
     prior = linear_toy()
     base = toy_settings(prior).but(vi_samples_per_step=64, vi_rank=0)
@@ -117,7 +117,6 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
         "vi, full": base.but(vi_rank=prior.rank),
         "vi, preconditioned": base.but(start="linear"),
     }
-    rows = []
     for sigma in sigmas:
         for name, corruption in corruptions_of(prior.resolution).items():
             generator = torch.Generator().manual_seed(seed)
@@ -130,13 +129,10 @@ def linear_agreement(sigmas: tuple[float, ...] = (5.0, 15.0), seed: int = 0) -> 
                 around, vi = laplace_at(posterior, maximum.v, generator), way.startswith("vi")
                 spread = fit_gaussian(posterior, around, generator, steps=TOY_VI_STEPS) if vi else around
                 found_mean, found_covariance = _moments_of_w(posterior, spread)
-                rows.append(
-                    LinearRow(
-                        name, sigma, way, float((found_mean - mean).norm() / mean.norm()),
-                        float((found_covariance - covariance).norm() / covariance.norm()),
-                    )
+                yield LinearRow(
+                    name, sigma, way, float((found_mean - mean).norm() / mean.norm()),
+                    float((found_covariance - covariance).norm() / covariance.norm()),
                 )  # fmt: skip
-    return rows
 
 
 def network_agreement(

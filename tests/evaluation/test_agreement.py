@@ -28,7 +28,7 @@ def test_a_spread_that_is_too_narrow_does_not_agree(monkeypatch):
         return replace(found, scale=0.95 * found.scale) if hasattr(found, "scale") else found
 
     monkeypatch.setattr(agreement, "laplace_at", narrow)
-    row = linear_agreement((10.0,))[0]
+    row = next(linear_agreement((10.0,)))
     assert row.method == "laplace" and not row.agrees and row.covariance_error == pytest.approx(1 - 0.95**2, rel=0.05)
     assert not LinearRow("mask", 1.0, "x", 0.02, 0.0).agrees
 
