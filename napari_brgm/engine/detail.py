@@ -4,7 +4,8 @@
 
 b and s are the image's brightness and steepness at p. Spectrum and level come from measured pixels round the holes
 (detail_model.py): the spectrum is what the frame passes nothing of, so that power which e has already is not added
-again. Given the rim, by Matheron's rule,
+again. What is drawn of it is multiplied by as much as draws lack of the grain beside the hole (detail_balance.py).
+Given the rim, by Matheron's rule,
 
     d = d0 + C_fm (C_mm + v I)^-1 (q_m - d0_m),   q what was measured there beyond the frame's image
 
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from scipy import fft, ndimage
 
+from napari_brgm.engine.detail_balance import balance
 from napari_brgm.engine.detail_model import DetailModel, covered, steepness
 from napari_brgm.likelihood import to_grey
 
@@ -125,6 +127,7 @@ class NativeDetail:
         fields = _fields(spectrum, shape, count, generator).reshape(count, -1)
         covariance = _covariance_near(spectrum, shape)
         gained = np.zeros(draws.shape[1])
+        much = balance(self.problem, draws, self.slopes, self.model, check)
         for stripe in self._stripes(check):
             part = slice(stripe.first, stripe.last)
             values = draws[:, part]
@@ -134,7 +137,7 @@ class NativeDetail:
             for inside, kriged, points, rest in _tiles(stripe, covariance):
                 new[:, inside] -= kriged(fields.take(points[0] % shape[0] * shape[1] + points[1] % shape[1], axis=1))
                 gained[part][inside] = kriged(rest[None])[0]
-            new *= level
+            new *= level * stripe.frame.at(much, stripe.free)[0, 0].numpy()
             gained[part] *= level.mean(axis=0)
             values += new - new.mean(axis=0) + gained[part].astype(np.float32)
         return gained

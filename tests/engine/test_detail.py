@@ -14,6 +14,7 @@ from napari_brgm.corruptions import Downsample, Mask
 from napari_brgm.engine import detail as module
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.detail import NativeDetail
+from napari_brgm.engine.detail_balance import balance
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.window import Window
 from napari_brgm.priors.residual_field import ResidualField
@@ -67,10 +68,11 @@ def test_a_hole_has_the_grain_of_its_surroundings(linear_prior, blur, window):
     problem = problem_of(linear_prior, scan, window=window)
     images, _ = filled(problem, NativeDetail.of(problem, flat_of()))
     inside, ring = problem.free, problem.measured
-    for sigma in (1.0, 2.0):
+    near = ring & (ndimage.distance_transform_edt(ring) <= 10)  # of broad grain too few pixels to tell
+    for sigma, beside in ((1.0, near), (2.0, ring)):
         here, there = (
             np.mean([np.square(x - ndimage.gaussian_filter(x, sigma))[part].mean() for x in images])
-            for part in (inside, ring)
+            for part in (inside, beside)
         )
         assert here == pytest.approx(there, rel=0.15)
     np.testing.assert_array_equal(images[0][ring], scan[ring].astype(np.float32))
@@ -98,9 +100,10 @@ def test_edges_are_no_grain_of_what_is_flat_beside_them(linear_prior):
     frame = torch.from_numpy(blocks).float()[None, None] / 127.5 - 1
     steep = (problem.free & (np.arange(SIDE)[:, None] < SIDE // 2 - 6))[problem.free]
     flat = (problem.free & (np.arange(SIDE)[:, None] > SIDE // 2 + 6))[problem.free]
+    drawn = problem.finish(frame, consistent=True)
     spread = []
     for sharp in (False, True):
-        values = np.repeat(scan[problem.free][None], 12, axis=0).astype(np.float32)
+        values = np.repeat(drawn, 12, axis=0).astype(np.float32)
         NativeDetail.of(problem, frame, sharp=sharp).add(values, torch.Generator().manual_seed(0))
         spread.append(values.std(axis=0))
     plain, beside_sharp = spread
@@ -228,3 +231,24 @@ def test_where_there_is_no_detail_none_is_added(linear_prior):
     assert not gained.any()
     np.testing.assert_array_equal(values, np.float32(FLAT))
     assert not empty.mean(values[0]).any()
+
+
+def test_draws_that_are_as_rough_as_the_scan_get_no_more(linear_prior):
+    """Catches detail that is added to a residual field's own grain: on films samples had twice the ring's."""
+    problem = problem_of(linear_prior, FLAT + grain_of())
+    detail = NativeDetail.of(problem, flat_of())
+    rough = (FLAT + np.stack([grain_of(seed=k)[problem.free] for k in (1, 2)])).astype(np.float32)
+    smooth = np.full_like(rough, FLAT)
+    much = [float(balance(problem, x, detail.slopes, detail.model).mean()) for x in (rough, smooth)]
+    assert much[0] < 0.4 and much[1] == pytest.approx(1, abs=0.15)
+
+
+def test_detail_is_less_where_it_is_less_beside_the_hole(linear_prior):
+    """As bright and as flat on the left as on the right, with a third of the grain: a lung's beside soft tissue's."""
+    left = np.arange(SIDE)[None] < SIDE // 2
+    scan = FLAT + grain_of() * np.where(left, 1 / 3, 1.0)
+    problem = problem_of(linear_prior, scan)
+    images, _ = filled(problem, NativeDetail.of(problem, flat_of()))
+    spread = images.std(axis=0)
+    here, there = (spread[problem.free & side].mean() for side in (left, ~left))
+    assert here < 0.75 * there
