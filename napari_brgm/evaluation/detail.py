@@ -2,12 +2,14 @@
 
     ratio = mean (h x)^2 inside the hole / mean (h y)^2 in the ring round it,   h x = x - Gaussian(1 pixel) x
 
-in tissue; of samples and, for comparison, of what was hidden. Scans are held-out images on their own grid. Where a
-prior's frame is that grid, they are enlarged four times by cubic splines and get a grain like a detector's: simulated.
+in tissue; of samples and, for comparison, of what was hidden. Parts that a fitted frame does not reach stay black and
+do not count. Scans are held-out images on their own grid. Where a prior's frame is that grid, they are enlarged four
+times by cubic splines and get a grain like a detector's: simulated.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_brgm.calibration import TISSUE
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Frame, Mask
+from napari_brgm.engine.detail_model import covered
 from napari_brgm.engine.restore import restore
 from napari_brgm.evaluation.held_out import SETS, evenly_spaced, grey_images, set_of
 from napari_brgm.evaluation.masks import brush_strokes
@@ -74,8 +77,9 @@ class Grain:
 
 
 def grain_of(
-    image: npt.NDArray[np.floating[Any]], original: npt.NDArray[np.floating[Any]], hidden: npt.NDArray[np.bool_]
-) -> float:
+    image: npt.NDArray[np.floating[Any]], original: npt.NDArray[np.floating[Any]], hidden: npt.NDArray[np.bool_],
+    reached: npt.NDArray[np.bool_] | None = None,
+) -> float:  # fmt: skip
     """Ratio of the module's equation.
 
     Parameters
@@ -85,8 +89,12 @@ def grain_of(
     original : (H, W) ndarray
         Grey levels, complete: it says where tissue is.
     hidden : (H, W) bool ndarray
+    reached : (H, W) bool ndarray, optional
+        What is counted; None: everything.
     """
     tissue = ndimage.gaussian_filter(original.astype(np.float64), 2 * _SIGMA) > 2 * TISSUE
+    if reached is not None:
+        tissue &= reached
     ring = ~hidden & (ndimage.distance_transform_edt(~hidden) <= _RING) & tissue
     inside = hidden & tissue
     energy, outer = (
@@ -134,10 +142,11 @@ def native_grain(
             show(scan, hidden, result)
         where = hidden & (scan > TISSUE)
         error, sd = (scan - result.mean)[where], result.std[where]
-        ratios = [grain_of(x, scan, hidden) for x in result.samples]
+        reached = _reached(result)
+        ratios = [grain_of(x, scan, hidden, reached) for x in result.samples]
         found.append(
             (
-                np.mean(ratios), grain_of(scan, scan, hidden), np.mean(np.abs(error) <= _GAUSSIAN_90 * sd),
+                np.mean(ratios), grain_of(scan, scan, hidden, reached), np.mean(np.abs(error) <= _GAUSSIAN_90 * sd),
                 np.sqrt(np.mean(np.square((scan - result.estimate)[where]))),
             )
         )  # fmt: skip
@@ -145,6 +154,18 @@ def native_grain(
             tell(number + 1, len(picked), prior.info.name)
     grain, truth, covered, rmse = np.array(found, dtype=np.float64).T
     return Grain(grain, truth, covered, rmse, simulated)
+
+
+def _reached(result: Restoration) -> npt.NDArray[np.bool_]:
+    """(H, W) bool: pixels that lie wholly in the prior's frame, and not beside one that does not."""
+    told = result.provenance["frame"]
+    frame = Frame(
+        shape=tuple(told["shape"]), resolution=told["resolution"], ratio=tuple(told["ratio"]),
+        centre_native=tuple(told["centre_native"]), centre_frame=tuple(told["centre_frame"]),
+        rotation=told["rotation"],
+    )  # fmt: skip
+    inside = covered(frame, np.ones(frame.shape, dtype=np.bool_)).reshape(frame.shape)
+    return np.asarray(ndimage.minimum_filter(inside, 2 * math.ceil(2 * _SIGMA) + 1, mode="nearest"))
 
 
 def _enlarged(image: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_brgm.corruptions import Frame
 from napari_brgm.evaluation import detail
-from napari_brgm.evaluation.detail import Grain, grain_of, native_grain
+from napari_brgm.evaluation.detail import Grain, _reached, grain_of, native_grain
 
 
 def test_the_ratio_is_that_of_energies():
@@ -22,6 +23,17 @@ def test_the_ratio_is_that_of_energies():
     assert grain_of(np.where(hidden, 100.0, original), original, hidden) < 0.1
     rough = np.where(hidden, 100 + 2 * rng.normal(0, 5, (90, 90)), original)
     assert grain_of(rough, original, hidden) == pytest.approx(4, rel=0.15)
+    left = np.broadcast_to(np.arange(90)[None] < 35, hidden.shape)
+    half_rough = np.where(left, original, rough)
+    assert grain_of(half_rough, original, hidden, left) == pytest.approx(1, rel=0.15)
+
+
+def test_what_a_fitted_frame_does_not_reach_is_not_counted():
+    """Catches the step to the black beyond it, which is no grain: it was half of a film's energy."""
+    frame = Frame((40, 60), 24, (0.5, 0.5), (19.5, 29.5), (11.5, 11.5))
+    reached = _reached(SimpleNamespace(provenance={"frame": frame.describe()}))
+    assert reached.shape == (40, 60)
+    assert reached[:, 18:42].all() and not reached[:, :8].any() and not reached[:, 52:].any()
 
 
 def test_shares_within_the_limit():
