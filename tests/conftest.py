@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import typer.main
+import typer.testing
 from safetensors.torch import load_file
 
 from napari_brgm.errors import WeightsError
@@ -27,7 +29,7 @@ from napari_brgm.priors.stylegan2_prior import StyleGAN2Prior
 from napari_brgm.priors.through_plane import FREQUENCIES, ThroughPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     import numpy as np
@@ -44,6 +46,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The person's folder of weights and timings: empty, and never that of whoever runs the tests."""
     monkeypatch.setenv("NAPARI_BRGM_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_built_once() -> Iterator[None]:
+    """Typer's runner builds all commands anew for each call, which takes as long as many a test of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(scope="session")

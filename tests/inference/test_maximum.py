@@ -16,11 +16,11 @@ from napari_brgm.posterior import Posterior
 from napari_brgm.settings import preset
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("mask", 1500), ("downsample", 500), ("blur", 500)])
+@pytest.mark.parametrize("kind", ["mask", "downsample", "blur"])
 @pytest.mark.parametrize("sigma", [25.0, 100.0])
-def test_map_is_the_exact_mean(linear_problem, kind, steps, sigma):
+def test_map_is_the_exact_mean(linear_problem, kind, sigma):
     """Catches a wrong balance of prior and data (means for sums, a lost factor 2, sigma in other units)."""
-    exact = linear_problem(kind, sigma, steps=steps)  # Adam, not preconditioned: an ill-conditioned mask takes long
+    exact = linear_problem(kind, sigma, steps=500)  # Adam, not preconditioned
     found = maximise(exact.posterior)
     w = exact.posterior.latents(found.v)[0, 0].double()
     assert (w - exact.mean).norm() < 0.01 * exact.mean.norm()
@@ -40,7 +40,7 @@ def test_preconditioned_start_is_the_answer(linear_problem, kind, uneven):
 
 
 def test_more_noise_moves_the_map_to_the_prior(linear_problem):
-    norms = [float(maximise(linear_problem("mask", sigma, steps=400).posterior).v.norm()) for sigma in (50, 200, 800)]
+    norms = [float(maximise(linear_problem("mask", sigma, steps=150).posterior).v.norm()) for sigma in (50, 200, 800)]
     assert norms == sorted(norms, reverse=True) and norms[2] < 0.8 * norms[0]
 
 
@@ -99,7 +99,7 @@ def test_schedule():
 
 def test_pixels_weigh_by_their_own_noise(linear_problem):
     """Catches a weight that is a standard deviation, or one that reaches the linear start but not the objective."""
-    exact, even = linear_problem("downsample", 50.0, uneven=True, steps=800), linear_problem("downsample", 50.0)
+    exact, even = linear_problem("downsample", 50.0, uneven=True, steps=500), linear_problem("downsample", 50.0)
     found = maximise(exact.posterior)
     w = exact.posterior.latents(found.v)[0, 0].double()
     assert (w - exact.mean).norm() < 0.01 * exact.mean.norm()
