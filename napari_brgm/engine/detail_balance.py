@@ -38,6 +38,7 @@ __all__ = ["balance"]
 
 _SIGMA = 1.0  # native pixels: what is finer
 _ASIDE, _NEAR = 1, 10  # native pixels from a hole: the measured ones that are looked at; nearer, h reaches into it
+_EDGE = 2  # native pixels from where the frame ends, which is a step to black
 _SIDE = 128  # native pixels of a window,
 _READ = 1 << 20  # and in all of them, which then are evenly spaced
 _DRAWS = 4  # of those that are looked at
@@ -76,6 +77,7 @@ def balance(
         scan = problem.placed.given.image[window.of_scan]
         filled = grey_tensor(scan, ~free, problem.window)[0, 0].double().numpy()
         within = covered(cut, np.ones_like(free)).reshape(free.shape)
+        within = ndimage.minimum_filter(within, 2 * _EDGE + 1, mode="nearest")
         away = ndimage.distance_transform_edt(~free)
         near = (away > _ASIDE) & (away <= _NEAR) & within
         cells = beside.cells(*np.broadcast_arrays(*cut.into_frame(*np.ogrid[: free.shape[0], : free.shape[1]])))
