@@ -50,14 +50,19 @@ class Staging:
         """Make one; OSError."""
         for _ in range(_TRIES):
             path = folder / f"{_PREFIX}{uuid4().hex[:12]}"
-            private_folder(path)
+            try:
+                private_folder(path)
+            except FileNotFoundError:
+                if folder.is_dir():  # another process took it for one that is left over
+                    continue
+                raise
             try:
                 lock = _locked(path)
             except NotImplementedError:  # no locks on this file system
                 return cls(path, None)
             if lock is not None and path.is_dir():
                 return cls(path, lock)
-            _release(lock)  # another process took it for one that is left over, before it was locked
+            _release(lock)  # likewise, before it was locked
         raise FileExistsError(f"no hidden folder can be kept in {folder.name}")
 
     def remove(self) -> None:

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from napari_brgm.scans import staging as staged
 from napari_brgm.scans.outputs import Outputs
-from napari_brgm.scans.staging import Staging, remove_stale
+from napari_brgm.scans.staging import Staging, private_folder, remove_stale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,3 +64,23 @@ def test_only_the_owner_can_look_inside(tmp_path: Path) -> None:
     assert staging.path.stat().st_mode & 0o777 == 0o700
     staging.remove()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_another_process_removes_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between ``mkdir`` and ``chmod``, when it has no lock yet."""
+    made = []
+
+    def taken_once(path: Path) -> None:
+        made.append(path)
+        if len(made) == 1:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        private_folder(path)
+
+    monkeypatch.setattr(staged, "private_folder", taken_once)
+    own = Staging.made_in(tmp_path)
+    assert own.path == made[1] and own.path.is_dir()
+    own.remove()
+    with pytest.raises(FileNotFoundError):
+        Staging.made_in(tmp_path / "missing")
