@@ -49,7 +49,7 @@ class Staging:
     def made_in(cls, folder: Path) -> Self:
         """Make one; OSError."""
         for _ in range(_TRIES):
-            path = folder / f"{_PREFIX}{uuid4().hex[:12]}"
+            path = folder / _name()
             try:
                 private_folder(path)
             except FileNotFoundError:
@@ -80,9 +80,18 @@ def remove_stale(folder: Path) -> None:
     for path in found:
         with suppress(OSError, NotImplementedError):
             lock = _locked(path)
-            if lock is not None:
-                shutil.rmtree(path, ignore_errors=True)
-                _release(lock)
+            if lock is None:
+                continue
+            try:  # away in one step: who has made it, and has not locked it yet, finds nothing there and makes another
+                left = path.rename(path.with_name(_name()))
+            except OSError:
+                left = path
+            shutil.rmtree(left, ignore_errors=True)
+            _release(lock)
+
+
+def _name() -> str:
+    return f"{_PREFIX}{uuid4().hex[:12]}"
 
 
 def _locked(path: Path) -> FileLock | None:
