@@ -66,7 +66,7 @@ class DrawnCells:
             A slice could not be restored.
         """
         names = [task.name for task in tasks]
-        found = run_grid(self._setting, [method], names, tell, processes=processes, images=images)
+        found = run_grid(self._setting, [method], names, tell, processes=processes, images=images, bench=self._bench)
         if found.failures:
             raise BrgmError(found.failures[0])
 

@@ -43,6 +43,7 @@ class GridResult:
 def run_grid(
     setting: Setting, methods: Sequence[str], tasks: Sequence[str], tell: Tell | None = None, *, processes: int = 1,
     fewer: dict[str, int] | None = None, images: Sequence[int] | None = None, earlier: Sequence[Row] = (),
+    bench: GridBench | None = None,
 ) -> GridResult:  # fmt: skip
     """Measure methods on tasks.
 
@@ -63,6 +64,8 @@ def run_grid(
         Numbers of the images of ``Setting.count`` that are restored, and not all.
     earlier : sequence of Row
         Rows that these will stand beside.
+    bench : GridBench, optional
+        Of this setting, where there is one: its images are not read again.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def run_grid(
     OutputError
         The folder cannot be made.
     """
-    bench = GridBench(setting)
+    bench = bench or GridBench(setting)
     numbers = list(range(len(bench.images)) if images is None else images)
     work: deque[GridCell] = deque()
     for name in methods:

@@ -2,9 +2,9 @@
 
     x0 = D(x_t),   x0 <- prox of |A x - y|^2 at x0,   x_(t-1) from x0, the noise that x_t then has, and fresh noise
 
-The sampler is deepinv's, the denoiser is trained on the training slices (denoise.py). In holes its share of fresh noise
-and its trust in the data are those of the paper's in-painting, in super-resolution those of its super-resolution.
-Mean and standard deviation are those of a few draws.
+The sampler is deepinv's, the denoiser is trained on the training slices (denoise.py). Its trust in the data and its
+share of fresh noise lie in the ranges that the paper recommends, and were not tuned. Mean and standard deviation are
+those of a few draws.
 
 Source: Zhu et al., "Denoising diffusion models for plug-and-play image restoration", CVPR Workshops 2023, Alg. 1.
 """
@@ -78,13 +78,9 @@ class DiffusionSampler:
 
     def fingerprint(self) -> dict[str, Any]:
         return {
-            "weights": sha256_of(self.path),
-            "draws": _DRAWS,
-            "steps": _STEPS,
-            "noise": _NOISE,
-            "hole": list(_HOLE),
+            "weights": sha256_of(self.path), "draws": _DRAWS, "steps": _STEPS, "noise": _NOISE, "hole": list(_HOLE),
             "low-res": list(_LOW_RES),
-        }
+        }  # fmt: skip
 
     def solves(self, task: Task) -> bool:
         return task.kind in ("hole", "low-res") and task.size == self.card.size
