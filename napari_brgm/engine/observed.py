@@ -21,6 +21,7 @@ from napari_brgm.engine.binned import binned
 from napari_brgm.engine.checked import checked
 from napari_brgm.engine.placed import grey_tensor, placed
 from napari_brgm.engine.provenance import ESTIMATED
+from napari_brgm.engine.redundancy import redundancy
 from napari_brgm.inference.cutout import cutouts
 from napari_brgm.likelihood import Likelihood, to_grey
 from napari_brgm.lossless import with_restored
@@ -191,8 +192,8 @@ def observe(
 def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True, share: float = 1.0) -> Problem:
     """State the problem of a placed slice.
 
-    ``field``: weigh pixels by what the prior knows of its residual. ``share``: of the representation's variance that
-    stands beside a second scan's noise.
+    ``field``: weigh pixels by what the prior knows of its residual. ``share``: of the representation's variance, what
+    counts of it where slices are found together.
     """
     given, noise, f = slice_.given, slice_.noise, slice_.given.corruption
     shared = beside_second(slice_)
@@ -210,7 +211,11 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True, share: fl
         measured, own = (blocks.share > 0).float(), blocks.share
     sigma = None if shared is None else shared.sigma(pixel).to(device)
     residual = prior.parts.residual if field and given.corruption.linear else None
-    weight = _weight(f, frame, noise, prior, residual)
+    weight: Tensor | None = None
+    if residual is not None and prior.channels == 1:
+        area = share * (prior.info.representation_sigma / residual.level) ** 2
+        alike = redundancy(measured[0, 0].cpu().numpy() > 0, area, pixel)
+        weight = _weight(f, frame, noise, residual, None if alike is None else torch.from_numpy(alike).to(device))
     if sigma is not None:
         stands = share * noise.representation**2 / (1.0 if weight is None else weight)
         less = (noise.measured**2 + stands) / (sigma**2 + stands)
@@ -271,12 +276,12 @@ def beyond_view(unseen: npt.NDArray[np.bool_]) -> list[str]:
 
 
 def _weight(
-    f: LinearOperator, frame: Frame | Axes, noise: NoiseLevels, prior: Prior, field: ResidualField | None
-) -> Tensor | None:  # fmt: skip
-    """Inverse relative noise variance of each observed pixel (1, 1, h, w), where the prior knows it."""
-    if field is None or prior.channels != 1:
-        return None
+    f: LinearOperator, frame: Frame | Axes, noise: NoiseLevels, field: ResidualField, alike: Tensor | None
+) -> Tensor:  # fmt: skip
+    """Inverse relative noise variance of each observed pixel (1, 1, h, w): what the prior knows of its residual there,
+    and how far measured neighbours err ``alike`` (h, w); None: all do.
+    """
     relative = field.relative_variance[None, None]
     seen = f.A(frame.A(relative)).clamp(min=float(relative.min()))
     own, drawn = noise.measured**2, noise.representation**2
-    return (own + drawn) / (own + drawn * seen)
+    return (own + drawn) / (own + drawn * (seen if alike is None else seen * alike))

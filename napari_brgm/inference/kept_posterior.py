@@ -73,7 +73,7 @@ class KeptPosterior:
         self._solve()
 
     def observe(self, likelihood: Likelihood, check: Callable[[], None] | None = None) -> None:
-        """Take another observation on the same grid, with the same noise where pixels are measured, in its place."""
+        """Take another observation on the same grid, in its place."""
         before = self._likelihood
         changed = ((_precision(before) != _precision(likelihood)) | (before.y != likelihood.y))[0, 0]
         if float(changed.float().mean()) > _ANEW:
@@ -101,21 +101,26 @@ class KeptPosterior:
         cut = cutout(box, observation.frame, self._pixel, self._model.resolution)
         there = cut.of_grid(changed).flatten()
         mean = cut.of_frame(self._model.mean)[None]
-        for whole, sign in ((before, -1.0), (after, 1.0)):
-            part = cut.likelihood(whole)
-            root = _precision(part).sqrt()
-            if not root.flatten()[there].any():
+        parts = [cut.likelihood(whole) for whole in (before, after)]
+        known = [_precision(part).flatten()[there] for part in parts]
+        weighed = known[1] - known[0]
+        missed_before, missed = (p * part.residual(mean).flatten()[there] for p, part in zip(known, parts, strict=True))
+        # each pixel is seen by the one of the two that measured it
+        seen = torch.zeros(self._model.rank, len(weighed), device=mean.device)
+        for part, pixels in ((parts[1], known[1] > 0), (parts[0], (known[0] > 0) & (known[1] == 0))):
+            if not pixels.any():
                 continue
-            operator, seen = GreyLevels(part.observation), []
+            operator = GreyLevels(part.observation)
             for first in range(0, self._model.rank, _AT_ONCE):
                 if check is not None:
                     check()
                 some = self._model.components(first, first + _AT_ONCE, cut.corner, cut.side)
-                seen.append((operator.A(some) * root).flatten(1)[:, there])
-            b = torch.cat(seen)  # (K, n)
-            missed = (part.residual(mean) * root).flatten()[there]
-            self._gram += sign * gram(b, check).double()
-            self._right += sign * (b @ missed).double()
+                seen[first : first + _AT_ONCE, pixels] = operator.A(some).flatten(1)[:, there][:, pixels]
+        self._right += (seen @ (missed - missed_before)).double()
+        for sign in (-1.0, 1.0):
+            pixels = sign * weighed > 0
+            if pixels.any():
+                self._gram += sign * gram(seen[:, pixels] * weighed[pixels].abs().sqrt(), check).double()
 
     def _solve(self) -> None:
         precision = self._gram * self._precision

@@ -54,6 +54,11 @@ class ResidualField:
         power = self.std.square() + _FLOOR**2
         return power / power.mean()
 
+    @property
+    def level(self) -> float:
+        """Root of the mean variance over the frame, grey levels."""
+        return float(self.std.square().mean().sqrt().clamp(min=1e-3))
+
     def covariance(self, z: Tensor) -> Tensor:
         """S R S z for z (B, 1, R, R)."""
         return self.std * self.correlated(self.std * z)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Frame, Mask
+from napari_brgm.engine.redundancy import redundancy
 from napari_brgm.inference.kept_posterior import KeptPosterior
 from napari_brgm.likelihood import GreyLevels, Likelihood
 from napari_brgm.observation import Observation
@@ -28,6 +29,8 @@ def model(request, smooth_images) -> LinearModel:
 def observed(model: LinearModel, frame: Frame | None, missing: np.ndarray) -> Likelihood:
     hidden = torch.from_numpy(missing)
     weight = 0.5 + torch.rand(1, 1, *missing.shape, generator=torch.Generator().manual_seed(1))
+    alike = redundancy(~missing, 20.0, (1.0, 1.0))  # so that pixels beside a stroke count for more than before
+    weight = weight if alike is None else weight / torch.from_numpy(alike)
     observation = Observation(Mask(hidden), (~hidden).float()[None, None], 12.0, weight, frame)
     truth = model.synthesize(torch.randn(1, 1, 20, generator=torch.Generator().manual_seed(2)))
     y = observation.A((truth + 1) * 127.5)
