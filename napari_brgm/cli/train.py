@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _OF_LIKE = ("modality", "plane", "resolution", "spacing_mm")
-_OF_LCM = ("latents", "every")
+_OF_LCM = ("latents", "latent_size", "every")
 _OF_GAN = ("r1_gamma", "compact", "compiled", "finish")
 _NOT_OF_FINISH = ("name", *_OF_LIKE)  # the prior has them
 
@@ -91,6 +91,14 @@ def train(
         Literal["convolutional", "free", "vector", "encoder"],
         typer.Option(help="lcm: latents of an image; the last three are the paper's rivals OptZ, GLO and autoencoder."),
     ] = "convolutional",
+    latent_size: Annotated[
+        int | None,
+        typer.Option(
+            help="lcm: side of the map (free), length of the vector (vector, encoder).",
+            show_default="32, or 256",
+            min=1,
+        ),
+    ] = None,
     every: Annotated[
         int | None, typer.Option(help="lcm: use one of so many slices.", show_default="the recipe's, or 1", min=1)
     ] = None,
@@ -167,7 +175,9 @@ def train(
 
         def make(info: PriorInfo) -> Recipe | LcmSettings:
             if recipe == "lcm":
-                return replace(lcm_settings(resolution), latents=latents, every=every or 1, **given)
+                return replace(
+                    lcm_settings(resolution), latents=latents, latent_size=latent_size, every=every or 1, **given
+                )
             linear = linear_recipe(info, resolution, mirror)
             linear = linear.shortened(images or linear.refine.images)
             return replace(linear, refine=replace(linear.refine, **given))
@@ -194,7 +204,7 @@ def train(
         settings = replace(linear, refine=replace(linear.refine, **given))
     elif recipe == "lcm":
         fitting = lcm_settings(framing.resolution) if manifold is None else manifold.settings
-        settings = replace(fitting, latents=latents, every=every or fitting.every, **given)
+        settings = replace(fitting, latents=latents, latent_size=latent_size, every=every or fitting.every, **given)
     elif recipe == "autoencoder":
         settings = replace(autoencoder_settings(framing.resolution, mirror=mirror), **given)
     else:

@@ -1,7 +1,8 @@
 """Latent maps: the parameters of one image -> the map z that the shared network draws from.
 
     convolutional   z = f_phi(s): phi are the weights of the image's own small ConvNet, s is fixed noise (LCM Sec. 3)
-    free            z itself: "OptZ", the latent map optimised directly (LCM Sec. 4)
+    free            z itself: "OptZ", the latent map optimised directly (LCM Sec. 4); or a smaller one, enlarged, as in
+                    GLO with maps of several sizes (LCM Fig. 9)
     vector          z = enlarged D h: one vector h an image, as in GLO (arXiv 1707.05776) and autoencoders
 
 The first is the convolutional manifold: phi has about as many numbers as z, but what a small ConvNet makes of noise is
@@ -30,6 +31,7 @@ MapKind = Literal["convolutional", "free", "vector"]
 _WIDTHS = (2, 8, 16, 32, 64)  # channels of s, of the three hidden layers, and of z (LCM Sec. 3)
 _SIDE = 32  # of z; each unpadded convolution takes 2 pixels off the 40 of s
 _VECTOR_SIDE = 8  # of the map that a vector becomes, before it is enlarged
+_VECTOR = 256  # its length
 _EPSILON = 1e-7  # of the normalisation: weights in the box of 0.01 give small variances
 
 
@@ -111,10 +113,16 @@ class ConvolutionalMap(LatentMap):
 
 
 class FreeMap(LatentMap):
-    """Z itself, in [-1, 1] ("OptZ")."""
+    """Z itself, in [-1, 1] ("OptZ"), or a map of a smaller side from which it is enlarged."""
 
     kind: MapKind = "free"
-    size = _WIDTHS[-1] * _SIDE**2
+
+    def __init__(self, extent: int = _SIDE) -> None:
+        super().__init__()
+        self.extent = extent
+        self.size = self.channels * extent**2
+        if extent != _SIDE:
+            self.register_buffer("side_of_map", torch.tensor(extent))
 
     def start(self, generator: torch.Generator) -> Tensor:
         return 0.1 * torch.randn(self.size, generator=generator)
@@ -123,7 +131,8 @@ class FreeMap(LatentMap):
         return params.clamp(-1, 1)
 
     def forward(self, params: Tensor) -> Tensor:
-        return params.reshape(-1, self.channels, _SIDE, _SIDE)
+        z = params.reshape(-1, self.channels, self.extent, self.extent)
+        return z if self.extent == _SIDE else _enlarged(z)
 
 
 class VectorMap(LatentMap):
@@ -131,7 +140,7 @@ class VectorMap(LatentMap):
 
     kind: MapKind = "vector"
 
-    def __init__(self, size: int = 256) -> None:
+    def __init__(self, size: int = _VECTOR) -> None:
         super().__init__()
         self.size = size
         self.dense = nn.Linear(size, self.channels * _VECTOR_SIDE**2)
@@ -145,19 +154,25 @@ class VectorMap(LatentMap):
         return inside
 
     def forward(self, params: Tensor) -> Tensor:
-        x = self.dense(params).reshape(-1, self.channels, _VECTOR_SIDE, _VECTOR_SIDE)
-        return F.interpolate(x, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+        return _enlarged(self.dense(params).reshape(-1, self.channels, _VECTOR_SIDE, _VECTOR_SIDE))
 
 
-def latent_map(kind: MapKind, *, seed: int = 0, vector: int = 256) -> LatentMap:
-    """A new map of this kind; ``seed`` is that of the noise s, ``vector`` the length of a vector."""
+def _enlarged(z: Tensor) -> Tensor:
+    return F.interpolate(z, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+
+
+def latent_map(kind: MapKind, *, seed: int = 0, size: int | None = None) -> LatentMap:
+    """A new map of this kind.
+
+    ``seed`` is that of the noise s. ``size``: length of a vector (256) or side of a free map (32).
+    """
     match kind:
         case "convolutional":
             return ConvolutionalMap(seed)
         case "free":
-            return FreeMap()
+            return FreeMap(size or _SIDE)
         case "vector":
-            return VectorMap(vector)
+            return VectorMap(size or _VECTOR)
 
 
 def map_from_state_dict(kind: str, weights: Mapping[str, Tensor]) -> LatentMap:
@@ -175,8 +190,16 @@ def map_from_state_dict(kind: str, weights: Mapping[str, Tensor]) -> LatentMap:
                 found = VectorMap(max(int(weights["dense.weight"].shape[1]), 1))
             found.load_state_dict({k: v.to(torch.float32, copy=True) for k, v in weights.items()}, assign=True)
         else:
-            found = {"convolutional": ConvolutionalMap, "free": FreeMap}[kind]()
+            found = FreeMap(_extent(weights)) if kind == "free" else {"convolutional": ConvolutionalMap}[kind]()
             found.load_state_dict(dict(weights))
     except (KeyError, IndexError, RuntimeError) as error:
         raise WeightsError(f"the latent map {kind[:40]!r} in these weights is unknown or incomplete") from error
     return found.eval().requires_grad_(False)
+
+
+def _extent(weights: Mapping[str, Tensor]) -> int:
+    """Side of a free map; KeyError where it is none."""
+    told = weights.get("side_of_map", torch.tensor(_SIDE))
+    if told.numel() != 1 or not 1 <= int(told) <= _SIDE:
+        raise KeyError("side_of_map")
+    return int(told)

@@ -27,7 +27,7 @@ from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.priors.convolutional_manifold import ConvolutionalManifold
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.hourglass import Hourglass
-from napari_brgm.priors.latent_maps import latent_map
+from napari_brgm.priors.latent_maps import MapKind, latent_map
 from napari_brgm.priors.prior import LowRankStatistics, PriorInfo
 from napari_brgm.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from napari_brgm.training.latent_table import LatentTable
@@ -141,11 +141,8 @@ class _LcmTraining:
         going_on = has_checkpoint(work / "checkpoint")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.map = latent_map(
-                "vector" if settings.latents == "encoder" else settings.latents,
-                seed=settings.seed,
-                vector=settings.vector,
-            )
+            kind: MapKind = "vector" if settings.latents == "encoder" else settings.latents
+            self.map = latent_map(kind, seed=settings.seed, size=settings.latent_size)
             self.net = Hourglass(self.map.channels, bank.channels, settings.trunk, settings.fine)
             self.encoder = (
                 Encoder(settings.encoder_widths, self.map.size, bank.resolution, bank.channels) if encoded else None
@@ -246,8 +243,7 @@ class _LcmTraining:
             values = torch.cat([self.map.project(self.encoder.encode(self.bank.take(part))).cpu() for part in rows])
         net = Hourglass(self.map.channels, self.bank.channels, self.settings.trunk, self.settings.fine)
         net.load_state_dict(self.net.state_dict())
-        kind = self.map.kind
-        own = latent_map(kind, vector=self.settings.vector)
+        own = latent_map(self.map.kind, size=self.settings.latent_size)
         own.load_state_dict(self.map.state_dict())
         return ConvolutionalManifold(own, net, LowRankStatistics.of(values, self.settings.components), info)
 

@@ -13,6 +13,10 @@ __all__ = ["LatentKind", "LcmSettings", "lcm_settings"]
 LatentKind = Literal["convolutional", "free", "vector", "encoder"]
 _RATES: dict[LatentKind, float] = {"convolutional": 1e-3, "free": 2e-2, "vector": 5e-3, "encoder": 0.0}
 _SIDE = 32  # of the latent map
+_LARGEST: dict[LatentKind, int] = {"free": _SIDE, "vector": 1 << 14, "encoder": 1 << 14}
+_SIZES = (
+    "latent_size goes with free latents (side of the map, 1 to 32), and with vector and encoder (length, 1 to 16384)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class LcmSettings:
     )
     trunk: tuple[int, ...] = (32, 64, 96, 128)  # channels of the hourglass at 32 px, 16 px, ...
     fine: tuple[int, ...] = (16, 6)  # at 64 px, 128 px, ...
-    vector: int = 256  # length of the vector, where the latents are one
+    latent_size: int | None = None  # length of a vector, 256; side of a free map, 32; None: these
     encoder_widths: tuple[int, ...] = (12, 24, 48, 64, 96)  # of the autoencoder, as in priors/encoder.py
     components: int = 256  # principal components of the latents, in which restorations are sought
     images: int = 120_000  # length of the training, in slices shown
@@ -48,7 +52,11 @@ class LcmSettings:
     def __post_init__(self) -> None:
         if self.latents not in _RATES:
             raise InputError(f"latents must be one of {', '.join(_RATES)}, got {self.latents!r}")
-        whole = ("vector", "components", "images", "batch", "every", "report_images")
+        if self.latent_size is not None and (
+            self.latents == "convolutional" or not 1 <= self.latent_size <= _LARGEST[self.latents]
+        ):
+            raise InputError(_SIZES)
+        whole = ("components", "images", "batch", "every", "report_images")
         for name in whole:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")

@@ -49,7 +49,7 @@ def test_the_convolutional_map_is_the_papers():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_equals_one_image_at_a_time(kind):
     """Catches grouped convolutions that mix the channels of neighbouring images."""
-    drawn = latent_map(kind, vector=5)
+    drawn = latent_map(kind, size=5)
     given = params(drawn).requires_grad_(True)
     z = drawn(given)
     assert z.shape == (3, drawn.channels, drawn.side, drawn.side) == (3, 64, 32, 32)
@@ -72,13 +72,30 @@ def test_the_start_is_a_network_that_can_learn():
     assert VectorMap(4).start(torch.Generator()).tolist() == [0.0] * 4
 
 
+def test_a_smaller_map_is_enlarged_and_comes_back_as_it_was():
+    drawn = latent_map("free", size=8)
+    assert drawn.size == 64 * 8 * 8
+    given = params(drawn)
+    z = drawn(given)
+    assert z.shape == (3, 64, 32, 32)
+    means = z.reshape(3, 64, 8, 4, 8, 4).mean(dim=(3, 5))
+    inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    wanted = torch.nn.functional.avg_pool2d(given.reshape(3, 64, 8, 8), 3, 1, padding=1)
+    assert (means - given.reshape(3, 64, 8, 8))[inner].abs().mean() < (wanted - given.reshape(3, 64, 8, 8))[
+        inner
+    ].abs().mean()
+    again = map_from_state_dict("free", drawn.state_dict())
+    assert again.size == drawn.size
+    torch.testing.assert_close(again(given), z)
+
+
 def test_projections_are_to_the_nearest_allowed():
     drawn = ConvolutionalMap(box=0.02)
     wild = 3 * torch.randn(2, drawn.size, generator=torch.Generator().manual_seed(0))
     near = drawn.project(wild)
     torch.testing.assert_close(near[:, : drawn.weights], wild[:, : drawn.weights].clamp(-0.02, 0.02))
     assert torch.equal(near[:, drawn.weights :], wild[:, drawn.weights :])  # biases and normalisation are free
-    wild = 3 * torch.randn(2, FreeMap.size, generator=torch.Generator().manual_seed(0))
+    wild = 3 * torch.randn(2, FreeMap().size, generator=torch.Generator().manual_seed(0))
     assert torch.equal(FreeMap().project(wild), wild.clamp(-1, 1))
     vectors = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
     torch.testing.assert_close(VectorMap(2).project(vectors), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]))
@@ -87,7 +104,7 @@ def test_projections_are_to_the_nearest_allowed():
 @pytest.mark.parametrize("kind", KINDS)
 def test_rebuilt_from_its_weights(kind):
     """Catches a map that comes back with other noise s, or another box."""
-    drawn = ConvolutionalMap(seed=7, box=0.5) if kind == "convolutional" else latent_map(kind, vector=6)
+    drawn = ConvolutionalMap(seed=7, box=0.5) if kind == "convolutional" else latent_map(kind, size=6)
     again = map_from_state_dict(drawn.kind, drawn.state_dict())
     assert again.kind == kind and again.size == drawn.size
     given = 2 * params(drawn)
@@ -100,7 +117,8 @@ def test_rebuilt_from_its_weights(kind):
     [
         ("other", {}), ("", {}), ("x" * 5000 + "\n", {}), ("convolutional", {}), ("vector", {}),
         ("convolutional", {"s": torch.zeros(1, 2, 39, 40), "box": torch.tensor(0.01)}),
-        ("free", {"s": torch.zeros(3)}), ("vector", {"dense.weight": torch.zeros(3)}),
+        ("free", {"s": torch.zeros(3)}), ("free", {"side_of_map": torch.tensor(33)}),
+        ("free", {"side_of_map": torch.zeros(2)}), ("vector", {"dense.weight": torch.zeros(3)}),
         ("vector", {"dense.weight": torch.zeros(4096, 0), "dense.bias": torch.zeros(4096)}),
         ("vector", {"dense.weight": torch.empty(0, 1 << 40), "dense.bias": torch.zeros(4096)}),
         ("vector", {"dense.weight": torch.zeros(4096, 3)}),

@@ -18,9 +18,10 @@ from napari_brgm.training.lcm import train_lcm
 from napari_brgm.training.lcm_settings import LcmSettings
 
 TINY = LcmSettings(
-    trunk=(6, 8), fine=(4,), vector=6, encoder_widths=(3, 4, 5, 6, 6), components=4, images=24, batch=4,
+    trunk=(6, 8), fine=(4,), encoder_widths=(3, 4, 5, 6, 6), components=4, images=24, batch=4,
     warmup_images=8, report_images=8, learning_rate=5e-3,
 )  # fmt: skip
+SIZES = {"vector": 6, "encoder": 6}
 KINDS = ("convolutional", "free", "vector", "encoder")
 
 
@@ -50,7 +51,7 @@ def state(found) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_goes_on_bit_for_bit(slices, tmp_path, kind):
     """Catches anything that a checkpoint forgets: moments, running means, the order of slices, the rates."""
-    settings = replace(TINY, latents=kind)
+    settings = replace(TINY, latents=kind, latent_size=SIZES.get(kind))
     whole = train_lcm(slices, settings, tmp_path / "whole", device="cpu", report=quiet)
     assert whole.finished and whole.shown == 24
 
@@ -71,7 +72,7 @@ def test_it_goes_on_bit_for_bit(slices, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_error_falls(slices, tmp_path, kind):
-    settings = replace(TINY, latents=kind, images=200, learning_rate=1e-2)
+    settings = replace(TINY, latents=kind, latent_size=SIZES.get(kind), images=200, learning_rate=1e-2)
     lines: list[str] = []
     found = train_lcm(slices, settings, tmp_path, device="cpu", report=lines.append)
     began = [float(line.split("RMSE ")[1].split()[0]) for line in lines]
@@ -103,7 +104,7 @@ def test_images_learn_latents_of_their_own(slices, tmp_path):
     """Only the rows of a batch move, each by its own gradient; no slice comes twice in a round."""
     tables = [np.zeros((10, 6), np.float32)]  # where vectors start
     train_lcm(
-        slices, replace(TINY, latents="vector"), tmp_path, device="cpu", report=quiet,
+        slices, replace(TINY, latents="vector", latent_size=6), tmp_path, device="cpu", report=quiet,
         progress=lambda _shown, _total: tables.append(np.load(tmp_path / "latents-values.npy")),
     )  # fmt: skip
     moved = [set(np.flatnonzero((new != old).any(axis=1))) for old, new in pairwise(tables)]
@@ -116,7 +117,7 @@ def test_an_images_step_does_not_depend_on_the_size_of_the_batch(slices, tmp_pat
     """Catches latents that learn slower in larger batches: with Adam's epsilon out of play, by the table's moments."""
     firsts = []
     for batch in (2, 5):
-        settings = replace(TINY, latents="vector", batch=batch, images=batch, learning_rate=1e-6)
+        settings = replace(TINY, latents="vector", latent_size=6, batch=batch, images=batch, learning_rate=1e-6)
         train_lcm(slices, settings, tmp_path / str(batch), device="cpu", report=quiet)
         firsts.append(np.abs(np.load(tmp_path / str(batch) / "latents-first.npy")).sum(axis=1))
     sizes = [first[first > 0].mean() for first in firsts]
@@ -129,8 +130,8 @@ def test_colour(slices, tmp_path):
     )
     for kind in ("convolutional", "encoder"):
         found = train_lcm(
-            colour, replace(TINY, latents=kind, images=8), tmp_path / kind, device="cpu", report=quiet,
-            info=PriorInfo("colour"),
+            colour, replace(TINY, latents=kind, latent_size=SIZES.get(kind), images=8), tmp_path / kind, device="cpu",
+            report=quiet, info=PriorInfo("colour"),
         )  # fmt: skip
         assert found.prior.channels == 3 and found.prior.sample(2).shape == (2, 3, 64, 64)
         assert found.prior.info.name == "colour"
@@ -149,7 +150,7 @@ def test_what_may_change_when_going_on(slices, tmp_path):
     with pytest.raises(InputError, match="holds no latents"):
         train_lcm(slices, TINY, tmp_path / "gan", device="cpu", report=quiet)
     with pytest.raises(InputError, match="other settings"):
-        train_lcm(slices, replace(TINY, latents="encoder"), tmp_path / "gan", device="cpu", report=quiet)
+        train_lcm(slices, replace(TINY, latents="encoder", latent_size=6), tmp_path / "gan", device="cpu", report=quiet)
 
 
 def test_slices_that_do_not_fit_are_refused(slices, tmp_path):

@@ -37,7 +37,8 @@ def test_rates_follow_the_latents():
     [
         ({"latents": "other"}, "one of convolutional, free"), ({"batch": 0}, "batch must be 1"),
         ({"components": 0}, "components"), ({"every": 0}, "every"), ({"images": 0}, "images"),
-        ({"vector": 0}, "vector"),
+        ({"latents": "vector", "latent_size": 0}, "latent_size"), ({"latent_size": 8}, "latent_size"),
+        ({"latents": "free", "latent_size": 33}, "latent_size"),
         ({"trunk": (4,)}, "trunk"), ({"trunk": (4,) * 7}, "trunk"), ({"fine": (0,)}, "fine"),
         ({"learning_rate": 0.0}, "above 0"), ({"learning_rate": float("nan")}, "above 0"),
         ({"latent_rate": 0.0}, "above 0"), ({"latent_rate": float("inf")}, "above 0"), ({"latent_rate": -1.0}, "above"),

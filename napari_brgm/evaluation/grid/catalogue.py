@@ -194,6 +194,8 @@ METHODS: dict[str, Maker] = {
     "lcm-box": _lcm("lcm-box", "LCM, all of phi in its box, as in the paper", preset_name="box"),
     "optz": _of_weights("optz", "OptZ: the latent map itself"),
     "glo": _of_weights("glo", "GLO: a vector"),
+    **{f"glo-{n}": _of_weights(f"glo-{n}", f"GLO: a vector of {n}") for n in (64, 1024)},
+    **{f"glo-map-{n}": _of_weights(f"glo-map-{n}", f"GLO: a map of {n} x {n}") for n in (8, 16)},
     "autoencoder": _of_weights("autoencoder", "autoencoder's latent"),
     "paper": _with_prior("paper", "BRGM Eq. 6 with the paper's weights, MAP", "generative", preset_name="paper"),
     "reference": _with_prior("reference", "BRGM as released, MAP", "generative", preset_name="reference"),

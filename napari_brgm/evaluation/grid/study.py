@@ -27,7 +27,8 @@ __all__ = ["PAGE_FILE", "QUICK_IMAGES", "SLOW", "USUAL", "Wish", "evaluate"]
 SLOW = dict.fromkeys(
     (
         "dip", "diffpir", "pulse", "pulse-restarts", "one-latent", "penalised-z", "lcm", "lcm-field", "lcm-box", "optz",
-        "glo", "autoencoder", "paper", "reference", "invert-wplus", "invert-w", "laplace", "vi",
+        "glo", "glo-64", "glo-1024", "glo-map-8", "glo-map-16", "autoencoder", "paper",
+        "reference", "invert-wplus", "invert-w", "laplace", "vi",
     ), 10,
 )  # fmt: skip
 USUAL = tuple(name for name in METHODS if name not in SLOW)

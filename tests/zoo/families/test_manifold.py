@@ -52,7 +52,7 @@ def test_a_prior_comes_back(tiny_manifold, tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_rivals_and_colour_come_back(kind, channels, tmp_path):
     torch.manual_seed(0)
-    drawn = latent_map(kind, vector=5)
+    drawn = latent_map(kind, size=5)
     net = Hourglass(outs=channels, trunk=(3, 4), fine=(), skip=1)
     net.last.weight.data *= 20  # so that its images have contrast
     latents = LowRankStatistics(torch.zeros(drawn.size), torch.randn(2, drawn.size) / drawn.size**0.5)
