@@ -10,10 +10,11 @@ depends on the pixel, and is known for some methods and tasks only:
 
 A share p of hidden pixels of such slices then lies inside, whatever their distribution, for each group by itself.
 Groups are what is known when a slice is restored, never the truth: tissue or air by the posterior mean; in-painting by
-the depth of the hole; super-resolution by the size of the observed pixels; slices restored together by the depth of the
-hole and by how far along the stack the same pixel was measured; thin slices of thick ones by the thickness. Between
-groups factors are interpolated, beyond them held. Not the depth of the pixel: pixels beside the rim of a small hole and
-of half an image share nothing but that, and factors by it held 85 % of small holes in X-rays where these hold 90.
+the depth of the hole, and apart from it where measured pixels stand by themselves; super-resolution by the size of the
+observed pixels; slices restored together by the depth of the hole and by how far along the stack the same pixel was
+measured; thin slices of thick ones by the thickness. Between groups factors are interpolated, beyond them held. Not the
+depth of the pixel: pixels beside the rim of a small hole and of half an image share nothing but that, and factors by it
+held 85 % of small holes in X-rays where these hold 90.
 
 The promise is about a pixel drawn at random from slices like those of the validation set. Pixels of one slice share
 their fate: on a single slice coverage may well be 80 or 98 %; the subject is what is independent.
@@ -55,7 +56,7 @@ DEPTHS = (0.012, 0.024, 0.047, 0.094, 0.19, 0.38)  # bounds of groups, in sides 
 _Z = tuple(float(ndtri(0.5 + level / 2)) for level in LEVELS)
 _LIMIT = 100.0  # no factor is larger
 _PACKED = 1 << 20  # pixels whose widths are packed at a time
-_TASKS, _MATTER = ("mask", "downsample", "thick"), ("tissue", "air")
+_TASKS, _MATTER = ("mask", "scattered", "downsample", "thick"), ("tissue", "air")
 _HOLE = re.compile(r"hole (\d+(?:\.\d+)?) mm")  # of a stack: from the nearest slice in which the pixel was measured
 
 
@@ -108,11 +109,11 @@ class Calibration:
     preset : str
         Name of the settings they hold for.
     curves : mapping
-        (method, task, 'tissue' or 'air') -> Curve. Tasks: 'mask', 'downsample'; of slices that were restored together
-        'hole 2 mm' and other distances, and 'thick', along mm.
+        (method, task, 'tissue' or 'air') -> Curve. Tasks: 'mask', 'scattered', 'downsample'; of slices that were
+        restored together 'hole 2 mm' and other distances, and 'thick', along mm.
     scales : mapping
-        'mask' or 'downsample' -> factor on the standard deviation of tissue, for all methods; 1 where it is missing.
-        'downsample' also serves other linear corruptions that hide no pixel: blur, motion, noise.
+        'mask', 'scattered' or 'downsample' -> factor on the standard deviation of tissue, for all methods; 1 where
+        it is missing. 'downsample' also serves other linear corruptions that hide no pixel: blur, motion, noise.
     """
 
     source: str

@@ -138,7 +138,7 @@ def _why_not_together(
     if unknown or factors is None:
         return unknown
     thick = bool(together.thick_mm)
-    if not thick and task_of(problem) != "mask":
+    if not thick and task_of(problem) == "downsample":
         return "it was not measured for coarse pixels of slices that are restored together"
     if not (factors.knows(method, "thick") if thick else factors.hole_tasks(method)):
         return "it was not measured for slices that are restored together"
@@ -160,7 +160,10 @@ def why_not(problem: Problem, prior: Prior, settings: InferenceSettings, method:
             return "it was measured for coarse pixels that are square means of fine ones only"
     elif not problem.measured.any():
         return "it was measured for in-painting and super-resolution only"
-    if not factors.knows(method, task_of(problem)):
+    task = task_of(problem)
+    if task == "scattered" and not factors.knows(method, task):
+        return "it was not measured where so few pixels were measured"
+    if not factors.knows(method, task):
         return f"it was not measured for method '{method}'"
     return ""
 
@@ -185,8 +188,8 @@ def _scale(problem: Problem, prior: Prior, settings: InferenceSettings) -> float
         return 1.0  # noise is no blur, and its error another one
     if problem.sigma is not None:
         return 1.0
-    hides = not problem.placed.given.seen.all()
-    return factors.scales.get("mask" if hides else "downsample", 1.0)
+    task = "downsample" if problem.placed.given.seen.all() else task_of(problem)
+    return factors.scales.get(task, factors.scales.get("mask", 1.0) if task == "scattered" else 1.0)
 
 
 def scale_tissue(draws: Draws, factor: float) -> None:

@@ -24,6 +24,7 @@ __all__ = ["Gathered", "Halvings"]
 _LEAST = 200  # pixels, below which a group has no factor of its own
 _BOUNDS: dict[str, npt.NDArray[np.float64]] = {  # of the groups
     "mask": np.array(DEPTHS),
+    "scattered": np.array([]),
     "downsample": 2.0 ** np.array([0.5, 1.5, 2.5, 3.5]),  # pixels of super-resolution x2, x4 and x8
 }
 _AT90 = LEVELS.index(0.9)

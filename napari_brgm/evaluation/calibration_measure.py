@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HowToCalibrate", "MeasuredPrior"]
 
-_STROKES = "strokes"  # the task that no factor is fitted to
+_STROKES, _SCATTERED = "strokes", "missing-95"  # no factor is fitted to the first
 _HALVINGS = 20  # random ones, both ways
 
 
@@ -112,7 +112,7 @@ class MeasuredPrior:
                 f"{len(images)} slices are too few: factors need subjects to fit on and others to report on"
             )
         fitted = tasks_of_size(self.held.framing.resolution)
-        self.tasks = (*fitted, self.cells.tasks[_STROKES])
+        self.tasks = (*fitted, self.cells.tasks[_SCATTERED], self.cells.tasks[_STROKES])
         second = [i for i in range(len(images)) if self.subjects[i] % 2]
         few = min(how.rival_slices, len(second))
         self.rival_slices = [second[i] for i in evenly_spaced(len(second), few)] if few else []

@@ -115,7 +115,7 @@ class VolumeStudy:
         if known is None:
             raise InputError(f"{self.prior.info.name} has no calibration of single slices to add to; make it first")
         subjects = {row["case"]["subject"] for row in self.rows.values()}
-        kept = {key: curve for key, curve in known.curves.items() if key[1] in ("mask", "downsample")}
+        kept = {key: curve for key, curve in known.curves.items() if key[1] in ("mask", "scattered", "downsample")}
         return replace(known, curves=kept | stack_curves(self.gathered(), subjects))
 
     def table(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from napari_brgm.calibration import Calibration, Curve, interval, unpack_widths
 from napari_brgm.corruptions import Blur, Compose, Downsample, Identity, Jpeg, Mask
 from napari_brgm.engine import calibrate
-from napari_brgm.engine.coordinate import coordinate
+from napari_brgm.engine.coordinate import coordinate, task_of
 from napari_brgm.engine.observed import observe
 from napari_brgm.engine.restoration import Restoration
 from napari_brgm.engine.restore import restore
@@ -264,3 +264,37 @@ def _tensor(images):
 
     array = np.asarray(images, dtype=np.float64)
     return torch.from_numpy(array[None, None] if array.ndim == 2 else array[:, None])
+
+
+@pytest.mark.parametrize(("share", "kind"), [(0.95, "scattered"), (0.8, "scattered"), (0.3, "mask"), (0.01, "mask")])
+def test_pixels_measured_by_themselves_are_a_kind_of_their_own(prior, scan, share, kind):
+    assert task_of(observe(scan, Mask.random(scan.shape, share, seed=1), prior)) == kind
+
+
+def test_painted_holes_are_not_scattered_however_large(prior, scan, hole):
+    most = np.ones(scan.shape, dtype=bool)
+    most[8:16, 8:16] = False
+    lines = np.zeros(scan.shape, dtype=bool)
+    lines[::4] = True
+    for missing in (hole, ~hole, most, lines):
+        assert task_of(observe(scan, Mask(missing), prior)) == "mask"
+
+
+def test_scattered_pixels_have_factors_of_their_own_or_say_that_they_have_none(prior, scan, quick, calibration):
+    few = Mask.random(scan.shape, 0.9, seed=2)
+    plain, found = both(scan, few, prior, quick)
+    record = found.provenance["calibration"]
+    assert not record["applied"] and "so few pixels were measured" in record["label"]
+    np.testing.assert_array_equal(found.variance, plain.variance)
+    own = Curve((0.04,), ((1.2, 1.2, 1.3, 1.3),))
+    known = copy.copy(prior)
+    curves = dict(calibration.curves) | {("map", "scattered", "tissue"): own}
+    known.info = replace(
+        prior.info, calibration=replace(calibration, curves=curves, scales={"scattered": 2.0, "mask": 0.5})
+    )
+    written = replace(known.info.calibration, curves={("map", "scattered", "tissue"): own}).to_dict()
+    assert Calibration.from_dict(written).curves["map", "scattered", "tissue"] == own
+    _, found = both(scan, few, known, quick)
+    assert found.provenance["calibration"]["task"] == "scattered" and found.provenance["calibration"]["scale"] == 2.0
+    tissue = few.missing.numpy() & (plain.std > 0)
+    assert np.median(found.std[tissue] / plain.std[tissue]) == pytest.approx(2 * 1.3, rel=1e-3)

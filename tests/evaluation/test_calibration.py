@@ -92,7 +92,7 @@ def finished(prior, truth, tmp_path_factory):
 def test_every_task_has_every_figure(finished):
     report, folder = finished
     tasks = report.records["toy-32"]["map"]["tasks"]
-    assert list(tasks) == [f"mask-{i}" for i in range(7)] + ["x2", "x4", "x8", "strokes"]
+    assert list(tasks) == [f"mask-{i}" for i in range(7)] + ["x2", "x4", "x8", "missing-95", "strokes"]
     for name, task in tasks.items():
         assert 0 < task["unscaled"]["coverage_all"]["0.9"] <= 1
         assert ("random halvings" in task) == (name != "strokes")
@@ -122,7 +122,7 @@ def test_the_factors_are_those_of_the_first_half(prior, truth, monkeypatch, tmp_
 
     found = factors("first", truth)
     assert Calibration.from_dict(found).subjects == 3 and found["preset"] == "default"
-    assert set(found["methods"]) == {"map"} and set(found["methods"]["map"]) == {"mask", "downsample"}
+    assert set(found["methods"]) == {"map"} and set(found["methods"]["map"]) == {"mask", "scattered", "downsample"}
     other = truth.copy()
     other[1::2] = other[1::2, ::-1] * 0.5
     assert factors("second", other) == found
@@ -299,7 +299,7 @@ def test_factors_go_into_a_registry_and_the_cards_once(finished, tmp_path):
     for _ in range(2):
         assert put_into_registry(path, report) == ["toy-32"]
     found = json.loads(path.read_text())
-    assert report.calibrations["toy-32"].scales.keys() == {"mask", "downsample"}
+    assert report.calibrations["toy-32"].scales.keys() == {"mask", "scattered", "downsample"}
     assert found["other"] == {"file": "y"} and found["toy-32"]["file"] == "x"
     assert Calibration.from_dict(found["toy-32"]["calibration"]).to_dict() == report.calibrations["toy-32"].to_dict()
     text = card.read_text()
