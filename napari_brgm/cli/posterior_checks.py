@@ -49,9 +49,9 @@ def calibration(
 ) -> None:
     """Measure how well intervals cover held-out pixels, and compute the factors that correct them.
 
-    Seven masks, super-resolution x2, x4, x8 and painted strokes. Factors are computed on half of the validation
-    subjects, and all figures on the other half. Writes results.md, results.json, calibration.json (the factors) and
-    plots. A run that was stopped goes on where it was; progress.log has a line for each restoration.
+    Seven masks, super-resolution x2, x4, x8, 95 % missing and painted strokes. Factors are computed on half of the
+    validation subjects, and all figures on the other half. Writes results.md, results.json, calibration.json (the
+    factors) and plots. A run that was stopped goes on where it was; progress.log has a line for each restoration.
     """
     from napari_brgm.cli.progress import count_bar
     from napari_brgm.cli.target import ShellOutputs

@@ -185,13 +185,19 @@ def map_from_state_dict(kind: str, weights: Mapping[str, Tensor]) -> LatentMap:
     """
     try:
         found: LatentMap
-        if kind == "vector":
-            with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
-                found = VectorMap(max(int(weights["dense.weight"].shape[1]), 1))
-            found.load_state_dict({k: v.to(torch.float32, copy=True) for k, v in weights.items()}, assign=True)
-        else:
-            found = FreeMap(_extent(weights)) if kind == "free" else {"convolutional": ConvolutionalMap}[kind]()
-            found.load_state_dict(dict(weights))
+        match kind:
+            case "convolutional":
+                found = ConvolutionalMap()
+                found.load_state_dict(dict(weights))
+            case "free":
+                found = FreeMap(_extent(weights))
+                found.load_state_dict(dict(weights))
+            case "vector":
+                with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
+                    found = VectorMap(max(int(weights["dense.weight"].shape[1]), 1))
+                found.load_state_dict({k: v.to(torch.float32, copy=True) for k, v in weights.items()}, assign=True)
+            case _:
+                raise KeyError(kind)
     except (KeyError, IndexError, RuntimeError) as error:
         raise WeightsError(f"the latent map {kind[:40]!r} in these weights is unknown or incomplete") from error
     return found.eval().requires_grad_(False)
@@ -200,6 +206,7 @@ def map_from_state_dict(kind: str, weights: Mapping[str, Tensor]) -> LatentMap:
 def _extent(weights: Mapping[str, Tensor]) -> int:
     """Side of a free map; KeyError where it is none."""
     told = weights.get("side_of_map", torch.tensor(_SIDE))
-    if told.numel() != 1 or not 1 <= int(told) <= _SIDE:
+    side = float(told) if told.numel() == 1 else 0.0  # a file may hold any number there, or none
+    if not 1 <= side <= _SIDE or side != int(side):
         raise KeyError("side_of_map")
-    return int(told)
+    return int(side)

@@ -118,6 +118,8 @@ def test_rebuilt_from_its_weights(kind):
         ("other", {}), ("", {}), ("x" * 5000 + "\n", {}), ("convolutional", {}), ("vector", {}),
         ("convolutional", {"s": torch.zeros(1, 2, 39, 40), "box": torch.tensor(0.01)}),
         ("free", {"s": torch.zeros(3)}), ("free", {"side_of_map": torch.tensor(33)}),
+        ("free", {"side_of_map": torch.tensor(float("nan"))}), ("free", {"side_of_map": torch.tensor(float("inf"))}),
+        ("free", {"side_of_map": torch.tensor(7.5)}),
         ("free", {"side_of_map": torch.zeros(2)}), ("vector", {"dense.weight": torch.zeros(3)}),
         ("vector", {"dense.weight": torch.zeros(4096, 0), "dense.bias": torch.zeros(4096)}),
         ("vector", {"dense.weight": torch.empty(0, 1 << 40), "dense.bias": torch.zeros(4096)}),
