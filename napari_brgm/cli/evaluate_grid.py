@@ -87,7 +87,8 @@ def grid(
     super-resolution x2, x4, x8 (and x16 at 256), JPEG.
 
     Writes rows.csv (a line for each image, with seed, versions and commit), evaluation.md and index.html. A run that
-    was stopped goes on where it was when the command is given again; methods can be added one by one.
+    was stopped goes on where it was when the command is given again; methods can be added one by one. With
+    --no-pictures rows.csv alone is enough to go on from, as that of docs/evaluation.
     """
     if context.invoked_subcommand is not None:
         if out is not None or data is not None:

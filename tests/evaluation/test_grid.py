@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -107,6 +108,30 @@ def test_a_cut_run_goes_on_where_it_was(setting, monkeypatch):
     assert len(calls) == 13  # 6 images x 2 tasks, and only the one that was cut twice
     again = run_grid(replace(setting, samples=3), ("ours",), ("x4",), fewer={"ours": 2})
     assert len(calls) == 15 and len(again.rows) == 6  # other settings are another run; two images of three pictures
+
+
+def test_rows_alone_are_enough_where_no_pictures_are_wanted(setting, monkeypatch):
+    calls = []
+
+    def counted(*given, **named):
+        calls.append(1)
+        return restore(*given, **named)
+
+    restore = generative.restore
+    monkeypatch.setattr(generative, "restore", counted)
+    wish = Wish(methods=("ours",), tasks=("x4",), pictured=False)
+    evaluate([setting], wish)
+    bare = replace(setting, out=setting.out / "rows only")
+    bare.out.mkdir()
+    shutil.copy(setting.out / study.ROWS_FILE, bare.out)
+    evaluate([bare], replace(wish, methods=("nearest", "ours"), tasks=("x2", "x4")))
+    assert len(calls) == 6 + 6  # of x2 alone
+    before, after = read_rows(setting.out / study.ROWS_FILE), read_rows(bare.out / study.ROWS_FILE)
+    assert before and all(row in after for row in before) and len(after) == 2 * len(before) + 2 * 6
+    evaluate([bare], replace(wish, pictured=True))
+    assert len(calls) == 6 + 6 + 6  # pictures are made again
+    with pytest.raises(InputError, match="another seed"):
+        evaluate([replace(bare, seed=1)], wish)
 
 
 def test_two_processes_find_what_one_finds(setting):

@@ -43,7 +43,7 @@ class GridResult:
 def run_grid(
     setting: Setting, methods: Sequence[str], tasks: Sequence[str], tell: Tell | None = None, *, processes: int = 1,
     fewer: dict[str, int] | None = None, images: Sequence[int] | None = None, earlier: Sequence[Row] = (),
-    bench: GridBench | None = None,
+    rows_suffice: bool = False, bench: GridBench | None = None,
 ) -> GridResult:  # fmt: skip
     """Measure methods on tasks.
 
@@ -64,6 +64,8 @@ def run_grid(
         Numbers of the images of ``Setting.count`` that are restored, and not all.
     earlier : sequence of Row
         Rows that these will stand beside.
+    rows_suffice : bool
+        What ``earlier`` has rows of is done, though its pictures may be gone; else it is made again.
     bench : GridBench, optional
         Of this setting, where there is one: its images are not read again.
 
@@ -82,13 +84,18 @@ def run_grid(
     bench = bench or GridBench(setting)
     numbers = list(range(len(bench.images)) if images is None else images)
     work: deque[GridCell] = deque()
+    done_before = _by_cell(setting, earlier) if rows_suffice else {}
+
+    def kept_rows(one: GridCell) -> list[Row] | None:
+        return bench.rows(one) or done_before.get((one.task, one.method, bench.images.names[one.image]))
+
     for name in methods:
         method = bench.method(name)
         _refuse_others(name, digest_of(bench.fingerprint(name)), setting, earlier)
         count = min((fewer or {}).get(name, len(numbers)), len(numbers))
         picked = [numbers[i] for i in evenly_spaced(len(numbers), count)]
         work += [GridCell(name, task, i) for task in tasks if method.solves(bench.tasks[task]) for i in picked]
-        if processes > 1 and any(bench.rows(one) is None for one in work if one.method == name):
+        if processes > 1 and any(kept_rows(one) is None for one in work if one.method == name):
             method.prepare()  # what is learned once is learned here, and kept for the others
     if not work:
         raise InputError(f"none of the methods {', '.join(methods)} does any of the tasks {', '.join(tasks)}")
@@ -106,7 +113,7 @@ def run_grid(
 
     waiting: deque[GridCell] = deque()
     for one in order:
-        kept = bench.rows(one)
+        kept = kept_rows(one)
         if kept is None:
             waiting.append(one)
         else:
@@ -126,6 +133,15 @@ def run_grid(
     if tell:
         tell(total, total, "figures")
     return GridResult([row for one in order for row in found[one]], list(failed.values()))
+
+
+def _by_cell(setting: Setting, rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    """Rows of this set by task, method whose restoration they are of, and image."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.set == setting.held.name:
+            found.setdefault((row.task, base_of(row.method), row.image), []).append(row)
+    return found
 
 
 def _refuse_others(name: str, digest: str, setting: Setting, earlier: Sequence[Row]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.evaluation.given_prior import label_of
+from napari_brgm.evaluation.grid.bench import base_of
 from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
 from napari_brgm.evaluation.grid.page import PAGE_FILE, write_page
 from napari_brgm.evaluation.grid.rows import ROWS_FILE, joined, read_rows, write_rows
@@ -64,7 +65,8 @@ class Wish:
 def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) -> Tables:
     """Measure, and write rows.csv, evaluation.md and index.html into ``out`` of the settings, beside what lies there.
 
-    A run that was cut goes on where it was. Rows of earlier runs stay: methods can be added one by one.
+    A run that was cut goes on where it was. Rows of earlier runs stay: methods can be added one by one, and where no
+    pictures are wanted ``rows.csv`` alone is enough to go on from.
 
     Parameters
     ----------
@@ -99,23 +101,25 @@ def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) 
             fewer = {name: min(count, images) for name, count in fewer.items()}
         found = run_grid(
             setting, methods, _chosen_tasks(setting, wish), tell, processes=wish.processes, fewer=fewer,
-            earlier=rows,
+            earlier=rows, rows_suffice=not wish.pictured,
         )  # fmt: skip
         notes += [f"{setting.held.name}: {failure}" for failure in found.failures]
         rows = joined(rows, found.rows)
         write_rows(out / ROWS_FILE, rows)  # after each set
     tables = Tables(sorted(rows, key=_place), notes)
     (out / TABLES_FILE).write_text(markdown(tables))
-    write_page(tables, settings, _command(settings, wish), pictured=wish.pictured)
+    write_page(tables, settings, _command(settings, wish, rows), pictured=wish.pictured)
     return tables
 
 
-def _command(settings: Sequence[Setting], wish: Wish) -> str:
-    """What to type for the same, without names of anybody's folders."""
+def _command(settings: Sequence[Setting], wish: Wish, rows: Sequence[Row]) -> str:
+    """What to type for all of these rows, without names of anybody's folders."""
     one = settings[0]
+    there = {base_of(row.method) for row in rows}
+    methods = () if wish.methods is None and there <= set(USUAL) else [name for name in METHODS if name in there]
     priors = [label_of(setting.prior) for setting in settings if setting.prior is not None]
     said = {
-        "prior": ",".join(priors), "methods": ",".join(wish.methods or ()) if wish.strict else "all",
+        "prior": ",".join(priors), "methods": ",".join(methods) if wish.strict else "all",
         "tasks": ",".join(wish.tasks or ()),
         "images": one.count, "slow": wish.slow, "samples": one.samples, "seed": one.seed,
         "weights": "rivals" if one.weights else None,
