@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors.native_precision import native_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,6 +152,9 @@ class Finish(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Images x (B, 1, R, R) of the frame, finished as if all of them was drawn, each with noise of its own.
 
+        On a processor with instructions for bfloat16 its convolutions are computed in it: twice as fast, and 0.1 to 0.3
+        grey levels (rms) from those of float32.
+
         Parameters
         ----------
         where : (R, R) bool Tensor
@@ -167,6 +171,7 @@ class Finish(nn.Module):
         size = rows.stop - rows.start, columns.stop - columns.start
         place = self.place[..., rows.start // 2 : rows.stop // 2, columns.start // 2 : columns.stop // 2]
         found = x.clone()
+        quick = x.device.type == "cpu" and native_precision(x.device) == torch.bfloat16
         most = max(_AT_ONCE // (size[0] * size[1]), 1)
         for first in range(0, len(x), most):
             if check is not None:
@@ -175,7 +180,8 @@ class Finish(nn.Module):
             part = x[some, :, rows, columns].contiguous(memory_format=torch.channels_last)
             each = [self.noise(1, size, generator) for _ in part]  # the same however many go together
             noise = [torch.cat(maps).to(x.device) for maps in zip(*each, strict=True)]
-            found[some, :, rows, columns] = self(part, torch.ones_like(part), place, noise)
+            with torch.autocast("cpu", torch.bfloat16, enabled=quick):
+                found[some, :, rows, columns] = self(part, torch.ones_like(part), place, noise).float()
         return found
 
     def forward(self, x: Tensor, hole: Tensor, place: Tensor, noise: list[Tensor]) -> Tensor:

@@ -161,7 +161,8 @@ class LinearModel:
         flat = ws[:, 0].to(told.dtype) @ told  # (B, M)
         if inside is not None:
             flat = flat.new_zeros(len(ws), self.coarse[0].numel()).index_copy(1, inside, flat)  # (B, C r r)
-        return self.mean + _refined(flat.reshape(len(ws), *self.coarse.shape[1:]), self.resolution)
+        coarse = flat.reshape(len(ws), *self.coarse.shape[1:])
+        return self.mean + (coarse if self._own_grid else self._finer(coarse))
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents (B, K) of images (B, C, R, R) by least squares."""
@@ -233,13 +234,29 @@ class LinearModel:
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None
     ) -> tuple[Tensor, Tensor]:
         """B' A' N A B (K, K) and B' A' N of what the mean misses (K, n): from the observed components A B."""
-        root = missed.new_ones(()) if weight is None else weight.sqrt()
-        parts = [(operator.A(part) * root).flatten(1) for part in self._chunks(missed, check)]
-        some = _some(parts)
-        b = torch.cat(parts if some is None else [part[:, some] for part in parts])  # (K, M)
-        seen = (missed * root).flatten(1)
-        seen = seen if some is None else seen[:, some]
-        return gram(b, check), torch.stack([b @ one for one in seen], dim=1)
+        some = self._seen(operator)
+        root = torch.ones_like(missed[:1]) if weight is None else weight.sqrt().expand_as(missed[:1])
+        root, seen = root.flatten(1), missed.flatten(1)
+        if some is not None:
+            root, seen = root[:, some], seen[:, some]
+        b, first = missed.new_empty(self.rank, root.shape[1]), 0  # (K, M)
+        for part in self._chunks(missed, check):
+            found = operator.A(part).flatten(1)
+            torch.mul(found if some is None else found[:, some], root, out=b[first : first + len(part)])
+            first += len(part)
+        return gram(b, check), b @ (seen * root).T
+
+    def _seen(self, operator: LinearMap) -> Tensor | None:
+        """Numbers of the observed pixels that see a component; None: nearly all. Where a sum of random positive numbers
+        over the pixels that components have is 0, nothing of them is seen.
+        """
+        inside, told = self._told
+        if inside is None:
+            return None
+        random = torch.rand(2, len(inside), generator=torch.Generator().manual_seed(0)).to(told) + 0.5
+        image = told.new_zeros(2, self.coarse[0].numel()).index_copy(1, inside, random)
+        image = image.reshape(2, *self.coarse.shape[1:])
+        return _some([operator.A(image if self._own_grid else self._finer(image)).flatten(1)])
 
     def _returned(
         self, missed: Tensor, operator: LinearMap, weight: Tensor | None, check: Callable[[], None] | None

@@ -74,7 +74,7 @@ def upsample(x: Tensor) -> Tensor:
 
 
 def _doubling(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Kernel (C, 1, 4, 4) of ``upsample``."""
+    """Kernel (C, 1, 4, 4) of ``upsample`` and of what smooths a transposed convolution."""
     fir = torch.tensor(FIR, dtype=dtype, device=device) / 4
     return torch.outer(fir, fir).expand(channels, 1, 4, 4)
 
@@ -88,9 +88,9 @@ def _kept_doubling(channels: int, dtype: torch.dtype, device: torch.device) -> T
 
 def _smooth(x: Tensor) -> Tensor:
     """FIR [1, 3, 3, 1] / 4 per axis of x (B, C, 2r + 1, 2r + 1) -> (B, C, 2r, 2r), zeros outside."""
-    x = F.pad(x, (1, 1, 1, 1))
-    x = (x[:, :, :-3] + x[:, :, 3:]).add_(x[:, :, 1:-2] + x[:, :, 2:-1], alpha=3.0)
-    return (x[..., :-3] + x[..., 3:]).add_(x[..., 1:-2] + x[..., 2:-1], alpha=3.0).mul_(1 / 16)
+    channels = x.shape[1]
+    kernel = _doubling if torch.compiler.is_compiling() else _kept_doubling
+    return F.conv2d(x, kernel(channels, x.dtype, x.device), padding=1, groups=channels)
 
 
 def smoothing(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
@@ -217,4 +217,5 @@ class Inject(nn.Module):
         self.weight = nn.Parameter(normal(out_ch, channels * patch**2, 1, 1, std=1 / patch))
 
     def forward(self, base: Tensor) -> Tensor:  # (B, C, R, R) -> (B, O, r, r)
-        return F.conv2d(F.pixel_unshuffle(base, self.patch), self.weight)
+        weight = self.weight.reshape(len(self.weight), -1, self.patch, self.patch)
+        return F.conv2d(base, weight, stride=self.patch)

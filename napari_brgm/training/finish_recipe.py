@@ -19,6 +19,7 @@ from napari_brgm.errors import DeviceError, InputError, OutputError, WeightsErro
 from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.priors.finish import packed, place_maps
 from napari_brgm.priors.latents import LatentStatistics
+from napari_brgm.priors.native_precision import native_precision
 from napari_brgm.reason import advice_of, reason_of
 from napari_brgm.tensor_file import read_tensors, write_tensors
 from napari_brgm.training.checkpoint import has_checkpoint
@@ -26,7 +27,6 @@ from napari_brgm.training.finish import DARK, FinishSettings, FinishTraining
 from napari_brgm.training.finish_inputs import FinishInputs
 from napari_brgm.training.finish_loop import FinishLoop
 from napari_brgm.training.poses import posed_copies
-from napari_brgm.training.precision import training_precision
 from napari_brgm.training.work_folder import claim_folder
 from napari_brgm.zoo.files import read_prior, sha256_of
 
@@ -61,7 +61,7 @@ def finish_settings(resolution: int, device: str = "auto") -> FinishSettings:
         There is no such device.
     """
     pools = (1,) if resolution <= 128 else (1, 2)
-    return FinishSettings(pools=pools, precision=training_precision(pick_device(device)))
+    return FinishSettings(pools=pools, precision=native_precision(pick_device(device)))
 
 
 def check_finishable(prior: Prior) -> Line:

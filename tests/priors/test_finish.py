@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from napari_brgm.errors import WeightsError
+from napari_brgm.priors import finish
 from napari_brgm.priors.finish import Finish, high_pass, packed, place_maps
 
 
@@ -71,8 +72,9 @@ def test_what_is_far_from_the_hole_stays_and_a_seed_says_what_becomes_of_the_res
     assert torch.equal(placed.finished(x, torch.zeros_like(where), _random()), x)
 
 
-def test_a_part_of_the_frame_is_finished_at_its_place(placed):
+def test_a_part_of_the_frame_is_finished_at_its_place(placed, monkeypatch):
     """Catches a place or noise that is shifted against the images."""
+    monkeypatch.setattr(finish, "native_precision", lambda _device: torch.float32)
     x, rows = torch.randn(1, 1, 96, 96) / 3, slice(24, 72)  # the hole, 16 pixels on either side, multiples of 8
     found = placed.finished(x, _where(slice(44, 52), slice(44, 52)), _random())
     part, noise = x[..., rows, rows], placed.noise(1, (48, 48), _random())
@@ -113,3 +115,17 @@ def test_weights_that_do_not_fit_are_refused(placed, trouble):
         weights["enter.weight.step"] = weights["enter.weight.step"] * float("inf")
     with pytest.raises(WeightsError, match="the network for the texture of draws in these weights"):
         Finish.from_state_dict(weights)
+
+
+def test_bfloat16_moves_finished_draws_by_less_than_half_a_grey_level(monkeypatch, brain_prior):
+    net, x = brain_prior.parts.finish, brain_prior.sample(2, seed=3)
+    where = torch.zeros(x.shape[-2:], dtype=torch.bool)
+    where[40:72, 48:80] = True
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(finish, "native_precision", lambda _device, precision=precision: precision)
+        found.append(net.finished(x, where, torch.Generator().manual_seed(0)))
+    assert found[1].dtype == torch.float32
+    apart = 127.5 * (found[1] - found[0])
+    assert torch.equal(found[0], x) is False
+    assert 0 < apart[..., where].square().mean().sqrt() < 0.5

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from napari_brgm.training.precision import training_precision
+from napari_brgm.priors.native_precision import native_precision
 
 CPU = torch.device("cpu")
 QUESTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -22,7 +22,7 @@ def test_the_processor_is_asked(monkeypatch, answers, wanted):
             monkeypatch.delattr(torch.cpu, question, raising=False)
         else:
             monkeypatch.setattr(torch.cpu, question, lambda answer=answer: answer, raising=False)
-    assert training_precision(CPU) == wanted
+    assert native_precision(CPU) == wanted
 
 
 def test_a_question_that_fails_is_no(monkeypatch):
@@ -31,4 +31,4 @@ def test_a_question_that_fails_is_no(monkeypatch):
 
     for question in QUESTIONS:
         monkeypatch.setattr(torch.cpu, question, fails, raising=False)
-    assert training_precision(CPU) == torch.float32
+    assert native_precision(CPU) == torch.float32

@@ -1,18 +1,18 @@
-"""In which precision networks are trained: bfloat16 where the processor computes in it.
+"""In which precision a network may compute: bfloat16 where the processor has instructions for it.
 
-Where it does not, torch imitates it, and a step takes eight times as long as in float32.
+Where it has none, torch imitates it, and a step takes eight times as long as in float32.
 """
 
 from __future__ import annotations
 
 import torch
 
-__all__ = ["training_precision"]
+__all__ = ["native_precision"]
 
 _CPU = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch.cpu's questions; a torch without one cannot tell
 
 
-def training_precision(device: torch.device) -> torch.dtype:
+def native_precision(device: torch.device) -> torch.dtype:
     """torch.bfloat16 where the device computes in it; torch.float32 where it does not, or nobody knows."""
     if device.type == "cuda":
         with torch.cuda.device(device):
