@@ -99,28 +99,25 @@ class KeptPosterior:
         observation = after.observation
         assert isinstance(observation, Observation)
         cut = cutout(box, observation.frame, self._pixel, self._model.resolution)
-        there = cut.of_grid(changed).flatten()
+        there = cut.of_grid(changed).flatten().nonzero()[:, 0]
         mean = cut.of_frame(self._model.mean)[None]
         parts = [cut.likelihood(whole) for whole in (before, after)]
         known = [_precision(part).flatten()[there] for part in parts]
         weighed = known[1] - known[0]
         missed_before, missed = (p * part.residual(mean).flatten()[there] for p, part in zip(known, parts, strict=True))
-        # each pixel is seen by the one of the two that measured it
-        seen = torch.zeros(self._model.rank, len(weighed), device=mean.device)
-        for part, pixels in ((parts[1], known[1] > 0), (parts[0], (known[0] > 0) & (known[1] == 0))):
-            if not pixels.any():
-                continue
-            operator = GreyLevels(part.observation)
-            for first in range(0, self._model.rank, _AT_ONCE):
-                if check is not None:
-                    check()
-                some = self._model.components(first, first + _AT_ONCE, cut.corner, cut.side)
-                seen[first : first + _AT_ONCE, pixels] = operator.A(some).flatten(1)[:, there][:, pixels]
+        native = parts[1].observation
+        assert isinstance(native, Observation)
+        seen = torch.empty(self._model.rank, len(there), device=mean.device)
+        for first in range(0, self._model.rank, _AT_ONCE):
+            if check is not None:
+                check()
+            some = self._model.components(first, first + _AT_ONCE, cut.corner, cut.side)
+            seen[first : first + _AT_ONCE] = native.native(some * 127.5).flatten(1).index_select(1, there)
         self._right += (seen @ (missed - missed_before)).double()
         for sign in (-1.0, 1.0):
-            pixels = sign * weighed > 0
-            if pixels.any():
-                self._gram += sign * gram(seen[:, pixels] * weighed[pixels].abs().sqrt(), check).double()
+            at = (sign * weighed > 0).nonzero()[:, 0]
+            if len(at):
+                self._gram += sign * gram(seen.index_select(1, at) * weighed[at].abs().sqrt(), check).double()
 
     def _solve(self) -> None:
         precision = self._gram * self._precision
