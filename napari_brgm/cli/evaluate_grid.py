@@ -126,6 +126,6 @@ def grid(
     )  # fmt: skip
     with ShellOutputs(out, (), overwrite=True), count_bar() as tell:  # the folder is tried now, not after an hour
         tables = study.evaluate([setting(given) for given in names(prior)], wish, tell)
-    for note in tables.notes:
+    for note in (*(one for of_set in tables.doubts.values() for one in of_set), *tables.notes):
         say(note)
     say_path(out / study.PAGE_FILE)

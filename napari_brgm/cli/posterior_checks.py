@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,6 +92,8 @@ def agreement(
     from napari_brgm.evaluation.agreement import linear_agreement, network_agreement
 
     levels, bent = _numbers(sigmas), _numbers(bends)
+    if not all(0 < level < math.inf for level in levels):
+        raise InputError(f"noise levels are grey levels above 0, got {sigmas!r}")
     say("| linear toy | noise | method | mean, error | covariance, error | agrees |\n|" + "---|" * 6)
     for line in linear_agreement(seed=seed):
         say(

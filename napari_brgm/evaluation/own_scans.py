@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OWN", "OwnScans"]
 
 OWN = "own"  # how the names of such sets begin
+_ASSUMED = "no image says how large its pixels are: {:g} mm is assumed, as the prior has it; --pixel-mm says otherwise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,13 @@ class OwnScans(HeldOutSet):
         That volumes are cut in.
     rotation : float
         Degrees, 0 or 180, by which the prior's images are turned against the usual view; volumes are turned likewise.
+    sized : bool
+        Whether somebody has said how large the pixels of plain images are.
     """
 
     plane: Plane = "axial"
     rotation: float = 0.0
+    sized: bool = True
 
     @classmethod
     def of(cls, prior: Prior, pixel_mm: float | None = None) -> OwnScans:
@@ -46,6 +50,7 @@ class OwnScans(HeldOutSet):
         return cls(
             f"{OWN}-{prior.resolution}", "scans of one's own", "", "", "", Framing(prior.resolution, spacing),
             (millimetres, millimetres), (), (), None, plane, info.rotation,
+            pixel_mm is not None or not spacing,
         )  # fmt: skip
 
     def archive(self, data: Path, part: Literal["training", "validation"]) -> Path:
@@ -63,5 +68,7 @@ class OwnScans(HeldOutSet):
         found = read_slices(self.archive(data, part), self.framing, pixel_mm=self.pixel_mm, plane=self.plane)
         if found.images.shape[1] != 1:
             raise ScanError(f"{data} holds colour images; priors are measured on grey ones")
+        if not self.sized and not found.windows:
+            found = replace(found, notes=(*found.notes, _ASSUMED.format(self.pixel_mm[0])))
         turned = bool(found.windows) and self.rotation == 180  # plain images are taken as they are
         return replace(found, images=found.images[..., ::-1, ::-1].copy()) if turned else found

@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from evaluation.toy_set import SIZE, TOY, toy_prior, write_toy_set
+from PIL import Image
 
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.evaluation.grid import generative, study
@@ -268,6 +269,25 @@ def test_published_rows_come_back(shared_data):
         images = np.stack([method.restore(image, task, 0).estimate for image in observed])
         finished = task.finish(images, observed)
         assert rmse(finished, truth, task.region) == pytest.approx(value, abs=0.1), (method.name, place)
+
+
+def test_what_is_doubtful_in_ones_own_images_stands_before_their_figures(tmp_path, brain_prior):
+    """An image that the prior cannot have made, of a pixel size that nobody has said."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    known = 127.5 * (brain_prior.sample(1, seed=1)[0, 0].numpy() + 1)
+    for name, image in (("known", known), ("strange", np.indices((128, 128)).sum(axis=0) % 16 // 8 * 255.0)):
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")
+    said = {}
+    for pixel_mm in (None, 1.5):
+        out = tmp_path / f"out {pixel_mm}"
+        setting = Setting(OwnScans.of(brain_prior, pixel_mm), folder, out, brain_prior, count=4, device="cpu")
+        evaluate([setting], Wish(methods=("bicubic",), tasks=("x2",)))
+        said[pixel_mm] = (out / study.TABLES_FILE).read_text()
+        page = (out / study.PAGE_FILE).read_text()
+        assert all("1 of 2 images are unlike what brain-axial-128" in text for text in (said[pixel_mm], page))
+    assert "1.5 mm is assumed, as the prior has it; --pixel-mm" in said[None]
+    assert "is assumed" not in said[1.5]
 
 
 def test_scans_of_ones_own_take_the_place_of_a_set(tmp_path, prior, smooth_images):

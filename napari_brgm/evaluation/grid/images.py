@@ -33,11 +33,14 @@ class HeldOutImages:
         In the archive.
     subjects : tuple of int
         Whose they are.
+    notes : tuple of str
+        What was left out or assumed where they were read.
     """
 
     images: npt.NDArray[np.float32]
     names: tuple[str, ...]
     subjects: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,5 +73,5 @@ class HeldOutImages:
         picked = range(len(slices.images)) if count is None else evenly_spaced(len(slices.images), count)
         return cls(
             grey_images(slices, picked), tuple(slices.names[i] for i in picked),
-            tuple(int(slices.subjects[i]) for i in picked),
+            tuple(int(slices.subjects[i]) for i in picked), slices.notes,
         )  # fmt: skip

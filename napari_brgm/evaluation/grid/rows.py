@@ -117,8 +117,10 @@ def read_rows(path: Path) -> list[Row]:
     Raises
     ------
     InputError
-        It has other columns, or a value that does not belong there.
+        It is a folder, has other columns, or a value that does not belong there.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, where the rows are to be; choose another folder with --out")
     if not path.is_file():
         return []
     found: list[Row] = []

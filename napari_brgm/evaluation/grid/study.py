@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.errors import BrgmError, InputError, OutputError
 from napari_brgm.evaluation.given_prior import label_of
-from napari_brgm.evaluation.grid.bench import base_of
+from napari_brgm.evaluation.grid.bench import GridBench, base_of
 from napari_brgm.evaluation.grid.catalogue import METHODS, Setting, method_of
+from napari_brgm.evaluation.grid.doubts import doubts_of
 from napari_brgm.evaluation.grid.page import PAGE_FILE, write_page
 from napari_brgm.evaluation.grid.rows import ROWS_FILE, joined, read_rows, write_rows
 from napari_brgm.evaluation.grid.run import run_grid
@@ -92,6 +93,7 @@ def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) 
         raise OutputError(f"cannot make the folder {out}: {reason_of(error)}; choose another one with --out") from error
     rows = read_rows(out / ROWS_FILE)
     notes: list[str] = []
+    doubts: dict[str, list[str]] = {}
     for setting in settings:
         methods, missing = _chosen_methods(setting, wish)
         notes += missing
@@ -99,14 +101,16 @@ def evaluate(settings: Sequence[Setting], wish: Wish, tell: Tell | None = None) 
         fewer = {name: SLOW[name] if wish.slow is None else wish.slow for name in methods if name in SLOW}
         if images is not None:
             fewer = {name: min(count, images) for name, count in fewer.items()}
+        bench = GridBench(setting)
+        doubts[setting.held.name] = doubts_of(setting, bench.images)
         found = run_grid(
             setting, methods, _chosen_tasks(setting, wish), tell, processes=wish.processes, fewer=fewer,
-            earlier=rows, rows_suffice=not wish.pictured,
+            earlier=rows, rows_suffice=not wish.pictured, bench=bench,
         )  # fmt: skip
         notes += [f"{setting.held.name}: {failure}" for failure in found.failures]
         rows = joined(rows, found.rows)
         write_rows(out / ROWS_FILE, rows)  # after each set
-    tables = Tables(sorted(rows, key=_place), notes)
+    tables = Tables(sorted(rows, key=_place), notes, doubts)
     (out / TABLES_FILE).write_text(markdown(tables))
     write_page(tables, settings, _command(settings, wish, rows), pictured=wish.pictured)
     return tables
@@ -125,6 +129,7 @@ def _command(settings: Sequence[Setting], wish: Wish, rows: Sequence[Row]) -> st
         "weights": "rivals" if one.weights else None,
     }  # fmt: skip
     given = " ".join(f"--{name} {value}" for name, value in said.items() if value not in (None, ""))
+    given += "" if wish.pictured else " --no-pictures"
     return f"napari-brgm evaluate --data data --out evaluation {given}"
 
 

@@ -11,7 +11,7 @@ from napari_brgm.evaluation.own_scans import OWN
 from napari_brgm.evaluation.tasks import grid_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_brgm.evaluation.grid.measures import Difference
     from napari_brgm.evaluation.grid.rows import Row
@@ -42,10 +42,14 @@ class Tables:
     rows : iterable of Row
     notes : sequence of str
         What was left out and why, a sentence each.
+    doubts : mapping
+        Sentences by the set whose figures they are of.
     """
 
-    def __init__(self, rows: Iterable[Row], notes: Sequence[str] = ()) -> None:
-        self.rows, self.notes = list(rows), list(notes)
+    def __init__(
+        self, rows: Iterable[Row], notes: Sequence[str] = (), doubts: Mapping[str, Sequence[str]] | None = None
+    ) -> None:  # fmt: skip
+        self.rows, self.notes, self.doubts = list(rows), list(notes), dict(doubts or {})
         self._found: dict[tuple[str, str, str], list[Row]] = {}
         self._lines: dict[str, dict[MethodLine, None]] = {}
         for row in self.rows:
@@ -129,6 +133,7 @@ def markdown(tables: Tables) -> str:
             f"{len(images)} images of {len(subjects)} {unseen(name)}; seed {seeds}; made by version "
             f"{', '.join(made)}. Methods that take long restored fewer of them; differences are on common images.", "",
         ]  # fmt: skip
+        lines += [line for doubt in tables.doubts.get(name, ()) for line in (f"**{doubt}.**", "")]
         for measure in tables.measures(name):
             about = MEASURES[measure]
             lines += [f"### {about.title}", "", about.meaning, ""]

@@ -54,6 +54,8 @@ class SetView:
     images, subjects : int
     unseen : str
         What is known of the subjects.
+    doubts : sequence of str
+        Why the figures may mean little.
     made, seeds, devices : str
     ours : MethodLine or None
     lines : list of MethodLine
@@ -76,6 +78,7 @@ class SetView:
     images: int
     subjects: int
     unseen: str
+    doubts: Sequence[str]
     made: str
     seeds: str
     devices: str
@@ -125,7 +128,7 @@ def write_page(tables: Tables, settings: Sequence[Setting], command: str, *, pic
     )
     text = environment.get_template("page.html.jinja").render(
         sets=views, families=FAMILIES, notes=tables.notes, command=command, version=__version__, quality=quality,
-        count=count, std_limit=int(STD_LIMIT), stops=", ".join(magma_stops()),
+        pictured=bool(pictures), count=count, std_limit=int(STD_LIMIT), stops=", ".join(magma_stops()),
         style=(_HERE / "page.css").read_text("utf-8"), script=(_HERE / "page.js").read_text("utf-8"),
     )  # fmt: skip
     path = settings[0].out / PAGE_FILE
@@ -186,7 +189,8 @@ def _view(
     ]
     return SetView(
         name=name, title=title, images=len({row.image for row in rows}), subjects=len({row.subject for row in rows}),
-        unseen=unseen(name), made=", ".join(made), seeds=", ".join(sorted({str(row.seed) for row in rows})),
+        unseen=unseen(name), doubts=tables.doubts.get(name, ()),
+        made=", ".join(made), seeds=", ".join(sorted({str(row.seed) for row in rows})),
         devices=", ".join(sorted({f"torch {row.torch}, {row.device}" for row in rows})), ours=main_line(tables, name),
         lines=tables.lines(name), measures=measures,
         tallies=[
