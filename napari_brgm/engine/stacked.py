@@ -181,7 +181,8 @@ class StackedRestoring:
 
     def _preview(self, number: int, images: Tensor) -> npt.NDArray[np.float32] | None:
         """What the generator's images (1, n, R, R) look like on the slice that steps tell of, now and then."""
-        if (number - 1) % self.settings.preview_every and number != self.progress.total:
+        since = number - 1 - self._groups  # from the first that has images: those before it place slices
+        if since % self.settings.preview_every and number != self.progress.total:
             return None
         kept = self.seen.kept
         slice_ = kept[min(number * len(kept) // max(self.progress.total, 1), len(kept) - 1)]

@@ -1,9 +1,9 @@
 """Floating point operations, counted from the shapes of the layers that run; multiply and add are two.
 
 Counted are convolutions and matrix products, forward and backward, as torch's own counter sees them: a transposed
-convolution by its input pixels, a gradient only where one is asked for (weights are frozen). Of a published StyleGAN2
-also the 4 x 4 resampling filter of each up-sampling convolution, 32 a pixel and channel, which is done by shifted sums
-here. Other element-wise work (modulation, activations) is not counted: it is bound by memory, and a part of the gap.
+convolution by its input pixels, a gradient only where one is asked for (weights are frozen), and the 4 x 4 resampling
+filter of each up-sampling convolution, 32 a pixel and channel. Element-wise work (modulation, activations) is not
+counted: it is bound by memory, and a part of the gap.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ def counted(work: Callable[[], object]) -> int:
 def synthesis_flops(resolution: int, config: Config, batch: int = 1, *, backward: bool = False) -> int:
     """FLOP of w -> image of a published net, and of the gradient in w; nothing is computed."""
     net = network(resolution, config, "meta")
-    filters = sum(32 * channels * r * r for r, channels in widths(resolution, config).items() if r > 4)
     ws = torch.empty(batch, net.num_ws, 512, device="meta", requires_grad=backward)
 
     def work() -> None:
@@ -62,7 +61,7 @@ def synthesis_flops(resolution: int, config: Config, batch: int = 1, *, backward
         if backward:
             image.backward(torch.empty_like(image))
 
-    return counted(work) + batch * filters * (2 if backward else 1)
+    return counted(work)
 
 
 def step_flops(prior: Prior, batch: int = 1) -> tuple[int, int]:

@@ -175,8 +175,11 @@ class LinearModel:
     def whitened(self, latents: LatentStatistics) -> LinearModel:
         """The same images from latents u ~ N(0, I) where w ~ N(``latents``): w = mean + factor u."""
         mean = self.synthesize(latents.mean[None, None])[0]
-        basis = (latents.factor.T @ self.coarse.flatten(1)).reshape(self.coarse.shape)
-        return LinearModel(mean, basis, self.noise_variance)
+        inside, told = self._told
+        flat = latents.factor.T @ told
+        if inside is not None:
+            flat = flat.new_zeros(len(flat), self.coarse[0].numel()).index_copy(1, inside, flat)
+        return LinearModel(mean, flat.reshape(-1, *self.coarse.shape[1:]), self.noise_variance)
 
     def posterior(
         self, observation: Tensor, operator: LinearMap, noise_variance: float, check: Callable[[], None] | None = None

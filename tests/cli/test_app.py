@@ -75,7 +75,7 @@ def evaluated(monkeypatch):
 
     def evaluate(settings, wish, tell):
         seen.update(settings=settings, wish=wish)
-        return SimpleNamespace(notes=["toy: bicubic is left out"])
+        return SimpleNamespace(notes=["toy: bicubic is left out"], doubts={})
 
     monkeypatch.setattr(study, "evaluate", evaluate)
     return seen

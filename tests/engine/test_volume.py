@@ -510,6 +510,17 @@ def test_what_the_network_draws_is_shown_on_the_slice_that_is_told_of(restored, 
         np.testing.assert_array_equal(step.preview[~missing[i]], truth[i][~missing[i]])
 
 
+def test_a_run_of_few_steps_is_shown_from_the_first_of_the_network(restored, stack_of):
+    """Steps that place the slices draw no images, and are not to be counted between previews."""
+    truth = stack_of(7)
+    missing = np.zeros(truth.shape, bool)
+    missing[2, 10:20, 8:20] = missing[4, 12:22, 8:20] = True
+    told = []
+    restored(truth, Mask(missing), settings=PLAIN.but(preview_every=10, steps=6), callback=told.append)
+    first = next(step for step in told if step.phase == "map")
+    assert first.iteration > 1 and first.preview is not None
+
+
 def test_a_stack_that_memory_cannot_hold_is_refused_before_it_is_begun(restored, stack_of, monkeypatch):
     """A system without memory ends the window with all that is in it."""
     truth, missing = stack_of(9, seed=1), holes(9, 3, 4, 5)

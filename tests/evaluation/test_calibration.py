@@ -53,7 +53,11 @@ class Set:
 
     def __init__(self, images, subjects=(0, 1, 2, 3, 4, 5)) -> None:
         self.slices = SimpleNamespace(
-            images=images[:, None], white=255, subjects=np.array(subjects), names=[f"s{i}/a b" for i in range(6)]
+            images=images[:, None],
+            white=255,
+            subjects=np.array(subjects),
+            names=[f"s{i}/a b" for i in range(6)],
+            notes=(),
         )
 
     def fits(self, prior) -> bool:

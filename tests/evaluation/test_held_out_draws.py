@@ -38,6 +38,7 @@ def held(prior):
     slices = SimpleNamespace(
         images=grey[:, None], white=255, subjects=np.repeat(np.arange(SUBJECTS), 2),
         names=[f"s{i}" for i in range(2 * SUBJECTS)], subject_names=[f"subject-{i}" for i in range(SUBJECTS)],
+        notes=(),
     )  # fmt: skip
     return SimpleNamespace(
         name="toys", framing=Framing(SIZE, 1.5), fits=lambda prior: True, read=lambda data, part: slices, training="",
@@ -94,11 +95,13 @@ def test_tarp_counts_exchangeable_draws_evenly_and_sees_that_they_know_nothing(p
 
 
 def test_a_curve_is_told_by_its_side(rows):
-    kinds = {(row.task, row.pixels) for row in rows}  # hardly a hidden pixel of the toys varies by 30 grey levels
-    assert kinds == {("mask-0", "all"), ("x4", "all"), ("x4", "varied")} and len(rows) == 3 * SUBJECTS * 2 * 2
+    kinds = {(row.task, row.pixels) for row in rows}
+    most = {(task, pixels) for task in ("mask-0", "x4") for pixels in ("all", "varied")}
+    # hardly a hidden pixel of the toys varies by 30 grey levels: by the processor's rounding one does, or none
+    assert most - {("mask-0", "varied")} <= kinds <= most and len(rows) == len(kinds) * SUBJECTS * 2 * 2
     none, every = ([replace(row, nearer=count) for row in rows] for count in (0, 16))
-    assert TarpTable(none).markdown().count("| outside, above |") == 12
-    assert TarpTable(every).markdown().count("| outside, below |") == 12
+    assert TarpTable(none).markdown().count("| outside, above |") == 4 * len(kinds)
+    assert TarpTable(every).markdown().count("| outside, below |") == 4 * len(kinds)
 
 
 def test_the_seed_places_references(prior, held, folder, rows):
