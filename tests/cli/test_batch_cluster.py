@@ -40,9 +40,9 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory, random_stylegan2):
-    """Two scans of six slices, and what restores them quickly."""
+    """Two scans of ten slices, and what restores them quickly."""
     folder = tmp_path_factory.mktemp("job")
-    return folder, small_batch(folder, random_stylegan2, (6, 6))
+    return folder, small_batch(folder, random_stylegan2, (10, 10))
 
 
 @pytest.fixture(scope="module")
