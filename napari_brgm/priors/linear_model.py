@@ -157,11 +157,8 @@ class LinearModel:
 
     def synthesize(self, ws: Tensor, noise: NoiseMode = "none") -> Tensor:
         """Images (B, C, R, R) of ws (B, 1, K); there is no noise to choose."""
-        inside, told = self._told
-        flat = ws[:, 0].to(told.dtype) @ told  # (B, M)
-        if inside is not None:
-            flat = flat.new_zeros(len(ws), self.coarse[0].numel()).index_copy(1, inside, flat)  # (B, C r r)
-        coarse = flat.reshape(len(ws), *self.coarse.shape[1:])
+        _, told = self._told
+        coarse = self._placed(ws[:, 0].to(told.dtype) @ told)
         return self.mean + (coarse if self._own_grid else self._finer(coarse))
 
     def encode(self, images: Tensor) -> Tensor:
@@ -175,11 +172,8 @@ class LinearModel:
     def whitened(self, latents: LatentStatistics) -> LinearModel:
         """The same images from latents u ~ N(0, I) where w ~ N(``latents``): w = mean + factor u."""
         mean = self.synthesize(latents.mean[None, None])[0]
-        inside, told = self._told
-        flat = latents.factor.T @ told
-        if inside is not None:
-            flat = flat.new_zeros(len(flat), self.coarse[0].numel()).index_copy(1, inside, flat)
-        return LinearModel(mean, flat.reshape(-1, *self.coarse.shape[1:]), self.noise_variance)
+        _, told = self._told
+        return LinearModel(mean, self._placed(latents.factor.T @ told), self.noise_variance)
 
     def posterior(
         self, observation: Tensor, operator: LinearMap, noise_variance: float, check: Callable[[], None] | None = None
@@ -257,8 +251,7 @@ class LinearModel:
         if inside is None:
             return None
         random = torch.rand(2, len(inside), generator=torch.Generator().manual_seed(0)).to(told) + 0.5
-        image = told.new_zeros(2, self.coarse[0].numel()).index_copy(1, inside, random)
-        image = image.reshape(2, *self.coarse.shape[1:])
+        image = self._placed(random)
         return _some([operator.A(image if self._own_grid else self._finer(image)).flatten(1)])
 
     def _returned(
@@ -285,6 +278,13 @@ class LinearModel:
             flat = self.coarse.flatten(1)
             some = _some([flat])
             return some, flat if some is None else flat[:, some]
+
+    def _placed(self, values: Tensor) -> Tensor:
+        """Values (n, M) of the pixels of ``_told`` as images (n, C, r, r) on the components' grid, 0 elsewhere."""
+        inside, _ = self._told
+        if inside is not None:
+            values = values.new_zeros(len(values), self.coarse[0].numel()).index_copy(1, inside, values)
+        return values.reshape(len(values), *self.coarse.shape[1:])
 
     @cached_property
     def _drawn(self) -> tuple[slice, slice, slice, slice]:
