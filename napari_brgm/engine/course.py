@@ -1,6 +1,6 @@
 """Course: what the window of a stack costs, stage by stage, and how far along it a run is. Imports no torch.
 
-Costs are in steps of a slice that is restored by itself (engine/estimate.py). As measured with ``brain-axial-128``, 16
+Costs are in steps of a slice that is restored by itself (engine/estimate.py). As measured with ``brain-axial-128``, 20
 slices a window, 8 and 24 draws, steps of 0.14 s; with larger frames all of it takes longer at about the same rates.
 """
 
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 __all__ = ["Course"]
 
-_STEP = 0.27  # of MAP, of one slice among others: they fill a batch
-_PLACED, _BEST, _ROOTS = 1.5, 0.6, 0.6  # of a slice: its posterior; its part of the most probable stack; of all draws
-_LATENTS, _IMAGE, _FIELD = 0.055, 0.14, 0.22  # of a draw of a slice: conjugate gradients; a network; kriging
+_STEP = 0.19  # of MAP, of one slice among others: they fill a batch
+_PLACED, _BEST, _ROOTS = 1.2, 1.2, 0.15  # of a slice: its posterior; its part of the most probable stack; of all draws
+_RESULT, _WRITTEN = 0.5, 0.01  # of a slice, and of a draw of it, on the scan's grid
+_LATENTS, _IMAGE, _FIELD = 0.043, 0.07, 0.2  # of a draw of a slice: conjugate gradients; a network; kriging
 _FULL = 0.95  # of a stage, that is taken for done after as many questions as are usual
 # how often one is asked in a stage whether to go on; of fields of draws in each batch
-_ASKED = {"placing": 360, "map": 0, "best": 21, "latents": 95, "images": 0, "fields": 21}
+_ASKED = {"placing": 340, "map": 0, "best": 60, "latents": 70, "images": 0, "fields": 45, "results": 0}
+_OF_DRAWS = ("latents", "images", "fields", "results")
 
 
 class Course:
@@ -43,6 +45,7 @@ class Course:
             "latents": (_ROOTS + _LATENTS * draws) * slices if draws else 0.0,
             "images": _IMAGE * drawn * draws,
             "fields": _FIELD * slices * draws,
+            "results": _RESULT * drawn + _WRITTEN * drawn * draws,
         }
         self.cost = float(sum(self._costs.values()))
         self._stage, self._part, self._count, self._usual = "placing", 0.0, 0, _ASKED["placing"]
@@ -64,6 +67,15 @@ class Course:
         if self._usual:
             times = self._count / self._usual
             self.reach(_FULL * times if times < 1 else 1 - (1 - _FULL) / times)
+
+    @property
+    def drawn(self) -> float:
+        """Of the work on draws, 0 .. 1."""
+        costs, found = [self._costs[stage] for stage in _OF_DRAWS], 0.0
+        if self._stage in _OF_DRAWS:
+            before = _OF_DRAWS.index(self._stage)
+            found = sum(costs[:before]) + self._part * costs[before]
+        return found / sum(costs)
 
     @property
     def share(self) -> float:

@@ -45,7 +45,7 @@ from napari_brgm.reason import lacks_memory
 from napari_brgm.released import for_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -161,13 +161,13 @@ class Restoring:
         self.drawing = math.ceil(self.samples / self.batch) * (1 if self.finishing is None else 2)
         self.progress.total = self.gaussian + vi + self.drawing
 
-    def _preview(self, number: int, images: torch.Tensor) -> npt.NDArray[np.float32] | None:
+    def _preview(self, number: int, images: torch.Tensor) -> Sequence[npt.NDArray[np.float32]]:
         """What the generator's images (1, C, R, R) look like in the scan, now and then."""
         if (number - 1) % self.settings.preview_every and number != self.progress.total:
-            return None
+            return ()
         with torch.no_grad():
             finished = self.problem.finish(images, self.settings.data_consistency, self.progress.check)[0]
-        return self.problem.whole(finished).astype(np.float32)
+        return (self.problem.whole(finished).astype(np.float32),)
 
     def finish(self, maximum: Maximum | None) -> Restoration:
         """From the maximum to the restoration; None where there is no density."""

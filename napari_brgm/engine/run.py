@@ -258,7 +258,7 @@ class _JobProgress:
             if self.tell is not None:
                 parts = (share * cost for share, cost in zip(self.shares, self.costs, strict=True))
                 done = min(sum(parts) / sum(self.costs), 1.0)
-                at = numbers[min(step.iteration * len(numbers) // step.total, len(numbers) - 1)]
-                self.tell(replace(step, slice=at, slices=len(self.shares), done=done))
+                at, together = numbers[step.slice], len(numbers)
+                self.tell(replace(step, slice=at, slices=len(self.shares), together=together, done=done))
 
         return told

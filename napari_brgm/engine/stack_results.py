@@ -86,24 +86,23 @@ class StackResults:
         self._frame, self._window = seen.anchor.problem.placed.frame, seen.anchor.problem.window
 
     def made(
-        self, best: StackFound, draws: StackFound | None, batch: int
+        self, best: StackFound, draws: StackFound | None, tell: Callable[[float], object]
     ) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:
         """The restorations by their numbers, and ``Known`` of any of the slices.
 
-        A step is told of for every ``batch`` of the draws.
+        ``tell`` is called with how much of that is done, 0 .. 1.
         """
         drawn = draws or best.none()
         thin = (self._thin(best.images, 0), self._thin(drawn.images, 1)) if self.seen.thick else None
         shown = thin if thin is None else self._finer(*thin)
         kept, found = self.seen.kept, {}
-        steps = max(math.ceil(len(drawn.images) / batch), 1)
         for done, slice_ in enumerate(kept):
+            tell(done / len(kept))
+            self.progress.check()
             number = int(self.seen.layout.results[slice_])
             if number in self.seen.refused:
                 continue
             found[number] = self._one(slice_, best, draws, shown)
-            if done * steps // len(kept) != (done + 1) * steps // len(kept):
-                self.progress.step("samples")
 
         def known(slices: Sequence[int]) -> Known:
             at = [self.seen.at[slice_] for slice_ in slices]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ from napari_brgm.engine.draws import least_noise
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.stack_results import StackFound, StackResults
 from napari_brgm.engine.stack_seen import SHARE, StackSeen
-from napari_brgm.inference import Progress, complete, maximise
+from napari_brgm.inference import Completion, Progress, maximise
 from napari_brgm.inference.stack import StackPosterior
 from napari_brgm.inference.stack_objective import StackImages, StackObjective
 from napari_brgm.likelihood import GreyLevels, Likelihood, to_grey
@@ -105,8 +106,8 @@ class StackedRestoring:
         self.seen = StackSeen(layout, window, job, prior, settings, anchor, self._asked)
         self._groups = len(self.seen.groups)
         self._need(held, with_samples=with_samples).check()
-        steps = math.ceil(job.draws / self.batch)
-        self.progress.total = len(self.seen.groups) + settings.steps + steps
+        self._found = len(self.seen.groups) + settings.steps  # number of the last step of MAP
+        self.progress.total = self._found + max(job.draws, 1)
 
     def finish(self) -> tuple[dict[int, Restoration], Callable[[Sequence[int]], Known]]:
         """Restore: by number of the restoration; and what gives a later window the slices that it goes on from."""
@@ -128,8 +129,8 @@ class StackedRestoring:
             self.course.begin("best")
             best = stack.latents(eta)
             images.at(best)
-            noise = self._noise()
-            whole, added = self._completed(images, field, likelihood, best, noise, None)
+            self._completion = Completion(field, likelihood, self._noise(), self.near, self._asked)
+            whole, added = self._completed(images, field, likelihood, best, None)
             drawn = None
             if self.job.draws:
                 self.course.begin("latents")
@@ -137,18 +138,25 @@ class StackedRestoring:
                     self.job.draws, self.generator, None if self.known is None else self.known.drawn_latents
                 )
                 latents[:, count:] += (best - stack.mean)[:, count:]
-                drawn = StackFound(latents, *self._completed(images, field, likelihood, latents, noise, self.generator))
+                drawn = StackFound(latents, *self._completed(images, field, likelihood, latents, self.generator))
             results = StackResults(
                 self.seen, self.prior, settings=self.settings, known=self.known, device=self.attempt.device,
                 notes=[*self.attempt.notes, *self.seen.notes], generator=self.generator, progress=self.progress,
                 began=self.began,
             )  # fmt: skip
-            return results.made(StackFound(best, whole, added), drawn, self.batch)
+            self.course.begin("results")
+            made = results.made(StackFound(best, whole, added), drawn, self.course.reach)
+            self.progress.skip(self.progress.total - 1)
+            self.progress.step("samples")
+            return made
 
     def _told(self, step: Step) -> None:
         if step.phase == "map":  # told again in the stages that follow
             self.course.begin("map")
             self.course.reach((step.iteration - self._groups) / self.settings.steps, stage="map")
+            if self.course.drawn:
+                done = self._found + int(self.course.drawn * (step.total - self._found))
+                step = replace(step, phase="samples", iteration=done, loss=math.nan)
         self._tell(step, 1.0 if step.iteration >= step.total else self.course.share)
 
     def _asked(self) -> None:
@@ -179,17 +187,18 @@ class StackedRestoring:
         latents = _OF_LATENTS * self.prior.latents.mean.numel()
         return len(self.window.slices) ** 2 * (latents + _OF_FREQUENCIES * residual.spectrum.numel())
 
-    def _preview(self, number: int, images: Tensor) -> npt.NDArray[np.float32] | None:
-        """What the generator's images (1, n, R, R) look like on the slice that steps tell of, now and then."""
+    def _preview(self, number: int, images: Tensor) -> Sequence[npt.NDArray[np.float32]]:
+        """What the generator's images (1, n, R, R) look like on each slice that is restored, now and then."""
         since = number - 1 - self._groups  # from the first that has images: those before it place slices
         if since % self.settings.preview_every and number != self.progress.total:
-            return None
-        kept = self.seen.kept
-        slice_ = kept[min(number * len(kept) // max(self.progress.total, 1), len(kept) - 1)]
-        problem, i = self.seen.problem(slice_), self.seen.at[slice_]
-        with torch.no_grad():
-            finished_ = problem.finish(images[:, i : i + 1], False, self.progress.check)[0]
-        return problem.whole(finished_).astype(np.float32)
+            return ()
+        shown = []
+        for slice_ in self.seen.kept:
+            problem, i = self.seen.problem(slice_), self.seen.at[slice_]
+            with torch.no_grad():
+                finished_ = problem.finish(images[:, i : i + 1], False, self.progress.check)[0]
+            shown.append(problem.whole(finished_).astype(np.float32))
+        return shown
 
     def _joint(self, profile: Tensor | None) -> StackPosterior:
         """Under the generator's linear part."""
@@ -241,7 +250,7 @@ class StackedRestoring:
 
         objective = StackObjective(stack, drawn, likelihood, 1 / self._variance, settings)
         found = maximise(objective, self.generator, self.progress).v  # type: ignore[arg-type]
-        self.progress.skip(len(self.seen.groups) + self.settings.steps)
+        self.progress.skip(self._found)
         return found
 
     @staticmethod
@@ -253,7 +262,7 @@ class StackedRestoring:
         return torch.cat([known.expand(len(u), -1, -1, -1), found[:, known.shape[1] :]], dim=1)
 
     def _completed(
-        self, images: StackImages, field: StackField, likelihood: Likelihood, latents: Tensor, noise: float | Tensor,
+        self, images: StackImages, field: StackField, likelihood: Likelihood, latents: Tensor,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Images (B, n, R, R) in [-1, 1] with their residual fields, and these in grey levels, for each latents."""
@@ -279,7 +288,7 @@ class StackedRestoring:
         each = max(_PIXELS // max(likelihood.entries, drawn[0].numel()), 1)
         if generator is not None:
             self.course.begin("fields", batches=math.ceil(len(drawn) / each))
-        done = complete(drawn, field, likelihood, noise, generator, each, self._asked, within=self.near)
+        done = self._completion.of(drawn, generator, each)
         added = to_grey(done) - to_grey(torch.cat(pictures))
         if known is not None:
             added[:, :k] = field_known

@@ -8,11 +8,12 @@ from napari_brgm.inference.laplace import laplace_at, laplace_batches
 from napari_brgm.inference.maximum import Maximum, maximise, maximise_together
 from napari_brgm.inference.pivotal import tune
 from napari_brgm.inference.released_variational import fit_released_gaussian
-from napari_brgm.inference.residual import complete
+from napari_brgm.inference.residual import Completion, complete
 from napari_brgm.inference.step import Progress, Step
 from napari_brgm.inference.variational import fit_gaussian
 
 __all__ = [
+    "Completion",
     "Ensemble",
     "FactorGaussian",
     "Gaussian",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_brgm.likelihood import Likelihood
     from napari_brgm.priors.stack_field import StackField
 
-__all__ = ["complete"]
+__all__ = ["Completion", "complete"]
 
 _ITERATIONS = 100
 _LARGEST = 1e4  # grey levels; a pixel further off is a fault, and its square would overflow
@@ -45,49 +45,70 @@ def complete(
     generator: torch.Generator | None = None, batch: int | None = None, check: Callable[[], None] | None = None,
     iterations: int | None = None, within: Sequence[Cutout] = (),
 ) -> Tensor:  # fmt: skip
-    """Add the residual field given the data to generator images.
+    """Add the residual field given the data to generator images, once; see ``Completion``."""
+    return Completion(field, likelihood, noise, within, check).of(images, generator, batch, iterations)
+
+
+class Completion:
+    """Adds the residual field given the data to generator images.
 
     Parameters
     ----------
-    images : (B, 1, R, R) Tensor
-        G(w), in [-1, 1]; of a stack of n slices (B, n, R, R).
     field : ResidualField or StackField
     likelihood : Likelihood
         With a linear observation.
     noise : float or (1, 1 or m, h, w) Tensor
         Measurement noise of an observed pixel, grey levels, above 0.
-    generator : torch.Generator or None
-        None adds the mean of e given y; else each image gets a draw of its own, centred over the batch so that the mean
-        of the draws is not noise.
-    batch : int or None
-        Images solved for at a time, where memory is short; None: all.
-    check : callable, optional
-        Called before each iteration; what it raises ends the work.
-    iterations : int or None
-        Of conjugate gradients, at most, and no more than a tenth of a grey level asks for; None: as many as the answer
-        needs everywhere.
     within : sequence of Cutout
         Where it is added; none: everywhere.
+    check : callable, optional
+        Called before each iteration; what it raises ends the work.
     """
-    n = batch or len(images)
-    drawn = torch.zeros_like(images) if generator is None else _centred(field.sample(len(images), generator))
-    shape = (len(images), *likelihood.y.shape[1:])
-    white = None if generator is None else _white(shape, n, generator)
-    cuts: Sequence[Cutout | None] = within or (None,)
-    systems = [_System.of(field, likelihood, noise, cut, check or _go_on) for cut in cuts]
-    found = images.clone()
-    for first in range(0, len(images), n):
-        some = slice(first, first + n)
-        noisy = None if white is None else next(white)
-        for system, cut in zip(systems, cuts, strict=True):
-            image, extra, into = (x[some] if cut is None else cut.of_frame(x[some]) for x in (images, drawn, found))
-            misfit = system.likelihood.residual(image + extra / 127.5)
-            if noisy is not None:
-                there = noisy if cut is None else cut.of_grid(noisy)
-                misfit = misfit - system.noise * there.to(misfit) * system.likelihood.observation.measured
-            answer = system.answer(misfit.clamp(-_LARGEST, _LARGEST), iterations, check)
-            into.copy_(from_grey(to_grey(image) + extra + answer))
-    return found
+
+    def __init__(
+        self, field: ResidualField | StackField, likelihood: Likelihood, noise: float | Tensor,
+        within: Sequence[Cutout] = (), check: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.field, self.likelihood, self._check = field, likelihood, check
+        self._cuts: Sequence[Cutout | None] = within or (None,)
+        self._systems = [_System.of(field, likelihood, noise, cut, check or _go_on) for cut in self._cuts]
+
+    def of(
+        self, images: Tensor, generator: torch.Generator | None = None, batch: int | None = None,
+        iterations: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Images with it.
+
+        Parameters
+        ----------
+        images : (B, 1, R, R) Tensor
+            G(w), in [-1, 1]; of a stack of n slices (B, n, R, R).
+        generator : torch.Generator or None
+            None adds the mean of e given y; else each image gets a draw of its own, centred over the batch so that the
+            mean of the draws is not noise.
+        batch : int or None
+            Images solved for at a time, where memory is short; None: all.
+        iterations : int or None
+            Of conjugate gradients, at most, and no more than a tenth of a grey level asks for; None: as many as the
+            answer needs everywhere.
+        """
+        n = batch or len(images)
+        drawn = torch.zeros_like(images) if generator is None else _centred(self.field.sample(len(images), generator))
+        shape = (len(images), *self.likelihood.y.shape[1:])
+        white = None if generator is None else _white(shape, n, generator)
+        found = images.clone()
+        for first in range(0, len(images), n):
+            some = slice(first, first + n)
+            noisy = None if white is None else next(white)
+            for system, cut in zip(self._systems, self._cuts, strict=True):
+                image, extra, into = (x[some] if cut is None else cut.of_frame(x[some]) for x in (images, drawn, found))
+                misfit = system.likelihood.residual(image + extra / 127.5)
+                if noisy is not None:
+                    there = noisy if cut is None else cut.of_grid(noisy)
+                    misfit = misfit - system.noise * there.to(misfit) * system.likelihood.observation.measured
+                answer = system.answer(misfit.clamp(-_LARGEST, _LARGEST), iterations, self._check)
+                into.copy_(from_grey(to_grey(image) + extra + answer))
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

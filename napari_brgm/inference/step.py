@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -36,9 +36,12 @@ class Step:
         The weighted terms that sum to ``loss``, named as in the paper: 'w', 'colinear', 'pixel', 'perceptual',
         'entropy', 'spread'.
     preview : (H, W) ndarray or None
-        Current estimate on the result's grid in the scan's units, every few steps.
+        Current estimate on the result's grid in the scan's units, every few steps. A step of slices that are restored
+        together is then told once for each of them.
     slice, slices : int
         Which slice of the job, from 0, of how many.
+    together : int
+        How many slices share the step: those of a window, of which ``slice`` is one.
     done : float
         Share of the whole job that is done, 0 .. 1.
     """
@@ -51,6 +54,7 @@ class Step:
     preview: npt.NDArray[np.float32] | None = None
     slice: int = 0
     slices: int = 1
+    together: int = 1
     done: float = 0.0
 
 
@@ -65,7 +69,7 @@ class Progress:
     total : int
         Steps of the whole run; where more come, it is their number.
     preview : callable, optional
-        (number of a step, its images (1, C, R, R)) -> preview of the step, or None.
+        (number of a step, its images (1, C, R, R)) -> its previews, one for each slice that shares it; none: ().
 
     Attributes
     ----------
@@ -77,7 +81,7 @@ class Progress:
 
     def __init__(
         self, tell: Callable[[Step], object] | None = None, total: int = 0,
-        preview: Callable[[int, Tensor], npt.NDArray[np.float32] | None] | None = None,
+        preview: Callable[[int, Tensor], Sequence[npt.NDArray[np.float32]]] | None = None,
     ) -> None:  # fmt: skip
         self.trace: list[dict[str, Any]] = []
         self.count, self.total = 0, total
@@ -94,9 +98,12 @@ class Progress:
         named = dict(terms or {})
         if images is not None:
             self.trace.append({"phase": phase, "iteration": self.count, "loss": loss, **named})
-        preview = self._preview(self.count, images) if self._preview is not None and images is not None else None
+        shown = self._preview(self.count, images) if self._preview is not None and images is not None else ()
         self._last = Step(phase, self.count, max(self.total, self.count), loss, named)
-        self._say(self._last if preview is None else _with(self._last, preview))
+        if not shown:
+            self._say(self._last)
+        for i, preview in enumerate(shown):
+            self._say(replace(self._last, preview=preview, slice=i))
 
     def check(self) -> None:
         """Ask between steps whether to go on, if nobody was asked for a while."""
@@ -111,7 +118,3 @@ class Progress:
         if self._tell is not None:
             self._tell(step)
         self._told = time.monotonic()
-
-
-def _with(step: Step, preview: npt.NDArray[np.float32]) -> Step:
-    return Step(step.phase, step.iteration, step.total, step.loss, step.terms, preview)

@@ -74,7 +74,7 @@ def job_of(found: PlainTable, prior: Prior) -> Job:
 
 def plain_step(step: Step) -> PlainTable:
     """A step without its preview."""
-    names = ("phase", "iteration", "total", "loss", "terms", "slice", "slices", "done")
+    names = ("phase", "iteration", "total", "loss", "terms", "slice", "slices", "together", "done")
     return {name: getattr(step, name) for name in names}
 
 

@@ -112,7 +112,7 @@ class _Talk:
         self.news: SimpleQueue[Any] = SimpleQueue()
         self.stop = threading.Event()
         self._run = f"napari-brgm-{uuid4().hex[:12]}"
-        self._seen = 0  # number of the newest preview
+        self._seen = 0  # previews that came
 
     def hold(self) -> None:
         """Talk until the end; whatever happens is news."""
@@ -205,11 +205,11 @@ class _Talk:
                 self.news.put((number, restoration_of(result)))
         if found["step"] is None:
             return
-        preview = None
-        if found["preview"] is not None:
-            self._seen, (slice_, preview) = found["preview"]
-            found["step"]["slice"] = slice_  # of the step at which it was made, which may be an earlier one
-        self.news.put(step_of(found["step"], preview))
+        self._seen = found["shown"]
+        if not found["previews"]:
+            self.news.put(step_of(found["step"], None))
+        for slice_, preview in found["previews"].items():  # of the step at which they were made, maybe an earlier one
+            self.news.put(step_of(found["step"] | {"slice": slice_}, preview))
 
     def _check_scheduler(self, client: Any) -> None:
         if client.status != "running":  # it would connect again, to a scheduler that has forgotten the run

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_brgm.engine.previews import Previews
 from napari_brgm.errors import BrgmError, Cancelled, InputError
 from napari_brgm.reason import lacks_memory
 from napari_brgm.remote.scheduler import ONE_AT_A_TIME
@@ -34,7 +35,8 @@ _LAST: dict[tuple[str, str], Prior] = {}  # the prior of the last run, by name a
 class _SentRun:
     job: dict[str, Any]
     step: dict[str, Any] | None = None
-    preview: tuple[int, Any] | None = None  # its number, slice and image
+    previews: Previews = field(default_factory=Previews)
+    shown: int = 0  # previews so far
     finished: dict[int, dict[str, Any]] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     asked: float = field(default_factory=time.monotonic)
@@ -54,14 +56,17 @@ def begin(run: str, expected: str, job: dict[str, Any]) -> str:
 
 
 def look(run: str, seen: int) -> dict[str, Any] | None:
-    """How far it is: the last step, a preview newer than ``seen``, slices to be taken; None: it is not known here."""
+    """How far it is: the last step, slices to be taken, and previews if there are more than ``seen`` by now.
+
+    None: the run is not known here.
+    """
     found = _RUNS.get(run)
     if found is None:
         return None
     found.asked = time.monotonic()
-    preview = found.preview
-    newer = preview is not None and preview[0] > seen
-    return {"step": found.step, "preview": preview if newer else None, "finished": sorted(found.finished)}
+    shown = found.shown
+    previews = dict(found.previews) if shown > seen else {}
+    return {"step": found.step, "shown": shown, "previews": previews, "finished": sorted(found.finished)}
 
 
 def take(run: str, number: int) -> dict[str, Any] | None:
@@ -122,8 +127,8 @@ def _restored(found: _SentRun) -> dict[int, str]:
     def tell(step: Step) -> None:
         found.check()
         found.step = plain_step(step)
-        if step.preview is not None:
-            found.preview = (found.preview[0] + 1 if found.preview else 1, (step.slice, step.preview))
+        found.previews.tell(step)
+        found.shown += step.preview is not None
 
     def keep(number: int, result: Restoration) -> Restoration:
         found.finished[number] = plain_restoration(result)

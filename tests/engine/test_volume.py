@@ -499,15 +499,26 @@ def test_one_slice_is_refused_what_needs_a_stack(stack_prior, stack_of):
         restore(truth, Mask(holes(2, 1)), stack_prior)
 
 
-def test_what_the_network_draws_is_shown_on_the_slice_that_is_told_of(restored, stack_of):
+def test_what_the_network_draws_is_shown_on_every_slice(restored, stack_of):
     truth, missing = stack_of(9, seed=1), holes(9, 3, 4, 5)
     told = []
     restored(truth, Mask(missing), settings=PLAIN.but(preview_every=1, steps=6), callback=told.append)
     shown = [step for step in told if step.preview is not None]
-    assert len({step.slice for step in shown}) > 1 and all(step.slices == 3 for step in shown)
+    assert {step.slice for step in shown} == {0, 1, 2} and all(step.slices == step.together == 3 for step in shown)
+    assert len({step.iteration for step in shown}) == len(shown) / 3
     for step in shown:
         i = (3, 4, 5)[step.slice]
         np.testing.assert_array_equal(step.preview[~missing[i]], truth[i][~missing[i]])
+
+
+def test_draws_of_a_stack_are_counted(restored, stack_of, monkeypatch):
+    """Catches half of a run in which the last step of MAP stood, however many draws were made."""
+    monkeypatch.setattr("napari_brgm.inference.step._SILENCE", 0.0)
+    told = []
+    restored(stack_of(9, seed=1), Mask(holes(9, 3, 4, 5)), samples=16, callback=told.append)
+    numbers = [step.iteration for step in told if step.phase == "samples"]
+    assert numbers == sorted(numbers) and len(set(numbers)) > 3 and numbers[-1] == told[-1].total
+    assert told[-1].done == 1.0 and numbers[0] >= max(s.iteration for s in told if s.phase == "map")
 
 
 def test_a_run_of_few_steps_is_shown_from_the_first_of_the_network(restored, stack_of):

@@ -96,8 +96,9 @@ def collect() -> Callable[..., tuple[list[tuple[Any, Tensor | None]], Any]]:
         told: list[tuple[Any, Tensor | None]] = []
         seen: dict[int, Tensor] = {}
 
-        def look(number: int, images: Tensor) -> None:
+        def look(number: int, images: Tensor) -> tuple[()]:
             seen[number] = images
+            return ()
 
         def tell(step: Any) -> None:
             told.append((step, seen.get(step.iteration)))

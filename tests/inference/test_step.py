@@ -54,7 +54,7 @@ def test_previews_are_made_of_the_images_of_a_step():
 
     def preview(number, images):
         asked.append(number)
-        return images[0, 0].numpy() if number == 2 else None
+        return [images[0, 0].numpy()] if number == 2 else []
 
     progress = Progress(told.append, preview=preview)
     for images in (IMAGES, IMAGES + 1, None):
