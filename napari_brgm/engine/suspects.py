@@ -2,6 +2,8 @@
 
     z^2 = (y - A G(w))^2 / (var A e + s_n^2),   q = sqrt(K z^2),   suspect where q > limit
 
+and, of what hangs together, q > 1.3 limit somewhere: half of what is clean and just above the limit goes by that.
+
 G(w) is the exact posterior mean under the prior's line, e its residual field, K a Gaussian of one frame pixel. What is
 suspect is hidden and the rest fitted again, a few times, so that an artefact does not explain itself. The limit is the
 99.5th percentile of q in tissue of subjects that the prior never saw (evaluation/suspects.py).
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["suspects", "unexplained"]
 
 _ROUNDS = 3
+_CERTAIN = 1.3  # times the limit, that pixels which hang together reach somewhere
 _FLOOR, _NOISIEST = 2.0, 15.0  # grey levels: rounding and resampling; more noise would explain anything
 _SMALL = 6  # pixels: smaller suspects are left
 _MOST = 0.3  # of the tissue: where more is suspect, the prior does not know the scan
@@ -62,7 +65,7 @@ def suspects(
     found = np.zeros(image.shape[:2], dtype=bool)
     for _ in range(_ROUNDS):
         q, tissue = unexplained(image, prior, spacing, found, check=check)
-        found = q > limit
+        found = _reaching(q, limit, _CERTAIN * limit)
         if found.sum() > _MOST * max(tissue.sum(), 1):
             raise InputError(
                 f"{prior.info.name} explains little of this slice, which is no sign of artefacts: choose a prior that "
@@ -75,6 +78,15 @@ def suspects(
     large = np.bincount(parts.ravel(), minlength=count + 1) >= _SMALL
     large[0] = False
     return np.asarray(large[parts])
+
+
+def _reaching(q: npt.NDArray[np.float64], limit: float, certain: float) -> npt.NDArray[np.bool_]:
+    """Pixels above ``limit`` that hang together with one above ``certain``."""
+    parts, count = ndimage.label(q > limit)
+    top = np.zeros(count + 1)
+    if count:
+        top[1:] = ndimage.maximum(q, parts, np.arange(1, count + 1))
+    return np.asarray((top > certain)[parts])
 
 
 def unexplained(
