@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_brgm.corruptions import as_corruption
 from napari_brgm.engine.grid import Grid, grid_of
+from napari_brgm.engine.measured import check_measured
 from napari_brgm.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def checked(
 ) -> CheckedSlice:  # fmt: skip
     """Look whether a slice can be restored; parameters as in ``napari_brgm.restore``.
 
-    ``flat``: it may be the same value throughout, as slices above the head are, since what is black is known.
+    ``flat``: it may be the same value throughout (measured.py).
 
     Raises
     ------
@@ -83,12 +84,7 @@ def checked(
     if hidden is not None and hidden.ndim != 2:
         raise InputError("the mask is that of a stack; restore takes one slice, with a two-dimensional mask of its own")
     seen = np.ones(plane, dtype=bool) if hidden is None else ~hidden.numpy()
-    if not np.isfinite(array[seen]).all():
-        raise InputError(
-            "the image holds NaN or infinite pixels that are not masked; mask them or clean the scan first"
-        )
-    if not flat and array[seen].min() == array[seen].max():
-        raise InputError("all measured pixels have the same value; there is nothing to restore from")
+    check_measured(array, seen, flat=flat)
     try:
         usable = noise_sigma is None or 0 <= float(noise_sigma) < np.inf
     except (TypeError, ValueError):

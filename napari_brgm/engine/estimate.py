@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from napari_brgm.engine.job import Job, Stack
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["Work", "estimated_seconds", "in_words", "learn"]
+__all__ = ["REACH_MM", "Work", "estimated_seconds", "in_words", "learn"]
 
 _PRODUCTS = 24  # batches of products with the Jacobian, about as long as a step each
 _SEARCHED = {"unaided": 2.0, "manifold": 0.2}  # steps that one of the directions takes which MAP's spread looks at
 _BATCH = 8  # samples drawn in one step; engine/restoring.py
 # seconds of a step on two cores of a desktop machine, by side of the prior's frame
 _FIRST_GUESS = {128: 0.14, 256: 0.55, 512: 2.5, 1024: 10.0}
-_REACH_MM = 4.0  # how far detail is known along the normal, where the prior is not loaded yet
+REACH_MM = 4.0  # how far detail is known along the normal, where the prior is not loaded yet
 _OWN_FRAME_SECONDS, _OWN_FRAME_PIXELS = 0.12, 128**2  # where the slice is the frame: a step of one of 128 px
 _GPU_GAIN = 20.0
 _NEW_SHARE = 0.7  # of the latest run in what is remembered
@@ -89,7 +89,7 @@ class Work:
             return found
         return found.in_windows(job.stack, through.reach)
 
-    def in_windows(self, stack: Stack, reach: float = _REACH_MM) -> Work:
+    def in_windows(self, stack: Stack, reach: float = REACH_MM) -> Work:
         """The same work on slices that are restored together where they are near each other.
 
         Parameters

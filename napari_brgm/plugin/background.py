@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_warning
@@ -37,6 +38,7 @@ __all__ = ["BackgroundTask", "TaskWidget"]
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = str(Path(napari_brgm.__file__).parent)
+_PATIENCE_MS = 700  # with a cancelled task: a library call in its thread may last many seconds
 _LOOK_MS = 300  # between looks at a task; each may repaint the window
 _FINE = 1000  # parts of a progress bar
 
@@ -54,6 +56,8 @@ class BackgroundTask:
         Signal names ('returned', 'errored', 'warned', 'finished') to slots of the main thread.
     with_torch : bool
         Whether it may come to torch, which then has to be loaded with care.
+    after : BackgroundTask, optional
+        One that was let go of; the work begins when that has given its memory back.
 
     Attributes
     ----------
@@ -69,10 +73,12 @@ class BackgroundTask:
         connect: dict[str, Any],
         *,
         with_torch: bool = True,
+        after: BackgroundTask | None = None,
     ) -> None:
         self.report: tuple[Any, ...] = ()
-        self._with_torch = with_torch
-        self._stop = threading.Event()
+        self._with_torch, self._after = with_torch, after
+        self._stop, self._ended = threading.Event(), threading.Event()
+        self._slots = connect
         self._worker: FunctionWorker = create_worker(
             self._run, work, what, _connect=connect, _start_thread=False, _ignore_errors=True
         )
@@ -87,7 +93,22 @@ class BackgroundTask:
         """End the work at its next report; 'errored' is emitted with ``Cancelled``."""
         self._stop.set()
 
+    def let_go(self, late: Callable[[Exception], None]) -> None:
+        """Hear no more of it but, when it ends with an error, of that; for one that does not end when cancelled."""
+        for name, slot in self._slots.items():
+            getattr(self._worker, name).disconnect(slot)
+        self._worker.errored.connect(late)
+
     def _run(self, work: Callable[[Callable[..., None]], Any], what: str) -> Any:
+        try:
+            return self._worked(work, what)
+        finally:
+            self._ended.set()
+
+    def _worked(self, work: Callable[[Callable[..., None]], Any], what: str) -> Any:
+        while self._after is not None and not self._after._ended.wait(_LOOK_MS / 1000):
+            self._check()
+        self._after = None
         if self._with_torch:
             load_triton_apart()  # loading a prior imports it
         try:
@@ -103,9 +124,12 @@ class BackgroundTask:
             self.report = ()  # what comes of it is not to be overwritten by how far it was
             _free_gpu()
 
-    def _tell(self, *report: Any) -> None:
+    def _check(self) -> None:
         if self.cancelled:
             raise Cancelled("cancelled")
+
+    def _tell(self, *report: Any) -> None:
+        self._check()
         self.report = report
 
 
@@ -126,8 +150,10 @@ class TaskWidget(Panel):
     """
 
     task: BackgroundTask | None = None
+    _gone: BackgroundTask | None = None  # that was let go of last
     _activity: Activity | None = None
     _CANCELLED = "cancelled; nothing was changed"
+    _LETS_GO: ClassVar[bool] = False  # whether what a cancelled task still does changes nothing, files least of all
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,11 +167,13 @@ class TaskWidget(Panel):
         self._timer.timeout.connect(self._look)
 
     def cancel(self) -> None:
-        """Stop what is under way at its next report."""
+        """Stop what is under way at its next report; if that does not come soon, go on without it where one may."""
         if self.task is not None:
             self.task.cancel()
             self.cancel_button.setEnabled(False)
             self._say("cancelling ...")
+            if self._LETS_GO:
+                QTimer.singleShot(_PATIENCE_MS, partial(self._let_go, self.task))
 
     def event(self, event: QEvent | None) -> bool:
         """Stop what is under way when napari takes the widget out of its window."""
@@ -164,7 +192,8 @@ class TaskWidget(Panel):
             "finished": self._on_finish,
         }
         self._activity = Activity(f"BRGM: {what}", self.cancel)
-        self.task = BackgroundTask(work, what, slots)
+        self.task = BackgroundTask(work, what, slots, after=self._gone)
+        self._gone = None
         self._timer.start()
 
     def _guarded(self, verb: Callable[[], None]) -> None:
@@ -187,6 +216,11 @@ class TaskWidget(Panel):
         """Say what is wrong, here and as a notification of napari."""
         self._say(str(error), bad=True)
         show_error(self.status.text())
+
+    def _forget_problem(self, event: object = None) -> None:
+        """Take a sentence about what is wrong away, once it is about something else."""
+        if self.task is None and self.status.styleSheet() == PROBLEM:
+            self._say("")
 
     def _say(self, sentence: str, *, bad: bool = False) -> None:
         self.status.setText(plain_text(sentence[:1].upper() + sentence[1:]))
@@ -225,6 +259,19 @@ class TaskWidget(Panel):
         else:
             _LOG.error("the work of a widget failed", exc_info=error)
             self._fail(f"unexpected {type(error).__name__}: {error}; the log has the details")
+
+    def _let_go(self, task: BackgroundTask) -> None:
+        """Take a cancelled task for ended that still is under way."""
+        if self.task is not task:
+            return
+        task.let_go(self._on_late_end)
+        self._gone = task
+        self._on_error(Cancelled("cancelled"))
+        self._on_finish()
+
+    def _on_late_end(self, error: Exception) -> None:
+        """Hear of how a task ended that was let go of."""
+        _LOG.debug("a cancelled task ended: %s", error)
 
     def _share(self) -> float:
         """How much of the task is done, as the bar shows it."""

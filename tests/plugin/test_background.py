@@ -118,6 +118,59 @@ def test_a_widget_has_one_task_at_a_time_and_shows_how_far_it_is(widget, qtbot) 
     assert not widget.cancel_button.isEnabled() and not widget.progress.isVisibleTo(widget)
 
 
+@pytest.fixture
+def held_up():
+    """Work that does not hear of a cancel until it is told to."""
+    go_on, ended = threading.Event(), threading.Event()
+
+    def work(tell) -> str:
+        tell("counting", 1, 4)
+        go_on.wait(20)
+        ended.set()
+        return "late"
+
+    work.go_on, work.ended = go_on, ended
+    yield work
+    go_on.set()
+
+
+def test_a_cancelled_task_that_does_not_end_is_let_go_of(widget, qtbot, held_up, monkeypatch) -> None:
+    """The panel is free at once; the next task begins when the memory of the first is free."""
+    monkeypatch.setattr(background, "_PATIENCE_MS", 50)
+    monkeypatch.setattr(type(widget), "_LETS_GO", True)
+    begun = []
+
+    def following(tell) -> int:
+        begun.append(held_up.ended.is_set())
+        return 7
+
+    widget._start_task(held_up, "the counting")
+    qtbot.waitUntil(lambda: widget.status.text() == "Counting ...")
+    widget.cancel_button.click()
+    assert widget.status.text() == "Cancelling ..."
+    qtbot.waitUntil(lambda: widget.task is None)
+    assert widget.status.text() == "Cancelled; nothing was changed" and not held_up.ended.is_set()
+    widget._guarded(lambda: widget._start_task(following, "the counting"))
+    qtbot.wait(400)
+    assert not begun and widget.task is not None
+    held_up.go_on.set()
+    qtbot.waitUntil(lambda: widget.task is None)
+    assert begun == [True] and widget.results == [7] and widget.status.text() == "Counted to 7"
+
+
+def test_one_that_may_have_changed_something_is_waited_for(widget, qtbot, held_up, monkeypatch) -> None:
+    """ "Nothing was saved" would not be true."""
+    monkeypatch.setattr(background, "_PATIENCE_MS", 50)
+    widget._start_task(held_up, "the counting")
+    qtbot.waitUntil(lambda: widget.status.text() == "Counting ...")
+    widget.cancel_button.click()
+    qtbot.wait(300)
+    assert widget.task is not None and widget.status.text() == "Cancelling ..."
+    held_up.go_on.set()
+    qtbot.waitUntil(lambda: widget.task is None)
+    assert widget.results == ["late"]
+
+
 @pytest.mark.parametrize("how", ["cancel", "orphan"])
 def test_a_widget_that_is_cancelled_or_taken_away(widget, qtbot, how: str) -> None:
     from qtpy.QtWidgets import QWidget

@@ -51,14 +51,11 @@ def test_preferences_offer_what_the_widgets_know(manifest: PluginManifest) -> No
     assert Preferences() == Preferences(device=properties["device"].default, quality=properties["quality"].default)
 
 
-def test_archives_stand_in_the_file_menu_and_each_command_in_one_menu(manifest: PluginManifest) -> None:
-    menus = {
-        name: [item.command for item in items if hasattr(item, "command")]
-        for name, items in manifest.contributions.menus.items()
-    }
-    assert menus["napari/file/io_utilities"] == ["napari-brgm.pull", "napari-brgm.push"]
-    every = [command for commands in menus.values() for command in commands]
-    assert len(every) == len(set(every))
+def test_each_widget_stands_in_one_menu(manifest: PluginManifest) -> None:
+    """That which napari makes itself, Plugins > napari-brgm: an entry of another menu is the same dock once more."""
+    assert not manifest.contributions.menus
+    commands = [widget.command for widget in manifest.contributions.widgets]
+    assert len(commands) == len(set(commands))
 
 
 def test_the_link_at_the_top_is_the_same_file() -> None:

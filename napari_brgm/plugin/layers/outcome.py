@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.shown import ShownSlice
 
 __all__ = [
-    "OUTCOME_KEY", "PINNED_KEY", "Outcome", "RestoredPlane", "as_stored", "in_gray", "kept_mean", "outcome_of",
-    "probability_above",
+    "COVERED_KEY", "OUTCOME_KEY", "PINNED_KEY", "Outcome", "RestoredPlane", "as_stored", "in_gray", "kept_mean",
+    "outcome_of", "probability_above",
 ]  # fmt: skip
 
 OUTCOME_KEY = "brgm_outcome"
+COVERED_KEY = "brgm_covered"  # there while a map of the inspector stands in for the layer, which it has hidden
 PINNED_KEY = "brgm_pinned"  # index of the pixel that the inspector holds on to, in the layer's data
 Float = npt.NDArray[np.float32]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue: YBR_FULL, DICOM PS3.3 C.7.6.3.1.2

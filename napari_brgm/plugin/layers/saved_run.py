@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
+from napari_brgm.plugin.layers.outcome import COVERED_KEY
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -122,7 +124,7 @@ def look_of(layer: Image, name: str) -> dict[str, Any]:
     """How a layer looks, in plain values; ``name`` is what it is to be called when it is opened again."""
     return {
         "name": name,
-        "visible": bool(layer.visible),
+        "visible": bool(layer.visible or layer.metadata.get(COVERED_KEY)),
         "opacity": float(layer.opacity),
         "blending": str(layer.blending),
         "gamma": float(layer.gamma),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ShownSlice",
     "check_mask",
+    "check_restorable",
     "check_unmasked",
     "conversion",
     "linear",
@@ -34,6 +35,7 @@ __all__ = [
     "pixel_size",
     "same_place",
     "shown_axes",
+    "shown_place",
     "shown_slice",
     "stored",
 ]
@@ -96,6 +98,25 @@ def shown_axes(layer: Image, dims: Dims) -> tuple[int, int, tuple[float, float] 
     return rows, columns, pixel_size(layer, rows, columns)
 
 
+def shown_place(layer: Image, dims: Dims) -> npt.NDArray[np.float64]:
+    """Data coordinates of the sliders' position; those along the axes on the screen mean nothing.
+
+    Raises
+    ------
+    InputError
+        The layer has more axes than the viewer.
+    """
+    first = dims.ndim - layer.ndim
+    if first < 0:
+        raise InputError(f"no slice of '{layer.name}' is on the screen; open it first")
+    point = np.array(dims.point[first:], dtype=float)
+    units = getattr(dims, "units", None)
+    if units is not None:
+        pairs = zip(units[first:], layer.units, strict=True)
+        point *= [conversion(viewer, own) or 1.0 for viewer, own in pairs]
+    return np.asarray(layer.world_to_data(point), dtype=float)
+
+
 def shown_slice(layer: Image, dims: Dims) -> ShownSlice:
     """Take the slice of ``layer`` that a viewer with these ``dims`` shows.
 
@@ -116,18 +137,29 @@ def shown_slice(layer: Image, dims: Dims) -> ShownSlice:
 
 def _plane(layer: Image, dims: Dims) -> tuple[int, int, tuple[bool, bool]]:
     """Data axes of rows and columns on the screen, and which run backwards there."""
-    if layer.rgb:
-        raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
-    check_unmasked(layer)
-    kind = np.dtype(stored(layer).dtype)
-    if kind.kind not in "fiub":
-        raise InputError(f"'{layer.name}' holds {kind} values; choose a layer of real numbers")
+    check_restorable(layer)
     if dims.ndisplay != 2:
         raise InputError("the viewer shows three dimensions; switch to the two-dimensional view to choose the slice")
     axes = [axis - (dims.ndim - layer.ndim) for axis in dims.displayed]
     if min(axes) < 0:
         raise InputError(f"the plane on the screen is not one of '{layer.name}'; change the order of the axes")
     return _orientation(layer, axes[0], axes[1])
+
+
+def check_restorable(layer: Image) -> None:
+    """Look at what a layer holds, without its pixels.
+
+    Raises
+    ------
+    InputError
+        It is in colour or complex, or has masked pixels.
+    """
+    if layer.rgb:
+        raise InputError(f"'{layer.name}' is a colour image; choose a layer of one channel")
+    check_unmasked(layer)
+    kind = np.dtype(stored(layer).dtype)
+    if kind.kind not in "fiub":
+        raise InputError(f"'{layer.name}' holds {kind} values; choose a layer of real numbers")
 
 
 def mask_on(shown: ShownSlice, image: Image, labels: Labels, label: int | None = None) -> npt.NDArray[np.bool_]:
@@ -252,13 +284,8 @@ def _orientation(layer: Layer, down: int, right: int) -> tuple[int, int, tuple[b
 
 
 def _position(layer: Layer, dims: Dims, shape: Sequence[int], plane: set[int]) -> tuple[int | slice, ...]:
-    """Index of the shown plane: the sliders' world position, in the layer's units, to the nearest data index."""
-    point = np.array(dims.point[dims.ndim - layer.ndim :], dtype=float)
-    units = getattr(dims, "units", None)
-    if units is not None:
-        pairs = zip(units[dims.ndim - layer.ndim :], layer.units, strict=True)
-        point *= [conversion(viewer, own) or 1.0 for viewer, own in pairs]
-    nearest = np.round(np.asarray(layer.world_to_data(point), dtype=float))
+    """Index of the shown plane: the sliders' world position to the nearest data index."""
+    nearest = np.round(shown_place(layer, dims))
     index: list[int | slice] = []
     for axis, length in enumerate(shape):
         if axis in plane:

@@ -15,7 +15,7 @@ from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import ADVICE, SAFETY, form, wrapped
 from napari_brgm.plugin.layers.anatomy import plane_of
 from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
-from napari_brgm.plugin.layers.shown import shown_axes, shown_slice
+from napari_brgm.plugin.layers.shown import check_restorable, shown_axes, shown_slice
 from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_density, knows_stacks
@@ -116,6 +116,7 @@ class ChoicesPanel(PriorPanel):
         for choice in (self.image, self.method, self.quality, self.device, self.samples, self.backend):
             choice.changed.connect(self._on_cost)
         self.image.changed.connect(self.match_prior)
+        self.image.changed.connect(self._forget_problem)
         self.viewer.dims.events.order.connect(self.match_prior)
         self.modality.changed.connect(self.match_prior)
         self._on_cost()
@@ -169,7 +170,7 @@ class ChoicesPanel(PriorPanel):
     def work(self, slices: int = 1, stack: Stack | None = None) -> Work | None:
         """What a run on this many slices, or on a stack of them, would cost; None while nothing is chosen."""
         image, entry = self.image.value, self.chosen_entry()
-        if image is None or entry is None:
+        if image is None or image.rgb or entry is None:
             return None
         pixels = int(image.data.shape[-1] * image.data.shape[-2]) if image.ndim >= 2 else 0
         found = Work(
@@ -209,11 +210,19 @@ class ChoicesPanel(PriorPanel):
         if image is None or self._chosen_by_hand:
             self.reason.hide()
             return
+        try:
+            check_restorable(image)
+        except InputError as error:
+            self.reason.setText(f"{error}.")
+            self.reason.setStyleSheet(ADVICE)
+            self.reason.show()
+            return
         plane, spacing = self.plane()
         known, how = said or self.modality.value, "is" if said else self.modality.how
         match = best_prior(self._entries, known, plane, spacing, how)
         if match is not None:
-            self._set_prior(match.prior, f"Chosen because {match.reason}.")
+            unlike = "" if known else self.modality.unlike
+            self._set_prior(match.prior, f"Chosen because {match.reason}. {unlike}".rstrip())
             self.reason.setStyleSheet("font-style: italic;" if known else ADVICE)
         if not known and self.isVisible():
             self.modality.look(lambda: shown_slice(image, self.viewer.dims), self._entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,9 @@ from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Labels
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
+from napari_brgm.engine.estimate import REACH_MM
 from napari_brgm.engine.job import ObservedSlice
+from napari_brgm.engine.windows import helping_mm
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.layers.geometry import geometry
@@ -142,13 +145,10 @@ class InpaintWidget(RestorationPanel):
             masked = masked_planes(image, labels, shown, self.label.value or None)
         else:
             masked = [(shown, mask_on(shown, image, labels, self.label.value or None))]
-        alone = not self.together.value or image.ndim < 3
-        if alone and any(missing.all() for _, missing in masked):
-            raise InputError("the mask hides the whole slice; leave some of it to restore from")
         return [
             Part(
                 plane,
-                ObservedSlice(plane.image, partial(_masked, missing), plane.spacing),
+                _observed(plane, missing),
                 missing,
                 guess=self._guess_on(image, plane),
             )
@@ -187,6 +187,27 @@ class InpaintWidget(RestorationPanel):
         across = next((a for a in range(image.ndim) if a not in (shown.rows, shown.columns)), 0)
         spoilt = {plane.index[across] for plane, _ in painted}
         return stack_of(image, [part.shown for part in parts], {int(i) for i in spoilt if not isinstance(i, slice)})
+
+    def check(self, parts: Sequence[Part], stack: Stack | None) -> None:
+        hidden = [part.missing is not None and bool(part.missing.all()) for part in parts]
+        if not any(hidden):
+            super().check(parts, stack)
+            return
+        whole = "the mask hides the whole slice"
+        if stack is None or not self.looks_at_neighbours():
+            entry = self.chosen_entry()
+            able = entry is not None and knows_stacks(entry) and self.chosen_image().ndim > 2
+            able = able and not self.together.value
+            instead = " or turn on 'Use neighbouring slices'" if able else ""
+            raise InputError(f"{whole}; leave some of it to restore from{instead}")
+        told = [at for at, gone in zip(stack.places, hidden, strict=True) if not gone]
+        told += [at for at, _ in stack.neighbours]
+        reach = helping_mm(stack, REACH_MM)
+        for at, gone in zip(stack.places, hidden, strict=True):
+            if gone and min((abs(at - place) for place in told), default=inf) > reach:
+                raise InputError(
+                    f"{whole}, and none within {reach:.3g} mm was measured; leave some of it to restore from"
+                )
 
     def refresh_labels(self, event: object = None) -> None:
         """Offer the labels that are painted in the chosen layer; the choice stays if it is among them."""
@@ -287,6 +308,19 @@ class InpaintWidget(RestorationPanel):
         self.viewer.layers.selection.active = labels
         self.labels.value = labels
         self._say("paint over the artefact, then press Run")
+
+
+def _observed(plane: ShownSlice, missing: npt.NDArray[np.bool_]) -> ObservedSlice:
+    """Without an image where nothing was measured: its neighbours tell of it."""
+    if missing.all():
+        return ObservedSlice(None, _unmasked, plane.spacing)
+    return ObservedSlice(plane.image, partial(_masked, missing), plane.spacing)
+
+
+def _unmasked() -> Corruption:
+    from napari_brgm.corruptions import Identity
+
+    return Identity()
 
 
 def _masked(missing: npt.NDArray[np.bool_]) -> Corruption:

@@ -36,8 +36,11 @@ class ModalityBox(QObject):
         '' while nothing says so.
     task : BackgroundTask or None
         Looks at the picture.
+    unlike : str
+        What is to be said of a picture that is like none that the priors know; '' where it is like one, or not looked
+        at.
     changed : Signal
-        Another modality was chosen, by the person or by the look of the picture.
+        Another modality was chosen, by the person or by the look of the picture, or that has found nothing.
     """
 
     changed = Signal()
@@ -50,6 +53,7 @@ class ModalityBox(QObject):
         self._image: Image | None = None
         self._setting = False
         self._found = ""  # by the look of the picture
+        self.unlike = ""
 
     @property
     def value(self) -> str:
@@ -72,13 +76,13 @@ class ModalityBox(QObject):
         self.choice.value = kept if kept in known else ""
         self._setting = False
         if image is not self._image:
-            self._image, self._found = image, ""
+            self._image, self._found, self.unlike = image, "", ""
             if self.task is not None:
                 self.task.cancel()
 
     def look(self, shown: Callable[[], ShownSlice], entries: Mapping[str, PriorEntry]) -> None:
         """Look which prior the slice on show is like, once an image, in a thread."""
-        if self.task is not None or self.value or self._image is None:
+        if self.task is not None or self.value or self.unlike or self._image is None:
             return
         candidates = _one_of_each(entries)
         if len(candidates) < 2:
@@ -116,6 +120,9 @@ class ModalityBox(QObject):
         if found[nearest] <= _LIKE:
             self._found = nearest
             self.choice.value = nearest
+        else:
+            self.unlike = f"The picture does not look like {' or '.join(found)}: is it turned or inverted?"
+            self.changed.emit()
 
     def _on_error(self, error: Exception) -> None:
         """It stays the person's to say."""

@@ -7,10 +7,13 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
+from napari_brgm.engine.measured import check_measured
+from napari_brgm.engine.previews import Previews
 from napari_brgm.errors import BackendError, Cancelled, InputError
 from napari_brgm.plugin.docks import bring_up
 from napari_brgm.plugin.layers.brains import brain_finder
@@ -58,15 +61,16 @@ class Ongoing:
     done: float = 0.0  # share that was told last
     told: float = -math.inf
     last: tuple[int, int] = (-1, -1)  # slice and iteration that were told last
-    pictured: Step | None = None  # with the newest estimate; written by the worker's thread
-    seen: Step | None = None  # the one whose estimate is shown
+    previews: Previews = field(default_factory=Previews)  # written by the worker's thread
 
 
 class RestorationPanel(ChoicesPanel):
     """Base of the widgets; a subclass names its task, adds its inputs and says what happened to which slices."""
 
     restores: ClassVar[str]
+    _LETS_GO = True  # a restoration is nothing but memory until it is added
     _run: Ongoing | None = None
+    _late: Ongoing | None = None  # a run that was cancelled, and has not ended yet
     _stopped: tuple[Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
     _lost: tuple[Ongoing, RunOrder] | None = None  # a run whose server was lost, and what does the rest here
 
@@ -100,6 +104,25 @@ class RestorationPanel(ChoicesPanel):
         """How the slices lie to each other, where they are to be restored together."""
         return None
 
+    def check(self, parts: Sequence[Part], stack: Stack | None) -> None:
+        """Say now what the run would refuse only after it has loaded the prior.
+
+        Raises
+        ------
+        InputError
+            Nothing of it can be restored.
+        """
+        refused = []
+        for part in [] if self.strip.wanted else parts:  # of a head the prior sees the brain alone
+            image = part.shown.image
+            seen = np.ones(image.shape, dtype=bool) if part.missing is None else ~part.missing
+            try:
+                check_measured(image, seen, flat=stack is not None)
+            except InputError as error:
+                refused.append(error)
+        if len(refused) == len(parts):
+            raise refused[0]
+
     def run(self, *, everywhere: bool = False) -> None:
         """Restore the slice on show, or all that are meant; what is wrong is said in one sentence."""
         self._guarded(lambda: self._begin(everywhere))
@@ -121,6 +144,7 @@ class RestorationPanel(ChoicesPanel):
         shown = shown_slice(image, self.viewer.dims)
         parts = self.parts(image, shown, everywhere)
         stack = None if self.strip.wanted else self.stack(image, parts, shown)  # neighbours have their skulls on
+        self.check(parts, stack)
         observed = list(dict.fromkeys(part.observed for part in parts))
         work, entry = self.work(len(parts), stack), self.chosen_entry()
         assert work is not None and entry is not None  # an image and a prior are chosen
@@ -131,7 +155,7 @@ class RestorationPanel(ChoicesPanel):
 
     def _launch(self, run: Ongoing) -> None:
         if preferences().preview:
-            run.preview = Preview(self.viewer, run.image, run.parts)
+            run.preview = Preview(self.viewer, run.image, run.parts, run.previews)
         self._run = run
         self._offer_finished(None)
         self._offer_here(None)
@@ -144,7 +168,7 @@ class RestorationPanel(ChoicesPanel):
 
         def restored(tell: Callable[..., None]) -> list[Restoration | InputError]:
             def told(step: Step) -> None:
-                run.pictured = run.pictured if step.preview is None else step
+                run.previews.tell(step)
                 tell(step)
 
             return run.order.restored(told)
@@ -160,20 +184,23 @@ class RestorationPanel(ChoicesPanel):
         if run is None or (now - run.told < _TELL_SECONDS and not ends):
             return
         run.told, run.last, run.done = now, (step.slice, step.iteration), step.done
-        self.slice_progress.setValue(int(step.done * step.slices + 1e-6))
-        self.progress.setRange(0, step.total)
-        self.progress.setValue(step.iteration)
-        where = "" if step.slices == 1 else f"slice {step.slice + 1} of {step.slices}, "
+        self._show_bars(step)
         loss = f", loss {step.loss:.4g}" if math.isfinite(step.loss) else ""  # samples have none
         run.first = run.first or (now, step.done)
         rest = _time_left(now - run.first[0], run.first[1], step.done)
         what = f"{step.phase.upper()} step {step.iteration} of {step.total}{loss}{rest}"
         before_it = "fitting the slice to the prior ..." if step.phase != WAITING else "sent; waiting for a worker ..."
-        self._say(where + (what if step.iteration else before_it))
-        before, run.seen = run.seen, run.pictured
-        if run.preview is not None and run.seen is not None and run.seen is not before:
-            assert run.seen.preview is not None
-            run.preview.show(run.seen.slice, run.seen.preview)
+        self._say(_which(step) + (what if step.iteration else before_it))
+        if run.preview is not None:
+            run.preview.look()
+
+    def _show_bars(self, step: Step) -> None:
+        self.progress.setRange(0, step.total)
+        self.progress.setValue(step.iteration)
+        bar, parts = self.slice_progress, step.slices if step.together == 1 else 100
+        bar.setFormat("slice %v of %m" if step.together == 1 else f"%p % of {step.slices} slices")
+        bar.setRange(0, parts)
+        bar.setValue(int(step.done * parts + 1e-6))
 
     def _share(self) -> float:
         return 0.0 if self._run is None else self._run.done
@@ -215,13 +242,26 @@ class RestorationPanel(ChoicesPanel):
         super()._on_error(error)
         if self._run is None or not isinstance(error, Cancelled | BackendError):
             return
-        own = {i: found for i, found in error.finished.items() if self._run.parts[i].wanted}
-        if own:
-            self._offer_finished((self._run, own))
+        self._offer_finished_of(self._run, error)
         if isinstance(error, BackendError):
             self._offer_here(replace(self._run.order, address="", done=error.finished))
-        elif own:
-            self._say(f"{self._CANCELLED}; {len(own)} of {len(self._run.parts)} slices are finished")
+
+    def _let_go(self, task: BackgroundTask) -> None:
+        self._late = self._run
+        super()._let_go(task)
+
+    def _on_late_end(self, error: Exception) -> None:
+        super()._on_late_end(error)
+        run, self._late = self._late, None
+        if run is not None and self._run is None and isinstance(error, Cancelled):
+            self._offer_finished_of(run, error)
+
+    def _offer_finished_of(self, run: Ongoing, error: Cancelled | BackendError) -> None:
+        own = {i: found for i, found in error.finished.items() if run.parts[i].wanted}
+        if own:
+            self._offer_finished((run, own))
+        if own and isinstance(error, Cancelled):
+            self._say(f"{self._CANCELLED}; {len(own)} of {len(run.parts)} slices are finished")
 
     def _offer_finished(self, stopped: tuple[Ongoing, dict[int, Restoration]] | None) -> None:
         """Offer what a cancelled run had finished, until the next one."""
@@ -292,6 +332,15 @@ class RestorationPanel(ChoicesPanel):
         self.slice_progress.setVisible(slices > 1)
         self.slice_progress.setRange(0, slices)
         self.slice_progress.setValue(0)
+
+
+def _which(step: Step) -> str:
+    """Which slices a step is of, where there are several."""
+    if step.slices == 1:
+        return ""
+    if step.together == 1:
+        return f"slice {step.slice + 1} of {step.slices}, "
+    return f"{step.together} slices together, "
 
 
 def _time_left(seconds: float, before: float, done: float) -> str:

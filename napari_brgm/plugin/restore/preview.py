@@ -1,4 +1,4 @@
-"""The slices of a run, and the current estimate as a layer over one of them while the run lasts.
+"""The slices of a run, and the current estimate as a layer over the one on the screen while the run lasts.
 
 A new layer costs napari a fifth of a second or more, in which the window does not answer: there is one, added before
 the run begins, and its pixels are changed in place.
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_brgm.errors import InputError
 from napari_brgm.plugin.layers.geometry import plane_data, plane_geometry
 from napari_brgm.plugin.layers.naming import result_name
+from napari_brgm.plugin.layers.shown import shown_place
 from napari_brgm.plugin.layers.tag import mark_synthetic
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_brgm.engine.job import ObservedSlice
+    from napari_brgm.engine.previews import Previews
     from napari_brgm.plugin.layers.shown import ShownSlice
 
 __all__ = ["Part", "Preview"]
@@ -74,13 +77,15 @@ class Preview:
     Parameters
     ----------
     parts : sequence of Part
-        One is shown at a time, first the first.
+    estimates : Previews
+        Of slices of the run (H', W'), as shown, on the result's grid; filled while it lasts.
     """
 
-    def __init__(self, viewer: ViewerModel, source: Image, parts: Sequence[Part]) -> None:
-        self._viewer, self._source = viewer, source
+    def __init__(self, viewer: ViewerModel, source: Image, parts: Sequence[Part], estimates: Previews) -> None:
+        self._viewer, self._source, self._estimates = viewer, source, estimates
         self._planes = [part.shown for part in parts]
         self._number = 0  # of the slice that the layer shows
+        self._seen: npt.NDArray[np.float32] | None = None  # its estimate
         data = plane_data(source, parts[0].shown, parts[0].start())
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
         self._layer = viewer.add_image(
@@ -95,11 +100,18 @@ class Preview:
         viewer.layers.selection = selected  # a run must not take the brush out of the hand
         viewer.layers.selection.active = active
         mark_synthetic(viewer)
+        viewer.dims.events.current_step.connect(self.look)
 
-    def show(self, number: int, image: npt.NDArray[np.float32]) -> None:
-        """Show an estimate (H', W') of slice ``number``, as shown, on the result's grid."""
-        if self._layer not in self._viewer.layers:
+    def look(self, event: object = None) -> None:
+        """Show the newest estimate of the slice that is nearest to the one on the screen."""
+        estimates = dict(self._estimates)  # the run goes on
+        if self._layer not in self._viewer.layers or not estimates:
             return  # deleted: not wanted
+        number = self._nearest(list(estimates))
+        image = estimates[number]
+        if number == self._number and image is self._seen:
+            return
+        self._seen = image
         data = plane_data(self._source, self._planes[number], image)
         if data.shape != self._layer.data.shape:
             self._layer.data = data
@@ -112,9 +124,31 @@ class Preview:
 
     def remove(self) -> None:
         """Take the layer away."""
+        self._viewer.dims.events.current_step.disconnect(self.look)
         if self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
+
+    def _nearest(self, numbers: Sequence[int]) -> int:
+        """Of some slices the one nearest to that on the screen; where that cannot be told, the last."""
+        if len(numbers) == 1:
+            return numbers[0]
+        try:
+            here = shown_place(self._source, self._viewer.dims)
+        except InputError:
+            return numbers[-1]
+        return min(numbers, key=lambda number: _distance(self._planes[number], here))
 
     def _place(self, shape: tuple[int, ...]) -> dict[str, object]:
         shown = self._planes[self._number]
         return plane_geometry(self._source, shown, (shape[shown.rows], shape[shown.columns]))
+
+
+def _distance(plane: ShownSlice, here: npt.NDArray[np.float64]) -> float:
+    """In slices of the layer, from a plane of it or of a result."""
+    across, thinner = plane.thinner
+    found = 0.0
+    for axis, place in enumerate(plane.index):
+        if not isinstance(place, slice):
+            own = (place + 0.5) / thinner - 0.5 if axis == across and thinner > 1 else float(place)
+            found += abs(own - float(here[axis]))
+    return found

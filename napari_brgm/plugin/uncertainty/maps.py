@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_brgm.plugin.layers.outcome import COVERED_KEY
 from napari_brgm.plugin.uncertainty.live import LiveLayer
 from napari_brgm.plugin.uncertainty.outline import INSIDE, OUTLINE, finer_grid, outlined, too_wide
 
@@ -86,6 +87,7 @@ class UncertaintyMaps:
         """Show the tints again that were hidden for the map."""
         covered, self._covered = self._covered, []
         for layer in covered:
+            layer.metadata.pop(COVERED_KEY, None)
             if layer in self._viewer.layers:
                 layer.visible = True
 
@@ -106,6 +108,7 @@ class UncertaintyMaps:
             same = record.get("source_layer") == run.outcome.source and record.get("task") == run.outcome.task
             if layer.visible and same and record.get("role") in ("variance", "std"):
                 layer.visible = False
+                layer.metadata[COVERED_KEY] = True  # is saved as it is without the map
                 self._covered.append(layer)
 
     def _place(self, *above: LiveLayer) -> int | None:

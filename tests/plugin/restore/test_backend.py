@@ -151,8 +151,8 @@ def test_a_lost_worker_is_told_and_the_rest_is_done_here(filled, cluster, questi
     steps(100)
     widget.backend.value = cluster.address
     click(widget.run_all_button)
-    qtbot.waitUntil(lambda: widget._run is not None and widget._run.pictured is not None, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: widget._run.pictured.slice == 1, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget._run is not None and bool(widget._run.previews), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: list(widget._run.previews) == [1], timeout=PATIENCE)
     cluster.processes[1].kill()
     finished(widget, qtbot)
     assert sentences[-1].endswith("was lost while it restored") and not restored(viewer)

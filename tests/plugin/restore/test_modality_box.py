@@ -65,6 +65,12 @@ def test_what_is_like_nothing_is_asked_about_further(looking, qtbot) -> None:
     qtbot.waitUntil(lambda: widget.modality.task is None, timeout=PATIENCE)
     assert widget.modality.value == ""
     assert "choose its modality" in widget.reason.text()
+    assert "does not look like" in widget.reason.text() and "turned" in widget.reason.text()
+    widget.match_prior()
+    assert widget.modality.task is None, "it was looked at once"
+    viewer.add_image(np.random.rand(64, 64), name="scan", metadata={"scan": {"modality": "MR"}})
+    widget.image.value = viewer.layers["scan"]
+    assert "look like" not in widget.reason.text()
 
 
 def test_a_scan_that_says_what_it_is_is_not_asked_about(looking) -> None:

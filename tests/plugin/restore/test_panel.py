@@ -179,6 +179,28 @@ def test_unusable_inputs_get_one_sentence(window, click, fake_engine, sentences:
     assert image in viewer.layers
 
 
+def test_what_is_wrong_is_seen_before_the_prior_loads(window, one_prior, fake_engine) -> None:
+    """Catches a colour image that gets a prior and a time, NaN that is refused by the worker, and a sentence about no
+    image under an image."""
+    viewer, widget = window("In-paint")
+    widget.run()
+    assert "no image" in widget.status.text()
+    image = viewer.add_image(np.random.default_rng(0).random((16, 16)), name="slice")
+    widget.image.value = image
+    assert widget.status.text() == "" and "A slice takes" in widget.estimate.text()
+    image.data[3, 4] = np.nan
+    widget.paint()
+    widget.labels.value.data[8:12, 8:12] = 1
+    widget.run()
+    assert widget.worker is None and "NaN or infinite pixels that are not masked" in widget.status.text()
+    widget.labels.value.data[3, 4] = 1
+    widget.run()
+    assert widget.worker is not None
+    widget.cancel()
+    widget.image.value = viewer.add_image(np.zeros((8, 9, 3), np.uint8), name="photo", rgb=True)
+    assert "colour image" in widget.reason.text() and "takes" not in widget.estimate.text()
+
+
 def test_error_in_the_engine_leaves_the_widget_usable(window, run, fake_engine, sentences: list[str]) -> None:
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from importlib import import_module
 
 import numpy as np
 import pytest
 
-from napari_brgm.plugin import prior_panel
+from napari_brgm.errors import Cancelled
+from napari_brgm.plugin import background, prior_panel
 from napari_brgm.plugin.layers.tag import TAG
-from napari_brgm.plugin.restore import inpaint
+from napari_brgm.plugin.restore import inpaint, panel
 from napari_brgm.zoo.entry import Kind, PriorEntry
 
 HIDDEN = (4, 5, 6)
@@ -171,6 +173,87 @@ def test_the_panel_fits_1280_x_720(opened, qtbot, picture, run) -> None:
             for button in (widget.run_button, widget.run_all_button):
                 assert button.visibleRegion().boundingRect().size() == button.size(), button.text()
             picture(viewer, f"stack-{station}-{theme}", size=(1280, 720))
+
+
+def test_a_run_of_slices_together_speaks_of_all_of_them(opened, run, monkeypatch) -> None:
+    """Catches 'slice 6 of 6, MAP step 10 of 11' over a bar at slice 4 of 6, and samples that are not counted."""
+    monkeypatch.setattr(panel, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(background, "_LOOK_MS", 1)
+    monkeypatch.setattr("napari_brgm.inference.step._SILENCE", 0.0)
+    viewer, widget, *_ = opened()
+    widget.samples.value = 48
+    said, bars, shown = [], [], set()
+    tell = widget._on_report
+
+    def noted(report) -> None:
+        tell(report)
+        said.append(widget.status.text())
+        bars.append((widget.slice_progress.value(), widget.slice_progress.maximum(), widget.slice_progress.text()))
+        preview = widget._run.preview
+        if len(widget._run.previews) == len(HIDDEN):
+            for i in HIDDEN:  # the estimate of the slice on the screen, as the sliders go
+                viewer.dims.set_point(viewer.dims.ndim - 3, float(i))
+                assert preview._layer.data_to_world((0, 0, 0))[0] == i
+                shown.add((i, preview._layer.data.tobytes()))
+
+    monkeypatch.setattr(widget, "_on_report", noted)
+    run(widget, widget.run_all_button)
+    assert said and all(sentence.startswith("3 slices together, ") for sentence in said), said
+    assert any("SAMPLES step" in sentence for sentence in said)
+    assert len({i for i, _ in shown}) == len(HIDDEN) <= len(shown)
+    shares = [value / most for value, most, _ in bars]
+    assert shares == sorted(shares) and bars[-1][2].endswith("% of 3 slices")
+
+
+def test_slices_of_which_nothing_was_measured(opened, run, monkeypatch, qtbot) -> None:
+    """One is told by its neighbours; where these are hidden too, or not asked, it is refused before the prior loads."""
+    monkeypatch.setattr(inpaint, "knows_stacks", lambda entry: True)
+    viewer, widget, truth, _ = opened()
+    masks = viewer.layers["masks"]
+    masks.data[:] = 0
+    masks.data[5] = 1
+    viewer.dims.set_point(0, 5.0)
+    widget.together.value = False
+    widget.run()
+    assert widget.worker is None and "or turn on 'Use neighbouring slices'" in widget.status.text()
+    widget.together.value = True
+    run(widget, widget.run_button)
+    restored = layers_by_role(viewer)["restored"]
+    assert rms(restored.data[5] - truth[5]) < 0.6 * rms(truth[5] - truth[5].mean())
+    masks.data[:] = 1
+    widget.run(everywhere=True)
+    assert widget.worker is None and "none within" in widget.status.text()
+
+
+def test_a_run_that_hears_of_its_end_late(opened, qtbot, click, monkeypatch) -> None:
+    """Catches Cancel that waits for a library call: the panel is free within a second, and offers what comes late."""
+    run_of = import_module("napari_brgm.engine.run")
+    engine, reached, go = run_of.run, threading.Event(), threading.Event()
+
+    def held_up(job, tell):
+        found = engine(job, None)
+        reached.set()
+        go.wait(60)
+        stop = Cancelled("cancelled")
+        stop.finished = {0: found[0]}
+        raise stop
+
+    monkeypatch.setattr(run_of, "run", held_up)
+    viewer, widget, *_ = opened()
+    before = list(viewer.layers)
+    click(widget.run_all_button)
+    qtbot.waitUntil(reached.is_set, timeout=60_000)
+    began = time.monotonic()
+    click(widget.cancel_button)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
+    print(f"let go of after {time.monotonic() - began:.2f} s")
+    assert not go.is_set() and widget.status.text() == "Cancelled; nothing was changed"
+    assert list(viewer.layers) == before and widget.run_button.isEnabled() and widget.keep_button.isHidden()
+    go.set()
+    qtbot.waitUntil(lambda: not widget.keep_button.isHidden(), timeout=20_000)
+    assert widget.keep_button.text() == "Keep the finished slice"
+    click(widget.keep_button)
+    assert "restored" in layers_by_role(viewer)
 
 
 def test_a_cancelled_run_keeps_the_slices_of_finished_windows_if_wanted(

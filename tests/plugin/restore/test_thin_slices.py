@@ -12,6 +12,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
+from napari_brgm.engine.previews import Previews
 from napari_brgm.plugin import prior_panel
 from napari_brgm.plugin.layers.saving import layers_of_run, save_run
 from napari_brgm.plugin.layers.scans import image_layer
@@ -141,12 +142,21 @@ def test_previews_lie_where_the_thin_slices_will(scan) -> None:
     viewer, widget, image = scan(scale=(3, 0.5, -0.7), translate=(1, 2, 3))
     widget.slices.value = 3
     parts = widget.parts(image, shown_slice(image, viewer.dims), True)
-    preview = Preview(viewer, image, parts)
+    estimates = Previews()
+    preview = Preview(viewer, image, parts, estimates)
     layer = viewer.layers[-1]
     assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(0)  # a third of 3 mm below the first middle
-    preview.show(16, np.full((10, 8), 7, np.float32))
+    estimates[16] = np.full((10, 8), 7, np.float32)
+    preview.look()
     assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(1 + 15) and (layer.data == 7).all()
+    for number in (3, 4, 8):  # those of a window
+        estimates[number] = np.full((10, 8), number, np.float32)
+    viewer.dims.set_current_step(0, 1)  # the thick slice of 3, 4 and 5
+    assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(1 + 3) and (layer.data == 4).all()
+    viewer.dims.set_current_step(0, 5)
+    assert (layer.data == 7).all()
     preview.remove()
+    viewer.dims.set_current_step(0, 1)
 
 
 def test_in_a_series_of_volumes(scan, run, fake_engine) -> None:

@@ -13,6 +13,7 @@ from napari_brgm.engine.restoration import Restoration
 from napari_brgm.plugin.layers.geometry import geometry
 from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, PINNED_KEY, Outcome, RestoredPlane, as_stored
 from napari_brgm.plugin.layers.results import Extras, add_results
+from napari_brgm.plugin.layers.saved_run import look_of
 from napari_brgm.plugin.layers.shown import shown_slice
 from napari_brgm.plugin.uncertainty.outline import averaged, too_wide
 
@@ -205,6 +206,7 @@ def test_probability_is_the_fraction_of_the_samples(uncertainty, qtbot) -> None:
     np.testing.assert_allclose(shown.data[2][plane.free], fraction[plane.free], rtol=1e-6)
     assert viewer.canvas.overlays["brgm_caption"].text == "P(value > 580 a.u.)"
     assert not tint.visible  # colours of two tints would mix
+    assert look_of(tint, "variance")["visible"]  # saved as it is without the map
     widget.probability_box.setChecked(False)
     assert shown not in viewer.layers and tint.visible
 
