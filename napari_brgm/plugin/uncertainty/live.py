@@ -74,7 +74,6 @@ class LiveLayer:
         record: dict[str, Any],
         compute: Compute,
         *,
-        rename: bool = True,
         below: int | None = None,
         factor: int = 1,
         only_shown: bool = False,
@@ -89,8 +88,6 @@ class LiveLayer:
             What the layer's metadata say besides what all such layers do.
         compute : callable
             Plane -> (factor h, factor w) array; called in a thread.
-        rename : bool
-            Whether the name of a layer that is there follows. All docks look at the layers again then.
         below : int or None
             Position among the layers at which a new one is put; None: on top.
         factor : int
@@ -106,7 +103,7 @@ class LiveLayer:
         made = {"task": run.outcome.task, "source_layer": run.outcome.source, "of_run": run.key}
         layer.metadata["brgm"] = {"notice": LAYER_NOTICE, "role": self._role} | made | record
         name = result_name(what, run.outcome.source)
-        if rename and self._name != name:
+        if self._name != name and layer.name == self._name:
             layer.name = self._name = name
         planes = run.nearest_first(self._viewer.dims)
         if only_shown and self._is_shown(planes[0]) is not None:

@@ -50,17 +50,16 @@ class UncertaintyMaps:
     def show_sample(self, run: InspectedRun, number: int, count: int, *, settled: bool = True) -> None:
         """Show sample ``number``, counted from 0.
 
-        Unless it is ``settled``, as while samples are played, of the plane on the screen only, and the layer's name
-        stays.
+        Unless it is ``settled``, as while samples are played, of the plane on the screen only, and the layer is named
+        after all of them: all docks look at the layers again after a new name.
         """
         record = {"sample": number + 1, "samples": count, "units": run.outcome.units}
         take = self._samples.sample
         self.sample.show(
             run,
-            f"sample {number + 1} of {count}",
+            f"sample {number + 1} of {count}" if settled else f"samples 1 to {count}",
             record,
             lambda plane: take(plane, number),
-            rename=settled,
             below=self._place(self.probability, self.contour),
             only_shown=not settled,
         )

@@ -217,6 +217,8 @@ class UncertaintyWidget(PixelPanel):
         self.sample_slider.setValue(self.sample_slider.value() % self.sample_slider.maximum() + 1)
 
     def _stop(self) -> None:
+        if self._play.isActive():
+            self._rest.start()  # the one on show is told by its number again
         self._play.stop()
         self.play_button.setText("Play")
         self._show_choices()

@@ -251,15 +251,17 @@ def test_play_goes_round(uncertainty, qtbot, click) -> None:
     widget._play.setInterval(10)
     click(widget.play_button)
     shown = viewer.layers[-1]
-    assert shown.name == "sample 1 of 4 | scan" and shown.metadata["brgm"]["role"] == "sample"
+    assert shown.name == "samples 1 to 4 | scan" and shown.metadata["brgm"]["role"] == "sample"
     numbers = set()
     qtbot.waitUntil(lambda: numbers.add(shown.metadata["brgm"]["sample"]) or len(numbers) == 4)
     assert len(viewer.layers) == before + 1 and widget.play_button.text() == "Stop"
+    assert shown.name == "samples 1 to 4 | scan"
     qtbot.waitUntil(lambda: widget.sample_slider.value() == 1)
     click(widget.play_button)
     number = widget.sample_slider.value()
     qtbot.wait(50)
     assert widget.sample_slider.value() == number and widget.sample_label.text() == f"{number} of 4"
+    qtbot.waitUntil(lambda: shown.name == f"sample {number} of 4 | scan")
     widget.sample_slider.setValue(3)
     plane = outcome.planes[0]
     qtbot.waitUntil(lambda: shown.name.startswith("sample 3 of 4") and not widget.maps.sample.pending)
