@@ -5,10 +5,11 @@ A manifest can say ``tabify``, but npe2 before 0.10 refuses one that does, and n
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabBar, QWidget
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -51,7 +52,19 @@ def join_tabs(widget: QWidget) -> None:
         window.tabifyDockWidget(other, dock)
         dock.show()
         dock.raise_()
+        laid_out = QTimer(dock)  # of no time: Qt makes the bar of tabs when it lays out the window
+        laid_out.setSingleShot(True)
+        laid_out.timeout.connect(partial(_whole_names, dock))
+        laid_out.start()
         return
+
+
+def _whole_names(dock: QDockWidget) -> None:
+    """Tabs of the bar that the dock is in are as wide as their names: it scrolls when there are many."""
+    window = dock.parentWidget()
+    for bar in [] if window is None else window.findChildren(QTabBar):
+        if any(bar.tabText(i) == dock.windowTitle() for i in range(bar.count())):
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
 
 
 class _InFront(QObject):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from qtpy.QtCore import QPoint, QRect
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QTabBar
 
 from napari_brgm.plugin.docks import bring_up, dock_of
 from napari_brgm.plugin.fold import Fold
@@ -70,6 +70,10 @@ def test_all_panels_fit_a_small_window(small, qtbot, click, one_prior) -> None:
         assert (main.width(), main.height()) == (WIDTH, HEIGHT), name
     docks = [dock_of(panel) for panel in panels(main)]
     assert all(len(main.tabifiedDockWidgets(dock)) == len(COMMANDS) - 1 for dock in docks)
+
+    (bar,) = (bar for bar in main.findChildren(QTabBar) if bar.count() == len(COMMANDS))
+    names = [bar.fontMetrics().horizontalAdvance(bar.tabText(i)) for i in range(bar.count())]
+    assert all(bar.tabRect(i).width() > name for i, name in enumerate(names)) and bar.usesScrollButtons()
 
     for panel in (panel for panel in panels(main) if isinstance(panel, RestorationPanel)):
         dock_of(panel).raise_()
