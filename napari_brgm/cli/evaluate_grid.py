@@ -114,6 +114,9 @@ def grid(
         settings = None if preset == options.AUTO and steps is None else run.settings_for(one)
         fitting = [held for held in SETS if held.fits(one)]
         there = [held for held in fitting if data is None or held.archive(folder, "validation").exists()]
+        if not there and out.resolve().is_relative_to(folder.resolve()):
+            where = f"--out {out} lies in the folder of your scans"
+            raise InputError(f"{where}, and its pictures would be taken for scans; name a folder elsewhere")
         return Setting(
             there[0] if there else OwnScans.of(one, pixel_mm), folder, out, given, count, run.samples, run.seed,
             run.device, settings, weights,

@@ -99,7 +99,8 @@ def test_evaluate_passes_its_options_on(shell, tmp_path, evaluated, shipped_weig
 
 
 def test_evaluate_takes_the_settings_that_suit_each_prior(shell, tmp_path, evaluated, shipped_weights):
-    done = shell("evaluate", "--data", tmp_path, "--out", tmp_path / "out", "--methods", "all", "--slow", 3)
+    scans = tmp_path / "scans"
+    done = shell("evaluate", "--data", scans, "--out", tmp_path / "out", "--methods", "all", "--slow", 3)
     assert done.exit_code == 0, done.output
     (own,) = evaluated["settings"]  # a folder without the archives holds one's own scans
     assert own.held.name == "own-128" and own.settings is None and own.count == 50
@@ -107,8 +108,10 @@ def test_evaluate_takes_the_settings_that_suit_each_prior(shell, tmp_path, evalu
     assert wish.methods == tuple(METHODS) and wish.slow == 3 and not wish.strict
     assert wish.processes == min(os.cpu_count(), 2)
     assert "there is no prior 'nobody'" in shell.refused(
-        "evaluate", "--data", tmp_path, "--out", tmp_path / "other", "--prior", "nobody"
+        "evaluate", "--data", scans, "--out", tmp_path / "other", "--prior", "nobody"
     )
+    said = shell.refused("evaluate", "--data", scans, "--out", scans / "out")
+    assert "would be taken for scans; name a folder elsewhere" in said
 
 
 def test_evaluate_without_data_is_one_sentence(shell, tmp_path, monkeypatch, shipped_weights):
