@@ -2,7 +2,7 @@
 
     z^2 = (y - A G(w))^2 / (var A e + s_n^2),   q = sqrt(K z^2),   suspect where q > limit
 
-and, of what hangs together, q > 1.3 limit somewhere: half of what is clean and just above the limit goes by that.
+and, of what hangs together, q > 1.15 limit somewhere: a quarter of what is clean goes by that; with 1.3 drop-outs did too.
 
 G(w) is the exact posterior mean under the prior's line, e its residual field, K a Gaussian of one frame pixel. What is
 suspect is hidden and the rest fitted again, a few times, so that an artefact does not explain itself. The limit is the
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["suspects", "unexplained"]
 
 _ROUNDS = 3
-_CERTAIN = 1.3  # times the limit, that pixels which hang together reach somewhere
+_CERTAIN = 1.15  # times the limit, that pixels which hang together reach somewhere
 _FLOOR, _NOISIEST = 2.0, 15.0  # grey levels: rounding and resampling; more noise would explain anything
 _SMALL = 6  # pixels: smaller suspects are left
 _MOST = 0.3  # of the tissue: where more is suspect, the prior does not know the scan

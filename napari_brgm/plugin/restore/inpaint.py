@@ -263,7 +263,8 @@ class InpaintWidget(RestorationPanel):
         elif results.planes:
             self.labels.value = add_suggestion(self.viewer, results)
             pixels = sum(int(marked.sum()) for _, marked in results.planes)
-            self._say(f"marked {pixels} pixels on {looked}{failed}; correct them by hand, then press Run")
+            clean = "clean ones may be among them"
+            self._say(f"marked {pixels} pixels on {looked}{failed}; {clean}: correct them by hand, then press Run")
         else:
             self._say(f"the prior explains all of {looked}{failed}")
 
