@@ -54,6 +54,7 @@ class ModalityBox(QObject):
         self._setting = False
         self._found = ""  # by the look of the picture
         self.unlike = ""
+        self._next: tuple[Callable[[], ShownSlice], Mapping[str, PriorEntry]] | None = None  # look
 
     @property
     def value(self) -> str:
@@ -82,7 +83,11 @@ class ModalityBox(QObject):
 
     def look(self, shown: Callable[[], ShownSlice], entries: Mapping[str, PriorEntry]) -> None:
         """Look which prior the slice on show is like, once an image, in a thread."""
-        if self.task is not None or self.value or self.unlike or self._image is None:
+        self._next = None
+        if self.value or self.unlike or self._image is None:
+            return
+        if self.task is not None:
+            self._next = shown, entries  # of another image, which waits until that is over
             return
         candidates = _one_of_each(entries)
         if len(candidates) < 2:
@@ -109,6 +114,7 @@ class ModalityBox(QObject):
 
     def let_go(self) -> None:
         """End what is under way."""
+        self._next = None
         if self.task is not None:
             self.task.cancel()
 
@@ -129,6 +135,8 @@ class ModalityBox(QObject):
 
     def _on_finish(self) -> None:
         self.task = None
+        if self._next is not None:
+            self.look(*self._next)
 
     def _on_choice(self, value: Any = None) -> None:
         if not self._setting:

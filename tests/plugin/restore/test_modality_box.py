@@ -73,6 +73,17 @@ def test_what_is_like_nothing_is_asked_about_further(looking, qtbot) -> None:
     assert "look like" not in widget.reason.text()
 
 
+def test_an_image_that_takes_the_place_of_another_is_looked_at_too(looking, qtbot) -> None:
+    """Catches one that is opened while the last is looked at, and then never."""
+    viewer, widget, ratios = looking
+    viewer.add_image(PICTURE, name="noise")
+    assert widget.modality.task is not None
+    ratios["chest"] = 0.7
+    widget.image.value = viewer.add_image(PICTURE.copy(), name="film")
+    qtbot.waitUntil(lambda: widget.modality.value == "CR", timeout=PATIENCE)
+    assert widget.image.value.name == "film"
+
+
 def test_a_scan_that_says_what_it_is_is_not_asked_about(looking) -> None:
     viewer, widget, _ = looking
     viewer.add_image(np.random.rand(64, 64), name="scan", metadata={"scan": {"modality": "MR"}})
