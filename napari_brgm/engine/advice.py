@@ -20,6 +20,7 @@ __all__ = ["Circumstances", "advice"]
 
 LARGE_SHARE = 0.35  # of the anatomy's box; at a half the error on validation slices is that of another person's head
 FINER_THAN_PRIOR = 0.7  # of its pixels: a result that is finer shows nothing more
+LITTLE_SHOWN = 0.4  # of the side of the prior's frame; heads that are cut close have 0.6 and more
 THICK_HOLE = 12  # pixels across, for a network that has learnt nothing
 _RADIOGRAPHS = frozenset({"CR", "DX", "RG", "XR", "RF"})
 _SAME_PLANE = {"frontal": "coronal"}
@@ -45,6 +46,8 @@ class Circumstances:
         Whether the prior is the untrained network.
     result_mm, prior_mm : float
         Pixel size of the result along its finer axis, where it is finer than the scan's, and of the prior.
+    shown_mm, frame_mm : float
+        Longer side of the slice, and side of the prior's frame.
     """
 
     modality: str = ""
@@ -57,6 +60,8 @@ class Circumstances:
     untrained: bool = False
     result_mm: float = 0.0
     prior_mm: float = 0.0
+    shown_mm: float = 0.0
+    frame_mm: float = 0.0
 
 
 def advice(
@@ -89,6 +94,11 @@ def advice(
             sentences.append(
                 f"the prior knows pixels of {c.prior_mm:.3g} mm: what it adds to pixels of {c.result_mm:.2g} mm is "
                 "interpolated"
+            )
+        if 0 < c.shown_mm < LITTLE_SHOWN * c.frame_mm:
+            sentences.append(
+                f"the slice shows {c.shown_mm:.0f} mm and the prior knows {c.frame_mm:.0f} mm: so little of it cannot "
+                "tell whether the prior suits the scan"
             )
     if missing is not None and missing.any():
         sentences += _about_mask(image, missing, c.untrained)

@@ -9,12 +9,13 @@ from __future__ import annotations
 __all__ = ["Course"]
 
 _STEP = 0.19  # of MAP, of one slice among others: they fill a batch
-_PLACED, _BEST, _ROOTS = 1.2, 1.2, 0.15  # of a slice: its posterior; its part of the most probable stack; of all draws
+_SEEN, _BEST, _ROOTS = 0.5, 1.2, 0.15  # of a slice: seen; its part of the most probable stack; of all draws
+_PLACED, _ASKED_OF = 5.7, 143  # the posterior that slices with one mask share, and how often one is asked meanwhile
 _RESULT, _WRITTEN = 0.5, 0.01  # of a slice, and of a draw of it, on the scan's grid
 _LATENTS, _IMAGE, _FIELD = 0.043, 0.07, 0.2  # of a draw of a slice: conjugate gradients; a network; kriging
 _FULL = 0.95  # of a stage, that is taken for done after as many questions as are usual
 # how often one is asked in a stage whether to go on; of fields of draws in each batch
-_ASKED = {"placing": 340, "map": 0, "best": 60, "latents": 70, "images": 0, "fields": 45, "results": 0}
+_ASKED = {"placing": 0, "map": 0, "best": 60, "latents": 70, "images": 0, "fields": 45, "results": 0}
 _OF_DRAWS = ("latents", "images", "fields", "results")
 
 
@@ -30,6 +31,8 @@ class Course:
     steps : int
         Of MAP.
     draws : int
+    masks : int or None
+        Of the slices, how many differ, that of clear ones too. None: each restored slice has its own.
 
     Attributes
     ----------
@@ -37,9 +40,10 @@ class Course:
         Of the whole window, in steps of one slice.
     """
 
-    def __init__(self, slices: int, drawn: int, steps: int, draws: int) -> None:
+    def __init__(self, slices: int, drawn: int, steps: int, draws: int, masks: int | None = None) -> None:
+        self._slices = slices
         self._costs = {
-            "placing": _PLACED * slices,
+            "placing": 0.0,
             "map": _STEP * drawn * steps,
             "best": _BEST * slices,
             "latents": (_ROOTS + _LATENTS * draws) * slices if draws else 0.0,
@@ -47,8 +51,14 @@ class Course:
             "fields": _FIELD * slices * draws,
             "results": _RESULT * drawn + _WRITTEN * drawn * draws,
         }
+        self._stage, self._part, self._count, self._told = "placing", 0.0, 0, 0.0
+        self.count_masks(drawn + 1 if masks is None else masks)
+
+    def count_masks(self, masks: int) -> None:
+        """So many of the slices' masks differ, as is known when all slices are seen."""
+        self._costs["placing"] = _SEEN * self._slices + _PLACED * masks
+        self._usual = _ASKED_OF * masks
         self.cost = float(sum(self._costs.values()))
-        self._stage, self._part, self._count, self._usual = "placing", 0.0, 0, _ASKED["placing"]
 
     def begin(self, stage: str, *, batches: int = 1) -> None:
         """A stage begins, worked on in so many batches; those before it are done, and never come again."""
@@ -79,10 +89,8 @@ class Course:
 
     @property
     def share(self) -> float:
-        """Of the window that is done, 0 .. 1."""
-        done = 0.0
-        for stage, cost in self._costs.items():
-            if stage == self._stage:
-                return (done + self._part * cost) / self.cost
-            done += cost
-        return 1.0
+        """Of the window that is done, 0 .. 1; never less than it was."""
+        before = list(self._costs)[: list(self._costs).index(self._stage)]
+        done = sum(self._costs[stage] for stage in before) + self._part * self._costs[self._stage]
+        self._told = max(self._told, done / self.cost)
+        return self._told

@@ -105,6 +105,7 @@ class StackedRestoring:
         self.course, self._tell, self._groups = Course(len(window.new), drawn, settings.steps, job.draws), tell, 0
         self.seen = StackSeen(layout, window, job, prior, settings, anchor, self._asked)
         self._groups = len(self.seen.groups)
+        self.course.count_masks(self._groups)
         self._need(held, with_samples=with_samples).check()
         self._found = len(self.seen.groups) + settings.steps  # number of the last step of MAP
         self.progress.total = self._found + max(job.draws, 1)

@@ -2,7 +2,8 @@
 
     z^2 = (y - A G(w))^2 / (var A e + s_n^2),   q = sqrt(K z^2),   suspect where q > limit
 
-and, of what hangs together, q > 1.15 limit somewhere: a quarter of what is clean goes by that; with 1.3 drop-outs did too.
+and, of what hangs together, q > 1.15 limit somewhere: a quarter of what is clean goes by that; with 1.3 whole drop-outs
+did too.
 
 G(w) is the exact posterior mean under the prior's line, e its residual field, K a Gaussian of one frame pixel. What is
 suspect is hidden and the rest fitted again, a few times, so that an artefact does not explain itself. The limit is the

@@ -217,11 +217,6 @@ class TaskWidget(Panel):
         self._say(str(error), bad=True)
         show_error(self.status.text())
 
-    def _forget_problem(self, event: object = None) -> None:
-        """Take a sentence about what is wrong away, once it is about something else."""
-        if self.task is None and self.status.styleSheet() == PROBLEM:
-            self._say("")
-
     def _say(self, sentence: str, *, bad: bool = False) -> None:
         self.status.setText(plain_text(sentence[:1].upper() + sentence[1:]))
         self.status.setStyleSheet(PROBLEM if bad else "")

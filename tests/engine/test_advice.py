@@ -26,6 +26,7 @@ def test_what_suits_or_is_not_known_says_nothing() -> None:
     assert advice(replace(SUITS, modality="", prior_plane=""), HEAD) == []
     assert advice(replace(SUITS, result_mm=1.0, prior_mm=1.0), HEAD) == []
     assert advice(replace(SUITS, result_mm=0.3), HEAD) == []
+    assert advice(replace(SUITS, shown_mm=120.0, frame_mm=192.0), HEAD) == []
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_what_suits_or_is_not_known_says_nothing() -> None:
         ({"plane": "sagittal"}, "the slice is sagittal and the prior knows axial slices"),
         ({"orientation_fault": "the slice is shown mirrored"}, "mirrored; the prior knows anatomy the usual way up"),
         ({"spacing_known": False}, "the pixel size is not known"),
+        ({"shown_mm": 20.0, "frame_mm": 256.0}, "the slice shows 20 mm and the prior knows 256 mm"),
         ({"result_mm": 0.335, "prior_mm": 1.0}, "the prior knows pixels of 1 mm: what it adds to pixels of 0.34 mm"),
     ],
 )

@@ -68,8 +68,9 @@ class AlignmentBox(QWidget):
         if alignment is None or self.mode.value == "given":
             return
         for key, field in self.fields.items():
-            if alignment.get(key) is not None:
-                field.value = float(alignment[key])
+            used = alignment.get(key)
+            if used is not None and field.min <= float(used) <= field.max:
+                field.value = float(used)
 
     def _on_mode(self, mode: str) -> None:
         for field in self.fields.values():

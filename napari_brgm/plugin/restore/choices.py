@@ -77,6 +77,7 @@ class ChoicesPanel(PriorPanel):
     run_all_text: ClassVar[str] = "Run on all slices"
     run_all_tooltip: ClassVar[str] = "Restore every slice that is meant; the result is a new layer"
     usual_width = 360
+    _told_of: Image | None = None  # what status and advice are about
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -116,9 +117,10 @@ class ChoicesPanel(PriorPanel):
         for choice in (self.image, self.method, self.quality, self.device, self.samples, self.backend):
             choice.changed.connect(self._on_cost)
         self.image.changed.connect(self.match_prior)
-        self.image.changed.connect(self._forget_problem)
+        self.image.changed.connect(self._on_image)
         self.viewer.dims.events.order.connect(self.match_prior)
         self.modality.changed.connect(self.match_prior)
+        self.modality.looked.connect(self.match_prior)
         self._on_cost()
         self.refresh_priors()
 
@@ -193,6 +195,7 @@ class ChoicesPanel(PriorPanel):
         if self.image.value is None:  # magicgui tells of no change to nothing
             self.match_prior()
             self._on_cost()
+            self._on_image(None)
 
     def plane(self) -> tuple[str, tuple[float, float] | None]:
         """Anatomical plane in which the chosen image would be restored, '' if unknown, and its pixel size in mm."""
@@ -226,6 +229,8 @@ class ChoicesPanel(PriorPanel):
             self.reason.setStyleSheet("font-style: italic;" if known else ADVICE)
         if not known and self.isVisible():
             self.modality.look(lambda: shown_slice(image, self.viewer.dims), self._entries)
+        if self.modality.looking:
+            self.reason.setText("Nothing says what the scan is: looking at the picture ...")
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look at the picture where nothing says what it is."""
@@ -237,6 +242,15 @@ class ChoicesPanel(PriorPanel):
         self.modality.let_go()
 
     # slots
+
+    def _on_image(self, image: Image | None) -> None:
+        """What was said of another image is not said of this one."""
+        if image is self._told_of or self.task is not None:
+            return
+        self._told_of = image
+        self._say("")
+        self.advice.setText("")
+        self.advice.hide()
 
     def _on_priors(self) -> None:
         self.match_prior()

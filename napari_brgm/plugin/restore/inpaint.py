@@ -261,7 +261,7 @@ class InpaintWidget(RestorationPanel):
         if results.image not in self.viewer.layers:
             self._fail(f"'{results.image.name}' is no longer open; open it and look again")
         elif results.planes:
-            self.labels.value = add_suggestion(self.viewer, results)
+            self.labels.value = add_suggestion(self.viewer, results, self.labels.value)
             pixels = sum(int(marked.sum()) for _, marked in results.planes)
             clean = "clean ones may be among them"
             self._say(f"marked {pixels} pixels on {looked}{failed}; {clean}: correct them by hand, then press Run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_brgm.engine.advice import Circumstances, advice, same_modality, same_plane
@@ -110,6 +111,8 @@ def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[s
         untrained=takes_slice_as_frame(entry),
         result_mm=_finest_mm(parts[0]),
         prior_mm=entry.spacing_mm,
+        shown_mm=0.0 if first.spacing is None else max(map(mul, first.spacing, first.image.shape)),
+        frame_mm=entry.resolution * entry.spacing_mm,
     )
     worst: dict[str, str] = {}  # by the sentence without its numbers
     for part in parts:

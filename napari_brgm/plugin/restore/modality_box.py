@@ -40,10 +40,12 @@ class ModalityBox(QObject):
         What is to be said of a picture that is like none that the priors know; '' where it is like one, or not looked
         at.
     changed : Signal
-        Another modality was chosen, by the person or by the look of the picture, or that has found nothing.
+        Another modality was chosen, by the person or by the look of the picture.
+    looked : Signal
+        The picture was looked at, whatever was found.
     """
 
-    changed = Signal()
+    changed, looked = Signal(), Signal()
 
     def __init__(self, owner: QObject) -> None:
         super().__init__(owner)
@@ -53,6 +55,7 @@ class ModalityBox(QObject):
         self._image: Image | None = None
         self._setting = False
         self._found = ""  # by the look of the picture
+        self._seen: Image | None = None  # that was looked at last, or is
         self.unlike = ""
         self._next: tuple[Callable[[], ShownSlice], Mapping[str, PriorEntry]] | None = None  # look
 
@@ -65,6 +68,11 @@ class ModalityBox(QObject):
     def how(self) -> str:
         """How it is known: 'looks like' or 'is said to be'."""
         return "looks like" if self.value == self._found else "is said to be"
+
+    @property
+    def looking(self) -> bool:
+        """Whether the look at the picture may still tell what it is."""
+        return self.task is not None and not self.value and self._seen is self._image
 
     def follow(self, image: Image | None, said: str, entries: Mapping[str, PriorEntry]) -> None:
         """Ask about this image, unless its file has said what it is, or there is none."""
@@ -84,7 +92,7 @@ class ModalityBox(QObject):
     def look(self, shown: Callable[[], ShownSlice], entries: Mapping[str, PriorEntry]) -> None:
         """Look which prior the slice on show is like, once an image, in a thread."""
         self._next = None
-        if self.value or self.unlike or self._image is None:
+        if self.value or self._image is None or self._image is self._seen:
             return
         if self.task is not None:
             self._next = shown, entries  # of another image, which waits until that is over
@@ -96,7 +104,7 @@ class ModalityBox(QObject):
             plane = shown()
         except BrgmError:  # Run says what is wrong
             return
-        looked_at = self._image
+        looked_at = self._seen = self._image
 
         def work(tell: Callable[..., None]) -> tuple[Image, dict[str, float]]:
             from napari_brgm.engine.likeness import likeness
@@ -128,15 +136,18 @@ class ModalityBox(QObject):
             self.choice.value = nearest
         else:
             self.unlike = f"The picture does not look like {' or '.join(found)}: is it turned or inverted?"
-            self.changed.emit()
 
     def _on_error(self, error: Exception) -> None:
         """It stays the person's to say."""
 
     def _on_finish(self) -> None:
+        stopped = self.task is not None and self.task.cancelled
         self.task = None
+        if stopped:
+            self._seen = None
         if self._next is not None:
             self.look(*self._next)
+        self.looked.emit()
 
     def _on_choice(self, value: Any = None) -> None:
         if not self._setting:

@@ -18,7 +18,7 @@ from napari_brgm.errors import BackendError, Cancelled, InputError
 from napari_brgm.plugin.docks import bring_up
 from napari_brgm.plugin.layers.brains import brain_finder
 from napari_brgm.plugin.layers.results import Extras, add_results
-from napari_brgm.plugin.layers.shown import shown_slice
+from napari_brgm.plugin.layers.shown import shown_slice, stored
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
 from napari_brgm.plugin.restore.keys import hear_keys
@@ -55,6 +55,7 @@ class Ongoing:
     entry: PriorEntry  # of the prior
     work: Work
     order: RunOrder
+    shape: tuple[int, ...]  # of the image's data
     preview: Preview | None = None
     began: float = field(default_factory=time.monotonic)
     first: tuple[float, float] | None = None  # when the first step was told of, and what was done by then
@@ -72,6 +73,7 @@ class RestorationPanel(ChoicesPanel):
     _run: Ongoing | None = None
     _late: Ongoing | None = None  # a run that was cancelled, and has not ended yet
     _stopped: tuple[Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
+    _waiting: bool | None = None  # for what a look at the picture finds: a run everywhere, or on this slice
     _lost: tuple[Ongoing, RunOrder] | None = None  # a run whose server was lost, and what does the rest here
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -82,6 +84,7 @@ class RestorationPanel(ChoicesPanel):
         self.save_button.clicked.connect(lambda: bring_up(self.viewer, "Save with provenance"))
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
         self.here_button.clicked.connect(lambda: self._guarded(self.go_on_here))
+        self.modality.looked.connect(self._on_looked)
         hear_keys(self.viewer, self)
         self._show_running(False)
 
@@ -124,8 +127,39 @@ class RestorationPanel(ChoicesPanel):
             raise refused[0]
 
     def run(self, *, everywhere: bool = False) -> None:
-        """Restore the slice on show, or all that are meant; what is wrong is said in one sentence."""
+        """Restore the slice on show, or all that are meant; what is wrong is said in one sentence.
+
+        While the picture is looked at, to find out what it is, the run waits: its prior hangs on that.
+        """
+        self._waiting = None
+        if self.modality.looking and not self._chosen_by_hand and self.task is None:
+            self._waiting = everywhere
+            self.cancel_button.setEnabled(True)
+            self._say("looking at the picture first, to choose the prior ...")
+            return
         self._guarded(lambda: self._begin(everywhere))
+
+    def cancel(self) -> None:
+        """Stop what is under way, or waits."""
+        if self._waiting is not None:
+            self._stop_waiting()
+            self._say(self._CANCELLED)
+        super().cancel()
+
+    def _stop_waiting(self) -> None:
+        self._waiting = None
+        self.cancel_button.setEnabled(self.task is not None)
+
+    def _on_looked(self) -> None:
+        if self._waiting is not None:
+            everywhere = self._waiting
+            self._stop_waiting()
+            self.run(everywhere=everywhere)
+
+    def _on_image(self, image: Image | None) -> None:
+        if image is not self._told_of:
+            self._stop_waiting()
+        super()._on_image(image)
 
     def on_key_run(self) -> None:
         """Restore the slice on show."""
@@ -151,7 +185,7 @@ class RestorationPanel(ChoicesPanel):
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
         order = RunOrder(self.order(observed, stack), parts, find, entry.name, address)
         self._show_advice(advice_for(image, parts, entry))
-        self._launch(Ongoing(image, parts, self.extras(), entry, work, order))
+        self._launch(Ongoing(image, parts, self.extras(), entry, work, order, stored(image).shape))
 
     def _launch(self, run: Ongoing) -> None:
         if preferences().preview:
@@ -210,6 +244,8 @@ class RestorationPanel(ChoicesPanel):
         run = self._run
         if run is None or self.task is None or self.task.cancelled:
             return self._on_error(Cancelled("cancelled"))
+        if stored(run.image).shape != run.shape:
+            return self._fail(f"the pixels of '{run.image.name}' were replaced during the run; run again")
         pairs = zip(run.parts, results, strict=True)
         told = [(part.shown, r) for part, r in pairs if part.wanted]
         done = [(shown, r) for shown, r in told if not isinstance(r, InputError)]
@@ -283,7 +319,7 @@ class RestorationPanel(ChoicesPanel):
         run, order = self._lost
         if run.image not in self.viewer.layers:
             raise InputError(f"'{run.image.name}' is no longer open; open it and run again")
-        self._launch(Ongoing(run.image, run.parts, run.extras, run.entry, run.work, order))
+        self._launch(Ongoing(run.image, run.parts, run.extras, run.entry, run.work, order, run.shape))
 
     def keep_finished(self) -> None:
         """Add what the cancelled run had finished, as the layers of a run of these slices alone."""

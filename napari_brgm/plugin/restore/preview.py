@@ -83,7 +83,7 @@ class Preview:
 
     def __init__(self, viewer: ViewerModel, source: Image, parts: Sequence[Part], estimates: Previews) -> None:
         self._viewer, self._source, self._estimates = viewer, source, estimates
-        self._planes = [part.shown for part in parts]
+        self._parts = parts
         self._number = 0  # of the slice that the layer shows
         self._seen: npt.NDArray[np.float32] | None = None  # its estimate
         data = plane_data(source, parts[0].shown, parts[0].start())
@@ -103,16 +103,17 @@ class Preview:
         viewer.dims.events.current_step.connect(self.look)
 
     def look(self, event: object = None) -> None:
-        """Show the newest estimate of the slice that is nearest to the one on the screen."""
-        estimates = dict(self._estimates)  # the run goes on
-        if self._layer not in self._viewer.layers or not estimates:
+        """Show the newest estimate of the slice that is nearest to the one on the screen; before it, how it begins."""
+        if self._layer not in self._viewer.layers:
             return  # deleted: not wanted
-        number = self._nearest(list(estimates))
-        image = estimates[number]
-        if number == self._number and image is self._seen:
+        estimates = dict(self._estimates)  # the run goes on
+        number = self._nearest(list(estimates or range(len(self._parts))))
+        seen = estimates.get(number)
+        if number == self._number and seen is self._seen:
             return
-        self._seen = image
-        data = plane_data(self._source, self._planes[number], image)
+        self._seen = seen
+        image = self._parts[number].start() if seen is None else seen
+        data = plane_data(self._source, self._parts[number].shown, image)
         if data.shape != self._layer.data.shape:
             self._layer.data = data
         else:
@@ -136,10 +137,10 @@ class Preview:
             here = shown_place(self._source, self._viewer.dims)
         except InputError:
             return numbers[-1]
-        return min(numbers, key=lambda number: _distance(self._planes[number], here))
+        return min(numbers, key=lambda number: _distance(self._parts[number].shown, here))
 
     def _place(self, shape: tuple[int, ...]) -> dict[str, object]:
-        shown = self._planes[self._number]
+        shown = self._parts[self._number].shown
         return plane_geometry(self._source, shown, (shape[shown.rows], shape[shown.columns]))
 
 

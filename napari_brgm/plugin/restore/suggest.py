@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Suggestion", "add_suggestion", "suggesting"]
 
 
+_OF = "brgm_suggested_for"  # in metadata of labels: the image's unique_id
 _WHAT = "looking for what the prior cannot explain"
 
 
@@ -58,9 +59,11 @@ def suggesting(image: Image, planes: Sequence[ShownSlice], prior: str) -> Callab
         loaded = load_prior(prior)
         found, reasons = [], []
         for number, shown in enumerate(planes):
-            tell(_WHAT, number, len(planes))
+            where = f", slice {number + 1} of {len(planes)}" if len(planes) > 1 else ""
+            still = partial(tell, f"{_WHAT}{where}", number, len(planes))
+            still()
             try:
-                marked = suspects(shown.image, loaded, shown.spacing, partial(tell, _WHAT, number, len(planes)))
+                marked = suspects(shown.image, loaded, shown.spacing, still)
             except BrgmError as error:
                 if len(planes) == 1 or isinstance(error, Cancelled):
                     raise
@@ -73,15 +76,23 @@ def suggesting(image: Image, planes: Sequence[ShownSlice], prior: str) -> Callab
     return work
 
 
-def add_suggestion(viewer: ViewerModel, suggestion: Suggestion) -> Labels:
-    """Add it as labels on the image's grid, brush in hand to correct them."""
+def add_suggestion(viewer: ViewerModel, suggestion: Suggestion, beside: Labels | None = None) -> Labels:
+    """Add it as labels on the image's grid, brush in hand to correct them.
+
+    ``beside``: labels that are chosen already; where they were suggested for this image, it goes into them.
+    """
     image = suggestion.image
-    data = np.zeros(stored(image).shape, dtype=np.uint8)
+    labels = beside if beside is not None and beside.metadata.get(_OF) == image.unique_id else None
+    data = np.zeros(stored(image).shape, dtype=np.uint8) if labels is None else labels.data
     for shown, marked in suggestion.planes:
-        data[shown.index] = shown.as_stored(marked)
-    labels = viewer.add_labels(
-        data, name=f"{image.name} suggested mask", opacity=0.6, colormap=mask_colours(), **geometry(image)
-    )
+        data[shown.index] = np.maximum(data[shown.index], shown.as_stored(marked))
+    if labels is None:
+        labels = viewer.add_labels(
+            data, name=f"{image.name} suggested mask", opacity=0.6, colormap=mask_colours(),
+            metadata={_OF: image.unique_id}, **geometry(image),
+        )  # fmt: skip
+    else:
+        labels.data = data  # tells who listens
     labels.mode = "paint"
     viewer.layers.selection.active = labels
     return labels

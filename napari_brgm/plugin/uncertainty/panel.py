@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_brgm.plugin.canvas.original import HOLD_KEY
 from napari_brgm.plugin.forms import SAFETY, form, grouped, wrapped
 from napari_brgm.plugin.layers.results import LAYER_NOTICE
+from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.panel import Panel
 from napari_brgm.plugin.uncertainty.plot import LEGEND, UncertaintyPlot
 from napari_brgm.plugin.uncertainty.region_box import RegionBox
@@ -118,8 +119,8 @@ class UncertaintyPanel(Panel):
         maps.setColumnStretch(1, 1)
         layout.addWidget(grouped("Maps", maps))
         self.folded("Regions in numbers", self.regions, "Mean and volume of painted regions, with intervals")
-        layout.addWidget(self.status)
         layout.addStretch(1)
+        self.foot.addWidget(Messages(self.status))  # whether the intervals are calibrated: never out of sight
         self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
 
 

@@ -56,3 +56,11 @@ def test_it_gives_what_the_engine_takes(box: AlignmentBox) -> None:
     box.mode.value = "given"
     alignment = Alignment.from_dict(box.choices()["alignment"])
     assert {k: v for k, v in alignment.as_dict().items() if k in FOUND} == pytest.approx(FOUND)
+
+
+def test_what_a_box_cannot_show_is_left(qtbot) -> None:
+    """Catches a run that ends in a traceback: values of a scan may be of any size."""
+    box = AlignmentBox()
+    qtbot.addWidget(box)
+    box.show_used({"row": 3.0, "low": 0.0, "high": 5e9})
+    assert box.fields["row"].value == 3.0 and box.fields["high"].value == 1.0

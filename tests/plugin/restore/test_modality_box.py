@@ -73,6 +73,25 @@ def test_what_is_like_nothing_is_asked_about_further(looking, qtbot) -> None:
     assert "look like" not in widget.reason.text()
 
 
+def test_a_run_waits_for_the_look(looking, qtbot, fake_engine) -> None:
+    """Catches a radiograph that is restored with the prior of brains, under a panel that then names that of chests."""
+    viewer, widget, ratios = looking
+    ratios["chest"] = 0.7
+    widget.image.value = viewer.add_image(PICTURE, name="film")
+    assert "looking at the picture" in widget.reason.text()
+    widget.paint()
+    widget.labels.value.data[40:50, 40:50] = 1
+    widget.run()
+    assert widget.worker is None and "Looking at the picture first" in widget.status.text()
+    widget.cancel()
+    assert "ancelled" in widget.status.text()
+    widget.run()
+    qtbot.waitUntil(lambda: bool(fake_engine.jobs), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=PATIENCE)
+    assert widget.prior.value == "chest-xray-256" and len(fake_engine.jobs) == 1
+    assert fake_engine.jobs[0].prior.info.name == "chest-xray-256"
+
+
 def test_an_image_that_takes_the_place_of_another_is_looked_at_too(looking, qtbot) -> None:
     """Catches one that is opened while the last is looked at, and then never."""
     viewer, widget, ratios = looking

@@ -201,6 +201,27 @@ def test_what_is_wrong_is_seen_before_the_prior_loads(window, one_prior, fake_en
     assert "colour image" in widget.reason.text() and "takes" not in widget.estimate.text()
 
 
+def test_what_was_said_of_one_scan_is_not_said_of_the_next(window, run, fake_engine) -> None:
+    viewer, widget = window("In-paint")
+    viewer.open_sample(PLUGIN, ARTEFACT)
+    run(widget)
+    assert widget.status.text().startswith("Added 'restored | ")
+    widget.image.value = viewer.add_image(np.random.default_rng(0).random((16, 16)), name="next")
+    assert widget.status.text() == "" and not widget.advice.isVisibleTo(widget)
+
+
+def test_pixels_that_are_replaced_during_a_run(window, qtbot, click, fake_engine, sentences: list[str]) -> None:
+    fake_engine.pause = 0.05
+    viewer, widget = window("In-paint")
+    image, _ = viewer.open_sample(PLUGIN, ARTEFACT)
+    before = list(viewer.layers)
+    click(widget.run_button)
+    image.data = np.zeros((50, 50), np.float32)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
+    assert "were replaced during the run; run again" in sentences[-1]
+    assert list(viewer.layers) == before and widget.run_button.isEnabled()
+
+
 def test_error_in_the_engine_leaves_the_widget_usable(window, run, fake_engine, sentences: list[str]) -> None:
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)

@@ -46,7 +46,7 @@ def test_on_the_slice_on_show_and_on_all(window, volume, brain_prior, qtbot) -> 
 
     everywhere.trigger()
     looked(widget, qtbot)
-    assert widget.labels.value is not labels
+    assert widget.labels.value is labels  # one mask to run on, not one for each look
     assert widget.labels.value.data[1][where].mean() > 0.9
     assert widget.labels.value.data[[0, 2]].mean() < 0.01
     assert widget.run_button.isEnabled()

@@ -151,12 +151,12 @@ def test_previews_lie_where_the_thin_slices_will(scan) -> None:
     assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(1 + 15) and (layer.data == 7).all()
     for number in (3, 4, 8):  # those of a window
         estimates[number] = np.full((10, 8), number, np.float32)
-    viewer.dims.set_current_step(0, 1)  # the thick slice of 3, 4 and 5
+    viewer.dims.set_point(0, image.data_to_world((1, 0, 0))[0])  # the thick slice of 3, 4 and 5
     assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(1 + 3) and (layer.data == 4).all()
-    viewer.dims.set_current_step(0, 5)
+    viewer.dims.set_point(0, image.data_to_world((5, 0, 0))[0])
     assert (layer.data == 7).all()
     preview.remove()
-    viewer.dims.set_current_step(0, 1)
+    viewer.dims.set_point(0, image.data_to_world((1, 0, 0))[0])
 
 
 def test_in_a_series_of_volumes(scan, run, fake_engine) -> None:
