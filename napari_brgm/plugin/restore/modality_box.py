@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
@@ -55,7 +56,8 @@ class ModalityBox(QObject):
         self._image: Image | None = None
         self._setting = False
         self._found = ""  # by the look of the picture
-        self._seen: Image | None = None  # that was looked at last, or is
+        self._looked_at: WeakKeyDictionary[Image, tuple[str, str]] = WeakKeyDictionary()  # modality, or what to say
+        self._looking_at: Image | None = None
         self.unlike = ""
         self._next: tuple[Callable[[], ShownSlice], Mapping[str, PriorEntry]] | None = None  # look
 
@@ -72,7 +74,7 @@ class ModalityBox(QObject):
     @property
     def looking(self) -> bool:
         """Whether the look at the picture may still tell what it is."""
-        return self.task is not None and not self.value and self._seen is self._image
+        return self.task is not None and not self.value and self._looking_at is self._image
 
     def follow(self, image: Image | None, said: str, entries: Mapping[str, PriorEntry]) -> None:
         """Ask about this image, unless its file has said what it is, or there is none."""
@@ -80,19 +82,21 @@ class ModalityBox(QObject):
         show_row(self.choice, asked)
         self._setting = True
         known = sorted({entry.modality for entry in entries.values() if entry.modality})
-        kept = self.value if image is self._image else ""
+        if image is not self._image:
+            self._found, self.unlike = ("", "") if image is None else self._looked_at.get(image, ("", ""))
+        kept = self.value if image is self._image else self._found
         self.choice.choices = [_NOT_SAID, *((name, name) for name in known)]
         self.choice.value = kept if kept in known else ""
         self._setting = False
         if image is not self._image:
-            self._image, self._found, self.unlike = image, "", ""
+            self._image = image
             if self.task is not None:
                 self.task.cancel()
 
     def look(self, shown: Callable[[], ShownSlice], entries: Mapping[str, PriorEntry]) -> None:
         """Look which prior the slice on show is like, once an image, in a thread."""
         self._next = None
-        if self.value or self._image is None or self._image is self._seen:
+        if self.value or self._image is None or self._image in self._looked_at:
             return
         if self.task is not None:
             self._next = shown, entries  # of another image, which waits until that is over
@@ -104,7 +108,7 @@ class ModalityBox(QObject):
             plane = shown()
         except BrgmError:  # Run says what is wrong
             return
-        looked_at = self._seen = self._image
+        looked_at = self._looking_at = self._image
 
         def work(tell: Callable[..., None]) -> tuple[Image, dict[str, float]]:
             from napari_brgm.engine.likeness import likeness
@@ -128,23 +132,27 @@ class ModalityBox(QObject):
 
     def _on_found(self, result: tuple[Image, dict[str, float]]) -> None:
         image, found = result
-        if image is not self._image or self.value or not found:
+        if not found:
             return
         nearest = min(found, key=lambda modality: found[modality])
         if found[nearest] <= _LIKE:
-            self._found = nearest
-            self.choice.value = nearest
+            self._looked_at[image] = nearest, ""
         else:
-            self.unlike = f"The picture does not look like {' or '.join(found)}: is it turned or inverted?"
+            unlike = f"The picture does not look like {' or '.join(found)}: is it turned or inverted?"
+            self._looked_at[image] = "", unlike
+        if image is not self._image or self.value:
+            return
+        self._found, self.unlike = self._looked_at[image]
+        if self._found:
+            self.choice.value = self._found
 
     def _on_error(self, error: Exception) -> None:
         """It stays the person's to say."""
 
     def _on_finish(self) -> None:
-        stopped = self.task is not None and self.task.cancelled
-        self.task = None
-        if stopped:
-            self._seen = None
+        if self.task is not None and self._looking_at is not None and not self.task.cancelled:
+            self._looked_at.setdefault(self._looking_at, ("", ""))  # one that cannot be looked at is not tried again
+        self.task = self._looking_at = None
         if self._next is not None:
             self.look(*self._next)
         self.looked.emit()

@@ -73,6 +73,7 @@ class RestorationPanel(ChoicesPanel):
     _run: Ongoing | None = None
     _late: Ongoing | None = None  # a run that was cancelled, and has not ended yet
     _stopped: tuple[Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
+    _result: Image | None = None  # what was added last
     _waiting: bool | None = None  # for what a look at the picture finds: a run everywhere, or on this slice
     _lost: tuple[Ongoing, RunOrder] | None = None  # a run whose server was lost, and what does the rest here
 
@@ -85,6 +86,7 @@ class RestorationPanel(ChoicesPanel):
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
         self.here_button.clicked.connect(lambda: self._guarded(self.go_on_here))
         self.modality.looked.connect(self._on_looked)
+        self.viewer.layers.events.removed.connect(self._on_removed)
         hear_keys(self.viewer, self)
         self._show_running(False)
 
@@ -268,6 +270,18 @@ class RestorationPanel(ChoicesPanel):
             button.show()
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
+        self._result = getattr(layers[0], "__wrapped__", layers[0])  # the window tells of it, not of napari's proxy
+
+    def _on_removed(self, event: Any) -> None:
+        """Say no more of a result that was taken back or deleted."""
+        if self._result is None or event.value is not self._result:
+            return
+        self._result = None
+        if self.task is None:
+            self._say("")
+            self._show_advice([])
+            for button in (self.inspect_button, self.save_button):
+                button.hide()
 
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         scan = run.image.metadata.get("scan")
@@ -342,6 +356,7 @@ class RestorationPanel(ChoicesPanel):
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         self._clear_preview()
 
     # display

@@ -101,6 +101,10 @@ def test_an_image_that_takes_the_place_of_another_is_looked_at_too(looking, qtbo
     widget.image.value = viewer.add_image(PICTURE.copy(), name="film")
     qtbot.waitUntil(lambda: widget.modality.value == "CR", timeout=PATIENCE)
     assert widget.image.value.name == "film"
+    other = viewer.add_image(np.random.rand(64, 64), name="scan", metadata={"scan": {"modality": "MR"}})
+    for chosen in (other, viewer.layers["film"]):  # what was found of it is not forgotten
+        widget.image.value = chosen
+    assert widget.modality.value == "CR" and widget.prior.value == "chest-xray-256" and widget.modality.task is None
 
 
 def test_a_scan_that_says_what_it_is_is_not_asked_about(looking) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_brgm.errors import InputError
+from napari_brgm.plugin.layers.history import history_of
 from napari_brgm.plugin.restore import choices
 from napari_brgm.plugin.restore.inpaint import InpaintWidget
 from napari_brgm.plugin.restore.super_resolve import SuperResolveWidget
@@ -204,6 +205,10 @@ def test_what_is_wrong_is_seen_before_the_prior_loads(window, one_prior, fake_en
 def test_what_was_said_of_one_scan_is_not_said_of_the_next(window, run, fake_engine) -> None:
     viewer, widget = window("In-paint")
     viewer.open_sample(PLUGIN, ARTEFACT)
+    run(widget)
+    assert widget.status.text().startswith("Added 'restored | ") and not widget.save_button.isHidden()
+    history_of(viewer).take_back()
+    assert widget.status.text() == "" and widget.save_button.isHidden()
     run(widget)
     assert widget.status.text().startswith("Added 'restored | ")
     widget.image.value = viewer.add_image(np.random.default_rng(0).random((16, 16)), name="next")
