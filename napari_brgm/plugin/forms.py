@@ -13,7 +13,7 @@ from napari_brgm.text import plain_text
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
-__all__ = ["ADVICE", "PROBLEM", "SAFETY", "form", "grouped", "show_row", "wrapped"]
+__all__ = ["ADVICE", "PROBLEM", "SAFETY", "form", "grouped", "row", "show_row", "wrapped"]
 
 # readable in any theme: a ground of their own, or the theme's own text colour
 SAFETY = "QLabel { background-color: #f2b84b; color: #1c1c1c; border-radius: 3px; padding: 3px 5px; }"
@@ -55,6 +55,14 @@ def grouped(title: str, *parts: QWidget | QLayout) -> QGroupBox:
         else:
             layout.addWidget(part)
     return group
+
+
+def row(*widgets: QWidget) -> QHBoxLayout:
+    """Put widgets beside each other, as wide as they ask for."""
+    found = QHBoxLayout()
+    for widget in widgets:
+        found.addWidget(widget)
+    return found
 
 
 def show_row(widget: Widget, shown: bool) -> None:

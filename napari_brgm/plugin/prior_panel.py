@@ -91,13 +91,17 @@ class PriorPanel(TaskWidget):
             raise InputError("no prior is installed; install napari-brgm again")
         return str(self.prior.value)
 
-    def _set_prior(self, name: str, reason: str) -> None:
-        """Choose a prior for the person, and say why."""
+    def _set_prior(self, name: str) -> None:
+        """Choose a prior for the person."""
         self._setting = True
         self.prior.value = name
         self._setting = False
-        self.reason.setText(reason)
-        self.reason.setVisible(bool(reason))
+
+    def _give_reason(self, text: str, style: str) -> None:
+        """Say why a prior was chosen, or cannot be."""
+        self.reason.setText(text)
+        self.reason.setStyleSheet(style)
+        self.reason.setVisible(bool(text))
 
     def _on_prior(self, name: str | None) -> None:
         """Say what the chosen prior is."""

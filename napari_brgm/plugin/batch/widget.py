@@ -199,7 +199,8 @@ class BatchWidget(PriorPanel):
     def _offer_priors(self) -> None:
         super()._offer_priors()
         if self._batch is not None and self._batch.wish.prior in self.prior.choices:
-            self._set_prior(self._batch.wish.prior, "")
+            self._set_prior(self._batch.wish.prior)
+            self.reason.hide()
 
     def _follow(self) -> None:
         """Look how far the process is."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, SpinBox
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QProgressBar, QPushButton
+from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton
 
 from napari_brgm.engine.devices import why_cpu
 from napari_brgm.engine.estimate import Work, estimated_seconds, in_words
 from napari_brgm.engine.job import Job
 from napari_brgm.errors import BrgmError, InputError
-from napari_brgm.plugin.forms import ADVICE, SAFETY, form, wrapped
+from napari_brgm.plugin.forms import ADVICE, SAFETY, form, row, wrapped
 from napari_brgm.plugin.layers.anatomy import plane_of
 from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
 from napari_brgm.plugin.layers.shown import check_restorable, shown_axes, shown_slice
@@ -216,17 +216,16 @@ class ChoicesPanel(PriorPanel):
         try:
             check_restorable(image)
         except InputError as error:
-            self.reason.setText(f"{error}.")
-            self.reason.setStyleSheet(ADVICE)
-            self.reason.show()
+            self._give_reason(f"{error}.", ADVICE)
             return
         plane, spacing = self.plane()
         known, how = said or self.modality.value, "is" if said else self.modality.how
         match = best_prior(self._entries, known, plane, spacing, how)
         if match is not None:
             unlike = "" if known else self.modality.unlike
-            self._set_prior(match.prior, f"Chosen because {match.reason}. {unlike}".rstrip())
-            self.reason.setStyleSheet("font-style: italic;" if known else ADVICE)
+            self._set_prior(match.prior)
+            why = f"Chosen because {match.reason}. {unlike}".rstrip()
+            self._give_reason(why, "font-style: italic;" if known else ADVICE)
         if not known and self.isVisible():
             self.modality.look(lambda: shown_slice(image, self.viewer.dims), self._entries)
         if self.modality.looking:
@@ -328,7 +327,7 @@ class ChoicesPanel(PriorPanel):
         self.run_button.setToolTip(with_key("Restore the slice on show; the result is a new layer", "run"))
         self.cancel_button.setToolTip(with_key(self.cancel_button.toolTip(), "cancel"))
         self.run_all_button.setToolTip(self.run_all_tooltip)
-        self.foot.addLayout(_row(self.run_button, self.run_all_button, self.cancel_button))
+        self.foot.addLayout(row(self.run_button, self.run_all_button, self.cancel_button))
         self.slice_progress = QProgressBar()
         for bar, text in ((self.slice_progress, "slice %v of %m"), (self.progress, "step %v of %m")):
             bar.setFormat(text)
@@ -345,13 +344,6 @@ class ChoicesPanel(PriorPanel):
             button.hide()  # until there is a result
         self.foot.addWidget(self.estimate)
         self.foot.addWidget(Messages(self.status, self.advice))
-        self.foot.addLayout(_row(self.here_button, self.keep_button))
-        self.foot.addLayout(_row(self.inspect_button, self.save_button))
+        self.foot.addLayout(row(self.here_button, self.keep_button))
+        self.foot.addLayout(row(self.inspect_button, self.save_button))
         self.foot.addWidget(wrapped(LAYER_NOTICE, SAFETY))
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for button in buttons:
-        row.addWidget(button)
-    return row

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.job import Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers.shown import ShownSlice
-    from napari_brgm.plugin.restore.panel import Ongoing
+    from napari_brgm.plugin.restore.ongoing import Ongoing
 
 __all__ = ["InpaintWidget"]
 

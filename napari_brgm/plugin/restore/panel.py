@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 
-from napari_brgm.engine.estimate import Work, estimated_seconds, in_words, learn
-from napari_brgm.engine.measured import check_measured
-from napari_brgm.engine.previews import Previews
+from napari_brgm.engine.estimate import estimated_seconds, in_words, learn
 from napari_brgm.errors import BackendError, Cancelled, InputError
 from napari_brgm.plugin.docks import bring_up
 from napari_brgm.plugin.layers.brains import brain_finder
-from napari_brgm.plugin.layers.results import Extras, add_results
+from napari_brgm.plugin.layers.results import add_results
 from napari_brgm.plugin.layers.shown import shown_slice, stored
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
 from napari_brgm.plugin.restore.keys import hear_keys
 from napari_brgm.plugin.restore.matching import advice_for, turned_about
+from napari_brgm.plugin.restore.ongoing import Ongoing
 from napari_brgm.plugin.restore.preview import Preview
-from napari_brgm.plugin.restore.run_order import WAITING, RunOrder
+from napari_brgm.plugin.restore.run_order import RunOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,31 +35,10 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.background import BackgroundTask
     from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.plugin.restore.preview import Part
-    from napari_brgm.zoo.entry import PriorEntry
 
-__all__ = ["Ongoing", "RestorationPanel"]
+__all__ = ["RestorationPanel"]
 
 _TELL_SECONDS = 2.0  # a repaint draws the whole window again: one a step, or a busy bar, halved the speed on 2 cores
-
-
-@dataclass(slots=True, eq=False)
-class Ongoing:
-    """The run in progress: its source, what it will show, and when it was last told of."""
-
-    image: Image
-    parts: list[Part]
-    extras: Extras
-    entry: PriorEntry  # of the prior
-    work: Work
-    order: RunOrder
-    shape: tuple[int, ...]  # of the image's data
-    preview: Preview | None = None
-    began: float = field(default_factory=time.monotonic)
-    first: tuple[float, float] | None = None  # when the first step was told of, and what was done by then
-    done: float = 0.0  # share that was told last
-    told: float = -math.inf
-    last: tuple[int, int] = (-1, -1)  # slice and iteration that were told last
-    previews: Previews = field(default_factory=Previews)  # written by the worker's thread
 
 
 class RestorationPanel(ChoicesPanel):
@@ -117,15 +93,10 @@ class RestorationPanel(ChoicesPanel):
         InputError
             Nothing of it can be restored.
         """
-        refused = []
-        for part in [] if self.strip.wanted else parts:  # of a head the prior sees the brain alone
-            image = part.shown.image
-            seen = np.ones(image.shape, dtype=bool) if part.missing is None else ~part.missing
-            try:
-                check_measured(image, seen, flat=stack is not None)
-            except InputError as error:
-                refused.append(error)
-        if len(refused) == len(parts):
+        if self.strip.wanted:  # of a head the prior sees the brain alone
+            return
+        refused = [part.refused(flat=stack is not None) for part in parts]
+        if refused and refused[0] is not None and all(refused):
             raise refused[0]
 
     def run(self, *, everywhere: bool = False) -> None:
@@ -133,7 +104,7 @@ class RestorationPanel(ChoicesPanel):
 
         While the picture is looked at, to find out what it is, the run waits: its prior hangs on that.
         """
-        self._waiting = None
+        self._stop_waiting()
         if self.modality.looking and not self._chosen_by_hand and self.task is None:
             self._waiting = everywhere
             self.cancel_button.setEnabled(True)
@@ -154,9 +125,7 @@ class RestorationPanel(ChoicesPanel):
 
     def _on_looked(self) -> None:
         if self._waiting is not None:
-            everywhere = self._waiting
-            self._stop_waiting()
-            self.run(everywhere=everywhere)
+            self.run(everywhere=self._waiting)
 
     def _on_image(self, image: Image | None) -> None:
         if image is not self._told_of:
@@ -221,12 +190,7 @@ class RestorationPanel(ChoicesPanel):
             return
         run.told, run.last, run.done = now, (step.slice, step.iteration), step.done
         self._show_bars(step)
-        loss = f", loss {step.loss:.4g}" if math.isfinite(step.loss) else ""  # samples have none
-        run.first = run.first or (now, step.done)
-        rest = _time_left(now - run.first[0], run.first[1], step.done)
-        what = f"{step.phase.upper()} step {step.iteration} of {step.total}{loss}{rest}"
-        before_it = "fitting the slice to the prior ..." if step.phase != WAITING else "sent; waiting for a worker ..."
-        self._say(_which(step) + (what if step.iteration else before_it))
+        self._say(run.in_words(step, now))
         if run.preview is not None:
             run.preview.look()
 
@@ -266,8 +230,7 @@ class RestorationPanel(ChoicesPanel):
         if failed:
             notes.insert(0, f"{len(failed)} of {len(told)} slices were left as they are: {failed[0]}")
         self._show_advice(list(dict.fromkeys(notes)), after=True)
-        for button in (self.inspect_button, self.save_button):
-            button.show()
+        self._offer_result(True)
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
         self._result = getattr(layers[0], "__wrapped__", layers[0])  # the window tells of it, not of napari's proxy
@@ -280,8 +243,11 @@ class RestorationPanel(ChoicesPanel):
         if self.task is None:
             self._say("")
             self._show_advice([])
-            for button in (self.inspect_button, self.save_button):
-                button.hide()
+            self._offer_result(False)
+
+    def _offer_result(self, there: bool) -> None:
+        self.inspect_button.setVisible(there)
+        self.save_button.setVisible(there)
 
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         scan = run.image.metadata.get("scan")
@@ -344,8 +310,7 @@ class RestorationPanel(ChoicesPanel):
         if run.image not in self.viewer.layers:
             raise InputError(f"'{run.image.name}' is no longer open; open it and run again")
         layers = self._added(run, [(run.parts[i].shown, found) for i, found in finished.items()])
-        for button in (self.inspect_button, self.save_button):
-            button.show()
+        self._offer_result(True)
         left = len(run.parts) - len(finished)
         self._say(f"added '{layers[0].name}'; {left} slices were left as they are")
 
@@ -383,19 +348,3 @@ class RestorationPanel(ChoicesPanel):
         self.slice_progress.setVisible(slices > 1)
         self.slice_progress.setRange(0, slices)
         self.slice_progress.setValue(0)
-
-
-def _which(step: Step) -> str:
-    """Which slices a step is of, where there are several."""
-    if step.slices == 1:
-        return ""
-    if step.together == 1:
-        return f"slice {step.slice + 1} of {step.slices}, "
-    return f"{step.together} slices together, "
-
-
-def _time_left(seconds: float, before: float, done: float) -> str:
-    """What is left, by the time that the share from ``before`` to ``done`` took: loading the prior is no step."""
-    if done >= 1:
-        return ", finishing ..."
-    return f", {in_words(seconds * (1 - done) / (done - before))} left" if done > before else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_brgm.engine.measured import check_measured
 from napari_brgm.errors import InputError
 from napari_brgm.plugin.layers.geometry import plane_data, plane_geometry
 from napari_brgm.plugin.layers.naming import result_name
@@ -54,6 +55,15 @@ class Part(NamedTuple):
     factor: tuple[float, float] = (1.0, 1.0)
     wanted: bool = True
     guess: npt.NDArray[np.float32] | None = None
+
+    def refused(self, *, flat: bool) -> InputError | None:
+        """Why what was measured of it cannot be used, as ``check_measured`` says; None where it can."""
+        seen = np.ones(self.shown.image.shape, dtype=bool) if self.missing is None else ~self.missing
+        try:
+            check_measured(self.shown.image, seen, flat=flat)
+        except InputError as error:
+            return error
+        return None
 
     def start(self) -> npt.NDArray[np.float32]:
         """What is shown before the first estimate: what was measured, on the result's grid.
