@@ -63,11 +63,11 @@ def restored(qtbot, click):
             assert not getattr(layer, "rgb", False) and " | " in layer.name
             assert layer.metadata["brgm"]["notice"].startswith("Synthetic")
             assert layer.metadata["brgm"]["prior"]["name"] == layout
+        through, told = SEEN_THROUGH[layout], widget.advice.text()
+        assert f"it is seen through {through}" in told if through else "seen" not in told
+        for layer in added:  # nothing is said of a result that is taken away
             viewer.layers.remove(layer)
-        through = SEEN_THROUGH[layout]
-        assert (
-            f"it is seen through {through}" in widget.advice.text() if through else "seen" not in widget.advice.text()
-        )
+        assert "seen" not in widget.advice.text()
         return {layer.metadata["brgm"]["role"]: np.asarray(layer.data) for layer in added}
 
     return run
