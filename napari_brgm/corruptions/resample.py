@@ -8,8 +8,10 @@ transpose takes a tenth of the time of torch's, on a GPU torch's own sampler.
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,7 @@ __all__ = ["Sampling"]
 Points = npt.NDArray[np.float64]
 
 _MOST = 1 << 20  # points or pixels of which a matrix is made; with more it would take more memory than it is worth
-_IMAGES = 8  # that a matrix is multiplied with at once
+_IMAGES = 16  # that a matrix is multiplied with at once, in one of torch's threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,15 @@ class Sampling:
         return total.T.tocsr(), total
 
 
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "sampling")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads stay with the parent
+
+
 def _product(images: Tensor, shape: tuple[int, int], matrix: sparse.csr_array, transpose: sparse.csr_array) -> Tensor:
     """Images (B, C, h, w) times the matrix: (B, C, *shape)."""
     found: Tensor = _Product.apply(images.reshape(-1, matrix.shape[1]), matrix, transpose)
@@ -139,9 +150,17 @@ class _Product(torch.autograd.Function):
     def forward(x: Tensor, matrix: sparse.csr_array, transpose: sparse.csr_array) -> Tensor:
         values = x.detach().numpy()
         found = np.empty((len(values), matrix.shape[0]), np.float32)
-        for first in range(0, len(values), _IMAGES):
+
+        def multiply(first: int) -> None:
             some = values[first : first + _IMAGES]
             found[first : first + len(some)] = (matrix @ some.T).T if len(some) > 1 else matrix @ some[0]
+
+        parts, threads = range(0, len(values), _IMAGES), torch.get_num_threads()
+        if min(len(parts), threads) > 1:
+            list(_pool(threads).map(multiply, parts))  # scipy lets others run meanwhile
+        else:
+            for first in parts:
+                multiply(first)
         return torch.from_numpy(found)
 
     @staticmethod

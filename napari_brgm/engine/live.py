@@ -2,14 +2,14 @@
 
     G(w) ~ mean + B u,   u | y exact,   e | y, u kriged near holes;   estimate, std: of draws, calibrated
 
-What the next stroke leaves as it was is kept: alignment, noise, and the sums behind the posterior, from which only the
-pixels that come or go are taken (inference/kept_posterior.py). Detail finer than the frame, texture, and what the
-network makes of it come with a run.
+What the next stroke leaves as it was is kept: alignment, noise, the residual field's scale, and the sums behind the
+posterior, from which only the pixels that come or go are taken (inference/kept_posterior.py). Detail finer than the
+frame, texture, and what the network makes of it come with a run.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +17,11 @@ import torch
 
 from napari_brgm.corruptions import Mask
 from napari_brgm.engine.calibrate import calibrated, scale_tissue
+from napari_brgm.engine.checked import checked
 from napari_brgm.engine.draws import completed, on_grid
 from napari_brgm.engine.misfit import misfit_of, unlike
-from napari_brgm.engine.observed import observe
+from napari_brgm.engine.observed import observed
+from napari_brgm.engine.placed import placed
 from napari_brgm.engine.representation import field_of, residual_scale
 from napari_brgm.errors import InputError
 from napari_brgm.inference import Progress
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_brgm.engine.alignment import Alignment
+    from napari_brgm.engine.checked import CheckedSlice
+    from napari_brgm.engine.placed import PlacedSlice
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
@@ -90,25 +94,27 @@ class LiveSlice:
             raise InputError(f"{prior.info.name} has no linear part; holes are filled when the slice is run")
         self._image, self._prior, self._spacing, self._settings = image, prior, spacing, settings
         self._model, self._alignment = line.whitened, alignment
-        self._given = alignment is not None
-        self._noise: float | None = None  # of a pixel, the scan's units
+        self._placed: PlacedSlice | None = None
+        self._scale: float | None = None  # of the residual field's standard deviation
         self._kept: KeptPosterior | None = None
         self._hidden = 0  # pixels, when the slice was placed
 
     def outgrown(self, missing: npt.NDArray[np.bool_]) -> bool:
         """Whether so much more, or less, is hidden than when the slice was placed that ``place`` is worth its time."""
         hidden = int(np.count_nonzero(missing))
-        return not self._given and not self._hidden / _GROWN <= hidden <= self._hidden * _GROWN
+        return self._alignment is None and not self._hidden / _GROWN <= hidden <= self._hidden * _GROWN
 
     def place(self, missing: npt.NDArray[np.bool_], check: Callable[[], None] | None = None) -> None:
         """Find pose and intensity beside these holes (H, W); errors as of ``fill``."""
-        problem = observe(
-            self._image, Mask(missing), self._prior, spacing=self._spacing, pose=self._settings.fit_pose,
-            alignment=self._alignment if self._given else None, field=self._settings.residual_field, check=check,
-        )  # fmt: skip
-        self._alignment, self._kept = problem.placed.alignment, None
-        self._noise = problem.placed.noise.measured / problem.window.gain
+        given = self._checked(missing)
+        fit = self._settings.fit_pose
+        self._placed = placed(given, self._prior, pose=fit, alignment=self._alignment, check=check)
+        self._scale = self._kept = None
         self._hidden = int(np.count_nonzero(missing))
+
+    def _checked(self, missing: npt.NDArray[np.bool_]) -> CheckedSlice:
+        flat = self._alignment is not None
+        return checked(self._image, Mask(missing), self._prior, self._spacing, None, flat=flat)
 
     def fill(self, missing: npt.NDArray[np.bool_], check: Callable[[], None] | None = None) -> Filled:
         """Fill the holes.
@@ -124,13 +130,12 @@ class LiveSlice:
         InputError
             The slice or the mask cannot be used.
         """
-        if self._noise is None:
+        if self._placed is None:
             self.place(missing, check)
+        assert self._placed is not None
         prior, settings = self._prior, self._settings
-        problem = observe(
-            self._image, Mask(missing), prior, spacing=self._spacing, noise_sigma=self._noise,
-            alignment=self._alignment, field=settings.residual_field, check=check,
-        )  # fmt: skip
+        now = replace(self._placed, given=self._checked(missing))
+        problem = observed(now, prior, field=settings.residual_field, detail=False)
         posterior, self._kept = self._kept, None  # lost, if what follows is stopped
         if posterior is None:
             precision = settings.lambda_pixel or 1 / problem.likelihood.observation.sigma**2
@@ -144,11 +149,12 @@ class LiveSlice:
             shown = self._model.synthesize(latents[:, None])  # together: their basis is read once
             mean, draws = shown[:1], shown[1:]
             field = field_of(prior, settings, problem, mean, check)
-            seeded = torch.Generator().manual_seed(_SEED)
-            scale = residual_scale(prior, settings, problem, field, mean, seeded, check)
+            if self._scale is None:
+                seeded = torch.Generator().manual_seed(_SEED)
+                self._scale = residual_scale(prior, settings, problem, field, mean, seeded, check)
             whole = completed(problem, field, draws, generator, progress=progress, iterations=_STEPS)
             spread = on_grid(problem, whole, None, True, generator, progress, _DRAWS)
-        scale_tissue(spread, scale)
+        scale_tissue(spread, self._scale)
         calibrated(spread, problem, prior, settings, "map")
         self._kept = posterior
         misfit = misfit_of(problem.likelihood, mean, prior.resolution, problem.pixel)

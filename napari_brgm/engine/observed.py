@@ -189,11 +189,13 @@ def observe(
     return observed(placed(given, prior, pose=pose, alignment=alignment, check=check), prior, field=field, share=share)
 
 
-def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True, share: float = 1.0) -> Problem:
+def observed(
+    slice_: PlacedSlice, prior: Prior, *, field: bool = True, share: float = 1.0, detail: bool = True
+) -> Problem:  # fmt: skip
     """State the problem of a placed slice.
 
     ``field``: weigh pixels by what the prior knows of its residual. ``share``: of the representation's variance, what
-    counts of it where slices are found together.
+    counts of it where slices are found together. ``detail``: detail finer than the frame is wanted.
     """
     given, noise, f = slice_.given, slice_.noise, slice_.given.corruption
     shared = beside_second(slice_)
@@ -237,8 +239,8 @@ def observed(slice_: PlacedSlice, prior: Prior, *, field: bool = True, share: fl
     near: tuple[Cutout, ...] = ()
     if given.kept.any() and not (given.seen & ~given.kept).any():
         missing = in_blocks(~given.seen, slice_, pixel)
-        if _tells_enough(slice_, missing, pixel):
-            near = cutouts(missing, frame, pixel, prior.resolution, margin_of(slice_))
+        if not detail or _tells_enough(slice_, missing, pixel):
+            near = cutouts(missing, frame, pixel, prior.resolution, margin_of(slice_) if detail else _MARGIN)
     return Problem(slice_, likelihood, noise, pixel, unseen, tolerance, notes, near, sigma)
 
 

@@ -103,7 +103,6 @@ class KeptPosterior:
         mean = cut.of_frame(self._model.mean)[None]
         parts = [cut.likelihood(whole) for whole in (before, after)]
         known = [_precision(part).flatten()[there] for part in parts]
-        weighed = known[1] - known[0]
         missed_before, missed = (p * part.residual(mean).flatten()[there] for p, part in zip(known, parts, strict=True))
         native = parts[1].observation
         assert isinstance(native, Observation)
@@ -111,13 +110,10 @@ class KeptPosterior:
         for first in range(0, self._model.rank, _AT_ONCE):
             if check is not None:
                 check()
-            some = self._model.components(first, first + _AT_ONCE, cut.corner, cut.side)
-            seen[first : first + _AT_ONCE] = native.native(some * 127.5).flatten(1).index_select(1, there)
+            some = native.native(self._model.components(first, first + _AT_ONCE, cut.corner, cut.side)).flatten(1)
+            torch.mul(some.index_select(1, there), 127.5, out=seen[first : first + _AT_ONCE])
         self._right += (seen @ (missed - missed_before)).double()
-        for sign in (-1.0, 1.0):
-            at = (sign * weighed > 0).nonzero()[:, 0]
-            if len(at):
-                self._gram += sign * gram(seen.index_select(1, at) * weighed[at].abs().sqrt(), check).double()
+        self._gram += gram(seen, check, known[1] - known[0])
 
     def _solve(self) -> None:
         precision = self._gram * self._precision

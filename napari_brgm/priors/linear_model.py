@@ -85,13 +85,16 @@ def _some(parts: Sequence[Tensor]) -> Tensor | None:
     return told.nonzero()[:, 0] if float(told.float().mean()) < _FEW else None
 
 
-def gram(b: Tensor, check: Callable[[], None] | None = None) -> Tensor:
-    """B B' (K, K) of a matrix (K, M), by its upper half; ``check`` is called now and then."""
+def gram(b: Tensor, check: Callable[[], None] | None = None, weight: Tensor | None = None) -> Tensor:
+    """B W B' (K, K) of a matrix (K, M), by its upper half; ``weight`` (M,), of either sign, is the diagonal of W, None
+    all 1. ``check`` is called now and then.
+    """
     found = b.new_zeros(len(b), len(b))
     for first in range(0, len(b), _ROWS):
         if check is not None:
             check()
-        found[first : first + _ROWS, first:] = b[first : first + _ROWS] @ b[first:].T
+        rows = b[first : first + _ROWS]
+        found[first : first + _ROWS, first:] = (rows if weight is None else rows * weight) @ b[first:].T
     return _mirrored(found)
 
 

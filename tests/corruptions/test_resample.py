@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
@@ -31,6 +33,34 @@ def test_as_torch_samples(name, count, monkeypatch):
     monkeypatch.setattr(module, "_MOST", 0)
     torch.testing.assert_close(found[0], points.A(images), atol=2e-5, rtol=0)
     torch.testing.assert_close(found[1], points.A_adjoint(values), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_threads_change_nothing(name):
+    images, before, found = torch.randn(50, 1, 32, 32), torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(sampling(name).A(images))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_threads_of_its_own():
+    images, before = torch.randn(50, 1, 32, 32), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        sampling("finer").A(images)
+        module._pool(2).submit(int).result()  # its threads run
+        child = os.fork()
+        if not child:
+            module._pool(2).submit(int).result(timeout=20)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", FRAMES)
