@@ -56,8 +56,11 @@ def test_a_forked_process_has_threads_of_its_own():
         module._pool(2).submit(int).result()  # its threads run
         child = os.fork()
         if not child:
-            module._pool(2).submit(int).result(timeout=20)
-            os._exit(0)
+            code = 1
+            try:
+                code = module._pool(2).submit(int).result(timeout=20)
+            finally:
+                os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
     finally:
         torch.set_num_threads(before)
