@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_info, show_warning
 
 from napari_brgm.errors import BrgmError
-from napari_brgm.plugin.layers.file_axes import FileAxes
 from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.opened_study import layers_of_scans
-from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, PINNED_KEY, Outcome, outcome_of
+from napari_brgm.plugin.layers.outcome import OUTCOME_KEY, Outcome, outcome_of
 from napari_brgm.plugin.layers.picture_layers import PICTURES, picture_layer
+from napari_brgm.plugin.layers.pinned import axes_of, pin
 from napari_brgm.plugin.layers.posterior_files import on_grid_of_run, opened_plane
 from napari_brgm.plugin.layers.saved_run import SavedRun
 from napari_brgm.plugin.layers.scans import image_layer
@@ -27,6 +27,8 @@ from napari_brgm.plugin.layers.tag import mark_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from napari_brgm.plugin.layers.file_axes import FileAxes
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -132,10 +134,10 @@ class _Files:
         grid = [one for one in found if on_grid_of_run(one[1]["metadata"].get("brgm", {}))]
         outcome = next((o for layer in mine if (o := outcome_of(layer)) is not None), None)
         if grid:
-            axes = _axes(grid[0])
+            axes = axes_of(grid[0])
             outcome = self._outcome(axes, grid) if outcome is None else outcome
             if self.run.pinned is not None:
-                self._pin(axes, grid)
+                pin(self.run.pinned, grid)
         for _, settings, kind in found:
             if outcome is not None and kind == "image":
                 settings["metadata"][OUTCOME_KEY] = outcome
@@ -178,14 +180,6 @@ class _Files:
         key = f"{self.run.run} in {self.first}"  # another one than in the session that made it
         return Outcome(key, self.run.task, self.run.source, self.run.units, tuple(planes))
 
-    def _pin(self, axes: FileAxes, grid: Sequence[LayerData]) -> None:
-        try:
-            index, _ = axes.on_layer(self.run.pinned or ())
-        except BrgmError:
-            return  # of other images: nothing is pinned
-        for _, settings, _ in grid:
-            settings["metadata"][PINNED_KEY] = list(index)
-
 
 def _here() -> dict[Path, Any]:
     """Results in the window, by the files that they were read from."""
@@ -196,13 +190,6 @@ def _here() -> dict[Path, Any]:
         return {}
     computed = [layer for layer in viewer.layers if "brgm" in layer.metadata and layer.source.path]
     return {Path(str(layer.metadata.get("scan", {}).get("source"))).absolute(): layer for layer in computed}
-
-
-def _axes(layer: LayerData) -> FileAxes:
-    data, settings, _ = layer
-    shape = data.shape[:-1] if settings["rgb"] else data.shape
-    record = settings["metadata"]["scan"]
-    return FileAxes.of(shape, settings["axis_labels"][0], record if "file_affine" in record else {})
 
 
 def _warn(sentence: str) -> None:

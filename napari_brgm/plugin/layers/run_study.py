@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_brgm.plugin.layers.file_names import is_estimate, named_part
+from napari_brgm.plugin.layers.pinned import pinned_voxel
 from napari_brgm.plugin.layers.posterior_files import RunPosterior
 from napari_brgm.plugin.layers.scans import scan_of
 
@@ -76,7 +77,8 @@ class RunStudy:
         from napari_brgm.scans.dicom_study import write_study
 
         estimate = scan_of(self.image)
-        estimate = replace(estimate, provenance=_shortened(estimate.provenance or {}))
+        record, pinned = _shortened(estimate.provenance or {}), pinned_voxel(self.layers)
+        estimate = replace(estimate, provenance=record if pinned is None else record | {"pinned": list(pinned)})
         write_study(estimate, self._std(), self._synthetic(estimate), path, number=number, tell=tell)
 
     def _std(self) -> Scan | None:

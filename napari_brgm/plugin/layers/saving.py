@@ -16,11 +16,12 @@ from napari.layers import Image
 from napari_brgm.errors import InputError, OutputError
 from napari_brgm.plugin.layers.file_names import images_of, named_part
 from napari_brgm.plugin.layers.naming import name_of_source, result_name, role_in_words
-from napari_brgm.plugin.layers.outcome import PINNED_KEY, outcome_of
-from napari_brgm.plugin.layers.posterior_files import RunPosterior, on_grid_of_run
+from napari_brgm.plugin.layers.outcome import outcome_of
+from napari_brgm.plugin.layers.pinned import pinned_voxel
+from napari_brgm.plugin.layers.posterior_files import RunPosterior
 from napari_brgm.plugin.layers.run_study import RunStudy
 from napari_brgm.plugin.layers.saved_run import SavedLayer, SavedPlane, SavedRun, look_of
-from napari_brgm.plugin.layers.scans import axes_in_file, on_source_grid, scan_of, scan_record, source_of
+from napari_brgm.plugin.layers.scans import on_source_grid, scan_of, scan_record, source_of
 from napari_brgm.scans.names import json_name, series_label
 from napari_brgm.scans.outputs import Outputs
 from napari_brgm.scans.record import sidecar
@@ -237,7 +238,6 @@ def _saved(images: Sequence[Image], posterior: RunPosterior | None, names: _Name
         look_of(layer, result_name(role_in_words(layer.metadata["brgm"]), of_dicom) if of_dicom else layer.name)
         for layer in images
     ]
-    pinned = next((p for layer in images if (p := _pinned(layer)) is not None), None)
     return SavedRun(
         str(record.get("run") or ""),
         str(record.get("task") or ""),
@@ -250,16 +250,8 @@ def _saved(images: Sequence[Image], posterior: RunPosterior | None, names: _Name
             for number, name in enumerate(names.planes)
             if posterior is not None
         ),
-        pinned,
+        pinned_voxel(images),
     )
-
-
-def _pinned(layer: Image) -> tuple[int, ...] | None:
-    """Voxel of the layer's file that the inspector holds on to."""
-    index = layer.metadata.get(PINNED_KEY)
-    if index is None or not on_grid_of_run(layer.metadata["brgm"]):
-        return None
-    return tuple(i for i in axes_in_file(layer).in_file([int(i) for i in index])[0] if i is not None)
 
 
 def _sources(layer: Image) -> list[str]:

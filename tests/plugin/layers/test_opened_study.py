@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from napari_brgm.cli.app import app
 from napari_brgm.plugin.layers import opened_study
+from napari_brgm.plugin.layers.outcome import PINNED_KEY
 from napari_brgm.plugin.layers.results import Extras, add_results
 from napari_brgm.plugin.layers.saving import save_run
 from napari_brgm.plugin.layers.shown import shown_slice
@@ -57,6 +58,8 @@ def test_a_run_of_the_session_opens_as_it_was(fake_restoration, tmp_path: Path, 
         missing[2:4, 5 + number : 12] = True
         planes.append((shown, fake_restoration(shown.image, missing)))
     layers = add_results(viewer, source, planes, "in-paint", Extras(std=True, samples=True))
+    pinned = [3, 2, 5] if seen == "axial" else [2, 3, 5]
+    layers[0].metadata[PINNED_KEY] = pinned
     (folder,) = save_run(layers, tmp_path / "out", "dicom")
     by_role = {layer.metadata["brgm"]["role"]: np.array(layer.data) for layer in layers}
     free = [plane.free.sum() for plane in runs_in(layers, {}).popitem()[1].planes]
@@ -67,6 +70,7 @@ def test_a_run_of_the_session_opens_as_it_was(fake_restoration, tmp_path: Path, 
     np.testing.assert_allclose(image.data, by_role["restored"], atol=0.5)
     np.testing.assert_allclose(std.data, by_role["std"], rtol=1e-6)
     np.testing.assert_array_equal(mask.data > 0, by_role["std"] > 0)
+    assert [layer.metadata.get(PINNED_KEY) for layer in (mask, image, std)] == [None, pinned, pinned]
     (run,) = runs_in(viewer.layers, {}).values()
     assert [plane.free.sum() for plane in run.planes] == free
     np.testing.assert_allclose(run.planes[0].result.std[run.planes[0].free], 1, rtol=1e-6)
