@@ -119,8 +119,7 @@ def same_plane(scan: str, prior: str) -> bool:
 def _about_mask(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_], untrained: bool) -> list[str]:
     sentences = []
     if not missing.all() and np.isfinite(image[~missing]).all():
-        top, bottom, left, right = (round(edge) for edge in foreground_box(np.nan_to_num(image), ~missing))
-        share = float(missing[top : bottom + 1, left : right + 1].mean())
+        share = float(missing[_anatomy(image, missing)].mean())
         if share > LARGE_SHARE:
             sentences.append(f"the mask hides {share:.0%} of the anatomy: most of the result is a guess")
     across = 2 * float(distance_transform_edt(np.pad(missing, 1)).max())
@@ -130,3 +129,18 @@ def _about_mask(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_],
             "and turns white or blurred beyond"
         )
     return sentences
+
+
+def _anatomy(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Box of what is seen of the anatomy, and of what the mask hides beyond its ends."""
+    top, bottom, left, right = (round(edge) for edge in foreground_box(np.nan_to_num(image), ~missing))
+    rows, columns = slice(top, bottom + 1), slice(left, right + 1)
+    rows = _grown(rows, missing[:, columns].mean(axis=1) > 0.5)
+    return rows, _grown(columns, missing[rows].mean(axis=0) > 0.5)
+
+
+def _grown(part: slice, hidden: npt.NDArray[np.bool_]) -> slice:
+    """A part of an axis with the hidden lines that follow it on both sides."""
+    before, after = hidden[: part.start][::-1], hidden[part.stop :]
+    count = [len(line) if line.all() else int(np.argmin(line)) for line in (before, after)]
+    return slice(part.start - count[0], part.stop + count[1])

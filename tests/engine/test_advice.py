@@ -65,6 +65,15 @@ def test_a_mask_over_much_of_the_anatomy(side: int, said: bool) -> None:
     assert (side / 48) ** 2 > LARGE_SHARE or not said
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(("lines", "said"), [(14, False), (32, True), (46, True)])
+def test_a_mask_that_reaches_from_one_end(turns: int, lines: int, said: bool) -> None:
+    """Catches the anatomy's box of what was measured alone, in which half a head is a whole one."""
+    missing = np.zeros((64, 64), bool)
+    missing[:lines] = True
+    assert bool(advice(SUITS, np.rot90(HEAD, turns), np.rot90(missing, turns))) == said
+
+
 def test_a_mask_beside_the_anatomy_hides_none() -> None:
     beside = np.zeros((64, 64), bool)
     beside[:6] = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,9 +10,7 @@ from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Labels
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
-from napari_brgm.engine.estimate import REACH_MM
 from napari_brgm.engine.job import ObservedSlice
-from napari_brgm.engine.windows import helping_mm
 from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.background import TaskWidget
 from napari_brgm.plugin.layers.geometry import geometry
@@ -24,6 +21,7 @@ from napari_brgm.plugin.layers.stacks import stack_of
 from napari_brgm.plugin.prior_panel import knows_stacks
 from napari_brgm.plugin.restore.keys import with_key
 from napari_brgm.plugin.restore.live import LiveFill, Stroke
+from napari_brgm.plugin.restore.masks import mask_for, why_hidden
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
 from napari_brgm.plugin.restore.suggest import Suggestion, add_suggestion, suggesting
@@ -99,6 +97,7 @@ class InpaintWidget(RestorationPanel):
         for choice in (self.while_painting, self.image, self.prior):
             choice.changed.connect(self.live.look)
         self.together.changed.connect(self._on_cost)
+        self.image.changed.connect(self._on_other_image)
         return [
             self.labels,
             self.label,
@@ -109,9 +108,13 @@ class InpaintWidget(RestorationPanel):
         ]
 
     def looks_at_neighbours(self) -> bool:
+        return bool(self.together.value) and self._may_look()
+
+    def _may_look(self) -> bool:
+        """Whether there are neighbours that the prior can make use of."""
         image, entry = self.image.value, self.chosen_entry()
-        together = self.together.value and image is not None and image.ndim > 2 and self.method.value == "map"
-        return bool(together and entry is not None and knows_stacks(entry))
+        many = image is not None and image.ndim > 2 and self.method.value == "map"
+        return many and entry is not None and knows_stacks(entry)
 
     def stroke(self) -> Stroke | None:
         """What is painted on the slice on show, to be filled while it is painted; None: nothing is."""
@@ -180,8 +183,12 @@ class InpaintWidget(RestorationPanel):
         self.live.let_go()
 
     def stack(self, image: Image, parts: Sequence[Part], shown: ShownSlice) -> Stack | None:
-        labels = self.labels.value
-        if not self.together.value or labels is None or image.ndim < 3:
+        return self._beside(image, parts) if self.together.value else None
+
+    def _beside(self, image: Image, parts: Sequence[Part]) -> Stack | None:
+        """How these slices lie to each other, and to those on which nothing is painted."""
+        labels, shown = self.labels.value, parts[0].shown
+        if labels is None or image.ndim < 3:
             return None
         painted = masked_planes(image, labels, shown, self.label.value or None)
         across = next((a for a in range(image.ndim) if a not in (shown.rows, shown.columns)), 0)
@@ -189,25 +196,13 @@ class InpaintWidget(RestorationPanel):
         return stack_of(image, [part.shown for part in parts], {int(i) for i in spoilt if not isinstance(i, slice)})
 
     def check(self, parts: Sequence[Part], stack: Stack | None) -> None:
-        hidden = [part.missing is not None and bool(part.missing.all()) for part in parts]
-        if not any(hidden):
+        hidden = why_hidden(parts, stack if self.looks_at_neighbours() else None)
+        if hidden:
+            image = self.chosen_image()
+            off = not self.together.value and self._may_look() and not why_hidden(parts, self._beside(image, parts))
+            raise InputError(f"{hidden} or turn on 'Use neighbouring slices'" if off else hidden)
+        if not any(part.missing is not None and part.missing.all() for part in parts):
             super().check(parts, stack)
-            return
-        whole = "the mask hides the whole slice"
-        if stack is None or not self.looks_at_neighbours():
-            entry = self.chosen_entry()
-            able = entry is not None and knows_stacks(entry) and self.chosen_image().ndim > 2
-            able = able and not self.together.value
-            instead = " or turn on 'Use neighbouring slices'" if able else ""
-            raise InputError(f"{whole}; leave some of it to restore from{instead}")
-        told = [at for at, gone in zip(stack.places, hidden, strict=True) if not gone]
-        told += [at for at, _ in stack.neighbours]
-        reach = helping_mm(stack, REACH_MM)
-        for at, gone in zip(stack.places, hidden, strict=True):
-            if gone and min((abs(at - place) for place in told), default=inf) > reach:
-                raise InputError(
-                    f"{whole}, and none within {reach:.3g} mm was measured; leave some of it to restore from"
-                )
 
     def refresh_labels(self, event: object = None) -> None:
         """Offer the labels that are painted in the chosen layer; the choice stays if it is among them."""
@@ -229,6 +224,11 @@ class InpaintWidget(RestorationPanel):
             labels.events.paint.connect(self._on_paint)
             labels.events.data.connect(self.refresh_labels)
         self.refresh_labels()
+
+    def _on_other_image(self, image: Image | None) -> None:
+        mask = None if image is None else mask_for(image, self.labels.choices, self.labels.value)
+        if mask is not None:
+            self.labels.value = mask
 
     def _on_paint(self, event: object = None) -> None:
         value = int(self._painted.selected_label) if self._painted is not None else 0

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 
 from napari_brgm.engine.estimate import in_words
 from napari_brgm.engine.previews import Previews
+from napari_brgm.errors import InputError
+from napari_brgm.plugin.restore.matching import turned_about
 from napari_brgm.plugin.restore.run_order import WAITING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image
 
     from napari_brgm.engine.estimate import Work
+    from napari_brgm.engine.restoration import Restoration
     from napari_brgm.inference.step import Step
     from napari_brgm.plugin.layers.results import Extras
+    from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.plugin.restore.preview import Part, Preview
     from napari_brgm.plugin.restore.run_order import RunOrder
     from napari_brgm.zoo.entry import PriorEntry
@@ -53,6 +59,17 @@ class Ongoing:
         loss = f", loss {step.loss:.4g}" if math.isfinite(step.loss) else ""  # samples have none
         rest = _time_left(now - self.first[0], self.first[1], step.done)
         return f"{_which(step)}{step.phase.upper()} step {step.iteration} of {step.total}{loss}{rest}"
+
+    def notes(self, told: Sequence[tuple[ShownSlice, Restoration | InputError]]) -> list[str]:
+        """What the person is to know of its results, each once: slices, and what became of them, one at least."""
+        done = [(shown, result) for shown, result in told if not isinstance(result, InputError)]
+        failed = [result for _, result in told if isinstance(result, InputError)]
+        records = [result.provenance for _, result in done]
+        found = [note for record in records for note in record.get("notes", ())]
+        found += turned_about(self.image, done[0][0], records, self.entry)
+        if failed:
+            found.insert(0, f"{len(failed)} of {len(told)} slices were left as they are: {failed[0]}")
+        return list(dict.fromkeys(found))
 
 
 def _which(step: Step) -> str:

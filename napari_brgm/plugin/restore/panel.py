@@ -18,7 +18,7 @@ from napari_brgm.plugin.layers.shown import shown_slice, stored
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
 from napari_brgm.plugin.restore.keys import hear_keys
-from napari_brgm.plugin.restore.matching import advice_for, turned_about
+from napari_brgm.plugin.restore.matching import advice_for
 from napari_brgm.plugin.restore.ongoing import Ongoing
 from napari_brgm.plugin.restore.preview import Preview
 from napari_brgm.plugin.restore.run_order import RunOrder
@@ -223,13 +223,11 @@ class RestorationPanel(ChoicesPanel):
         if not run.order.address and not run.order.done:
             learn(run.work, seconds)
         self._on_cost()
-        records = [result.provenance for _, result in done]
-        self.alignment.show_used(records[0].get("alignment"))
-        notes = [note for record in records for note in record.get("notes", ())]
-        notes += turned_about(run.image, done[0][0], records, run.entry)
-        if failed:
-            notes.insert(0, f"{len(failed)} of {len(told)} slices were left as they are: {failed[0]}")
-        self._show_advice(list(dict.fromkeys(notes)), after=True)
+        here = run.image is self.image.value
+        if here:
+            self.alignment.show_used(done[0][1].provenance.get("alignment"))
+        notes = run.notes(told)
+        self._show_advice(notes if here else [f"of '{run.image.name}': {note}" for note in notes], after=here)
         self._offer_result(True)
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")

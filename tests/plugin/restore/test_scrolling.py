@@ -216,6 +216,10 @@ def test_slices_of_which_nothing_was_measured(opened, run, monkeypatch, qtbot) -
     widget.together.value = False
     widget.run()
     assert widget.worker is None and "or turn on 'Use neighbouring slices'" in widget.status.text()
+    masks.data[:] = 1  # there is no neighbour to turn to
+    widget.run()
+    assert "hides the whole slice" in widget.status.text() and "turn on" not in widget.status.text()
+    masks.data[:5] = masks.data[6:] = 0
     widget.together.value = True
     run(widget, widget.run_button)
     restored = layers_by_role(viewer)["restored"]
