@@ -43,7 +43,7 @@ def _fits(image: Image, labels: Labels) -> bool:
 
 
 def why_hidden(parts: Sequence[Part], stack: Stack | None) -> str:
-    """Why a slice that the mask hides as a whole cannot be restored; '' where none is, or where a neighbour tells of it.
+    """Why a slice that the mask hides as a whole cannot be restored; '' where a neighbour tells of it, or none is.
 
     ``stack``: how the slices lie to those that were measured; None: each is restored by itself.
     """
