@@ -42,7 +42,7 @@ __all__ = ["Filled", "LiveSlice"]
 
 _DRAWS, _SEED = 32, 0
 _STEPS = 16  # of kriging, at most
-_GROWN = 2.0  # times the hidden pixels
+_SHARED = 0.5  # of what is hidden, then or now: with less in common a slice is placed anew
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,12 +97,17 @@ class LiveSlice:
         self._placed: PlacedSlice | None = None
         self._scale: float | None = None  # of the residual field's standard deviation
         self._kept: KeptPosterior | None = None
-        self._hidden = 0  # pixels, when the slice was placed
+        self._hidden: npt.NDArray[np.bool_] | None = None  # when pose, noise and scale were found
 
     def outgrown(self, missing: npt.NDArray[np.bool_]) -> bool:
-        """Whether so much more, or less, is hidden than when the slice was placed that ``place`` is worth its time."""
-        hidden = int(np.count_nonzero(missing))
-        return self._alignment is None and not self._hidden / _GROWN <= hidden <= self._hidden * _GROWN
+        """Whether so much else is hidden than when the slice was placed that ``place`` is worth its time."""
+        return self._alignment is None and self._is_other(missing)
+
+    def _is_other(self, missing: npt.NDArray[np.bool_]) -> bool:
+        if self._hidden is None:
+            return True
+        most = max(np.count_nonzero(missing), np.count_nonzero(self._hidden))
+        return bool(np.count_nonzero(missing & self._hidden) < _SHARED * most)
 
     def place(self, missing: npt.NDArray[np.bool_], check: Callable[[], None] | None = None) -> None:
         """Find pose and intensity beside these holes (H, W); errors as of ``fill``."""
@@ -110,7 +115,7 @@ class LiveSlice:
         fit = self._settings.fit_pose
         self._placed = placed(given, self._prior, pose=fit, alignment=self._alignment, check=check)
         self._scale = self._kept = None
-        self._hidden = int(np.count_nonzero(missing))
+        self._hidden = missing.copy()
 
     def _checked(self, missing: npt.NDArray[np.bool_]) -> CheckedSlice:
         flat = self._alignment is not None
@@ -149,7 +154,8 @@ class LiveSlice:
             shown = self._model.synthesize(latents[:, None])  # together: their basis is read once
             mean, draws = shown[:1], shown[1:]
             field = field_of(prior, settings, problem, mean, check)
-            if self._scale is None:
+            if self._scale is None or (self._alignment is not None and self._is_other(missing)):
+                self._hidden = missing.copy()
                 seeded = torch.Generator().manual_seed(_SEED)
                 self._scale = residual_scale(prior, settings, problem, field, mean, seeded, check)
             whole = completed(problem, field, draws, generator, progress=progress, iterations=_STEPS)

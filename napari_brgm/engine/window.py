@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Window", "foreground_box"]
+__all__ = ["Window", "foreground", "foreground_box"]
 
 _LIFTED = 0.75  # of the bright tissue; where the darkest pixel is above it, something was added to all
 
@@ -59,15 +59,19 @@ class Window:
         return cls(bottom, bottom + (bright - bottom) * 255.0 / bright_level)
 
 
+def foreground(image: FloatArray, measured: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Measured pixels (H, W) of tissue: above 15 % of the 99th percentile, from the darkest hundredth on."""
+    low, high = np.percentile(image[measured], (1, 99))
+    found: npt.NDArray[np.bool_] = (np.where(measured, image, low) - low > 0.15 * (high - low)) & measured
+    return found
+
+
 def foreground_box(image: FloatArray, measured: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
     """Box of the head in pixel coordinates: (first row, last row, first column, last column), robust to specks.
 
-    Source: the rows and columns that hold at least 2 % of their length in tissue (above 15 % of the 99th percentile).
+    Source: the rows and columns that hold at least 2 % of their length in tissue.
     """
-    values = np.where(measured, image, 0.0)
-    low = float(np.percentile(image[measured], 1))
-    tissue = (values - low) > 0.15 * (np.percentile(image[measured], 99) - low)
-    tissue &= measured
+    tissue = foreground(image, measured)
     rows = np.flatnonzero(tissue.sum(axis=1) > 0.02 * image.shape[1])
     columns = np.flatnonzero(tissue.sum(axis=0) > 0.02 * image.shape[0])
     if not rows.size or not columns.size:

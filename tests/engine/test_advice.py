@@ -74,6 +74,23 @@ def test_a_mask_that_reaches_from_one_end(turns: int, lines: int, said: bool) ->
     assert bool(advice(SUITS, np.rot90(HEAD, turns), np.rot90(missing, turns))) == said
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("into", [0, 1, 8])
+def test_a_mask_over_the_air_beside_the_anatomy(turns: int, into: int) -> None:
+    """Catches air that counts as anatomy since the mask goes on over it, however wide the field of view is."""
+    image, missing = np.pad(HEAD, 60), np.zeros((184, 184), bool)
+    missing[: 68 + into] = True  # the head begins at line 68
+    assert advice(SUITS, np.rot90(image, turns), np.rot90(missing, turns)) == []
+
+
+def test_a_mask_that_leaves_a_corner() -> None:
+    missing = np.ones((64, 64), bool)
+    missing[:8, :8] = False
+    specks = HEAD + 0.01 * np.random.default_rng(0).random(HEAD.shape)
+    (sentence,) = advice(SUITS, specks, missing)
+    assert "hides 98%" in sentence
+
+
 def test_a_mask_beside_the_anatomy_hides_none() -> None:
     beside = np.zeros((64, 64), bool)
     beside[:6] = True

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_brgm.corruptions import Mask
+from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.live import LiveSlice
 from napari_brgm.engine.restore import restore
 from napari_brgm.errors import Cancelled, InputError
@@ -58,6 +59,19 @@ def test_it_says_when_placing_again_is_worth_it(linear_prior, scan, hole):
     assert live.outgrown(hole)
     live.place(hole)
     assert not live.outgrown(hole)
+    elsewhere = np.roll(hole, hole.shape[0] // 2, axis=0)  # as many pixels
+    assert not (elsewhere & hole).any() and live.outgrown(elsewhere)
+
+
+def test_the_spread_is_that_of_the_last_mask_where_the_alignment_is_given(linear_prior, scan, hole):
+    settings, alignment = preset(linear_prior.info.preset), Alignment(0, 0, 1, 0, low=0, high=float(scan.max()))
+    kept = LiveSlice(scan, linear_prior, None, settings, alignment)
+    one = np.zeros_like(hole)
+    one[tuple(np.argwhere(hole)[0])] = True
+    kept.fill(one)
+    assert not kept.outgrown(hole)
+    fresh = LiveSlice(scan, linear_prior, None, settings, alignment)
+    np.testing.assert_allclose(kept.fill(hole).std, fresh.fill(hole).std, rtol=1e-3)
 
 
 def test_it_can_be_stopped_and_goes_on_rightly(linear_prior, scan, hole):

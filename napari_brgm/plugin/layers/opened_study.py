@@ -9,6 +9,7 @@ from napari.utils.notifications import show_info
 from napari_brgm.errors import BrgmError
 from napari_brgm.plugin.layers.naming import result_name
 from napari_brgm.plugin.layers.pinned import pin
+from napari_brgm.plugin.layers.saved_run import voxel_of
 from napari_brgm.plugin.layers.scans import image_layer
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def _layers(study: FoundStudy) -> list[LayerData]:
         elif scan is study.std:  # as results of the session are shown
             settings |= {"visible": task != "super-resolve"} | ({"opacity": _FAINT} if task == "clean" else {})
         made.append((data, settings, kind))
-    pinned, images = record.get("pinned"), [layer for layer in made if layer[2] == "image"]
-    if images and isinstance(pinned, list) and all(isinstance(i, int) for i in pinned):
+    pinned, images = voxel_of(record.get("pinned")), [layer for layer in made if layer[2] == "image"]
+    if images and pinned is not None:
         pin(pinned, images)
     return made
 

@@ -92,7 +92,6 @@ class SavedRun:
             layers, planes = found["layers"], found.get("planes") or ()
             if not 0 < len(layers) + len(planes) < _MOST or not layers:
                 return None
-            pinned = found.get("pinned")
             return cls(
                 str(found["run"]),
                 str(found["task"]),
@@ -101,7 +100,7 @@ class SavedRun:
                 tuple(SavedLayer(_file(one["file"]), _look(one["look"])) for one in layers),
                 _file(found["mask"]) if found.get("mask") else "",
                 tuple(SavedPlane(_file(one["file"]), _index(one["index"]), _turned(one)) for one in planes),
-                None if pinned is None else tuple(int(i) for i in pinned),
+                voxel_of(found.get("pinned")),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
@@ -166,6 +165,12 @@ def _index(found: object) -> tuple[int | None, ...]:
     if not isinstance(found, list) or len(found) not in (3, 4) or found[:3].count(None) != 2:
         raise ValueError("no place of a plane")
     return tuple(None if i is None else int(i) for i in found)
+
+
+def voxel_of(found: object) -> tuple[int, ...] | None:
+    """A voxel that a record tells; None where it tells none."""
+    fine = isinstance(found, list) and all(isinstance(i, int) and not isinstance(i, bool) for i in found)
+    return tuple(found) if isinstance(found, list) and fine else None
 
 
 def _turned(found: dict[str, Any]) -> tuple[bool, bool, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSpinBox
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 
 from napari_brgm.plugin.forms import form, wrapped
@@ -33,9 +34,13 @@ class AlignmentBox(QWidget):
     ----------
     mode : ComboBox
         'fit', 'placed' or 'given'.
+    changed : Signal
+        Another alignment is chosen.
     fields : dict of str to FloatSpinBox
         Those of ``engine.alignment.Alignment``; editable in the mode 'given'.
     """
+
+    changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +60,8 @@ class AlignmentBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(form(self.mode, *self.fields.values(), self.note))
         self.mode.changed.connect(self._on_mode)
+        for field in self.fields.values():
+            field.changed.connect(self._on_value)
         self._on_mode(self.mode.value)
 
     def choices(self) -> dict[str, Any]:
@@ -75,3 +82,8 @@ class AlignmentBox(QWidget):
     def _on_mode(self, mode: str) -> None:
         for field in self.fields.values():
             field.enabled = mode == "given"
+        self.changed.emit()
+
+    def _on_value(self, value: float) -> None:
+        if self.mode.value == "given":
+            self.changed.emit()

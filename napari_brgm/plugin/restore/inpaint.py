@@ -65,6 +65,7 @@ class InpaintWidget(RestorationPanel):
     run_all_text: ClassVar[str] = "Run on all masked slices"
     run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
+    _of_filling = ""  # what the filling said last, as it was shown
     _guess: tuple[Stroke, npt.NDArray[np.float32]] | None = None  # what was filled when Run was pressed
 
     def inputs(self) -> Sequence[Widget | QWidget]:
@@ -94,7 +95,7 @@ class InpaintWidget(RestorationPanel):
             tooltip="A preview from this slice alone, by the straight line near the prior; Run refines it",
         )
         self.live = LiveFill(self, self.viewer, self.stroke, self._say_of_filling)
-        for choice in (self.while_painting, self.image, self.prior):
+        for choice in (self.while_painting, self.image, self.prior, self.label, self.strip, self.alignment):
             choice.changed.connect(self.live.look)
         self.together.changed.connect(self._on_cost)
         self.image.changed.connect(self._on_other_image)
@@ -131,9 +132,10 @@ class InpaintWidget(RestorationPanel):
         return Stroke(image, shown, missing, entry.name, given["fit_alignment"], given["alignment"])
 
     def _say_of_filling(self, text: str) -> None:
-        """Say what the filling has to say, unless a run has the word."""
-        if self._run is None:
+        """Say what the filling has to say, or no more, unless a run or something else has the word."""
+        if self._run is None and (text or self.status.text() == self._of_filling):
             self._say(text)
+            self._of_filling = self.status.text()
 
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
@@ -200,7 +202,7 @@ class InpaintWidget(RestorationPanel):
         if hidden:
             image = self.chosen_image()
             off = not self.together.value and self._may_look() and not why_hidden(parts, self._beside(image, parts))
-            raise InputError(f"{hidden} or turn on 'Use neighbouring slices'" if off else hidden)
+            raise InputError(f"{hidden}, or turn on 'Use neighbouring slices'" if off else hidden)
         if not any(part.missing is not None and part.missing.all() for part in parts):
             super().check(parts, stack)
 

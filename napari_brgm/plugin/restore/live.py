@@ -173,9 +173,8 @@ class LiveFill(QObject):
         if self.task is not None:
             self.task.cancel()
             self._filling = None
-        if self._loading:
-            self._loading = False
-            self._say("")
+        self._loading = False
+        self._say("")
         self._hide()
 
     def _hide(self) -> None:

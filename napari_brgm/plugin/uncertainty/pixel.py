@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_brgm.plugin.layers.outcome import PINNED_KEY, probability_above
 from napari_brgm.plugin.uncertainty.panel import UncertaintyPanel
+from napari_brgm.plugin.uncertainty.runs import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +146,9 @@ class PixelPanel(UncertaintyPanel):
         self.pin_button.setText("Pinned: press to let go" if pinned else "Pin this pixel")
         if self.run is None or self._index is None or not np.isfinite(self._index).all():
             return  # of a run that is no longer looked at
-        self.run.base.metadata.pop(PINNED_KEY, None)
+        for layer in self.viewer.layers:
+            if key_of(layer) == self.run.key:  # one that was opened has it in all its layers
+                layer.metadata.pop(PINNED_KEY, None)
         if pinned:
             self.run.base.metadata[PINNED_KEY] = np.floor(self._index + 0.5).astype(int).tolist()  # is saved with it
 

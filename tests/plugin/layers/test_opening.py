@@ -263,6 +263,22 @@ def test_a_record_that_cannot_be_is_not_obeyed(scan: Path, tmp_path: Path, told:
 
 
 @pytest.mark.parametrize(
+    "pinned", [["x"], 5, "123", [1.7, 2, 3], [None, 1, 2], [True, 2, 3], {"a": 1}, [[1], 2, 3], [1, 2]]
+)
+def test_a_pin_that_cannot_be_loses_nothing_else(scan: Path, tmp_path: Path, told: list[str], pinned: object) -> None:
+    _, layers = a_run(scan)
+    files = save_run(layers, tmp_path / "out", "nifti")
+    for beside in (tmp_path / "out").glob("*.json"):
+        content = json.loads(beside.read_text())
+        if "RestoredRun" in content:
+            content["RestoredRun"]["pinned"] = pinned
+            beside.write_text(json.dumps(content))
+    opened = ViewerModel().open(files[0], plugin=PLUGIN)
+    assert len(opened) == len(layers) + 1 and told == []
+    assert all(PINNED_KEY not in layer.metadata for layer in opened)
+
+
+@pytest.mark.parametrize(
     "look",
     [
         {"visible": "yes", "opacity": 7, "gamma": 0, "blending": "x", "colormap": "no such", "contrast_limits": [2, 1]},

@@ -11,6 +11,7 @@ from pydicom.data import get_testdata_file
 
 from napari_brgm.plugin.docks import bring_up
 from napari_brgm.plugin.layers import opening
+from napari_brgm.plugin.layers.outcome import PINNED_KEY
 from napari_brgm.plugin.layers.scans import image_layer
 from napari_brgm.plugin.layers.tag import TAG
 from napari_brgm.scans import read_scan
@@ -109,6 +110,7 @@ def test_all_that_the_inspector_needs_comes_back(in_paint, qtbot, click, picture
     qtbot.waitUntil(lambda: np.array_equal(shown.data[hole > 0], samples[number]), timeout=20_000)
     inspector.hide_sample()
     click(inspector.pin_button)
+    assert all(PINNED_KEY not in layer.metadata for layer in again)  # a pin that is let go is not saved with another
     outside = tuple(int(i) for i in np.argwhere((hole == 0) & (restored.data > 0.3))[5])
     inspector.look(again[0].data_to_world(outside))
     assert "measured" in inspector.value.text()

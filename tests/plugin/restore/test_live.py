@@ -110,6 +110,32 @@ def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke,
     filled(widget, qtbot)
 
 
+def test_it_follows_what_else_is_chosen(painting, stroke, qtbot) -> None:
+    """The label that is missing, and the alignment; what it said goes with it."""
+    viewer, widget, _, labels = painting
+    labels.brush_size = 10
+    for value, row in ((1, 60), (2, 80)):
+        labels.selected_label = value
+        stroke(viewer, labels, [(row, 50), (row, 66)])
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    estimate = widget.live.layers[0]
+    for value in (1, 2):
+        widget.label.value = value
+        qtbot.waitUntil(lambda: np.array_equal(np.isfinite(estimate.data), labels.data == value), timeout=PATIENCE)  # noqa: B023
+        filled(widget, qtbot)
+    before = estimate.data.copy()
+    widget.alignment.mode.value = "given"
+    widget.alignment.fields["high"].value = 400.0
+    filled(widget, qtbot)
+    assert not np.allclose(widget.live.layers[0].data[labels.data == 2], before[labels.data == 2], atol=1)
+    assert widget.status.text().startswith("A preview; press Run")
+    widget.label.value = 0
+    labels.data = np.zeros_like(labels.data)
+    qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
+    assert widget.status.text() == ""
+
+
 def test_off_and_masks_that_are_there_already(painting, stroke, qtbot) -> None:
     viewer, widget, _, labels = painting
     labels.data[30:40, 30:40] = 1
