@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from napari_brgm.engine.assembled import assembled
+from napari_brgm.engine.bridged import bridges, with_bridges
 from napari_brgm.engine.draws import Draws, finished, on_grid
 from napari_brgm.engine.finishing import TOGETHER
 from napari_brgm.engine.known import Known
@@ -25,38 +25,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from napari_brgm.engine.bridged import BridgedSlice
     from napari_brgm.engine.restoration import Restoration
+    from napari_brgm.engine.stack_found import StackFound
     from napari_brgm.engine.stack_seen import StackSeen
     from napari_brgm.inference import Progress
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["StackFound", "StackResults"]
+__all__ = ["StackResults"]
 
 _SCALE = 1.0  # of the spread: latents of a stack come nearer to what was measured, which tells nothing of the rest
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StackFound:
-    """Images of a window's n slices: B draws, or one that is the most probable.
-
-    Attributes
-    ----------
-    latents : (B, n, K) Tensor
-        Whitened.
-    images : (B, n, R, R) Tensor
-        With their residual fields, in [-1, 1].
-    fields : (B, n, R, R) Tensor
-        These alone, grey levels.
-    """
-
-    latents: Tensor
-    images: Tensor
-    fields: Tensor
-
-    def none(self) -> StackFound:
-        """No draw of such slices."""
-        return StackFound(self.latents[:0], self.images[:0], self.fields[:0])
 
 
 class StackResults:
@@ -84,6 +63,7 @@ class StackResults:
         self.seen, self.prior, self.settings, self.known, self.device = seen, prior, settings, known, device
         self.notes, self.generator, self.progress, self.began = notes, generator, progress, began
         self._frame, self._window = seen.anchor.problem.placed.frame, seen.anchor.problem.window
+        self._read: dict[int, BridgedSlice] = {}
 
     def made(
         self, best: StackFound, draws: StackFound | None, tell: Callable[[float], object]
@@ -95,6 +75,9 @@ class StackResults:
         drawn = draws or best.none()
         thin = (self._thin(best.images, 0), self._thin(drawn.images, 1)) if self.seen.thick else None
         shown = thin if thin is None else self._finer(*thin)
+        self._read = {} if self.seen.thick else self._bridges(best)
+        alone, told = (None if one is None else with_bridges(one, self.seen.at, self._read) for one in (best, draws))
+        assert alone is not None
         kept, found = self.seen.kept, {}
         for done, slice_ in enumerate(kept):
             tell(done / len(kept))
@@ -102,7 +85,7 @@ class StackResults:
             number = int(self.seen.layout.results[slice_])
             if number in self.seen.refused:
                 continue
-            found[number] = self._one(slice_, best, draws, shown)
+            found[number] = self._one(slice_, alone, told, shown)
 
         def known(slices: Sequence[int]) -> Known:
             at = [self.seen.at[slice_] for slice_ in slices]
@@ -140,6 +123,11 @@ class StackResults:
             trace=self.progress.trace, began=self.began, together=self._together(slice_),
             texture={} if draws is None else {"unfinished": TOGETHER},
         )  # fmt: skip
+
+    def _bridges(self, best: StackFound) -> dict[int, BridgedSlice]:
+        """As a network reads hidden slices from those on both sides, where it can (bridged.py)."""
+        net = self.prior.parts.bridge
+        return {} if net is None else bridges(self.seen, net, best.images[0], self.progress.check)
 
     def _thin(self, images: Tensor, which: int) -> Tensor:
         """(B, n, H, W) on the scan's grid, grey levels, agreeing with the thick slices; one draw at a time.
@@ -181,11 +169,13 @@ class StackResults:
         layout, slices = self.seen.layout, self.seen.window.slices
         places, at = layout.places, layout.places[slice_]
         clear = [abs(places[s] - at) for s in slices if layout.results[s] < 0]
-        record = {
+        record: dict[str, Any] = {
             "place_mm": round(float(at), 4),
             "neighbours_mm": [round(float(places[s] - at), 4) for s in slices if s != slice_],
             "nearest_measured_mm": round(float(min(clear)), 4) if clear else None,
         }
+        if slice_ in self._read:
+            record["bridge"] = self._read[slice_].record()
         if not self.seen.thick:
             restored = [int(layout.results[s]) for s in slices if layout.results[s] >= 0]
             second = any(self.seen.job.slices[number].second is not None for number in restored)

@@ -22,7 +22,8 @@ import torch
 from napari_brgm.engine.course import Course
 from napari_brgm.engine.draws import least_noise
 from napari_brgm.engine.need import Need
-from napari_brgm.engine.stack_results import StackFound, StackResults
+from napari_brgm.engine.stack_found import StackFound
+from napari_brgm.engine.stack_results import StackResults
 from napari_brgm.engine.stack_seen import SHARE, StackSeen
 from napari_brgm.inference import Completion, Progress, maximise
 from napari_brgm.inference.stack import StackPosterior

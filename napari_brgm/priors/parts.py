@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from napari_brgm.priors.bridge import Bridge
     from napari_brgm.priors.encoder import Encoder
     from napari_brgm.priors.finish import Finish
     from napari_brgm.priors.latent_mixture import LatentMixture
@@ -79,6 +80,8 @@ class Parts:
         How the slices of a stack belong together, in whitened latents and residual field; None: not known.
     detail : ThroughDetail or None
         What is finer than thick slices.
+    bridge : Bridge or None
+        Reads what a slice hides from the measured ones on both sides.
     finish : Finish or None
         Gives draws the texture of scans.
     mixture : LatentMixture or None
@@ -90,6 +93,7 @@ class Parts:
     encoder: Encoder | None = None
     through: ThroughPlane | None = None
     detail: ThroughDetail | None = None
+    bridge: Bridge | None = None
     finish: Finish | None = None
     mixture: LatentMixture | None = None
 
@@ -101,6 +105,7 @@ class Parts:
             None if self.encoder is None else copy.deepcopy(self.encoder).to(device),
             None if self.through is None else self.through.to(device),
             None if self.detail is None else copy.deepcopy(self.detail).to(device),
+            None if self.bridge is None else copy.deepcopy(self.bridge).to(device),
             None if self.finish is None else copy.deepcopy(self.finish).to(device),
             None if self.mixture is None else self.mixture.to(device),
         )

@@ -18,6 +18,7 @@ import torch
 
 from napari_brgm.calibration import Calibration
 from napari_brgm.errors import InputError, WeightsError
+from napari_brgm.priors.bridge import Bridge
 from napari_brgm.priors.encoder import Encoder
 from napari_brgm.priors.finish import Finish, packed
 from napari_brgm.priors.info import PriorInfo
@@ -95,6 +96,8 @@ def parts_tensors(parts: Parts, dtype: torch.dtype) -> dict[str, Tensor]:
         found |= {"through.latents": parts.through.latents, "through.residual": parts.through.residual}
     if parts.detail is not None:
         found |= {f"detail.{k}": v for k, v in parts.detail.state_dict().items()}
+    if parts.bridge is not None:
+        found |= {f"bridge.{k}": v for k, v in parts.bridge.state_dict().items()}
     found = rounded(found, dtype)
     if parts.finish is not None:
         found |= {f"finish.{k}": v for k, v in packed(parts.finish).items()}
@@ -123,8 +126,11 @@ def parts_of(file: WeightsFile) -> Parts:
         residual = ResidualField(tensors["residual.std"], tensors["residual.correlation"])
     encoder = Encoder.from_state_dict(weights) if (weights := file.under("encoder.")) else None
     detail = ThroughDetail.from_state_dict(weights) if (weights := file.under("detail.")) else None
+    bridge = Bridge.from_state_dict(weights) if (weights := file.under("bridge.")) else None
     finish = Finish.from_state_dict(weights) if (weights := file.under("finish.")) else None
-    return Parts(_line_of(tensors), residual, encoder, _through_of(tensors), detail, finish, _mixture_of(tensors))
+    return Parts(
+        _line_of(tensors), residual, encoder, _through_of(tensors), detail, bridge, finish, _mixture_of(tensors)
+    )
 
 
 def _mixture_of(tensors: dict[str, Tensor]) -> LatentMixture | None:

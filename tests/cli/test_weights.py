@@ -184,7 +184,8 @@ def test_what_is_wrong_with_a_file_names_it(shell, tmp_path):
     assert done.exit_code == 2 and done.stderr.startswith("napari-brgm: other.safetensors: these weights are not")
 
 
-def test_thin_adds_a_network_for_thick_slices_and_leaves_the_rest(tmp_path):
+@pytest.mark.parametrize(("command", "part"), [("thin", "detail"), ("bridge", "bridge")])
+def test_a_network_for_stacks_is_added_and_the_rest_stays(tmp_path, command, part):
     """Of subjects in folders; the file loads, and all else of it is what it was."""
     random = np.random.default_rng(0)
     for subject in range(2):
@@ -193,30 +194,13 @@ def test_thin_adds_a_network_for_thick_slices_and_leaves_the_rest(tmp_path):
         for i in range(9):
             smooth = ndimage.gaussian_filter(random.uniform(0, 255, (40, 40)), 2 + i / 9)
             Image.fromarray(smooth.astype(np.uint8)).save(folder / f"{i:02d}.png")
-    out = tmp_path / "new.safetensors"
-    data = str(tmp_path / "data")
-    found = CliRunner().invoke(
-        app,
-        [
-            "weights",
-            "thin",
-            "ours",
-            "--data",
-            data,
-            "--slice-mm",
-            "1",
-            "--pixel-mm",
-            "1",
-            "--steps",
-            "1",
-            "--out",
-            str(out),
-        ],
-    )
+    out, data = tmp_path / "new.safetensors", str(tmp_path / "data")
+    given = ["--data", data, "--slice-mm", "1", "--pixel-mm", "1", "--steps", "1", "--out", str(out)]
+    found = CliRunner().invoke(app, ["weights", command, "ours", *given])
     assert found.exit_code == 0, found.output
     before, _ = read_tensors(tmp_path / "shipped" / "ours.safetensors")
     after, _ = read_tensors(out)
-    assert {key for key in after.keys() - before.keys() if not key.startswith("detail.")} == set()
+    assert {key for key in after.keys() - before.keys() if not key.startswith(f"{part}.")} == set()
     assert all(torch.equal(after[key], value) for key, value in before.items())
-    net = load_prior(out).parts.detail
+    net = getattr(load_prior(out).parts, part)
     assert net is not None and f"{sum(one.numel() for one in net.parameters()):,} parameters" in found.output

@@ -1,0 +1,194 @@
+"""Bridged: slices that are hidden in part, as a network reads them from the measured ones on both sides.
+
+    m' = a m + (1 - a) b,     x_k <- m' + s (x_k - m)       where hidden
+
+m and x_k are mean and draws of the stack's model, b what the network says (priors/bridge.py). The model is linear in
+what was measured, and the network is not; it knows nothing of slices farther away, and as the gap grows the model says
+more. a is that at which held-out training heads were missed least, by the distance of the measured slices; s about what
+the error is of the model's. Only of holes in pixels that were seen as they are, without a second scan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_brgm.corruptions import Identity, Mask, as_corruption
+from napari_brgm.engine.placed import grey_tensor
+from napari_brgm.engine.restoring import image_and_corruption
+from napari_brgm.errors import InputError
+from napari_brgm.likelihood import from_grey, to_grey
+from napari_brgm.priors.bridge import Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from torch import Tensor
+
+    from napari_brgm.engine.stack_found import StackFound
+    from napari_brgm.engine.stack_seen import StackSeen
+    from napari_brgm.priors.bridge import Bridge
+
+__all__ = ["SPREAD", "BridgedSlice", "bridges", "with_bridges"]
+
+SPREAD = 0.87  # s
+_SHARES = (8.0, 18.0, 27.0), (0.25, 0.65, 1.0)  # mm from one measured slice to the other, and a
+_TOUCHED = 0.01  # of a frame pixel: where so much of it is hidden, it is
+_COMMON = 0.02  # of what is hidden: a neighbour may hide so much of it, too
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BridgedSlice:
+    """What a network reads of a slice.
+
+    Attributes
+    ----------
+    image : (R, R) Tensor
+        Grey levels; b.
+    hidden : (R, R) bool Tensor
+    share : float
+        Of the stack's model; a.
+    before_mm, after_mm : float
+        How far the slices are that it was read from.
+    """
+
+    image: Tensor
+    hidden: Tensor
+    share: float
+    before_mm: float
+    after_mm: float
+
+    def record(self) -> dict[str, float]:
+        """What is told of it."""
+        return {
+            "before_mm": round(self.before_mm, 4), "after_mm": round(self.after_mm, 4),
+            "share": round(1 - self.share, 3),
+        }  # fmt: skip
+
+
+def with_bridges(found: StackFound, at: dict[int, int], read: dict[int, BridgedSlice]) -> StackFound:
+    """The same images where nothing was hidden, and the equations of the module where it was.
+
+    ``at``: place in the window of each slice.
+    """
+    images = found.images.clone()
+    for slice_, one in read.items():
+        x = images[:, at[slice_]]
+        mean = x.mean(dim=0)
+        target = from_grey(one.share * to_grey(mean) + (1 - one.share) * one.image)
+        images[:, at[slice_]] = torch.where(one.hidden, target + SPREAD * (x - mean), x)
+    return replace(found, images=images)
+
+
+def bridges(seen: StackSeen, net: Bridge, best: Tensor, check: Callable[[], None]) -> dict[int, BridgedSlice]:
+    """Slices of a window that can be read so, by their numbers in the stack.
+
+    Parameters
+    ----------
+    seen : StackSeen
+        Not of thick slices.
+    net : Bridge
+    best : (n, R, R) Tensor
+        Most probable images of the window's slices, in [-1, 1]: what stands for what a neighbour hides elsewhere.
+    check : callable
+        Called now and then; what it raises ends the work.
+    """
+    slices, found = _Slices(seen, to_grey(best)), {}
+    for slice_ in seen.kept:
+        check()
+        problem = seen.problem(slice_)
+        unusable = int(seen.layout.results[slice_]) in seen.refused or problem.sigma is not None
+        if unusable or problem.placed.given.seen.all():
+            continue
+        gap = slices.gap(slice_)
+        if gap is not None:
+            far = gap.before_mm + gap.after_mm
+            image = net.slice_between(gap).to(best)
+            share = float(np.interp(far, *_SHARES))
+            found[slice_] = BridgedSlice(image, gap.hidden, share, gap.before_mm, gap.after_mm)
+    return found
+
+
+class _Slices:
+    """Measured slices of the whole stack in the generator's frame, grey levels; each is brought there once."""
+
+    def __init__(self, seen: StackSeen, best: Tensor) -> None:
+        self._seen, self._best = seen, best
+        self._measured = {slice_: one for one in seen.layout.measured for slice_ in one.holds}
+        self._problems = {slice_: problem for one, problem in seen.each for slice_ in one.holds}
+        self._known: dict[int, tuple[Tensor, Tensor] | None] = {}
+
+    def gap(self, slice_: int) -> Gap | None:
+        """What is known of a slice that hides something; None where it is not measured on both sides near enough."""
+        places = self._seen.layout.places
+        own = self._shown(slice_)
+        if own is None:
+            given = self._seen.problem(slice_).placed.given
+            own = self._placed(np.zeros(given.seen.shape, np.float32), given.seen)
+        image, hidden = own
+        sides = []
+        for way in (range(slice_ - 1, -1, -1), range(slice_ + 1, len(places))):
+            near = [(j, shown) for j in self._within(slice_, way) if (shown := self._beside(j, hidden)) is not None][:2]
+            if not near:
+                return None
+            both = torch.stack([near[0][1], near[-1][1]])
+            sides.append((both, abs(float(places[near[0][0]] - places[slice_]))))
+        (before, before_mm), (after, after_mm) = sides
+        if before_mm + after_mm >= _SHARES[0][-1]:
+            return None
+        return Gap(before, image, after, hidden, before_mm, after_mm)
+
+    def _within(self, slice_: int, way: Iterable[int]) -> list[int]:
+        """Those on one way that may be near enough."""
+        places = self._seen.layout.places
+        return [j for j in way if abs(places[j] - places[slice_]) < _SHARES[0][-1]]
+
+    def _beside(self, slice_: int, hidden: Tensor) -> Tensor | None:
+        """The image (R, R) of a measured slice that shows what is hidden; None where it does not."""
+        shown = self._shown(slice_)
+        if shown is None:
+            return None
+        image, own = shown
+        if int((own & hidden).sum()) > _COMMON * int(hidden.sum()):
+            return None
+        if not own.any():
+            return image
+        at = self._seen.at.get(slice_)
+        return None if at is None else torch.where(own, self._best[at], image)
+
+    def _shown(self, slice_: int) -> tuple[Tensor, Tensor] | None:
+        if slice_ not in self._known:
+            self._known[slice_] = self._read(slice_)
+        return self._known[slice_]
+
+    def _read(self, slice_: int) -> tuple[Tensor, Tensor] | None:
+        """A slice's image and what it hides, (R, R); None where nothing of it was measured as it is."""
+        one, problem = self._measured.get(slice_), self._problems.get(slice_)
+        if one is None:
+            return None
+        try:
+            image, corruption = (
+                image_and_corruption(one.given) if problem is None else
+                (problem.placed.given.image, problem.placed.given.corruption)
+            )  # fmt: skip
+            f = as_corruption(corruption)
+        except InputError:
+            return None
+        plane = np.asarray(image)
+        if not isinstance(f, Mask | Identity) or plane.shape != self._seen.anchor.problem.placed.frame.shape:
+            return None
+        hidden = f.hidden(plane.shape)
+        seen = np.ones(plane.shape, bool) if hidden is None else ~hidden.numpy()
+        values = plane[seen]
+        if not values.size or not np.isfinite(values).all() or np.ptp(values) == 0:
+            return None
+        return self._placed(plane, seen)
+
+    def _placed(self, plane: np.ndarray, seen: np.ndarray) -> tuple[Tensor, Tensor]:
+        placed = self._seen.anchor.problem.placed
+        native = grey_tensor(plane, seen, placed.window).to(self._best)
+        hidden = torch.from_numpy(~seen).to(native)[None, None]
+        return placed.frame.to_frame(native)[0, 0], placed.frame.to_frame(hidden)[0, 0] > _TOUCHED
