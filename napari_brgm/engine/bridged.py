@@ -125,6 +125,8 @@ class _Slices:
         """What is known of a slice that hides something; None where it is not measured on both sides near enough."""
         places = self._seen.layout.places
         own = self._shown(slice_)
+        if own is None and slice_ in self._measured:
+            return None
         if own is None:
             given = self._seen.problem(slice_).placed.given
             own = self._placed(np.zeros(given.seen.shape, np.float32), given.seen)

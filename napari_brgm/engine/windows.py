@@ -87,7 +87,7 @@ def windows_of(
 def helping_mm(stack: Stack, reach: float) -> float:
     """How far a slice of a stack helps another, where detail is known up to ``reach`` mm."""
     places = np.sort([*stack.places, *(at for at, _ in stack.neighbours), *stack.thin])
-    step = float(np.diff(places).min(initial=np.inf)) if len(places) > 1 else 0.0
+    step = float(np.diff(np.asarray(places, float)).min(initial=np.inf)) if len(places) > 1 else 0.0
     return max(reach, min(_MORE * step, _FURTHEST_MM))
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_brgm.corruptions import Mask
+from napari_brgm.corruptions import Blur, Compose, Identity, Mask
 from napari_brgm.engine import bridged
 from napari_brgm.engine.alignment import Alignment
 from napari_brgm.engine.bridged import SPREAD
+from napari_brgm.engine.job import Job, ObservedSlice, Stack
+from napari_brgm.engine.run import run
 from napari_brgm.engine.volume import restore_volume
 from napari_brgm.priors.bridge import Bridge, Gap
 from napari_brgm.settings import preset
@@ -112,6 +114,34 @@ def test_neighbours_with_holes_elsewhere_are_read_and_those_with_the_same_are_no
     told = told_of(with_it, 2)
     assert (told["before_mm"], told["after_mm"]) == (1.0, 1.0)  # slice 3 shows what slice 2 hides
     assert not np.allclose(alone.estimate[3], with_it.estimate[3], atol=1)
+
+
+def test_a_slice_of_which_nothing_was_measured_is_read(both, net, stack_of):
+    truth, missing = stack_of(7, seed=15), np.zeros((7, 24, 24), bool)
+    missing[3] = True
+    seen = np.where(missing, 0, truth).astype(np.float32)
+    alone, with_it = (restore(seen, Mask(missing), spacing=(1.0, 1.5, 1.5)) for restore in both)
+    image, share = read(net, truth, missing, 3, 1.0)
+    np.testing.assert_allclose(with_it.estimate[3], share * alone.estimate[3] + (1 - share) * image, atol=0.5)
+
+
+def test_blurred_slices_with_holes_are_left_to_the_model(both, stack_of):
+    truth, missing = stack_of(6, seed=16), hidden_in(6, 3)
+    for whole, holed in ((Identity(), Mask(HOLE)), (Blur(1.0), Compose(Blur(1.0), Mask(HOLE)))):
+        slices = tuple(
+            ObservedSlice(np.where(hole, 0, one).astype(np.float32), partial(_same, f), (1.5, 1.5))
+            for one, hole, f in zip(truth, missing, [whole] * 3 + [holed] + [whole] * 2, strict=True)
+        )
+        found = [
+            run(Job(slices, restore.keywords["prior"], PLAIN, "map", 4, 0, "cpu", HERE, Stack(tuple(range(6)))))
+            for restore in both
+        ]
+        first, second = (one[3].estimate for one in found)
+        assert np.allclose(first, second, atol=1e-3) == isinstance(whole, Blur)
+
+
+def _same(f):
+    return f
 
 
 def test_another_scan_of_the_patient_is_heard_alone(both, stack_of):
