@@ -4,8 +4,8 @@
 
 m and x_k are mean and draws of the stack's model, b what the network says (priors/bridge.py). The model is linear in
 what was measured, and the network is not; it knows nothing of slices farther away, and as the gap grows the model says
-more. a is that at which held-out training heads were missed least, by the distance of the measured slices; s about what
-the error is of the model's. Only of holes in pixels that were seen as they are, without a second scan.
+more. a is that at which ten held-out heads were missed least, by the distance of the measured slices; s about what the
+error is of the model's. Only of holes in pixels that were seen as they are, without a second scan.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["SPREAD", "BridgedSlice", "bridges", "with_bridges"]
 
 SPREAD = 0.87  # s
-_SHARES = (8.0, 18.0, 27.0), (0.25, 0.65, 1.0)  # mm from one measured slice to the other, and a
+_SHARES = (2.0, 4.0, 8.0, 18.0, 27.0), (0.5, 0.27, 0.25, 0.65, 1.0)  # mm from one measured slice to the other, and a
 _TOUCHED = 0.01  # of a frame pixel: where so much of it is hidden, it is
 _COMMON = 0.02  # of what is hidden: a neighbour may hide so much of it, too
 
