@@ -63,7 +63,7 @@ def _layers(study: FoundStudy) -> list[LayerData]:
     from napari_brgm.scans.dicom_found_study import series_uid
 
     here = {(series_uid(header), role) for header, role in _results()}
-    record = study.estimate.provenance or {}
+    record = study.estimate.provenance or {}  # the pin is the layers' to keep, or to let go
     task, source = str(record.get("task") or ""), str(record.get("source_layer") or "")
     made = []
     for scan in (study.synthetic, study.estimate, study.std):
@@ -75,7 +75,7 @@ def _layers(study: FoundStudy) -> list[LayerData]:
         elif scan is study.std:  # as results of the session are shown
             settings |= {"visible": task != "super-resolve"} | ({"opacity": _FAINT} if task == "clean" else {})
         made.append((data, settings, kind))
-    pinned, images = voxel_of(record.get("pinned")), [layer for layer in made if layer[2] == "image"]
+    pinned, images = voxel_of(record.pop("pinned", None)), [layer for layer in made if layer[2] == "image"]
     if images and pinned is not None:
         pin(pinned, images)
     return made

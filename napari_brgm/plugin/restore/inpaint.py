@@ -180,6 +180,13 @@ class InpaintWidget(RestorationPanel):
         self.live.settle(restored)
         return super()._added(run, done)
 
+    def _on_removed(self, event: Any) -> None:
+        taken_back = self._result is not None and event.value is self._result
+        super()._on_removed(event)
+        if taken_back:  # what is painted is to be filled again
+            self.live.settle([])
+            self.live.look()
+
     def _on_orphaned(self) -> None:
         super()._on_orphaned()
         self.live.let_go()

@@ -74,9 +74,12 @@ def test_a_run_of_the_session_opens_as_it_was(fake_restoration, tmp_path: Path, 
     (run,) = runs_in(viewer.layers, {}).values()
     assert [plane.free.sum() for plane in run.planes] == free
     np.testing.assert_allclose(run.planes[0].result.std[run.planes[0].free], 1, rtol=1e-6)
+    for layer in (image, std):
+        del layer.metadata[PINNED_KEY]  # let go
     (again,) = save_run([image, std], tmp_path / "again", "dicom")
     viewer.layers.clear()
     second = viewer.open(again, plugin=PLUGIN)
+    assert all(PINNED_KEY not in layer.metadata for layer in second)
     for one, before in zip(second, (mask, image, std), strict=True):
         np.testing.assert_array_equal(one.data, before.data)
 

@@ -104,6 +104,9 @@ def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke,
     qtbot.wait(300)
     filled(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == names
+    viewer.layers.remove("restored | slice")
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)  # what is painted is filled again
+    filled(widget, qtbot)
     viewer.layers.selection.active = labels
     stroke(viewer, labels, [(90, 60), (92, 66)])  # more is painted: that is filled again
     qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
