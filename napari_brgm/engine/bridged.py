@@ -11,12 +11,15 @@ error is of the model's. Only of holes in pixels that were seen as they are, wit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_brgm.corruptions import Identity, Mask, as_corruption
+from napari_brgm.engine.job import ObservedSlice
+from napari_brgm.engine.layout import MeasuredSlice
 from napari_brgm.engine.placed import grey_tensor
 from napari_brgm.engine.restoring import image_and_corruption
 from napari_brgm.errors import InputError
@@ -24,7 +27,7 @@ from napari_brgm.likelihood import from_grey, to_grey
 from napari_brgm.priors.bridge import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -113,44 +116,50 @@ def bridges(seen: StackSeen, net: Bridge, best: Tensor, check: Callable[[], None
 
 
 class _Slices:
-    """Measured slices of the whole stack in the generator's frame, grey levels; each is brought there once."""
+    """Measured slices of the whole stack in the generator's frame, grey levels; each is brought there once.
+
+    Also those beyond the window, and beyond what helps the stack's model: how anatomy goes on shows best in the second.
+    """
 
     def __init__(self, seen: StackSeen, best: Tensor) -> None:
         self._seen, self._best = seen, best
-        self._measured = {slice_: one for one in seen.layout.measured for slice_ in one.holds}
-        self._problems = {slice_: problem for one, problem in seen.each for slice_ in one.holds}
-        self._known: dict[int, tuple[Tensor, Tensor] | None] = {}
+        layout, stack = seen.layout, seen.job.stack
+        assert stack is not None
+        self._problems = {id(one): problem for one, problem in seen.each}
+        self._measured = {float(layout.places[slice_]): one for one in layout.measured for slice_ in one.holds}
+        first = seen.job.slices[0]
+        for at, image in stack.neighbours:
+            given = ObservedSlice(image, Identity, first.spacing, first.noise_sigma)
+            self._measured.setdefault(float(at), MeasuredSlice(given, {}))
+        self._slices = {float(layout.places[slice_]): i for slice_, i in seen.at.items()}  # of the window
+        self._known: dict[float, tuple[Tensor, Tensor] | None] = {}
 
     def gap(self, slice_: int) -> Gap | None:
         """What is known of a slice that hides something; None where it is not measured on both sides near enough."""
-        places = self._seen.layout.places
-        own = self._shown(slice_)
-        if own is None and slice_ in self._measured:
+        place = float(self._seen.layout.places[slice_])
+        own = self._shown(place)
+        if own is None and place in self._measured:
             return None
         if own is None:
             given = self._seen.problem(slice_).placed.given
             own = self._placed(np.zeros(given.seen.shape, np.float32), given.seen)
         image, hidden = own
+        near = sorted((abs(at - place), at) for at in self._measured if 0 < abs(at - place) < _SHARES[0][-1])
         sides = []
-        for way in (range(slice_ - 1, -1, -1), range(slice_ + 1, len(places))):
-            near = [(j, shown) for j in self._within(slice_, way) if (shown := self._beside(j, hidden)) is not None][:2]
-            if not near:
+        for way in (-1, 1):
+            shown = ((far, self._beside(at, hidden)) for far, at in near if (at - place) * way > 0)
+            two = list(islice(((far, one) for far, one in shown if one is not None), 2))
+            if not two:
                 return None
-            both = torch.stack([near[0][1], near[-1][1]])
-            sides.append((both, abs(float(places[near[0][0]] - places[slice_]))))
+            sides.append((torch.stack([two[0][1], two[-1][1]]), two[0][0]))
         (before, before_mm), (after, after_mm) = sides
         if before_mm + after_mm >= _SHARES[0][-1]:
             return None
         return Gap(before, image, after, hidden, before_mm, after_mm)
 
-    def _within(self, slice_: int, way: Iterable[int]) -> list[int]:
-        """Those on one way that may be near enough."""
-        places = self._seen.layout.places
-        return [j for j in way if abs(places[j] - places[slice_]) < _SHARES[0][-1]]
-
-    def _beside(self, slice_: int, hidden: Tensor) -> Tensor | None:
+    def _beside(self, place: float, hidden: Tensor) -> Tensor | None:
         """The image (R, R) of a measured slice that shows what is hidden; None where it does not."""
-        shown = self._shown(slice_)
+        shown = self._shown(place)
         if shown is None:
             return None
         image, own = shown
@@ -158,19 +167,20 @@ class _Slices:
             return None
         if not own.any():
             return image
-        at = self._seen.at.get(slice_)
+        at = self._slices.get(place)
         return None if at is None else torch.where(own, self._best[at], image)
 
-    def _shown(self, slice_: int) -> tuple[Tensor, Tensor] | None:
-        if slice_ not in self._known:
-            self._known[slice_] = self._read(slice_)
-        return self._known[slice_]
+    def _shown(self, place: float) -> tuple[Tensor, Tensor] | None:
+        if place not in self._known:
+            self._known[place] = self._read(place)
+        return self._known[place]
 
-    def _read(self, slice_: int) -> tuple[Tensor, Tensor] | None:
+    def _read(self, place: float) -> tuple[Tensor, Tensor] | None:
         """A slice's image and what it hides, (R, R); None where nothing of it was measured as it is."""
-        one, problem = self._measured.get(slice_), self._problems.get(slice_)
+        one = self._measured.get(place)
         if one is None:
             return None
+        problem = self._problems.get(id(one))
         try:
             image, corruption = (
                 image_and_corruption(one.given) if problem is None else

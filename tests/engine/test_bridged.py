@@ -64,7 +64,7 @@ def read(net: Bridge, truth: np.ndarray, missing: np.ndarray, at: int, mm: float
 
 @pytest.mark.parametrize(
     ("count", "hidden", "mm"),
-    [(7, (3,), 1.0), (9, (3, 4, 5), 2.0), (40, (8, 15, 16, 17, 18, 19, 31), 1.0), (3, (1,), 6.0)],
+    [(7, (3,), 1.0), (9, (3, 4, 5), 2.0), (9, (4,), 7.0), (40, (8, 15, 16, 17, 18, 19, 31), 1.0), (3, (1,), 6.0)],
 )
 def test_slices_are_read_from_the_nearest_that_show_them(both, net, stack_of, count, hidden, mm):
     """40 go in several windows, which must not be seen."""
