@@ -133,7 +133,7 @@ class InpaintWidget(RestorationPanel):
 
     def _say_of_filling(self, text: str) -> None:
         """Say what the filling has to say, or no more, unless a run or something else has the word."""
-        if self._run is None and (text or self.status.text() == self._of_filling):
+        if self._run is None and (text or (self._of_filling and self.status.text() == self._of_filling)):
             self._say(text)
             self._of_filling = self.status.text()
 
