@@ -12,7 +12,7 @@ from napari_brgm.cli.weights import Name, weights
 from napari_brgm.errors import WeightsError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from napari_brgm.datasets import SliceSet
     from napari_brgm.priors.prior import Prior
@@ -78,17 +78,13 @@ def thin(
     """
     from dataclasses import replace
 
-    from napari_brgm.tensor_file import read_tensors, write_tensors
     from napari_brgm.training.through_detail import ThroughDetailSettings, fit_through_detail
 
     prior, path, slabs = _training_stacks(name, data, pixel_mm)
     whole = ThroughDetailSettings(steps=steps)
     settings = replace(whole, side=min(whole.side, prior.resolution))
     found = fit_through_detail(slabs, slice_mm, settings, lambda text: say(text, err=True))
-    tensors, text = read_tensors(path)
-    tensors |= {f"detail.{key}": value.half() for key, value in found.state_dict().items()}
-    write_tensors(out, tensors, text)
-    say(f"{out}: {sum(value.numel() for value in found.parameters()):,} parameters")
+    _write_with(found, "detail", path, out)
 
 
 @weights.command(
@@ -111,17 +107,13 @@ def bridge(
     """
     from dataclasses import replace
 
-    from napari_brgm.tensor_file import read_tensors, write_tensors
     from napari_brgm.training.bridge import BridgeSettings, fit_bridge
 
     prior, path, slabs = _training_stacks(name, data, pixel_mm)
     whole = BridgeSettings(steps=steps)
     settings = replace(whole, side=min(whole.side, prior.resolution))
     found = fit_bridge(slabs, slice_mm, settings, lambda text: say(text, err=True))
-    tensors, text = read_tensors(path)
-    tensors |= {f"bridge.{key}": value.half() for key, value in found.state_dict().items()}
-    write_tensors(out, tensors, text)
-    say(f"{out}: {sum(value.numel() for value in found.parameters()):,} parameters")
+    _write_with(found, "bridge", path, out)
 
 
 @weights.command(
@@ -155,6 +147,16 @@ def mixture(
     write_tensors(out, tensors, text)
     leant = ", ".join(f"{value:.2f}" for value in found.shrinkage[[0, 4, 8, 16]].tolist())
     say(f"{out}: {len(found.centres):,} centres, leant on by {leant} in latents 1, 5, 9 and 17")
+
+
+def _write_with(network: nn.Module, part: str, path: Path, out: Path) -> None:
+    """Write the weights at ``path`` to ``out`` with a network in half precision as a part of theirs."""
+    from napari_brgm.tensor_file import read_tensors, write_tensors
+
+    tensors, text = read_tensors(path)
+    tensors |= {f"{part}.{key}": value.half() for key, value in network.state_dict().items()}
+    write_tensors(out, tensors, text)
+    say(f"{out}: {sum(value.numel() for value in network.parameters()):,} parameters")
 
 
 def _training_stacks(name: str, data: Path, pixel_mm: float | None) -> tuple[Prior, Path, Tensor]:

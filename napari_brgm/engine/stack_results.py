@@ -76,8 +76,8 @@ class StackResults:
         thin = (self._thin(best.images, 0), self._thin(drawn.images, 1)) if self.seen.thick else None
         shown = thin if thin is None else self._finer(*thin)
         self._read = {} if self.seen.thick else self._bridges(best)
-        alone, told = (None if one is None else with_bridges(one, self.seen.at, self._read) for one in (best, draws))
-        assert alone is not None
+        likeliest = with_bridges(best, self.seen.at, self._read)
+        spread = None if draws is None else with_bridges(draws, self.seen.at, self._read)
         kept, found = self.seen.kept, {}
         for done, slice_ in enumerate(kept):
             tell(done / len(kept))
@@ -85,7 +85,7 @@ class StackResults:
             number = int(self.seen.layout.results[slice_])
             if number in self.seen.refused:
                 continue
-            found[number] = self._one(slice_, alone, told, shown)
+            found[number] = self._one(slice_, likeliest, spread, shown)
 
         def known(slices: Sequence[int]) -> Known:
             at = [self.seen.at[slice_] for slice_ in slices]
