@@ -1,7 +1,8 @@
-"""``napari-brgm weights stacks``, ``thin`` and ``mixture``: parts fitted for a prior that is there, in a new file."""
+"""``napari-brgm weights stacks``, ``thin``, ``bridge`` and ``mixture``: parts fitted for a prior, in a new file."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from napari_brgm.cli.terminal import say
 from napari_brgm.cli.weights import Name, weights
-from napari_brgm.errors import WeightsError
+from napari_brgm.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,8 +77,6 @@ def thin(
 
     Thin slices of thick ones are then read by a network. All else of the prior stays as it is.
     """
-    from dataclasses import replace
-
     from napari_brgm.training.through_detail import ThroughDetailSettings, fit_through_detail
 
     prior, path, slabs = _training_stacks(name, data, pixel_mm)
@@ -99,20 +98,24 @@ def bridge(
     out: NewWeights,
     pixel_mm: PixelSize = None,
     steps: Annotated[int, typer.Option(min=1, help="Of training; 5000 take three quarters of an hour.")] = 5000,
+    rate: Annotated[float, typer.Option(min=1e-6, max=0.1, help="Of learning, at the start.")] = 1.5e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the holes that are drawn.")] = 0,
+    further: Annotated[bool, typer.Option("--further", help="Go on from the network that the prior has.")] = False,
 ) -> None:
     """Train what slices hide between measured ones, and write the prior with it.
 
     Holes in some slices of a stack are then read by a network from those on both sides. All else of the prior stays as
     it is.
     """
-    from dataclasses import replace
-
     from napari_brgm.training.bridge import BridgeSettings, fit_bridge
 
     prior, path, slabs = _training_stacks(name, data, pixel_mm)
-    whole = BridgeSettings(steps=steps)
-    settings = replace(whole, side=min(whole.side, prior.resolution))
-    found = fit_bridge(slabs, slice_mm, settings, lambda text: say(text, err=True))
+    start = prior.parts.bridge if further else None
+    if further and start is None:
+        raise InputError(f"{name} has no network for hidden slices to go on from: leave out --further")
+    settings = BridgeSettings(steps=steps, rate=rate, seed=seed)
+    settings = replace(settings, side=min(settings.side, prior.resolution))
+    found = fit_bridge(slabs, slice_mm, settings, lambda text: say(text, err=True), start)
     _write_with(found, "bridge", path, out)
 
 

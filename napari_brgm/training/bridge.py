@@ -8,6 +8,7 @@ one scale first (datasets/evened.py), the others are as the set has them.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,7 +68,11 @@ class BridgeSettings:
 
 
 def fit_bridge(
-    stacks: Tensor, spacing_mm: float, settings: BridgeSettings | None = None, report: Callable[[str], None] = print
+    stacks: Tensor,
+    spacing_mm: float,
+    settings: BridgeSettings | None = None,
+    report: Callable[[str], None] = print,
+    start: Bridge | None = None,
 ) -> Bridge:
     """Train on stacks.
 
@@ -81,6 +86,8 @@ def fit_bridge(
         None: the default.
     report : callable
         Told how far it is, and what is left of the error of the straight line.
+    start : Bridge or None
+        Trained further (a copy of it; sizes of the settings are of no consequence then). None: a new network.
 
     Raises
     ------
@@ -95,7 +102,8 @@ def fit_bridge(
         )
     crops = _Crops(stacks, spacing_mm, settings)
     torch.manual_seed(settings.seed)
-    net = Bridge(settings.channels, settings.deep, settings.blocks)
+    net = copy.deepcopy(start) if start else Bridge(settings.channels, settings.deep, settings.blocks)
+    net.train().requires_grad_(True)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(net.parameters(), settings.rate, betas=_BETAS)
     left: list[float] = []

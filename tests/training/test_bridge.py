@@ -47,6 +47,12 @@ def test_what_moves_is_found_between_where_it_was() -> None:
     again, same = (fit_bridge(moving(4, 0), 1.0, few, said.append) for _ in range(2))
     for name, weights in again.state_dict().items():
         torch.testing.assert_close(weights, same.state_dict()[name])
+    before = {name: weights.clone() for name, weights in again.state_dict().items()}
+    further = fit_bridge(moving(4, 0), 1.0, replace(few, steps=1, rate=1e-5), said.append, again)
+    for name, weights in further.state_dict().items():
+        torch.testing.assert_close(weights, before[name], atol=1e-5, rtol=0)  # not one that is new
+        torch.testing.assert_close(again.state_dict()[name], before[name], atol=0, rtol=0)
+    assert any(not torch.equal(weights, before[name]) for name, weights in further.state_dict().items())
 
 
 @pytest.mark.parametrize(("spacing", "slices", "side"), [(0.0, 9, 24), (11.0, 9, 24), (1.0, 2, 24), (1.0, 9, 64)])
