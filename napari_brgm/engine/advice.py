@@ -5,25 +5,22 @@ Each rule gives one sentence or nothing; a run is never refused for one of them.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from napari_brgm.engine.window import foreground, foreground_box
+from napari_brgm.engine.extent import hidden_share
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["Circumstances", "advice"]
 
-LARGE_SHARE = 0.35  # of the anatomy's box; at a half the error on validation slices is that of another person's head
+LARGE_SHARE = 0.35  # of the anatomy; at a half the error on validation slices is that of another person's head
 FINER_THAN_PRIOR = 0.7  # of its pixels: a result that is finer shows nothing more
 LITTLE_SHOWN = 0.4  # of the side of the prior's frame; heads that are cut close have 0.6 and more
-_ALL_BUT = 0.9  # of the image
-_CHORD = 3  # lines at the cut
 THICK_HOLE = 12  # pixels across, for a network that has learnt nothing
 _RADIOGRAPHS = frozenset({"CR", "DX", "RG", "XR", "RF"})
 _SAME_PLANE = {"frontal": "coronal"}
@@ -122,7 +119,7 @@ def same_plane(scan: str, prior: str) -> bool:
 def _about_mask(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_], untrained: bool) -> list[str]:
     sentences = []
     if not missing.all() and np.isfinite(image[~missing]).all():
-        share = _share_hidden(image, missing)
+        share = hidden_share(image, missing)
         if share > LARGE_SHARE:
             sentences.append(f"the mask hides {share:.0%} of the anatomy: most of the result is a guess")
     across = 2 * float(distance_transform_edt(np.pad(missing, 1)).max())
@@ -132,33 +129,3 @@ def _about_mask(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_],
             "and turns white or blurred beyond"
         )
     return sentences
-
-
-def _share_hidden(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]) -> float:
-    """Share of the anatomy that a mask hides: of the box of what is seen, and of what it hides beyond its ends."""
-    share = float(missing.mean())
-    if share > _ALL_BUT:  # what is left tells nothing of where the anatomy is
-        return share
-    values = np.nan_to_num(image)
-    top, bottom, left, right = (round(edge) for edge in foreground_box(values, ~missing))
-    rows, columns = slice(top, bottom + 1), slice(left, right + 1)
-    tissue = foreground(values, ~missing)
-    rows = _grown(rows, missing[:, columns].mean(axis=1) > 0.5, tissue.sum(axis=1))
-    columns = _grown(columns, missing[rows].mean(axis=0) > 0.5, tissue.sum(axis=0))
-    return float(missing[rows, columns].mean())
-
-
-def _grown(part: slice, hidden: npt.NDArray[np.bool_], tissue: npt.NDArray[np.integer]) -> slice:
-    """A part of an axis with the hidden lines beyond its ends that an ellipse would reach.
-
-    ``tissue``: pixels of it on each line. Where an ellipse is cut at a chord of the share r of its axis, so much of
-    what is seen is missing beyond: (1 - s) / (1 + s), s^2 = 1 - r^2.
-    """
-    seen = tissue[part].astype(float)
-    widest = max(float(seen.max()), 1.0)
-    ends = []
-    for beyond, lines in ((hidden[: part.start][::-1], seen), (hidden[part.stop :], seen[::-1])):
-        follows = len(beyond) if beyond.all() else int(np.argmin(beyond))
-        s = math.sqrt(1 - (float(lines[:_CHORD].max()) / widest) ** 2)
-        ends.append(min(follows, round(len(seen) * (1 - s) / (1 + s))))
-    return slice(part.start - ends[0], part.stop + ends[1])

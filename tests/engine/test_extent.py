@@ -1,0 +1,72 @@
+"""Share of the anatomy that masks hide, beside what is so: a head with ventricles, off the middle, turned, in noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_brgm.engine.extent import hidden_share
+
+ROWS, COLUMNS = np.indices((120, 104), float)
+
+
+def inside(first: float, second: float, turn: float = 0.3) -> np.ndarray:
+    down, along = ROWS - 64, COLUMNS - 49
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.hypot((cos * down + sin * along) / first, (cos * along - sin * down) / second) < 1
+
+
+WHOLE = inside(48, 40)
+NOISE = np.random.default_rng(0).rayleigh(4, ROWS.shape)
+HEAD = np.where(WHOLE & ~inside(14, 8), 90 + 20 * np.sin(ROWS / 7), 0) + NOISE
+
+
+def told(missing: np.ndarray, image: np.ndarray = HEAD) -> tuple[float, float]:
+    """What is found, and what is so."""
+    return hidden_share(np.where(missing, np.nan, image), missing), float(missing[WHOLE].mean())
+
+
+@pytest.mark.parametrize("offset", [-25, -15, 0, 15])
+@pytest.mark.parametrize("degrees", range(0, 360, 40))
+def test_a_cut_in_any_direction(degrees: int, offset: int) -> None:
+    """Catches the box of what is seen, of which a slanted cut leaves nearly all, and half a head taken for a whole."""
+    angle = np.deg2rad(degrees)
+    found, so = told(np.cos(angle) * (ROWS - 60) + np.sin(angle) * (COLUMNS - 52) > offset)
+    assert found == pytest.approx(so, abs=0.13)
+    assert 0.05 < so < 0.95
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pytest.param(np.maximum(abs(ROWS - 60) / 60, abs(COLUMNS - 52) / 52) > 0.75, id="frame"),
+        pytest.param((ROWS > 70) | (COLUMNS > 60), id="corner that is left"),
+        pytest.param((ROWS > 70) & (COLUMNS > 60), id="corner that is hidden"),
+        pytest.param(abs(COLUMNS - 50) < 10, id="band"),
+        pytest.param(inside(30, 30), id="hole"),
+        pytest.param(COLUMNS < 8, id="air"),
+        pytest.param(np.random.default_rng(1).random(ROWS.shape) < 0.5, id="scattered"),
+    ],
+)
+def test_other_masks(missing: np.ndarray) -> None:
+    found, so = told(missing)
+    assert found == pytest.approx(so, abs=0.12)
+
+
+def test_of_a_head_that_is_hidden_whole_nothing_is_seen_but_noise() -> None:
+    """Catches noise that passes for tissue: the mask is 0.56 of the image, and nothing is left of the head."""
+    assert told(inside(52, 44)) == (1.0, 1.0)
+    assert told(inside(52, 44), np.where(WHOLE, HEAD, 0.0)) == (1.0, 1.0)
+
+
+def test_of_a_tenth_nothing_is_told() -> None:
+    missing = ROWS > 6
+    assert hidden_share(HEAD, missing) == pytest.approx(float(missing.mean()))
+
+
+@pytest.mark.parametrize("factor", [4, 9])
+def test_large_slices_are_looked_at_coarsely(factor: int) -> None:
+    grown = np.ones((factor, factor))
+    missing = ROWS + COLUMNS > 130
+    large = hidden_share(np.kron(HEAD, grown), np.kron(missing, grown).astype(bool))
+    assert large == pytest.approx(hidden_share(HEAD, missing), abs=0.03)
