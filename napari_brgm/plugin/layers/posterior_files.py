@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.saved_run import SavedPlane
     from napari_brgm.scan import Scan
 
-__all__ = ["RunPosterior", "on_grid_of_run", "opened_plane"]
+__all__ = ["RunPosterior", "mask_of", "on_grid_of_run", "opened_plane"]
 
 _NOT_OF_GRID = ("samples", "mask", "preview")  # roles of layers with other axes than the planes of their run
 
@@ -81,16 +81,21 @@ class RunPosterior:
         replace(result, provenance=dict(result.provenance) | of_run).save(path)
 
     def mask(self) -> Scan | None:
-        """Where the run's image is synthetic, as a scan of booleans; None where it is so everywhere."""
+        """Where the run's image is synthetic; see ``mask_of``."""
         synthetic = np.zeros(stored(self.base).shape, bool)
         for plane in self.outcome.planes:
             synthetic[plane.index] = plane.free
-        if synthetic.all():
-            return None
-        scan = scan_of(self.base, synthetic)
-        record = scan.provenance or {}
-        kept = {key: record[key] for key in ("notice", "task", "run", "source_layer", "software") if key in record}
-        return replace(scan, provenance=kept | {"role": "mask", "units": "none"}, units="none")
+        return mask_of(self.base, synthetic)
+
+
+def mask_of(layer: Image, synthetic: npt.NDArray[np.bool_]) -> Scan | None:
+    """Where the image of a layer is synthetic, as a scan of booleans; None where it is so everywhere."""
+    if synthetic.all():
+        return None
+    scan = scan_of(layer, synthetic)
+    record = scan.provenance or {}
+    kept = {key: record[key] for key in ("notice", "task", "run", "source_layer", "software") if key in record}
+    return replace(scan, provenance=kept | {"role": "mask", "units": "none"}, units="none")
 
 
 def on_grid_of_run(record: Mapping[str, Any]) -> bool:

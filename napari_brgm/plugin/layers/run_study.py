@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_brgm.plugin.layers.file_names import is_estimate, named_part
 from napari_brgm.plugin.layers.pinned import pinned_voxel
-from napari_brgm.plugin.layers.posterior_files import RunPosterior
+from napari_brgm.plugin.layers.posterior_files import RunPosterior, mask_of
 from napari_brgm.plugin.layers.scans import scan_of
+from napari_brgm.plugin.layers.shown import stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ class RunStudy:
 
     Attributes
     ----------
-    image : Image
+    base : Image
         The estimate.
     spreads : tuple of Image
         Layers of its standard deviation and variance, as far as there are any.
@@ -42,7 +43,7 @@ class RunStudy:
         None: of the run there are the layers only.
     """
 
-    image: Image
+    base: Image
     spreads: tuple[Image, ...]
     posterior: RunPosterior | None
 
@@ -66,17 +67,23 @@ class RunStudy:
     @property
     def layers(self) -> tuple[Image, ...]:
         """All that it stands for."""
-        return self.image, *self.spreads
+        return self.base, *self.spreads
 
     def name(self, number: int) -> str:
         """Of its folder, for the ``number``-th run of its kind."""
-        return named_part(self.image, number, "Dicom", "")
+        return named_part(self.base, number, "Dicom", "")
+
+    def mask(self) -> Scan | None:
+        """Where the image is synthetic, as a scan of booleans: of layers alone where they have a spread; None: all."""
+        if self.posterior is not None:
+            return self.posterior.mask()
+        return mask_of(self.base, np.asarray(stored(self.spreads[0])) > 0) if _role(self.base) == "restored" else None
 
     def write(self, path: Path, number: int, tell: Callable[[str, int, int | None], None]) -> None:
         """Write the folder; errors as ``write_study``."""
         from napari_brgm.scans.dicom_study import write_study
 
-        estimate = scan_of(self.image)
+        estimate = scan_of(self.base)
         record, pinned = _shortened(estimate.provenance or {}), pinned_voxel(self.layers)
         estimate = replace(estimate, provenance=record if pinned is None else record | {"pinned": list(pinned)})
         write_study(estimate, self._std(), self._synthetic(estimate), path, number=number, tell=tell)
@@ -90,12 +97,8 @@ class RunStudy:
         return replace(variance, array=np.sqrt(np.asarray(variance.array, np.float32)))
 
     def _synthetic(self, estimate: Scan) -> npt.NDArray[np.bool_]:
-        if self.posterior is not None:
-            mask = self.posterior.mask()
-            return np.ones(estimate.shape, bool) if mask is None else np.asarray(mask.array, bool)
-        if _role(self.image) != "restored":
-            return np.ones(estimate.shape, bool)
-        return np.asarray(scan_of(self.spreads[0]).array) > 0
+        mask = self.mask()
+        return np.ones(estimate.shape, bool) if mask is None else np.asarray(mask.array, bool)
 
 
 def _shortened(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,8 @@ def save_run(
     whole = () if study is None else study.layers
     alone = [layer for layer in series if kind == "dicom" and layer not in whole]
     posterior = RunPosterior.of(layers) if complete else None
-    mask = None if posterior is None else posterior.mask()
+    told = posterior or (RunStudy.of(layers) if complete else None)  # of layers alone, too
+    mask = None if told is None else told.mask()
     planes = 0 if posterior is None else len(posterior.outcome.planes)
     names = _free_names(study, alone, images, planes, mask is not None, folder, overwrite)
     named = [*names.study * len(whole), *names.series, *names.images]
@@ -142,10 +143,10 @@ def save_run(
     steps = [*names.study, *names.series, *names.images, *names.mask, *names.planes]
     group = _saved(images, posterior, names).to_dict() if images else None
     with Outputs(folder, names.all, overwrite, describe=bool(images)) as out:
-        told = iter(enumerate(steps))
+        begun = iter(enumerate(steps))
 
         def begin() -> tuple[int, Path]:
-            number, name = next(told)
+            number, name = next(begun)
             if tell is not None:
                 tell(f"saving {name}", number, len(steps))
             return number, out.path(name)
@@ -159,8 +160,8 @@ def save_run(
             write_files(scan_of(layer), path, number=number + (1 if study is None else _IN_STUDY), tell=tell or _silent)
         for layer in images:
             write_image(layer, scan_of(layer), begin()[1], run=group)
-        if posterior is not None and mask is not None:
-            write_image(posterior.base, mask, begin()[1], run=group)
+        if told is not None and mask is not None:
+            write_image(told.base, mask, begin()[1], run=group)
         for plane in range(planes):
             assert posterior is not None
             posterior.write(plane, begin()[1])

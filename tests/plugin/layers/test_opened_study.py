@@ -82,6 +82,12 @@ def test_a_run_of_the_session_opens_as_it_was(fake_restoration, tmp_path: Path, 
     assert all(PINNED_KEY not in layer.metadata for layer in second)
     for one, before in zip(second, (mask, image, std), strict=True):
         np.testing.assert_array_equal(one.data, before.data)
+    files = save_run([image, std], tmp_path / "nifti", "nifti")
+    viewer.layers.clear()
+    third = {layer.metadata["brgm"]["role"]: layer for layer in viewer.open(files[0], plugin=PLUGIN)}
+    assert third.keys() == {"mask", "restored", "std"}
+    assert np.asarray(third["mask"].data, bool).sum() == sum(free) < image.data.size
+    np.testing.assert_array_equal(np.asarray(third["mask"].data, bool), np.asarray(third["std"].data) > 0)
 
 
 @pytest.mark.parametrize("kind", ["enhanced", "CR"])
