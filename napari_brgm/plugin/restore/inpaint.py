@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_brgm.engine.job import Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers.shown import ShownSlice
+    from napari_brgm.plugin.restore.last_result import Said
     from napari_brgm.plugin.restore.ongoing import Ongoing
 
 __all__ = ["InpaintWidget"]
@@ -66,6 +67,7 @@ class InpaintWidget(RestorationPanel):
     run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
     _of_filling = ""  # what the filling said last, as it was shown
+    _restored: Sequence[Stroke] = ()  # of the last run
     _guess: tuple[Stroke, npt.NDArray[np.float32]] | None = None  # what was filled when Run was pressed
 
     def inputs(self) -> Sequence[Widget | QWidget]:
@@ -172,20 +174,22 @@ class InpaintWidget(RestorationPanel):
 
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         name, given = run.entry.name, self.alignment.choices()
-        restored = [
+        self._restored = [
             Stroke(run.image, part.shown, part.missing, name, given["fit_alignment"], given["alignment"])
             for part in run.parts
             if part.missing is not None
         ]
-        self.live.settle(restored)
+        self.live.settle(self._restored)
         return super()._added(run, done)
 
-    def _on_removed(self, event: Any) -> None:
-        taken_back = self._result is not None and event.value is self._result
-        super()._on_removed(event)
-        if taken_back:  # what is painted is to be filled again
-            self.live.settle([])
-            self.live.look()
+    def say_of_result(self, said: Said) -> None:
+        super().say_of_result(said)
+        self.live.settle(self._restored)
+
+    def say_no_more(self) -> None:
+        super().say_no_more()
+        self.live.settle([])  # what is painted is to be filled again
+        self.live.look()
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()

@@ -18,6 +18,7 @@ from napari_brgm.plugin.layers.shown import shown_slice, stored
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
 from napari_brgm.plugin.restore.keys import hear_keys
+from napari_brgm.plugin.restore.last_result import LastResult, Said
 from napari_brgm.plugin.restore.matching import advice_for
 from napari_brgm.plugin.restore.ongoing import Ongoing
 from napari_brgm.plugin.restore.preview import Preview
@@ -49,7 +50,6 @@ class RestorationPanel(ChoicesPanel):
     _run: Ongoing | None = None
     _late: Ongoing | None = None  # a run that was cancelled, and has not ended yet
     _stopped: tuple[Ongoing, dict[int, Restoration]] | None = None  # a run that was cancelled, and what it had done
-    _result: Image | None = None  # what was added last
     _waiting: bool | None = None  # for what a look at the picture finds: a run everywhere, or on this slice
     _lost: tuple[Ongoing, RunOrder] | None = None  # a run whose server was lost, and what does the rest here
 
@@ -62,7 +62,7 @@ class RestorationPanel(ChoicesPanel):
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
         self.here_button.clicked.connect(lambda: self._guarded(self.go_on_here))
         self.modality.looked.connect(self._on_looked)
-        self.viewer.layers.events.removed.connect(self._on_removed)
+        self._last = LastResult(self.viewer, self)
         hear_keys(self.viewer, self)
         self._show_running(False)
 
@@ -223,25 +223,25 @@ class RestorationPanel(ChoicesPanel):
         if not run.order.address and not run.order.done:
             learn(run.work, seconds)
         self._on_cost()
-        here = run.image is self.image.value
-        if here:
+        if run.image is self.image.value:
             self.alignment.show_used(done[0][1].provenance.get("alignment"))
-        notes = run.notes(told)
-        self._show_advice(notes if here else [f"of '{run.image.name}': {note}" for note in notes], after=here)
-        self._offer_result(True)
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
-        self._say(f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}")
-        self._result = getattr(layers[0], "__wrapped__", layers[0])  # the window tells of it, not of napari's proxy
+        text = f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}"
+        self._last.add(layers[0], Said(text, run.image, run.notes(told)))
 
-    def _on_removed(self, event: Any) -> None:
+    def say_of_result(self, said: Said) -> None:
+        """Say it of the result that was added last; of which image, where another one is chosen by now."""
+        here = said.source is self.image.value
+        notes = said.notes if here else [f"of '{said.source.name}': {note}" for note in said.notes]
+        self._show_advice(notes, after=here)
+        self._offer_result(True)
+        self._say(said.text)
+
+    def say_no_more(self) -> None:
         """Say no more of a result that was taken back or deleted."""
-        if self._result is None or event.value is not self._result:
-            return
-        self._result = None
-        if self.task is None:
-            self._say("")
-            self._show_advice([])
-            self._offer_result(False)
+        self._say("")
+        self._show_advice([])
+        self._offer_result(False)
 
     def _offer_result(self, there: bool) -> None:
         self.inspect_button.setVisible(there)
@@ -319,7 +319,7 @@ class RestorationPanel(ChoicesPanel):
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._last.let_go()
         self._clear_preview()
 
     # display

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_brgm.likelihood import to_grey
+from napari_brgm.plugin.layers.history import history_of
 from napari_brgm.plugin.layers.tag import TAG
 from napari_brgm.plugin.restore import live
 from napari_brgm.plugin.restore.inpaint import InpaintWidget
@@ -104,8 +105,12 @@ def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke,
     qtbot.wait(300)
     filled(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == names
-    viewer.layers.remove("restored | slice")
+    history_of(viewer).take_back()
     qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)  # what is painted is filled again
+    history_of(viewer).bring_again()
+    qtbot.waitUntil(lambda: not widget.live.layers, timeout=PATIENCE)
+    history_of(viewer).take_back()
+    qtbot.waitUntil(lambda: len(widget.live.layers) == 2, timeout=PATIENCE)
     filled(widget, qtbot)
     viewer.layers.selection.active = labels
     stroke(viewer, labels, [(90, 60), (92, 66)])  # more is painted: that is filled again
