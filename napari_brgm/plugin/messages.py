@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+if TYPE_CHECKING:
+    from qtpy.QtGui import QShowEvent
+
 __all__ = ["Messages"]
 
-_HIGHEST = 132  # pixels: eight lines
+_HIGHEST = 132  # pixels: eight lines,
+_SMALL_WINDOW, _MORE = 720, 0.3  # in a window of this height, and of what a window is higher this share more
 
 
 class Messages(QScrollArea):
@@ -34,7 +40,10 @@ class Messages(QScrollArea):
         if all(label.isHidden() or not label.text() for label in self._labels):
             return 0
         high = self._lines.heightForWidth(width) if self._lines.hasHeightForWidth() else self._lines.sizeHint().height()
-        return min(high + 2 * self.frameWidth(), _HIGHEST)  # napari's style frames it whatever its shape
+        window = self.window()
+        room = 0 if window is None else window.height() - _SMALL_WINDOW
+        highest = _HIGHEST + round(_MORE * max(room, 0))
+        return min(high + 2 * self.frameWidth(), highest)  # napari's style frames it whatever its shape
 
     def sizeHint(self) -> QSize:
         """Of the width that it has."""
@@ -44,8 +53,17 @@ class Messages(QScrollArea):
         """Of the width that it has."""
         return self.sizeHint()
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Follow the window that it is in by now."""
+        window = self.window()
+        if window is not None:
+            window.installEventFilter(self)  # once, however often
+        super().showEvent(event)
+
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Follow what the labels say."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+        """Follow what the labels say, and how high the window is."""
+        kind = None if event is None else event.type()
+        said = kind == QEvent.Type.LayoutRequest and watched is self.widget()
+        if said or (kind == QEvent.Type.Resize and watched is self.window()):
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))

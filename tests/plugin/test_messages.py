@@ -45,3 +45,5 @@ def test_much_advice_scrolls(said, qtbot) -> None:
     bar = said.messages.verticalScrollBar()
     qtbot.waitUntil(lambda: bar.maximum() > 0 and 100 < said.messages.height() < 150)
     assert bar.value() == 0 and not said.status.visibleRegion().isEmpty()  # the newest comes first
+    said.resize(300, 1000)
+    qtbot.waitUntil(lambda: 200 < said.messages.height() < 250)  # there is room for more
