@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FARTHEST_MM", "Bridge", "Gap"]
 
-FARTHEST_MM = 20.0  # from one measured slice to the other, for which it is trained
+FARTHEST_MM = 31.0  # from one measured slice to the other, for which it is trained
 _READ = 6  # images
 _KNOWN = 3  # numbers of the condition
 _SHUFFLE = 2  # side of the squares of pixels that become channels

@@ -8,7 +8,6 @@ seen; v_f is what cubic interpolation misses. Slices are brought to one scale fi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import torch
 from napari_brgm.datasets.evened import evened
 from napari_brgm.errors import InputError
 from napari_brgm.priors.through_detail import ThroughDetail, between, neighbours, polynomials
+from napari_brgm.training.descent import descent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +29,6 @@ __all__ = ["ThroughDetailSettings", "fit_through_detail"]
 _DARK = 4.0  # grey levels of a thick slice, below which nothing is learnt
 _BRIGHTNESS = 0.7, 1.1
 _CUT, _ENDS = 0.25, 0.25  # share of stacks that are cut short; of those of which the two outermost slices are learnt
-_WARM = 30  # steps
-_LEAST = 0.02  # of the rate, at the end
-_BETAS = (0.9, 0.98)
-_CLIP = 1.0
 _MEASURED = 12  # stacks that say what cubic interpolation misses
 
 
@@ -52,7 +48,7 @@ class ThroughDetailSettings:
     channels, blocks, shuffle : int
         Of the network.
     rate : float
-        Of Adam, falling as half a cosine.
+        As of ``descent``.
     seed : int
     """
 
@@ -100,20 +96,13 @@ def fit_through_detail(
     torch.manual_seed(settings.seed)
     net = ThroughDetail(settings.channels, settings.blocks, settings.shuffle)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(net.parameters(), settings.rate, betas=_BETAS)
     left: dict[int, list[float]] = {factor: [] for factor in sorted(set(settings.factors))}
-    for step in range(settings.steps):
-        falling = _LEAST + (1 - _LEAST) * (1 + math.cos(math.pi * step / settings.steps)) / 2
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate * falling * min(1.0, (step + 1) / _WARM)
+    for step, down in descent(net, settings.steps, settings.rate):
         factor, read, ends, wanted, seen = crops.draw()
         missed = net(read, ends, factor * spacing_mm) - wanted
         squares, whole = ((one.square() * seen).sum() for one in (missed, wanted))
         loss = squares / (seen.sum().clamp(min=1) * crops.missed[factor])
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
-        optimiser.step()
+        down(loss)
         left[factor].append(float(squares.detach() / whole.clamp(min=1)) ** 0.5)
         if (step + 1) % 100 == 0:
             shown = ", ".join(f"{name}: {np.mean(values[-20:]):.3f}" for name, values in left.items() if values)

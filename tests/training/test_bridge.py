@@ -55,7 +55,7 @@ def test_what_moves_is_found_between_where_it_was() -> None:
     assert any(not torch.equal(weights, before[name]) for name, weights in further.state_dict().items())
 
 
-@pytest.mark.parametrize(("spacing", "slices", "side"), [(0.0, 9, 24), (11.0, 9, 24), (1.0, 2, 24), (1.0, 9, 64)])
+@pytest.mark.parametrize(("spacing", "slices", "side"), [(0.0, 9, 24), (16.0, 9, 24), (1.0, 2, 24), (1.0, 9, 64)])
 def test_stacks_that_do_not_suit_are_refused(spacing: float, slices: int, side: int) -> None:
     with pytest.raises(InputError, match="are needed"):
         fit_bridge(moving(2, 0)[:, :slices], spacing, replace(SETTINGS, steps=1, side=side))
