@@ -18,7 +18,7 @@ Ronneberger, Fischer and Brox, MICCAI 2015; layers modulated by a condition, Per
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +131,8 @@ class Bridge(nn.Module):
     def slice_between(self, gap: Gap) -> Tensor:
         """The slice (H, W), grey levels, none below black; right where hidden, and of no meaning elsewhere.
 
-        The same whichever end of the stack comes first: it is read both ways.
+        Eight times it is read, and the mean is given: both ways through the stack, as it is and mirrored, and on two
+        grids of squares. So it is the same whichever end of the stack comes first.
 
         Raises
         ------
@@ -141,8 +142,18 @@ class Bridge(nn.Module):
         if any(n % _SIDES for n in gap.own.shape):
             raise InputError(f"slices with sides that are multiples of {_SIDES} are needed")
         images, known = (torch.stack(each) for each in zip(gap.read(), gap.turned().read(), strict=True))
-        found: Tensor = (gap.line()[0] + self(images, known).mean(dim=0)).clamp(min=0)
-        return found
+        said = torch.stack([self._on_grid(images, known, start) for start in (0, _SIDES // 2)])
+        mirrored = torch.stack([self._on_grid(images.flip(-1), known, start) for start in (0, _SIDES // 2)]).flip(-1)
+        found: Tensor = gap.line()[0] + torch.cat([said, mirrored]).mean(dim=(0, 1))
+        return found.clamp(min=0)
+
+    def _on_grid(self, images: Tensor, known: Tensor, start: int) -> Tensor:
+        """As ``forward``, squares beginning so many pixels before the first one."""
+        if not start:
+            return cast("Tensor", self(images, known))
+        end = _SIDES - start
+        found: Tensor = self(F.pad(images, (start, end, start, end)), known)
+        return found[..., start:-end, start:-end]
 
     @classmethod
     def from_state_dict(cls, weights: Mapping[str, Tensor]) -> Bridge:

@@ -46,6 +46,8 @@ def test_it_reads_no_hidden_value_and_no_direction(net: Bridge) -> None:
     spoilt = one._replace(own=torch.where(one.hidden, torch.nan, one.own))
     torch.testing.assert_close(net.slice_between(spoilt), found)
     torch.testing.assert_close(net.slice_between(one.turned()), found, rtol=1e-4, atol=1e-2)
+    mirrored = Gap(one.before.flip(-1), one.own.flip(-1), one.after.flip(-1), one.hidden.flip(-1), 1.0, 3.0)
+    torch.testing.assert_close(net.slice_between(mirrored).flip(-1), found, rtol=1e-4, atol=1e-2)
     elsewhere = one._replace(before_mm=2.0, after_mm=6.0)  # the same line, twice as far
     assert not torch.allclose(net.slice_between(elsewhere), found, atol=0.1)
     assert not torch.allclose(net.slice_between(one._replace(after=one.after[[0, 0]])), found, atol=0.1)
