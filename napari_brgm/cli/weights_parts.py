@@ -100,7 +100,9 @@ def bridge(
     steps: Annotated[int, typer.Option(min=1, help="Of training; 5000 take three quarters of an hour.")] = 5000,
     rate: Annotated[float, typer.Option(min=1e-6, max=0.1, help="Of learning, at the start.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of the holes that are drawn.")] = 0,
-    further: Annotated[bool, typer.Option("--further", help="Go on from the network that the prior has.")] = False,
+    start: Annotated[
+        str | None, typer.Option(metavar="PRIOR", help="Go on from the network of this prior, by name or file.")
+    ] = None,
 ) -> None:
     """Train what slices hide between measured ones, and write the prior with it.
 
@@ -108,14 +110,15 @@ def bridge(
     it is.
     """
     from napari_brgm.training.bridge import BridgeSettings, fit_bridge
+    from napari_brgm.zoo.registry import load_prior
 
+    begun = None if start is None else load_prior(start).parts.bridge
+    if start is not None and begun is None:
+        raise InputError(f"{start} has no network for hidden slices to go on from: leave out --start")
     prior, path, slabs = _training_stacks(name, data, pixel_mm)
-    start = prior.parts.bridge if further else None
-    if further and start is None:
-        raise InputError(f"{name} has no network for hidden slices to go on from: leave out --further")
     settings = BridgeSettings(steps=steps, rate=rate, seed=seed)
     settings = replace(settings, side=min(settings.side, prior.resolution))
-    found = fit_bridge(slabs, slice_mm, settings, lambda text: say(text, err=True), start)
+    found = fit_bridge(slabs, slice_mm, settings, lambda text: say(text, err=True), begun)
     _write_with(found, "bridge", path, out)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sys
 import threading
 from functools import partial
@@ -207,15 +206,10 @@ def test_a_network_for_stacks_is_added_and_the_rest_stays(tmp_path, command, par
     assert net is not None and f"{sum(one.numel() for one in net.parameters()):,} parameters" in found.output
     if command == "bridge":
         more = tmp_path / "more.safetensors"
-        further = [*given[:-1], str(more), "--seed", "1", "--rate", "1e-4", "--further"]
-        refused = CliRunner().invoke(app, ["weights", command, "ours", *further])
-        assert refused.exit_code == 2 and "leave out --further" in refused.output and not more.exists()
-        shutil.copy(out, tmp_path / "shipped" / "ours.safetensors")
-        registry = tmp_path / "shipped" / "registry.json"
-        listed = json.loads(registry.read_text())
-        listed["ours"]["sha256"] = sha256_of(out)
-        registry.write_text(json.dumps(listed))
-        assert CliRunner().invoke(app, ["weights", command, "ours", *further]).exit_code == 0
+        further = ["weights", command, "ours", *given[:-1], str(more), "--seed", "1", "--rate", "1e-4", "--start"]
+        refused = CliRunner().invoke(app, [*further, "ours"])
+        assert refused.exit_code == 2 and "leave out --start" in refused.output and not more.exists()
+        assert CliRunner().invoke(app, [*further, str(out)]).exit_code == 0
         trained, _ = read_tensors(more)
         moved = [float((trained[key] - value).abs().max()) for key, value in after.items() if key.startswith(part)]
         assert 0 < max(moved) < 1e-3
