@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Circumstances", "advice"]
 
 LARGE_SHARE = 0.35  # of the anatomy; at a half the error on validation slices is that of another person's head
+_ALL = 0.995
 FINER_THAN_PRIOR = 0.7  # of its pixels: a result that is finer shows nothing more
 LITTLE_SHOWN = 0.4  # of the side of the prior's frame; heads that are cut close have 0.6 and more
 THICK_HOLE = 12  # pixels across, for a network that has learnt nothing
@@ -120,10 +121,12 @@ def _about_mask(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_],
     sentences = []
     if not missing.all() and np.isfinite(image[~missing]).all():
         share = hidden_share(image, missing)
-        if share > LARGE_SHARE:
+        if share > _ALL:
+            sentences.append("beside the mask nothing is seen of the anatomy: the result is a guess")
+        elif share > LARGE_SHARE:
             sentences.append(f"the mask hides {share:.0%} of the anatomy: most of the result is a guess")
-    across = 2 * float(distance_transform_edt(np.pad(missing, 1)).max())
-    if untrained and across > THICK_HOLE:
+    across = 2 * float(distance_transform_edt(np.pad(missing, 1)).max()) if untrained else 0.0
+    if across > THICK_HOLE:
         sentences.append(
             f"the mask is {across:.0f} pixels thick: an untrained network continues edges over {THICK_HOLE} at most, "
             "and turns white or blurred beyond"

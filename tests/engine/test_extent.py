@@ -46,6 +46,9 @@ def test_a_cut_in_any_direction(degrees: int, offset: int) -> None:
         pytest.param(inside(30, 30), id="hole"),
         pytest.param(COLUMNS < 8, id="air"),
         pytest.param(np.random.default_rng(1).random(ROWS.shape) < 0.5, id="scattered"),
+        pytest.param(np.random.default_rng(1).random(ROWS.shape) < 0.93, id="nearly all"),
+        pytest.param(ROWS % 4 < 2, id="zipper"),
+        pytest.param(COLUMNS % 6 < 4, id="wide zipper"),
     ],
 )
 def test_other_masks(missing: np.ndarray) -> None:
@@ -59,9 +62,11 @@ def test_of_a_head_that_is_hidden_whole_nothing_is_seen_but_noise() -> None:
     assert told(inside(52, 44), np.where(WHOLE, HEAD, 0.0)) == (1.0, 1.0)
 
 
-def test_of_a_tenth_nothing_is_told() -> None:
-    missing = ROWS > 6
-    assert hidden_share(HEAD, missing) == pytest.approx(float(missing.mean()))
+@pytest.mark.parametrize("air", [30, 100, 160])
+def test_a_frame_over_air_alone_hides_nothing(air: int) -> None:
+    """Catches a size that is told by the image's instead of what is seen."""
+    missing = np.pad(np.zeros(ROWS.shape, bool), air, constant_values=True)
+    assert hidden_share(np.pad(HEAD, air), missing) < 0.1
 
 
 @pytest.mark.parametrize("factor", [4, 9])

@@ -67,7 +67,10 @@ class RunHistory:
     def bring_again(self) -> None:
         """Put the layers back where they were."""
         viewer = self._viewer()
-        if viewer is None or not self._back:
+        if viewer is None:
+            return
+        if not self._back:
+            viewer.status = "there is no run to bring again"
             return
         back, self._back = self._back, []
         for place, layer in back:

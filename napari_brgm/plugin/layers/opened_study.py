@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["layers_of_scans"]
 
 _FAINT = 0.5  # opacity of a tint that covers all of the slice
+_BOUNDS = ("low", "high")  # roles of images that are looked at only when asked for
 _OF_FOLDER = {"std": "std", "synthetic": "mask"}  # role of what lies in a folder of a result; else its image
 
 
@@ -50,6 +51,9 @@ def layers_of_scans(path: Path) -> list[LayerData]:
         if not studies:  # folders that are called alike
             return [image_layer(scan) for scan in read_scan(path)]
         opened = []
+    for _, settings, _ in opened:
+        if settings["metadata"].get("brgm", {}).get("role") in _BOUNDS:
+            settings["visible"] = False  # as in the session
     for study in studies:
         found = _layers(study)
         if not found and not opened:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from napari_brgm.engine.job import Stack
     from napari_brgm.engine.restoration import Restoration
     from napari_brgm.plugin.layers.shown import ShownSlice
-    from napari_brgm.plugin.restore.last_result import Said
     from napari_brgm.plugin.restore.ongoing import Ongoing
 
 __all__ = ["InpaintWidget"]
@@ -67,7 +66,7 @@ class InpaintWidget(RestorationPanel):
     run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
     _of_filling = ""  # what the filling said last, as it was shown
-    _restored: Sequence[Stroke] = ()  # of the last run
+    _of_run = ""  # what was said of a run that failed or was cancelled, as it was shown, until something is painted
     _guess: tuple[Stroke, npt.NDArray[np.float32]] | None = None  # what was filled when Run was pressed
 
     def inputs(self) -> Sequence[Widget | QWidget]:
@@ -135,7 +134,8 @@ class InpaintWidget(RestorationPanel):
 
     def _say_of_filling(self, text: str) -> None:
         """Say what the filling has to say, or no more, unless a run or something else has the word."""
-        if self._run is None and (text or (self._of_filling and self.status.text() == self._of_filling)):
+        of_run = self._run is not None or self._of_run == self.status.text() != ""
+        if not of_run and (text or (self._of_filling and self.status.text() == self._of_filling)):
             self._say(text)
             self._of_filling = self.status.text()
 
@@ -174,22 +174,14 @@ class InpaintWidget(RestorationPanel):
 
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         name, given = run.entry.name, self.alignment.choices()
-        self._restored = [
+        restored = [
             Stroke(run.image, part.shown, part.missing, name, given["fit_alignment"], given["alignment"])
             for part in run.parts
             if part.missing is not None
         ]
-        self.live.settle(self._restored)
-        return super()._added(run, done)
-
-    def say_of_result(self, said: Said) -> None:
-        super().say_of_result(said)
-        self.live.settle(self._restored)
-
-    def say_no_more(self) -> None:
-        super().say_no_more()
-        self.live.settle([])  # what is painted is to be filled again
-        self.live.look()
+        layers = super()._added(run, done)
+        self.live.settle(layers[0], restored)
+        return layers
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()
@@ -243,7 +235,12 @@ class InpaintWidget(RestorationPanel):
         if mask is not None:
             self.labels.value = mask
 
+    def _on_error(self, error: Exception) -> None:
+        super()._on_error(error)
+        self._of_run = self.status.text()
+
     def _on_paint(self, event: object = None) -> None:
+        self._of_run = ""
         value = int(self._painted.selected_label) if self._painted is not None else 0
         if value and value not in self.label.choices:
             self.label.choices = [*self._named_labels(), (f"only {value}", value)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
 
     from napari_brgm.engine.live import Filled, LiveSlice
     from napari_brgm.plugin.layers.shown import ShownSlice
@@ -126,7 +127,7 @@ class LiveFill(QObject):
         self._filling: Stroke | None = None
         self._filled: Stroke | None = None
         self._estimate: npt.NDArray[np.float32] | None = None  # on show
-        self._settled: list[Stroke] = []
+        self._settled: WeakKeyDictionary[Layer, list[Stroke]] = WeakKeyDictionary()
         self._again = False  # something was painted since the one that is being filled
         self._loading = False  # it is said that the prior is loaded, which takes seconds
         self._soon = QTimer(self)
@@ -135,6 +136,8 @@ class LiveFill(QObject):
         self._soon.timeout.connect(self._look)
         for event in (viewer.dims.events.current_step, viewer.dims.events.order):
             event.connect(self.look)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._on_layer)
 
     def follow(self, labels: Labels | None) -> None:
         """Fill what is painted in these labels from now on; None: in none."""
@@ -157,10 +160,14 @@ class LiveFill(QObject):
         if self._painted:
             self._soon.start()
 
-    def settle(self, strokes: Sequence[Stroke]) -> None:
-        """Leave these as they are: a run has restored them."""
-        self._settled = list(strokes)
+    def settle(self, result: Layer, strokes: Sequence[Stroke]) -> None:
+        """Leave these as they are while the result of the run is there that has restored them."""
+        self._settled[getattr(result, "__wrapped__", result)] = list(strokes)  # not napari's proxy of it
         self.clear()
+
+    def _on_layer(self, event: Any) -> None:
+        if event.value in self._settled:
+            self.look()
 
     def _on_paint(self, event: object = None) -> None:
         self._painted = True
@@ -188,6 +195,8 @@ class LiveFill(QObject):
         self.follow(None)
         for event in (self._viewer.dims.events.current_step, self._viewer.dims.events.order):
             event.disconnect(self.look)
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.disconnect(self._on_layer)
         self.clear()
 
     def _look(self) -> None:
@@ -195,7 +204,8 @@ class LiveFill(QObject):
             self._again = True
             return
         stroke = self._stroke()
-        if stroke is None or any(stroke.hides_as(one) for one in self._settled):
+        restored = (one for result, own in self._settled.items() if result in self._viewer.layers for one in own)
+        if stroke is None or any(stroke.hides_as(one) for one in restored):
             self.clear()
         elif not stroke.is_as(self._filled):
             if not stroke.of_same_slice(self._filled):

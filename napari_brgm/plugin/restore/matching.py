@@ -6,6 +6,8 @@ import re
 from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from napari_brgm.engine.advice import Circumstances, advice, same_modality, same_plane
 from napari_brgm.plugin.layers.anatomy import orientation_fault, plane_of
 from napari_brgm.plugin.prior_panel import takes_slice_as_frame
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Match", "advice_for", "best_prior", "modality_of", "turned_about"]
 
+_LOOKED_AT = 2  # slices; each takes some hundredths of a second in the window's own thread
 _FINE_MM = 1.25  # pixels up to this size are worth the prior of 256 pixels
 _FINE = 256
 _NUMBER = re.compile(r"\d+")
@@ -97,7 +100,7 @@ def best_prior(
 def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[str]:
     """Sentences about a layer, its slices and a prior that do not suit each other.
 
-    Several slices say each once, with the greatest number.
+    Several slices say each once, with the greatest number; those that hide most are looked at.
     """
     first = parts[0].shown
     circumstances = Circumstances(
@@ -115,11 +118,15 @@ def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[s
         frame_mm=entry.resolution * entry.spacing_mm,
     )
     worst: dict[str, str] = {}  # by the sentence without its numbers
-    for part in parts:
+    for part in sorted(parts, key=_hidden)[-_LOOKED_AT:]:
         for sentence in advice(circumstances, part.shown.image, part.missing):
             rule = _NUMBER.sub("", sentence)
             worst[rule] = max(worst.get(rule, sentence), sentence, key=_numbers)
     return list(worst.values())
+
+
+def _hidden(part: Part) -> int:
+    return 0 if part.missing is None else int(np.count_nonzero(part.missing))
 
 
 def turned_about(image: Image, shown: ShownSlice, records: Sequence[Mapping[str, Any]], entry: PriorEntry) -> list[str]:

@@ -41,6 +41,7 @@ class Ongoing:
     work: Work
     order: RunOrder
     shape: tuple[int, ...]  # of the image's data
+    warnings: list[str]  # before it
     preview: Preview | None = None
     began: float = field(default_factory=time.monotonic)
     first: tuple[float, float] | None = None  # when the first step was told of, and what was done by then

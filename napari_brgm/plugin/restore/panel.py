@@ -18,10 +18,10 @@ from napari_brgm.plugin.layers.shown import shown_slice, stored
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.restore.choices import ChoicesPanel
 from napari_brgm.plugin.restore.keys import hear_keys
-from napari_brgm.plugin.restore.last_result import LastResult, Said
 from napari_brgm.plugin.restore.matching import advice_for
 from napari_brgm.plugin.restore.ongoing import Ongoing
 from napari_brgm.plugin.restore.preview import Preview
+from napari_brgm.plugin.restore.results_told import ResultsTold, Said
 from napari_brgm.plugin.restore.run_order import RunOrder
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class RestorationPanel(ChoicesPanel):
         self.keep_button.clicked.connect(lambda: self._guarded(self.keep_finished))
         self.here_button.clicked.connect(lambda: self._guarded(self.go_on_here))
         self.modality.looked.connect(self._on_looked)
-        self._last = LastResult(self.viewer, self)
+        self._told = ResultsTold(self.viewer, self)
         hear_keys(self.viewer, self)
         self._show_running(False)
 
@@ -155,8 +155,9 @@ class RestorationPanel(ChoicesPanel):
         assert work is not None and entry is not None  # an image and a prior are chosen
         find = brain_finder(image, [(part.shown, part.missing) for part in parts]) if self.strip.wanted else None
         order = RunOrder(self.order(observed, stack), parts, find, entry.name, address)
-        self._show_advice(advice_for(image, parts, entry))
-        self._launch(Ongoing(image, parts, self.extras(), entry, work, order, stored(image).shape))
+        warnings = advice_for(image, parts, entry)
+        self._show_advice(warnings)
+        self._launch(Ongoing(image, parts, self.extras(), entry, work, order, stored(image).shape, warnings))
 
     def _launch(self, run: Ongoing) -> None:
         if preferences().preview:
@@ -227,13 +228,12 @@ class RestorationPanel(ChoicesPanel):
             self.alignment.show_used(done[0][1].provenance.get("alignment"))
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         text = f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}"
-        self._last.add(layers[0], Said(text, run.image, run.notes(told)))
+        self._told.add(layers[0], Said(text, run.image, [*run.warnings, *run.notes(told)]))
 
     def say_of_result(self, said: Said) -> None:
-        """Say it of the result that was added last; of which image, where another one is chosen by now."""
+        """Say it of a result; of which image, where another one is chosen by now."""
         here = said.source is self.image.value
-        notes = said.notes if here else [f"of '{said.source.name}': {note}" for note in said.notes]
-        self._show_advice(notes, after=here)
+        self._show_advice(said.notes if here else [f"of '{said.source.name}': {note}" for note in said.notes])
         self._offer_result(True)
         self._say(said.text)
 
@@ -297,7 +297,7 @@ class RestorationPanel(ChoicesPanel):
         run, order = self._lost
         if run.image not in self.viewer.layers:
             raise InputError(f"'{run.image.name}' is no longer open; open it and run again")
-        self._launch(Ongoing(run.image, run.parts, run.extras, run.entry, run.work, order, run.shape))
+        self._launch(Ongoing(run.image, run.parts, run.extras, run.entry, run.work, order, run.shape, run.warnings))
 
     def keep_finished(self) -> None:
         """Add what the cancelled run had finished, as the layers of a run of these slices alone."""
@@ -308,28 +308,28 @@ class RestorationPanel(ChoicesPanel):
         if run.image not in self.viewer.layers:
             raise InputError(f"'{run.image.name}' is no longer open; open it and run again")
         layers = self._added(run, [(run.parts[i].shown, found) for i, found in finished.items()])
-        self._offer_result(True)
         left = len(run.parts) - len(finished)
-        self._say(f"added '{layers[0].name}'; {left} slices were left as they are")
+        text = f"added '{layers[0].name}'; {left} slices were left as they are"
+        self._told.add(layers[0], Said(text, run.image, run.warnings))
 
     def _on_finish(self) -> None:
         self._clear_preview()
         self._run = None
         super()._on_finish()
+        if self._told.newest is None:  # taken back while this was under way
+            self._offer_result(False)
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()
-        self._last.let_go()
+        self._told.let_go()
         self._clear_preview()
 
     # display
 
-    def _show_advice(self, sentences: list[str], *, after: bool = False) -> None:
-        """Show what speaks against a run; what a finished run found is added to what was said before it."""
-        text = "\n".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
-        before = self.advice.text() if after else ""
-        self.advice.setText("\n".join(filter(None, (before, text))))
-        self.advice.setVisible(bool(self.advice.text()))
+    def _show_advice(self, sentences: list[str]) -> None:
+        """Show what speaks against a run, or what a finished one found."""
+        self.advice.setText("\n".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences))
+        self.advice.setVisible(bool(sentences))
 
     def _clear_preview(self) -> None:
         if self._run is not None and self._run.preview is not None:

@@ -90,6 +90,22 @@ def test_a_run_of_the_session_opens_as_it_was(fake_restoration, tmp_path: Path, 
     np.testing.assert_array_equal(np.asarray(third["mask"].data, bool), np.asarray(third["std"].data) > 0)
 
 
+def test_bounds_of_intervals_open_hidden(fake_restoration, tmp_path: Path) -> None:
+    oblique(tmp_path / "in")
+    viewer = ViewerModel()
+    (source,) = viewer.open(tmp_path / "in", plugin=PLUGIN)
+    viewer.dims.set_current_step(viewer.dims.order[0], 1)
+    shown = shown_slice(source, viewer.dims)
+    missing = np.zeros(shown.image.shape, bool)
+    missing[2:4, 5:12] = True
+    found = fake_restoration(shown.image, missing)
+    layers = add_results(viewer, source, [(shown, found)], "in-paint", Extras(std=True, level=0.9))
+    save_run(layers, tmp_path / "out", "dicom")
+    viewer.layers.clear()
+    opened = {layer.metadata["brgm"]["role"]: layer.visible for layer in viewer.open(tmp_path / "out", plugin=PLUGIN)}
+    assert opened == {"low": False, "high": False, "mask": False, "restored": True, "std": True}
+
+
 @pytest.mark.parametrize("kind", ["enhanced", "CR"])
 def test_each_file_opens_the_run(tmp_path: Path, kind: str) -> None:
     write_study(*result(kind, tmp_path / "in"), tmp_path / "out")

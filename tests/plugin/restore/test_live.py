@@ -118,6 +118,21 @@ def test_run_takes_its_place_and_nothing_fills_over_the_result(painting, stroke,
     filled(widget, qtbot)
 
 
+def test_what_is_said_of_a_run_stays_until_something_is_painted(painting, stroke, qtbot) -> None:
+    viewer, widget, _, labels = painting
+    stroke(viewer, labels, [(60, 50), (60, 66)])
+    filled(widget, qtbot)
+    widget.run()
+    widget.cancel()
+    qtbot.waitUntil(lambda: widget.worker is None and len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    assert "ancelled" in widget.status.text()
+    viewer.layers.selection.active = labels
+    stroke(viewer, labels, [(70, 50), (70, 66)])
+    filled(widget, qtbot)
+    qtbot.waitUntil(lambda: "preview" in widget.status.text(), timeout=PATIENCE)
+
+
 def test_it_follows_what_else_is_chosen(painting, stroke, qtbot) -> None:
     """The label that is missing, and the alignment; what it said goes with it."""
     viewer, widget, _, labels = painting

@@ -23,6 +23,9 @@ def test_a_picture_is_like_its_own_prior(brain_prior) -> None:
     assert own < 1 < other
     assert min(likeness(PICTURE, films), likeness(PICTURE, brain_prior)) > 1.3
     assert likeness(film, load_prior("chest-xray-lcm-128")) is None
+    fine = np.kron(film, np.ones((12, 12), np.float32))  # a film of 1,536 pixels is looked at as one of 384
+    assert likeness(fine, films) == pytest.approx(likeness(np.kron(film, np.ones((3, 3))), films), rel=1e-4)
+    assert likeness(fine, films) < 1 < likeness(fine, brain_prior)
 
 
 @pytest.fixture

@@ -218,6 +218,36 @@ def test_what_was_said_of_one_scan_is_not_said_of_the_next(window, run, fake_eng
     assert widget.status.text() == "" and not widget.advice.isVisibleTo(widget)
 
 
+def test_what_is_said_goes_with_its_result(window, run, one_prior, fake_engine, qtbot) -> None:
+    """Catches the first of two runs forgotten with the second, a warning lost on the way, and buttons of nothing."""
+    viewer, widget = window("In-paint")
+    viewer.add_image(np.random.default_rng(0).random((40, 40)), name="slice", scale=(5, 5))
+    widget.paint()
+    widget.labels.value.data[:30] = 1
+    run(widget)
+    warned, first = widget.advice.text(), viewer.layers[-1]
+    assert "nothing is seen of the anatomy" in warned
+    widget.labels.value.data[:32] = 1
+    run(widget)
+    history = history_of(viewer)
+    history.take_back()
+    assert first in viewer.layers and widget.status.text().startswith("Added 'restored | ")
+    assert widget.advice.text() == warned and not widget.save_button.isHidden()
+    history.take_back()
+    assert widget.status.text() == "" == widget.advice.text() and widget.save_button.isHidden()
+    history.bring_again()
+    assert widget.status.text().startswith("Added 'restored | ") and widget.advice.text() == warned
+    history.bring_again()
+    assert viewer.status == "there is no run to bring again"
+    fake_engine.pause = 0.05
+    widget.run()
+    history.take_back()
+    assert first not in viewer.layers
+    widget.cancel()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
+    assert "ancelled" in widget.status.text() and widget.save_button.isHidden() and widget.inspect_button.isHidden()
+
+
 def test_pixels_that_are_replaced_during_a_run(window, qtbot, click, fake_engine, sentences: list[str]) -> None:
     fake_engine.pause = 0.05
     viewer, widget = window("In-paint")
