@@ -99,7 +99,7 @@ def bridge(
     pixel_mm: PixelSize = None,
     steps: Annotated[int, typer.Option(min=1, help="Of training; 5000 take three quarters of an hour.")] = 5000,
     rate: Annotated[float, typer.Option(min=1e-6, max=0.1, help="Of learning, at the start.")] = 1.5e-3,
-    seed: Annotated[int, typer.Option(min=0, help="Of the holes that are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of holes and of a new network; a new one with --start.")] = 0,
     start: Annotated[
         str | None, typer.Option(metavar="PRIOR", help="Go on from the network of this prior, by name or file.")
     ] = None,

@@ -58,11 +58,10 @@ def hidden_share(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]
     missing : (H, W) bool array
         True where hidden; not everywhere.
     """
-    seen, values = _blocks(image, missing)
-    measured = seen > 0
+    seen, measured, values = _blocks(image, missing)
     if not measured.any() or _only_noise(values, measured):
         return 1.0
-    cells = _cells(values, seen)
+    cells = _cells(values, measured, seen)
     if float(cells.within[cells.hidden < 1 - _SEEN].sum()) < _LEAST:
         return 1.0
     under = float((_ellipse(cells) * cells.hidden).sum())
@@ -71,14 +70,24 @@ def hidden_share(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]
 
 def _blocks(
     image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How much of each block is measured, 0 to 1, and the mean of that; of large images few pixels are looked at."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """How much of each block is measured, 0 to 1; whether its value is known; that, a mean over some of its pixels."""
     side = -(-max(image.shape) // _LOOKED_AT)
-    apart = -(-side // _IN_BLOCK)
-    hidden, side = missing[::apart, ::apart], -(-side // apart)
-    seen = _means(~hidden, side)
-    values = _means(np.where(hidden, 0.0, image[::apart, ::apart]), side)
-    return seen, np.divide(values, seen, out=np.zeros_like(values), where=seen > 0)
+    rows, columns = (_looked_at(n, side) for n in image.shape)
+    some = np.ix_(rows, columns)
+    known = _means(~missing[some], min(side, _IN_BLOCK))
+    values = _means(np.where(missing[some], 0.0, image[some]), min(side, _IN_BLOCK))
+    return _means(~missing, side), known > 0, np.divide(values, known, out=np.zeros_like(values), where=known > 0)
+
+
+def _looked_at(length: int, side: int) -> npt.NDArray[np.int64]:
+    """Pixels along an axis: some of each block, by chance, since a mask may have a period."""
+    if side <= _IN_BLOCK:
+        return np.arange(length)
+    starts = np.arange(0, length, side)[:, None]
+    offsets = np.random.default_rng(0).permuted(np.tile(np.arange(side), (len(starts), 1)), axis=1)[:, :_IN_BLOCK]
+    found: npt.NDArray[np.int64] = np.minimum(starts + offsets, length - 1).ravel()
+    return found
 
 
 def _only_noise(values: npt.NDArray[np.floating], measured: npt.NDArray[np.bool_]) -> bool:
@@ -91,10 +100,10 @@ def _only_noise(values: npt.NDArray[np.floating], measured: npt.NDArray[np.bool_
     return whole > 0 and float(around[0][told].var()) < _NOISE * whole
 
 
-def _cells(values: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> _Cells:
-    away, nearest = ndimage.distance_transform_edt(seen == 0, return_indices=True)
+def _cells(values: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], seen: npt.NDArray[np.float64]) -> _Cells:
+    away, nearest = ndimage.distance_transform_edt(~measured, return_indices=True)
     known = away <= _THIN
-    tissue = ndimage.binary_opening(foreground(values, seen > 0)[tuple(nearest)] | ~known)
+    tissue = ndimage.binary_opening(foreground(values, measured)[tuple(nearest)] | ~known)
     dark = known & ~tissue
     border = np.ones(dark.shape, bool)
     border[1:-1, 1:-1] = False

@@ -3,8 +3,8 @@
     misfit / limit      of the exact posterior mean under each prior's line, all pixels measured
 
 Below 1 a slice is as well explained as those of subjects that the prior never saw (misfit.py). Of a slice much finer
-than the prior means over blocks are looked at, so that a large one takes no longer. Where its pixels have no size, a
-slice of more pixels than the prior has is taken to show as much as the prior does.
+than the prior means over blocks are looked at, so that a large one takes no longer. Where its pixels have no size, they
+are the prior's, or so small that the slice shows as much as the prior does: as it is better explained.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["likeness"]
 
 _FINE = 1.25  # times the prior's pixels, in what is looked at, at least
+_MOST_AS_IS = 2.5  # sides of the prior, of a slice whose pixels may be the prior's
 
 
 def likeness(
@@ -55,26 +56,35 @@ def likeness(
     InputError
         The slice cannot be used.
     """
-    if not prior.info.misfit_limit > 0:
-        return None
-    found = by_line(*_coarser(np.asarray(image), prior, spacing), check=check)
+    image, own, limit = np.asarray(image), prior.info.spacing_mm, prior.info.misfit_limit
+    most = max(image.shape, default=0) / prior.resolution  # of the prior's sides
+    if spacing is not None and own:
+        sides = [int(own / max(spacing) / _FINE)]
+    elif own:
+        sides = [1] * (most <= _MOST_AS_IS) + [math.ceil(most)] * (most > _FINE)
+    else:
+        sides = [int(most / _FINE)]
+    found = [_misfit(*_coarser(image, spacing, side), prior, check) for side in sides] if limit > 0 else []
+    told = [misfit for misfit in found if misfit is not None]
+    return min(told) / limit if told else None
+
+
+def _misfit(
+    image: npt.NDArray[Any], spacing: tuple[float, float] | None, prior: Prior, check: Callable[[], None] | None
+) -> float | None:
+    found = by_line(image, prior, spacing, check=check)
     if found is None:
         return None
     problem, shown = found
-    return misfit_of(problem.likelihood, shown, prior.resolution, problem.pixel) / prior.info.misfit_limit
+    return misfit_of(problem.likelihood, shown, prior.resolution, problem.pixel)
 
 
 def _coarser(
-    image: npt.NDArray[Any], prior: Prior, spacing: tuple[float, float] | None
-) -> tuple[npt.NDArray[Any], Prior, tuple[float, float] | None]:
-    """What ``by_line`` is to look at: means over blocks of whole pixels, where a slice is that much finer."""
-    own, most = prior.info.spacing_mm, max(image.shape, default=0)
-    if own and spacing is None:
-        side = math.ceil(most / prior.resolution)
-    else:
-        side = int((own / max(spacing) if own and spacing is not None else most / prior.resolution) / _FINE)
+    image: npt.NDArray[Any], spacing: tuple[float, float] | None, side: int
+) -> tuple[npt.NDArray[Any], tuple[float, float] | None]:
+    """Means over blocks of so many pixels a side, and what they measure."""
     if image.ndim != 2 or side < 2 or min(image.shape) < side:
-        return image, prior, spacing
+        return image, spacing
     h, w = (n // side for n in image.shape)
     blocks = image[: h * side, : w * side].reshape(h, side, w, side).mean(axis=(1, 3), dtype=np.float32)
-    return blocks, prior, None if spacing is None else (spacing[0] * side, spacing[1] * side)
+    return blocks, None if spacing is None else (spacing[0] * side, spacing[1] * side)

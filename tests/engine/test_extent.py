@@ -75,3 +75,12 @@ def test_large_slices_are_looked_at_coarsely(factor: int) -> None:
     missing = ROWS + COLUMNS > 130
     large = hidden_share(np.kron(HEAD, grown), np.kron(missing, grown).astype(bool))
     assert large == pytest.approx(hidden_share(HEAD, missing), abs=0.03)
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 6])
+def test_lines_of_large_slices_are_told_by_all_pixels(period: int) -> None:
+    """Catches every second pixel looked at, under which a mask of every second line is all or nothing."""
+    large = np.kron(HEAD, np.ones((14, 14)))
+    missing = (np.arange(len(large)) % period == 0)[:, None] & np.ones(large.shape, bool)
+    assert hidden_share(large, missing) == pytest.approx(1 / period, abs=0.03)
+    assert hidden_share(large, ~missing) == pytest.approx(1 - 1 / period, abs=0.03)

@@ -51,9 +51,9 @@ def layers_of_scans(path: Path) -> list[LayerData]:
         if not studies:  # folders that are called alike
             return [image_layer(scan) for scan in read_scan(path)]
         opened = []
-    for _, settings, _ in opened:
-        if settings["metadata"].get("brgm", {}).get("role") in _BOUNDS:
-            settings["visible"] = False  # as in the session
+    bounds = [settings for _, settings, _ in opened if settings["metadata"].get("brgm", {}).get("role") in _BOUNDS]
+    for settings in bounds if studies or len(bounds) < len(opened) else []:
+        settings["visible"] = False  # as in the session
     for study in studies:
         found = _layers(study)
         if not found and not opened:

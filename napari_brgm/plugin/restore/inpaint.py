@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import ref
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, PushButton
@@ -20,7 +21,7 @@ from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
 from napari_brgm.plugin.layers.stacks import stack_of
 from napari_brgm.plugin.prior_panel import knows_stacks
 from napari_brgm.plugin.restore.keys import with_key
-from napari_brgm.plugin.restore.live import LiveFill, Stroke
+from napari_brgm.plugin.restore.live import Hole, LiveFill, Stroke
 from napari_brgm.plugin.restore.masks import mask_for, why_hidden
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
@@ -66,7 +67,7 @@ class InpaintWidget(RestorationPanel):
     run_all_tooltip: ClassVar[str] = with_key("Restore every masked slice; to look at the next one", "next_masked")
     _painted: Labels | None = None  # whose strokes are listened to
     _of_filling = ""  # what the filling said last, as it was shown
-    _of_run = ""  # what was said of a run that failed or was cancelled, as it was shown, until something is painted
+    _painted_since = False  # since something was said but of the filling
     _guess: tuple[Stroke, npt.NDArray[np.float32]] | None = None  # what was filled when Run was pressed
 
     def inputs(self) -> Sequence[Widget | QWidget]:
@@ -133,11 +134,15 @@ class InpaintWidget(RestorationPanel):
         return Stroke(image, shown, missing, entry.name, given["fit_alignment"], given["alignment"])
 
     def _say_of_filling(self, text: str) -> None:
-        """Say what the filling has to say, or no more, unless a run or something else has the word."""
-        of_run = self._run is not None or self._of_run == self.status.text() != ""
-        if not of_run and (text or (self._of_filling and self.status.text() == self._of_filling)):
-            self._say(text)
+        """Say what the filling has to say, or no more; not over what else was said since something was painted."""
+        now = self.status.text()
+        if self._run is None and (now in ("", self._of_filling) or (text and self._painted_since)):
+            super()._say(text)
             self._of_filling = self.status.text()
+
+    def _say(self, sentence: str, *, bad: bool = False) -> None:
+        super()._say(sentence, bad=bad)
+        self._painted_since = False
 
     def reset_choices(self, event: object = None) -> None:
         super().reset_choices(event)
@@ -173,11 +178,11 @@ class InpaintWidget(RestorationPanel):
         super()._begin(everywhere)
 
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
-        name, given = run.entry.name, self.alignment.choices()
+        shown = {id(plane) for plane, _ in done}
         restored = [
-            Stroke(run.image, part.shown, part.missing, name, given["fit_alignment"], given["alignment"])
+            Hole(ref(run.image), part.shown.index, part.missing)
             for part in run.parts
-            if part.missing is not None
+            if part.missing is not None and id(part.shown) in shown
         ]
         layers = super()._added(run, done)
         self.live.settle(layers[0], restored)
@@ -235,12 +240,8 @@ class InpaintWidget(RestorationPanel):
         if mask is not None:
             self.labels.value = mask
 
-    def _on_error(self, error: Exception) -> None:
-        super()._on_error(error)
-        self._of_run = self.status.text()
-
     def _on_paint(self, event: object = None) -> None:
-        self._of_run = ""
+        self._painted_since = True
         value = int(self._painted.selected_label) if self._painted is not None else 0
         if value and value not in self.label.choices:
             self.label.choices = [*self._named_labels(), (f"only {value}", value)]

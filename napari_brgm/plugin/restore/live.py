@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
@@ -31,10 +31,24 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["LiveFill", "Stroke"]
+__all__ = ["Hole", "LiveFill", "Stroke"]
 
 _SOON_MS = 40  # after a stroke: those of one movement come together
 _ROLES = ("preview", "preview std")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hole:
+    """What is hidden (H, W) of a slice of a layer, which it does not keep."""
+
+    image: ref[Image]
+    index: tuple[int | slice, ...]
+    missing: npt.NDArray[np.bool_]
+
+    def is_as(self, other: Hole) -> bool:
+        """Whether the same is hidden of the same slice."""
+        there = self.image() is other.image() is not None and self.index == other.index
+        return there and np.array_equal(self.missing, other.missing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,14 +92,14 @@ class Stroke:
         given = None if self.alignment is None else Alignment.from_dict(self.alignment)
         return LiveSlice(self.shown.image, prior, self.shown.spacing, settings, given)
 
-    def hides_as(self, other: Stroke) -> bool:
-        """Whether the same is painted on the same slice."""
-        there = self.image is other.image and self.shown.index == other.shown.index
-        return there and np.array_equal(self.missing, other.missing)
+    @property
+    def hole(self) -> Hole:
+        """Where it is."""
+        return Hole(ref(self.image), self.shown.index, self.missing)
 
     def is_as(self, other: Stroke | None) -> bool:
         """Whether the same comes of it."""
-        return other is not None and self.of_same_slice(other) and self.hides_as(other)
+        return other is not None and self.of_same_slice(other) and self.hole.is_as(other.hole)
 
 
 class LiveFill(QObject):
@@ -127,7 +141,7 @@ class LiveFill(QObject):
         self._filling: Stroke | None = None
         self._filled: Stroke | None = None
         self._estimate: npt.NDArray[np.float32] | None = None  # on show
-        self._settled: WeakKeyDictionary[Layer, list[Stroke]] = WeakKeyDictionary()
+        self._settled: WeakKeyDictionary[Layer, list[Hole]] = WeakKeyDictionary()
         self._again = False  # something was painted since the one that is being filled
         self._loading = False  # it is said that the prior is loaded, which takes seconds
         self._soon = QTimer(self)
@@ -160,14 +174,17 @@ class LiveFill(QObject):
         if self._painted:
             self._soon.start()
 
-    def settle(self, result: Layer, strokes: Sequence[Stroke]) -> None:
+    def settle(self, result: Layer, holes: Sequence[Hole]) -> None:
         """Leave these as they are while the result of the run is there that has restored them."""
-        self._settled[getattr(result, "__wrapped__", result)] = list(strokes)  # not napari's proxy of it
+        self._settled[getattr(result, "__wrapped__", result)] = list(holes)  # not napari's proxy of it
         self.clear()
 
     def _on_layer(self, event: Any) -> None:
-        if event.value in self._settled:
-            self.look()
+        if event.value not in self._settled:
+            return
+        if event.type == "inserted":  # what is being filled is restored again
+            self.clear()
+        self.look()
 
     def _on_paint(self, event: object = None) -> None:
         self._painted = True
@@ -205,7 +222,7 @@ class LiveFill(QObject):
             return
         stroke = self._stroke()
         restored = (one for result, own in self._settled.items() if result in self._viewer.layers for one in own)
-        if stroke is None or any(stroke.hides_as(one) for one in restored):
+        if stroke is None or any(stroke.hole.is_as(one) for one in restored):
             self.clear()
         elif not stroke.is_as(self._filled):
             if not stroke.of_same_slice(self._filled):

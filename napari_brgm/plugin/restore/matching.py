@@ -126,7 +126,9 @@ def advice_for(image: Image, parts: Sequence[Part], entry: PriorEntry) -> list[s
 
 
 def _hidden(part: Part) -> int:
-    return 0 if part.missing is None else int(np.count_nonzero(part.missing))
+    """Pixels; none of a slice that is hidden as a whole, of which there is nothing to say."""
+    hidden = 0 if part.missing is None else int(np.count_nonzero(part.missing))
+    return 0 if part.missing is None or hidden == part.missing.size else hidden
 
 
 def turned_about(image: Image, shown: ShownSlice, records: Sequence[Mapping[str, Any]], entry: PriorEntry) -> list[str]:

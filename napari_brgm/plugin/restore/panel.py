@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import ref
 
 from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
@@ -228,22 +229,23 @@ class RestorationPanel(ChoicesPanel):
             self.alignment.show_used(done[0][1].provenance.get("alignment"))
         where = "the tint over it" if layers[-1].visible else "the hidden layer over it"
         text = f"added '{layers[0].name}' after {seconds:.0f} s; its variance is {where}"
-        self._told.add(layers[0], Said(text, run.image, [*run.warnings, *run.notes(told)]))
+        self._told.add(layers[0], Said(text, ref(run.image), run.image.name, [*run.warnings, *run.notes(told)]))
 
     def say_of_result(self, said: Said) -> None:
         """Say it of a result; of which image, where another one is chosen by now."""
-        here = said.source is self.image.value
-        self._show_advice(said.notes if here else [f"of '{said.source.name}': {note}" for note in said.notes])
-        self._offer_result(True)
+        here = said.source() is self.image.value
+        self._show_advice(said.notes if here else [f"of '{said.name}': {note}" for note in said.notes])
+        self.offer_result(True)
         self._say(said.text)
 
     def say_no_more(self) -> None:
         """Say no more of a result that was taken back or deleted."""
         self._say("")
         self._show_advice([])
-        self._offer_result(False)
+        self.offer_result(False)
 
-    def _offer_result(self, there: bool) -> None:
+    def offer_result(self, there: bool) -> None:
+        """Offer to look at a result, and to save it."""
         self.inspect_button.setVisible(there)
         self.save_button.setVisible(there)
 
@@ -310,14 +312,13 @@ class RestorationPanel(ChoicesPanel):
         layers = self._added(run, [(run.parts[i].shown, found) for i, found in finished.items()])
         left = len(run.parts) - len(finished)
         text = f"added '{layers[0].name}'; {left} slices were left as they are"
-        self._told.add(layers[0], Said(text, run.image, run.warnings))
+        self._told.add(layers[0], Said(text, ref(run.image), run.image.name, run.warnings))
 
     def _on_finish(self) -> None:
         self._clear_preview()
         self._run = None
         super()._on_finish()
-        if self._told.newest is None:  # taken back while this was under way
-            self._offer_result(False)
+        self.offer_result(self._told.newest is not None)  # it may have been taken back while this was under way
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()

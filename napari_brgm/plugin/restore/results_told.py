@@ -8,6 +8,7 @@ from weakref import ref
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
+    from qtpy.QtWidgets import QLabel
 
 __all__ = ["ResultsTold", "Said"]
 
@@ -19,22 +20,28 @@ class Said(NamedTuple):
     ----------
     text : str
         What was done.
-    source : Image
-        That it was made of.
+    source : reference to an Image
+        That it was made of,
+    name : str
+        and what that was called.
     notes : list of str
         What the person is to know of it.
     """
 
     text: str
-    source: Image
+    source: ref[Image]
+    name: str
     notes: list[str]
 
 
 class _Panel(Protocol):
+    status: QLabel
+
     @property
     def task(self) -> object | None: ...
     def say_of_result(self, said: Said) -> None: ...
     def say_no_more(self) -> None: ...
+    def offer_result(self, there: bool) -> None: ...
 
 
 class ResultsTold:
@@ -44,12 +51,13 @@ class ResultsTold:
     ----------
     viewer : napari.viewer.Viewer
     panel : object
-        Told to say something, and to say no more, unless something is under way in it.
+        Told what to say, unless something is under way in it; other sentences than those of results are left to it.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, panel: _Panel) -> None:
         self._layers, self._panel = viewer.layers, panel
         self._told: list[tuple[ref[Image], Said]] = []
+        self._shown: tuple[Said, str] | None = None  # what was said last, and how it stood there
         self._layers.events.removed.connect(self._on_removed)
         self._layers.events.inserted.connect(self._on_inserted)
 
@@ -58,7 +66,7 @@ class ResultsTold:
         bare = getattr(layer, "__wrapped__", layer)  # the window tells of it, not of napari's proxy
         self._told = [(one, of) for one, of in self._told if one() is not None]
         self._told.append((ref(bare), said))
-        self._panel.say_of_result(said)
+        self._say(said)
 
     @property
     def newest(self) -> Said | None:
@@ -72,18 +80,24 @@ class ResultsTold:
         self._layers.events.inserted.disconnect(self._on_inserted)
 
     def _on_removed(self, event: Any) -> None:
-        if self._of(event.value) is None or self._panel.task is not None:
+        gone, newest = self._of(event.value), self.newest
+        if gone is None or self._panel.task is not None:
             return
-        said = self.newest
-        if said is None:
+        if self._shown is None or self._shown[0] is not gone or self._shown[1] != self._panel.status.text():
+            self._panel.offer_result(newest is not None)
+        elif newest is None:
             self._panel.say_no_more()
         else:
-            self._panel.say_of_result(said)
+            self._say(newest)
 
     def _on_inserted(self, event: Any) -> None:
         said = self._of(event.value)
         if said is not None and self._panel.task is None:
-            self._panel.say_of_result(said)
+            self._say(said)
+
+    def _say(self, said: Said) -> None:
+        self._panel.say_of_result(said)
+        self._shown = said, self._panel.status.text()
 
     def _of(self, layer: object) -> Said | None:
         return next((said for one, said in self._told if one() is layer), None)

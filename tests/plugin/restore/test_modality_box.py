@@ -26,6 +26,12 @@ def test_a_picture_is_like_its_own_prior(brain_prior) -> None:
     fine = np.kron(film, np.ones((12, 12), np.float32))  # a film of 1,536 pixels is looked at as one of 384
     assert likeness(fine, films) == pytest.approx(likeness(np.kron(film, np.ones((3, 3))), films), rel=1e-4)
     assert likeness(fine, films) < 1 < likeness(fine, brain_prior)
+    heads = load_prior("brain-axial-128")
+    head = to_grey(heads.sample(1, seed=2)).clamp(0, 255)[0, 0].numpy()
+    wide = np.pad(head, 36)  # a wider field of view with pixels of the same size, and ever finer ones
+    for picture in (head, wide, *(np.kron(head, np.ones((n, n), np.float32)) for n in (2, 4))):
+        assert likeness(picture, heads) < 1
+    assert likeness(np.kron(head, np.ones((3, 3))), heads, (0.5, 0.5)) < 1
 
 
 @pytest.fixture

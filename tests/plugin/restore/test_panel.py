@@ -221,14 +221,16 @@ def test_what_was_said_of_one_scan_is_not_said_of_the_next(window, run, fake_eng
 def test_what_is_said_goes_with_its_result(window, run, one_prior, fake_engine, qtbot) -> None:
     """Catches the first of two runs forgotten with the second, a warning lost on the way, and buttons of nothing."""
     viewer, widget = window("In-paint")
-    viewer.add_image(np.random.default_rng(0).random((40, 40)), name="slice", scale=(5, 5))
+    head = (np.hypot(*(np.indices((40, 40)) - 19.5)) < 16).astype(np.float32)
+    viewer.add_image(head, name="slice", scale=(5, 5))
     widget.paint()
-    widget.labels.value.data[:30] = 1
+    widget.labels.value.data[:24] = 1
     run(widget)
-    warned, first = widget.advice.text(), viewer.layers[-1]
-    assert "nothing is seen of the anatomy" in warned
-    widget.labels.value.data[:32] = 1
+    warned, first = widget.advice.text(), viewer.layers[-2]
+    assert "of the anatomy" in warned
+    widget.labels.value.data[:28] = 1
     run(widget)
+    assert "of the anatomy" in widget.advice.text() != warned
     history = history_of(viewer)
     history.take_back()
     assert first in viewer.layers and widget.status.text().startswith("Added 'restored | ")
@@ -239,6 +241,11 @@ def test_what_is_said_goes_with_its_result(window, run, one_prior, fake_engine, 
     assert widget.status.text().startswith("Added 'restored | ") and widget.advice.text() == warned
     history.bring_again()
     assert viewer.status == "there is no run to bring again"
+    widget._say("something else")
+    viewer.layers.remove(first)
+    assert widget.status.text() == "Something else" and widget.save_button.isHidden()
+    run(widget)
+    first = viewer.layers[-2]
     fake_engine.pause = 0.05
     widget.run()
     history.take_back()
@@ -246,6 +253,11 @@ def test_what_is_said_goes_with_its_result(window, run, one_prior, fake_engine, 
     widget.cancel()
     qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
     assert "ancelled" in widget.status.text() and widget.save_button.isHidden() and widget.inspect_button.isHidden()
+    widget.run()
+    history.bring_again()
+    widget.cancel()
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=20_000)
+    assert first in viewer.layers and not widget.save_button.isHidden()
 
 
 def test_pixels_that_are_replaced_during_a_run(window, qtbot, click, fake_engine, sentences: list[str]) -> None:
