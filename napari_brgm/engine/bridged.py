@@ -4,8 +4,8 @@
 
 m and x_k are mean and draws of the stack's model, b what the network says (priors/bridge.py). The model is linear in
 what was measured, and the network is not; it knows nothing of slices farther away, and as the gap grows the model says
-more. a is that at which ten held-out heads were missed least, by the distance of the measured slices; s about what the
-error is of the model's. Only of holes in pixels that were seen as they are, without a second scan.
+more. a is that at which ten held-out heads were missed least, by the distance of the measured slices, and s what the
+error was then of the model's. Only of holes in pixels that were seen as they are, without a second scan.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from napari_brgm.engine.stack_seen import StackSeen
     from napari_brgm.priors.bridge import Bridge
 
-__all__ = ["SPREAD", "BridgedSlice", "bridges", "with_bridges"]
+__all__ = ["BridgedSlice", "bridges", "with_bridges"]
 
-SPREAD = 0.87  # s
-_SHARES = (2.0, 4.0, 8.0, 18.0, 27.0), (0.5, 0.27, 0.25, 0.65, 1.0)  # mm from one measured slice to the other, and a
+_APART = (2.0, 4.0, 6.0, 10.0, 12.0, 20.0, 30.0, 33.0)  # mm from one measured slice to the other,
+_SHARES = (0.25, 0.12, 0.1, 0.16, 0.23, 0.53, 0.73, 1.0)  # a,
+_SPREADS = (0.91, 0.85, 0.77, 0.78, 0.86, 0.94, 0.97, 1.0)  # and s
 _TOUCHED = 0.01  # of a frame pixel: where so much of it is hidden, it is
 _COMMON = 0.02  # of what is hidden: a neighbour may hide so much of it, too
 
@@ -52,8 +53,8 @@ class BridgedSlice:
     image : (R, R) Tensor
         Grey levels; b.
     hidden : (R, R) bool Tensor
-    share : float
-        Of the stack's model; a.
+    share, spread : float
+        Of the stack's model; a and s.
     before_mm, after_mm : float
         How far the slices are that it was read from.
     """
@@ -61,6 +62,7 @@ class BridgedSlice:
     image: Tensor
     hidden: Tensor
     share: float
+    spread: float
     before_mm: float
     after_mm: float
 
@@ -82,7 +84,7 @@ def with_bridges(found: StackFound, at: dict[int, int], read: dict[int, BridgedS
         x = images[:, at[slice_]]
         mean = x.mean(dim=0)
         target = from_grey(one.share * to_grey(mean) + (1 - one.share) * one.image)
-        images[:, at[slice_]] = torch.where(one.hidden, target + SPREAD * (x - mean), x)
+        images[:, at[slice_]] = torch.where(one.hidden, target + one.spread * (x - mean), x)
     return replace(found, images=images)
 
 
@@ -110,8 +112,8 @@ def bridges(seen: StackSeen, net: Bridge, best: Tensor, check: Callable[[], None
         if gap is not None:
             far = gap.before_mm + gap.after_mm
             image = net.slice_between(gap).to(best)
-            share = float(np.interp(far, *_SHARES))
-            found[slice_] = BridgedSlice(image, gap.hidden, share, gap.before_mm, gap.after_mm)
+            share, spread = (float(np.interp(far, _APART, by)) for by in (_SHARES, _SPREADS))
+            found[slice_] = BridgedSlice(image, gap.hidden, share, spread, gap.before_mm, gap.after_mm)
     return found
 
 
@@ -144,7 +146,7 @@ class _Slices:
             given = self._seen.problem(slice_).placed.given
             own = self._placed(np.zeros(given.seen.shape, np.float32), given.seen)
         image, hidden = own
-        near = sorted((abs(at - place), at) for at in self._measured if 0 < abs(at - place) < _SHARES[0][-1])
+        near = sorted((abs(at - place), at) for at in self._measured if 0 < abs(at - place) < _APART[-1])
         sides = []
         for way in (-1, 1):
             shown = ((far, self._beside(at, hidden)) for far, at in near if (at - place) * way > 0)
@@ -153,7 +155,7 @@ class _Slices:
                 return None
             sides.append((torch.stack([two[0][1], two[-1][1]]), two[0][0]))
         (before, before_mm), (after, after_mm) = sides
-        if before_mm + after_mm >= _SHARES[0][-1]:
+        if before_mm + after_mm >= _APART[-1]:
             return None
         return Gap(before, image, after, hidden, before_mm, after_mm)
 
