@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, PushButton
+from magicgui.widgets import CheckBox, ComboBox, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QGroupBox, QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_brgm.text import plain_text
 
@@ -31,6 +41,9 @@ def form(*widgets: Widget | QWidget | tuple[Widget, ...]) -> QWidget:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for widget in widgets:
+        for part in widget if isinstance(widget, tuple) else (widget,):
+            if isinstance(part, ComboBox):  # a long name of a layer is cut off, and does not widen the dock
+                part.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         if isinstance(widget, tuple):
             row = QHBoxLayout()
             for part in widget:

@@ -15,7 +15,7 @@ from napari_brgm.errors import BrgmError, InputError
 from napari_brgm.plugin.forms import ADVICE, SAFETY, form, row, wrapped
 from napari_brgm.plugin.layers.anatomy import plane_of
 from napari_brgm.plugin.layers.results import LAYER_NOTICE, Extras
-from napari_brgm.plugin.layers.shown import check_restorable, shown_axes, shown_slice
+from napari_brgm.plugin.layers.shown import check_restorable, shown_axes, shown_slice, stored
 from napari_brgm.plugin.messages import Messages
 from napari_brgm.plugin.preferences import preferences
 from napari_brgm.plugin.prior_panel import DEVICE_TOOLTIP, PriorPanel, has_density, knows_stacks
@@ -197,13 +197,13 @@ class ChoicesPanel(PriorPanel):
             self._on_cost()
             self._on_image(None)
 
-    def plane(self) -> tuple[str, tuple[float, float] | None]:
-        """Anatomical plane in which the chosen image would be restored, '' if unknown, and its pixel size in mm."""
+    def plane(self) -> tuple[str, tuple[float, float] | None, int]:
+        """Plane in which the image would be restored, '' if unknown; pixel size in mm; pixels of the longer side."""
         try:
-            rows, columns, spacing = shown_axes(self.chosen_image(), self.viewer.dims)
+            rows, columns, spacing = shown_axes(image := self.chosen_image(), self.viewer.dims)
         except BrgmError:
-            return "", None
-        return plane_of(self.chosen_image(), rows, columns) or "", spacing
+            return "", None, 0
+        return plane_of(image, rows, columns) or "", spacing, max(stored(image).shape[i] for i in (rows, columns))
 
     def match_prior(self, event: object = None) -> None:
         """Choose the prior that suits the image, unless the person has chosen one."""
@@ -218,9 +218,9 @@ class ChoicesPanel(PriorPanel):
         except InputError as error:
             self._give_reason(f"{error}.", ADVICE)
             return
-        plane, spacing = self.plane()
+        plane, spacing, pixels = self.plane()
         known, how = said or self.modality.value, "is" if said else self.modality.how
-        match = best_prior(self._entries, known, plane, spacing, how)
+        match = best_prior(self._entries, known, plane, spacing, how, pixels)
         if match is not None:
             unlike = "" if known else self.modality.unlike
             self._set_prior(match.prior)

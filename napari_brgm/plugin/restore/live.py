@@ -254,7 +254,8 @@ class LiveFill(QObject):
         self._prior, self._known, self._filled = (stroke.prior, prior), (stroke, live), stroke
         self._loading = False
         self._show(stroke, filled)
-        self._say(". ".join(("a preview; press Run to refine it", *filled.notes)))
+        notes = (f"{note[:1].upper()}{note[1:]}" for note in filled.notes)
+        self._say(". ".join(("a preview; press Run to refine it", *notes)))
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, Cancelled):
@@ -276,6 +277,8 @@ class LiveFill(QObject):
         self._estimate = estimate = np.where(stroke.missing, filled.estimate, np.nan).astype(np.float32)
         data = [plane_data(stroke.image, stroke.shown, one) for one in (estimate, filled.std)]
         most = float(filled.std.max()) or 1.0
+        if not all(layer in self._viewer.layers for layer in self.layers):  # the person took one away
+            self._hide()
         if not self.layers:
             selected, active = set(self._viewer.layers.selection), self._viewer.layers.selection.active
             place = plane_geometry(stroke.image, stroke.shown, stroke.missing.shape)
@@ -295,11 +298,9 @@ class LiveFill(QObject):
             mark_synthetic(self._viewer)
             return
         for layer, one in zip(self.layers, data, strict=True):
-            if layer in self._viewer.layers:  # else the person took it away
-                layer.data[...] = one
-                layer.refresh(thumbnail=False, highlight=False, extent=False)
-        if self.layers[1] in self._viewer.layers:
-            self.layers[1].contrast_limits = (0.0, most)
+            layer.data[...] = one
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self.layers[1].contrast_limits = (0.0, most)
 
 
 def _loaded(name: str) -> Prior:

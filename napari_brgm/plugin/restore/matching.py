@@ -49,6 +49,7 @@ def best_prior(
     plane: str,
     spacing: tuple[float, float] | None,
     how: str = "is",
+    pixels: int = 0,
 ) -> Match | None:
     """Choose among priors.
 
@@ -62,6 +63,8 @@ def best_prior(
         Pixel size in mm.
     how : str
         How the modality is known: the scan 'is', 'looks like' or 'is said to be' it.
+    pixels : int
+        Of its longer side. Where their size is not known they are taken for the prior's, and have to lie in its frame.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def best_prior(
     elif plane and any(e.plane and e.modality not in _WITHOUT_SPACING for e in fit):
         reason.append(f"no prior knows {plane} slices")
     fit = same or fit
-    fine = spacing is not None and max(spacing) <= _FINE_MM
+    fine = pixels > min(e.resolution for e in fit) if spacing is None else max(spacing) <= _FINE_MM
     chosen = min(fit, key=lambda e: (e.rank, (e.resolution >= _FINE) != fine))
     sized = (chosen.resolution >= _FINE) == fine
     if spacing is not None and sized and any((e.resolution >= _FINE) != fine for e in fit):

@@ -131,7 +131,9 @@ class RestorationPanel(ChoicesPanel):
     def _on_image(self, image: Image | None) -> None:
         if image is not self._told_of:
             self._stop_waiting()
-        super()._on_image(image)
+            super()._on_image(image)
+            if self.task is None:
+                self.offer_result(self._told.newest)
 
     def on_key_run(self) -> None:
         """Restore the slice on show."""
@@ -233,21 +235,21 @@ class RestorationPanel(ChoicesPanel):
 
     def say_of_result(self, said: Said) -> None:
         """Say it of a result; of which image, where another one is chosen by now."""
-        here = said.source() is self.image.value
-        self._show_advice(said.notes if here else [f"of '{said.name}': {note}" for note in said.notes])
-        self.offer_result(True)
+        self.offer_result(said)
+        if said.source() is not self.image.value:
+            self._show_advice([f"of '{said.name}': {note}" for note in said.notes])
         self._say(said.text)
 
     def say_no_more(self) -> None:
         """Say no more of a result that was taken back or deleted."""
         self._say("")
-        self._show_advice([])
-        self.offer_result(False)
+        self.offer_result(None)
 
-    def offer_result(self, there: bool) -> None:
-        """Offer to look at a result, and to save it."""
-        self.inspect_button.setVisible(there)
-        self.save_button.setVisible(there)
+    def offer_result(self, said: Said | None) -> None:
+        """Offer to look at a result, and to save it; what speaks against it stays in sight with its image."""
+        self._show_advice(said.notes if said is not None and said.source() is self.image.value else [])
+        for button in (self.inspect_button, self.save_button):
+            button.setVisible(said is not None)
 
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         scan = run.image.metadata.get("scan")
@@ -318,14 +320,13 @@ class RestorationPanel(ChoicesPanel):
         self._clear_preview()
         self._run = None
         super()._on_finish()
-        self.offer_result(self._told.newest is not None)  # it may have been taken back while this was under way
+        if not self._told.speaks:
+            self.offer_result(self._told.newest)  # of another run than this, or none
 
     def _on_orphaned(self) -> None:
         super()._on_orphaned()
         self._told.let_go()
         self._clear_preview()
-
-    # display
 
     def _show_advice(self, sentences: list[str]) -> None:
         """Show what speaks against a run, or what a finished one found."""

@@ -41,7 +41,7 @@ class _Panel(Protocol):
     def task(self) -> object | None: ...
     def say_of_result(self, said: Said) -> None: ...
     def say_no_more(self) -> None: ...
-    def offer_result(self, there: bool) -> None: ...
+    def offer_result(self, said: Said | None) -> None: ...
 
 
 class ResultsTold:
@@ -74,6 +74,11 @@ class ResultsTold:
         there = (said for layer, said in reversed(self._told) if layer() is not None and layer() in self._layers)
         return next(there, None)
 
+    @property
+    def speaks(self) -> bool:
+        """Whether what it said last still stands there."""
+        return self._shown is not None and self._shown[1] == self._panel.status.text()
+
     def let_go(self) -> None:
         """Follow the layers no longer."""
         self._layers.events.removed.disconnect(self._on_removed)
@@ -83,8 +88,8 @@ class ResultsTold:
         gone, newest = self._of(event.value), self.newest
         if gone is None or self._panel.task is not None:
             return
-        if self._shown is None or self._shown[0] is not gone or self._shown[1] != self._panel.status.text():
-            self._panel.offer_result(newest is not None)
+        if not self.speaks or self._shown is None or self._shown[0] is not gone:
+            self._panel.offer_result(newest)
         elif newest is None:
             self._panel.say_no_more()
         else:

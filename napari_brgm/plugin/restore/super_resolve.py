@@ -109,20 +109,20 @@ class SuperResolveWidget(RestorationPanel):
         super().match_prior(event)
         self._follow_stack()
 
-    def plane(self) -> tuple[str, tuple[float, float] | None]:
+    def plane(self) -> tuple[str, tuple[float, float] | None, int]:
         """Of the reformatted planes, where slices are to become thinner; else of the slice on show."""
-        shown, spacing = super().plane()
+        shown, spacing, pixels = super().plane()
         if self.way.value != "through":
-            return shown, spacing
+            return shown, spacing, pixels
         try:
             image = self.chosen_image()
             thick, _, finest = thick_axis(image)
         except BrgmError:
-            return shown, spacing
+            return shown, spacing, pixels
         known = {entry.plane for entry in self._entries.values() if entry.plane}
         planes = [p for axis in range(image.ndim) if axis != thick and (p := plane_of(image, thick, axis))]
         liked = (p for p in planes if any(same_plane(p, other) for other in known))
-        return next(liked, planes[0] if planes else ""), (finest, finest)
+        return next(liked, planes[0] if planes else ""), (finest, finest), pixels
 
     def _factors(self, image: Image, shown: ShownSlice) -> tuple[float, float]:
         if self.way.value == "factor":

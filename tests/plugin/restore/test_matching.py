@@ -78,6 +78,8 @@ def test_no_prior_knows_the_modality() -> None:
 
 def test_nothing_is_known_of_the_priors() -> None:
     assert best_prior({}, "MR", "axial", None) is None
+    chosen = [best_prior(registered(), "MR", "axial", None, "looks like", n).prior for n in (0, 128, 208)]
+    assert chosen == ["brain-axial-128", "brain-axial-128", "brain-axial-256"]  # it has to lie in the frame
     assert best_prior(table(PriorEntry("unknown", Kind.installed)), "MR", "axial", None) is None
 
 

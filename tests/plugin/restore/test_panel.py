@@ -235,8 +235,13 @@ def test_what_is_said_goes_with_its_result(window, run, one_prior, fake_engine, 
     history.take_back()
     assert first in viewer.layers and widget.status.text().startswith("Added 'restored | ")
     assert widget.advice.text() == warned and not widget.save_button.isHidden()
+    widget.image.value = viewer.add_image(head, name="next")
+    assert widget.status.text() == "" == widget.advice.text()
+    widget.image.value = viewer.layers["slice"]
+    assert widget.advice.text() == warned and not widget.save_button.isHidden()
+    widget._say("something else")
     history.take_back()
-    assert widget.status.text() == "" == widget.advice.text() and widget.save_button.isHidden()
+    assert widget.status.text() == "Something else" and widget.advice.text() == "" and widget.save_button.isHidden()
     history.bring_again()
     assert widget.status.text().startswith("Added 'restored | ") and widget.advice.text() == warned
     history.bring_again()
