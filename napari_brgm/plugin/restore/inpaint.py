@@ -21,7 +21,7 @@ from napari_brgm.plugin.layers.shown import mask_on, shown_slice, stored
 from napari_brgm.plugin.layers.stacks import stack_of
 from napari_brgm.plugin.prior_panel import knows_stacks
 from napari_brgm.plugin.restore.keys import with_key
-from napari_brgm.plugin.restore.live import Hole, LiveFill, Stroke
+from napari_brgm.plugin.restore.live import HiddenPart, LiveFill, Stroke
 from napari_brgm.plugin.restore.masks import mask_for, why_hidden
 from napari_brgm.plugin.restore.panel import RestorationPanel
 from napari_brgm.plugin.restore.preview import Part
@@ -180,7 +180,7 @@ class InpaintWidget(RestorationPanel):
     def _added(self, run: Ongoing, done: list[tuple[ShownSlice, Restoration]]) -> list[Image]:
         shown = {id(plane) for plane, _ in done}
         restored = [
-            Hole(ref(run.image), part.shown.index, part.missing)
+            HiddenPart(ref(run.image), part.shown.index, part.missing)
             for part in run.parts
             if part.missing is not None and id(part.shown) in shown
         ]

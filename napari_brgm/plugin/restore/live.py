@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from napari_brgm.plugin.layers.shown import ShownSlice
     from napari_brgm.priors.prior import Prior
 
-__all__ = ["Hole", "LiveFill", "Stroke"]
+__all__ = ["HiddenPart", "LiveFill", "Stroke"]
 
 _SOON_MS = 40  # after a stroke: those of one movement come together
 _ROLES = ("preview", "preview std")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hole:
+class HiddenPart:
     """What is hidden (H, W) of a slice of a layer, which it does not keep."""
 
     image: ref[Image]
     index: tuple[int | slice, ...]
     missing: npt.NDArray[np.bool_]
 
-    def is_as(self, other: Hole) -> bool:
+    def is_as(self, other: HiddenPart) -> bool:
         """Whether the same is hidden of the same slice."""
         there = self.image() is other.image() is not None and self.index == other.index
         return there and np.array_equal(self.missing, other.missing)
@@ -93,9 +93,9 @@ class Stroke:
         return LiveSlice(self.shown.image, prior, self.shown.spacing, settings, given)
 
     @property
-    def hole(self) -> Hole:
+    def hole(self) -> HiddenPart:
         """Where it is."""
-        return Hole(ref(self.image), self.shown.index, self.missing)
+        return HiddenPart(ref(self.image), self.shown.index, self.missing)
 
     def is_as(self, other: Stroke | None) -> bool:
         """Whether the same comes of it."""
@@ -141,7 +141,7 @@ class LiveFill(QObject):
         self._filling: Stroke | None = None
         self._filled: Stroke | None = None
         self._estimate: npt.NDArray[np.float32] | None = None  # on show
-        self._settled: WeakKeyDictionary[Layer, list[Hole]] = WeakKeyDictionary()
+        self._settled: WeakKeyDictionary[Layer, list[HiddenPart]] = WeakKeyDictionary()
         self._again = False  # something was painted since the one that is being filled
         self._loading = False  # it is said that the prior is loaded, which takes seconds
         self._soon = QTimer(self)
@@ -174,7 +174,7 @@ class LiveFill(QObject):
         if self._painted:
             self._soon.start()
 
-    def settle(self, result: Layer, holes: Sequence[Hole]) -> None:
+    def settle(self, result: Layer, holes: Sequence[HiddenPart]) -> None:
         """Leave these as they are while the result of the run is there that has restored them."""
         self._settled[getattr(result, "__wrapped__", result)] = list(holes)  # not napari's proxy of it
         self.clear()
