@@ -64,7 +64,7 @@ def hidden_share(image: npt.NDArray[np.floating], missing: npt.NDArray[np.bool_]
     cells = _cells(values, measured, seen)
     if float(cells.within[cells.hidden < 1 - _SEEN].sum()) < _LEAST:
         return 1.0
-    under = float((_ellipse(cells) * cells.hidden).sum())
+    under = float((_rounded(cells) * cells.hidden).sum())
     return under / (under + float(cells.within.sum()))
 
 
@@ -124,7 +124,7 @@ def _means(values: npt.NDArray[Any], side: int) -> npt.NDArray[np.float64]:
     return found
 
 
-def _ellipse(cells: _Cells) -> npt.NDArray[np.float64]:
+def _rounded(cells: _Cells) -> npt.NDArray[np.float64]:
     """How far each cell (h, w) lies within the likeliest rounded shape, 0 to 1."""
     shape = np.array(cells.hidden.shape, float)
     longer, middle = float(shape.max()), (shape - 1) / 2
