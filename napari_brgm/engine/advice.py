@@ -90,7 +90,7 @@ def advice(
         elif c.orientation_fault:
             sentences.append(f"{c.orientation_fault}; the prior knows anatomy the usual way up")
         if c.needs_spacing and not c.spacing_known:
-            sentences.append("the pixel size is not known: it is taken for the prior's own")
+            sentences.append("the pixel size is not known: it is guessed from the prior's own")
         if 0 < c.result_mm < FINER_THAN_PRIOR * c.prior_mm:
             sentences.append(
                 f"the prior knows pixels of {c.prior_mm:.3g} mm: what it adds to pixels of {c.result_mm:.2g} mm is "

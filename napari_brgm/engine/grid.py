@@ -1,6 +1,7 @@
 """Grid: the pixels of one problem, as given and as restored, against those of the generator's frame.
 
-Where the prior has no pixel size (X-rays, whose field is the detector's), the longer side fills its frame.
+Where the prior has no pixel size (X-rays, whose field is the detector's), the longer side fills its frame. So it does
+where nobody has said the scan's, and the prior's own would make it far larger than what the prior knows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Grid", "grid_of"]
 
 _MOST = 1 << 25  # pixels of a finer grid: 4 GB of work, and as much for 32 samples
+_LARGER = 1.5  # frames across: no such picture has pixels as large as the prior's
 _FIELDS = 10.0  # of the prior, across a slice; more is a wrong pixel size, and what is sampled grows with its square
 
 
@@ -48,6 +50,11 @@ class Grid:
     ratio: tuple[float, float]
     spacing_given: bool = False
 
+    @property
+    def filled(self) -> bool:
+        """Whether nobody has said how large its pixels are, and they are not taken for the prior's."""
+        return not self.spacing_given and not np.allclose(self.ratio, self.factor, rtol=1e-3)
+
     def refined(self, frame: Frame) -> Frame:
         """The frame of ``fine``, of one of ``plane``."""
         return frame if self.fine == self.plane else frame.refined(self.fine, self.factor)
@@ -57,7 +64,8 @@ def grid_of(
     plane: tuple[int, int], fine: tuple[int, int], factor: tuple[float, float], prior: Prior,
     spacing: tuple[float, float] | None,
 ) -> Grid:  # fmt: skip
-    """Grids of a slice with pixels of ``spacing`` mm; None: the prior's own pixel size, times the factor.
+    """Grids of a slice with pixels of ``spacing`` mm; None: the prior's own pixel size, times the factor, or that at
+    which the longer side of a larger picture fills the frame.
 
     Raises
     ------
@@ -75,7 +83,8 @@ def grid_of(
         return Grid(plane, fine, factor, size, (scale * factor[0], scale * factor[1]))
     own, given = prior.info.spacing_mm, spacing is not None
     if spacing is None:
-        spacing = ((own or 1.0) * factor[0], (own or 1.0) * factor[1])
+        pixel = (own or 1.0) * (size / max(fine) if max(fine) > _LARGER * size else 1.0)
+        spacing = (pixel * factor[0], pixel * factor[1])
     mm = np.empty(0)
     with suppress(TypeError, ValueError):
         mm = np.asarray(spacing, dtype=np.float64)

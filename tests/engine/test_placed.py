@@ -53,6 +53,23 @@ def test_a_scan_on_the_priors_grid_is_turned_about(upright_prior, head, strokes)
     assert unfitted.frame.is_identity and not unfitted.fitted
 
 
+def test_a_large_picture_without_a_pixel_size_fills_the_frame(upright_prior, head, strokes):
+    """Catches pixels taken for the prior's own, so that a picture of 2,048 is a head of two metres, fitted for minutes."""
+    large = np.kron(head, np.ones((4, 4)))
+    hole = Mask(np.kron(strokes.missing, np.ones((4, 4), bool)))
+    found = put(large, hole, upright_prior)
+    field = upright_prior.resolution * upright_prior.info.spacing_mm
+    assert found.notes == [
+        f"the pixel size is not known; the longer side was taken for the {field:g} mm that the prior knows"
+    ]
+    assert min(found.frame.ratio) == pytest.approx(0.25, rel=0.1)
+    assert put(large, hole, upright_prior, spacing=(1.5 / 4, 1.5 / 4)).notes == []
+    coarse = large.reshape(64, 4, 64, 4).mean(axis=(1, 3))
+    assert put(coarse, Downsample(4), upright_prior).frame.ratio == pytest.approx((0.25, 0.25), rel=0.1)
+    near = np.pad(head, ((0, 30), (0, 0)))  # not large enough to say otherwise
+    assert put(near, Mask(np.pad(strokes.missing, ((0, 30), (0, 0)))), upright_prior).notes == []
+
+
 def test_coarse_pixels_of_the_priors_field_are_turned_about(upright_prior, head):
     """Four of the restored pixels in one: the refined grid is the prior's own."""
     for image, turn in ((head, 0), (head[::-1, ::-1], 180)):

@@ -152,7 +152,8 @@ class _Files:
                 _warn(f"{name} is missing beside the other files of its run, which are opened without it")
                 return None
             path = self.folder / name
-            layer = picture_layer(path) if name.lower().endswith(PICTURES) else image_layer(*read_scan(path))
+            picture = name.lower().endswith(PICTURES)
+            layer = picture_layer(path) if picture else image_layer(*read_scan(path), flat=self.run.flat[name])
         except BrgmError as error:
             if name == self.wanted:
                 raise

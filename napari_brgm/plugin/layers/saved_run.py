@@ -29,10 +29,14 @@ _INTERPOLATIONS = ("nearest", "linear", "cubic")
 
 @dataclass(frozen=True, slots=True)
 class SavedLayer:
-    """A layer: its file and how it looks (name, visibility, colours ...), as settings of a new one."""
+    """A layer: its file and how it looks (name, visibility, colours ...), as settings of a new one.
+
+    ``space``: how many of its axes are of space, 2 or 3, where it was one slice thick; 0: not told.
+    """
 
     file: str
     look: dict[str, Any]
+    space: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class SavedRun:
                 str(found["task"]),
                 str(found["source"]),
                 str(found["units"]),
-                tuple(SavedLayer(_file(one["file"]), _look(one["look"])) for one in layers),
+                tuple(SavedLayer(_file(one["file"]), _look(one["look"]), _space(one)) for one in layers),
                 _file(found["mask"]) if found.get("mask") else "",
                 tuple(SavedPlane(_file(one["file"]), _index(one["index"]), _turned(one)) for one in planes),
                 voxel_of(found.get("pinned")),
@@ -112,6 +116,12 @@ class SavedRun:
 
         found = run_beside(path)
         return cls.from_dict(found) if found else None
+
+    @property
+    def flat(self) -> dict[str, bool]:
+        """Whether an image that is one slice thick is to be shown in its own plane, by its file."""
+        told = {layer.file: layer.space != 3 for layer in self.layers}
+        return told | ({self.mask: told[self.layers[0].file]} if self.mask else {})
 
     @property
     def images(self) -> list[str]:
@@ -148,6 +158,11 @@ def _look(found: dict[str, Any]) -> dict[str, Any]:
         "interpolation2d": found.get("interpolation2d") in _INTERPOLATIONS,
     }  # fmt: skip
     return {key: found[key] for key, good in fine.items() if good}
+
+
+def _space(found: dict[str, Any]) -> int:
+    told = found.get("space")
+    return told if told in (2, 3) else 0
 
 
 def _number(value: object) -> bool:

@@ -21,7 +21,7 @@ from napari_brgm.plugin.layers.pinned import pinned_voxel
 from napari_brgm.plugin.layers.posterior_files import RunPosterior
 from napari_brgm.plugin.layers.run_study import RunStudy
 from napari_brgm.plugin.layers.saved_run import SavedLayer, SavedPlane, SavedRun, look_of
-from napari_brgm.plugin.layers.scans import on_source_grid, scan_of, scan_record, source_of
+from napari_brgm.plugin.layers.scans import axes_in_file, on_source_grid, scan_of, scan_record, source_of
 from napari_brgm.scans.names import json_name, series_label
 from napari_brgm.scans.outputs import Outputs
 from napari_brgm.scans.record import sidecar
@@ -244,7 +244,10 @@ def _saved(images: Sequence[Image], posterior: RunPosterior | None, names: _Name
         str(record.get("task") or ""),
         source,
         str(record.get("units") or "") if outcome is None else outcome.units,
-        tuple(SavedLayer(name, look) for name, look in zip(names.images, looks, strict=True)),
+        tuple(
+            SavedLayer(name, look, axes_in_file(layer).space)
+            for name, look, layer in zip(names.images, looks, images, strict=True)
+        ),
         names.mask[0] if names.mask else "",
         tuple(
             SavedPlane(name, posterior.place(number))

@@ -45,13 +45,13 @@ _HEAD, _BACK, _LEFT, _FEET = (2, 1, "I-S"), (1, -1, "A-P"), (0, -1, "R-L"), (2, 
 _PLANES = {2: (_HEAD, _BACK, _LEFT), 1: (_BACK, _FEET, _LEFT), 0: (_LEFT, _FEET, _BACK)}  # by the slider's world axis
 
 
-def image_layer(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
+def image_layer(scan: Scan, *, flat: bool = True) -> tuple[npt.NDArray[Any], dict[str, Any], str]:
     """Layer data of a scan: (slices, rows, columns), (volumes, slices, rows, columns), or (rows, columns) for K = 1.
 
-    A scan that is one slice thick is shown in its own plane; any other one by its axial slices. The mask of a run is a
-    labels layer.
+    A scan that is one slice thick is shown in its own plane, unless ``flat`` is false; any other one by its axial
+    slices. The mask of a run is a labels layer.
     """
-    array, geometry, affine = _displayed(scan)
+    array, geometry, affine = _displayed(scan, flat=flat)
     record = {
         "affine": affine,  # (4, 4) index of the last three shown axes -> RAS+ mm; a 2-D image has slice 0
         "file_affine": np.array(scan.affine),  # (4, 4) index of the file's own axes -> RAS+ mm
@@ -123,11 +123,11 @@ def result_settings(record: Mapping[str, Any], array: npt.NDArray[Any], units: s
     return settings
 
 
-def _displayed(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], npt.NDArray[np.float64]]:
+def _displayed(scan: Scan, *, flat: bool = True) -> tuple[npt.NDArray[Any], dict[str, Any], npt.NDArray[np.float64]]:
     """View of the array in display order, its geometry, and the affine of its last three axes."""
     nearest, signs = nearest_axes(scan.affine)
     thin = [world for world in (2, 1, 0) if scan.array.shape[nearest[world]] == 1]
-    plane = _PLANES[thin[0] if len(thin) == 1 else 2]
+    plane = _PLANES[thin[0] if flat and len(thin) == 1 else 2]
     order = [nearest[world] for world, _, _ in plane]
     space = scan.array.transpose(*(([3] if scan.array.ndim == 4 else []) + order))
     affine = np.eye(4)
@@ -147,15 +147,16 @@ def _displayed(scan: Scan) -> tuple[npt.NDArray[Any], dict[str, Any], npt.NDArra
     along = np.array([centre[world] * direction for world, direction, _ in plane])
     translate = along - scale * (shape - 1) / 2
     labels = [name for _, _, name in plane]
-    flat = len(thin) == 1
+    flat = flat and len(thin) == 1
     space = space[..., 0, :, :] if flat else space
     keep = slice(1, None) if flat else slice(None)
     timed = scan.array.ndim == 4
+    leading = "sample" if (scan.provenance or {}).get("role") == "samples" else "time"
     geometry = {
         "scale": [1.0] * timed + list(map(float, scale[keep])),
         "translate": [0.0] * timed + list(map(float, translate[keep])),
         "units": ["pixel"] * timed + ["mm"] * len(scale[keep]),
-        "axis_labels": ["time"] * timed + labels[keep],
+        "axis_labels": [leading] * timed + labels[keep],
     }
     return space, geometry, affine
 

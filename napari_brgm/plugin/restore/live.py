@@ -142,6 +142,7 @@ class LiveFill(QObject):
         self._filled: Stroke | None = None
         self._estimate: npt.NDArray[np.float32] | None = None  # on show
         self._settled: WeakKeyDictionary[Layer, list[HiddenPart]] = WeakKeyDictionary()
+        self._text = ""  # what is said of it
         self._again = False  # something was painted since the one that is being filled
         self._loading = False  # it is said that the prior is loaded, which takes seconds
         self._soon = QTimer(self)
@@ -228,6 +229,8 @@ class LiveFill(QObject):
             if not stroke.of_same_slice(self._filled):
                 self.clear()
             self._fill(stroke)
+        else:  # what was said since may be taken back
+            self._say(self._text)
 
     def _fill(self, stroke: Stroke, *, anew: bool = False) -> None:
         known = self._known[1] if self._known is not None and stroke.of_same_slice(self._known[0]) else None
@@ -255,13 +258,15 @@ class LiveFill(QObject):
         self._loading = False
         self._show(stroke, filled)
         notes = (f"{note[:1].upper()}{note[1:]}" for note in filled.notes)
-        self._say(". ".join(("a preview; press Run to refine it", *notes)))
+        self._text = ". ".join(("a preview; press Run to refine it", *notes))
+        self._say(self._text)
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, Cancelled):
             self._known, self._filled, self._estimate, self._loading = None, self._filling, None, False
             self._hide()
-            self._say(f"not filled: {error}")
+            self._text = f"not filled: {error}"
+            self._say(self._text)
 
     def _on_finish(self) -> None:
         self.task, stroke = None, self._filling

@@ -168,9 +168,53 @@ def test_a_finer_grid_comes_back(scan: Path, tmp_path: Path, told: list[str]) ->
     assert told == [] and not opened[-1].visible
     plane, before = two.planes[0], one.planes[0]
     np.testing.assert_array_equal(plane.result.estimate, two.base.data[plane.index])
-    # a coronal slice by itself is shown head up, and not as it lay in the axial volume
-    np.testing.assert_array_equal(plane.result.samples, before.result.samples[:, ::-1])
-    np.testing.assert_array_equal(plane.result.widths, before.result.widths[:, ::-1])
+    np.testing.assert_array_equal(plane.result.samples, before.result.samples)
+    np.testing.assert_array_equal(plane.result.widths, before.result.widths)
+    assert_same_places(layers, opened)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_one_slice_lies_in_its_volume_again(scan: Path, tmp_path: Path, told: list[str], order) -> None:
+    """Catches samples of one slice that lose an axis, so that their number lies along the patient."""
+    viewer = ViewerModel()
+    (source,) = viewer.open(scan, plugin=PLUGIN)
+    viewer.dims.order = order
+    viewer.dims.set_current_step(order[0], 2)
+    shown = shown_slice(source, viewer.dims)
+    missing = np.zeros(shown.image.shape, bool)
+    missing[1:4, 2:4] = True
+    done = [(shown, restored(shown.image, missing, 0))]
+    layers = add_results(viewer, source, done, "in-paint", Extras(samples=True))
+    save_run(layers, tmp_path / "out", "nifti")
+    again = ViewerModel()
+    _, *opened = again.open(tmp_path / "out", plugin=PLUGIN)
+    assert told == [] and len(opened) == len(layers) == 3
+    assert_same_places(layers, opened)
+    assert again.dims.ndim == 4 and again.dims.axis_labels == viewer.dims.axis_labels
+
+
+def test_a_slice_by_itself_stays_one(scan: Path, tmp_path: Path) -> None:
+    """Its samples too: catches a run of a flat image that comes back as a stack."""
+    whole = nib.load(scan)
+    nib.save(nib.Nifti1Image(np.asarray(whole.dataobj)[:, 2:3], whole.affine), tmp_path / "one.nii.gz")
+    viewer = ViewerModel()
+    (source,) = viewer.open(tmp_path / "one.nii.gz", plugin=PLUGIN)
+    assert source.ndim == 2
+    shown = shown_slice(source, viewer.dims)
+    missing = np.zeros(shown.image.shape, bool)
+    missing[1:4, 2:4] = True
+    layers = add_results(viewer, source, [(shown, restored(shown.image, missing, 0))], "in-paint", Extras(samples=True))
+    save_run(layers, tmp_path / "out", "nifti")
+    _, *opened = ViewerModel().open(tmp_path / "out", plugin=PLUGIN)
+    assert_same_places(layers, opened)
+
+
+def assert_same_places(before: list[Image], after: list[Any]) -> None:
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(new.data, np.asarray(old.data))
+        np.testing.assert_allclose(new.scale, old.scale)
+        np.testing.assert_allclose(new.translate, old.translate, atol=1e-9)
+        assert (new.axis_labels, new.units) == (old.axis_labels, old.units)
 
 
 def test_what_is_missing_is_told_and_the_rest_opened(scan: Path, tmp_path: Path, told: list[str]) -> None:

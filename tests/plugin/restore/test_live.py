@@ -133,6 +133,28 @@ def test_what_is_said_of_a_run_stays_until_something_is_painted(painting, stroke
     qtbot.waitUntil(lambda: "preview" in widget.status.text(), timeout=PATIENCE)
 
 
+def test_a_filling_on_show_is_told_of_when_nothing_else_is(painting, stroke, qtbot, click) -> None:
+    """Catches a preview that nobody says is one, once the sentence of a result has gone with the result."""
+    viewer, widget, _, labels = painting
+    stroke(viewer, labels, [(60, 50), (60, 66)])
+    filled(widget, qtbot)
+    widget.samples.value, widget.quality.value = 4, "preview"
+    click(widget.run_button)
+    qtbot.waitUntil(lambda: widget.worker is None, timeout=PATIENCE)
+    viewer.layers.selection.active = labels
+    stroke(viewer, labels, [(70, 50), (70, 66)])
+    qtbot.waitUntil(lambda: "A preview" in widget.status.text(), timeout=PATIENCE)
+    history_of(viewer).take_back()
+    filled(widget, qtbot)
+    history_of(viewer).bring_again()
+    qtbot.waitUntil(lambda: "Added" in widget.status.text() and len(widget.live.layers) == 2, timeout=PATIENCE)
+    filled(widget, qtbot)
+    assert "Added" in widget.status.text()
+    history_of(viewer).take_back()
+    qtbot.waitUntil(lambda: "A preview" in widget.status.text(), timeout=PATIENCE)
+    assert len(widget.live.layers) == 2
+
+
 def test_it_follows_what_else_is_chosen(painting, stroke, qtbot) -> None:
     """The label that is missing, and the alignment; what it said goes with it."""
     viewer, widget, _, labels = painting
