@@ -58,7 +58,7 @@ def first_guess(given: CheckedSlice, prior: Prior) -> tuple[Frame, list[str]]:
     notes = []
     if grid.filled and prior.info.spacing_mm:
         field = grid.resolution * prior.info.spacing_mm
-        notes.append(f"the pixel size is not known; the longer side was taken for the {field:g} mm that the prior knows")
+        notes.append(f"the pixel size is not known; the longer side is taken for the {field:g} mm that the prior knows")
     height, width = (here[1] - here[0] + 1) * grid.ratio[0], (here[3] - here[2] + 1) * grid.ratio[1]
     if max(height, width) > grid.resolution:
         notes.append("the anatomy is larger than the generator's field of view; what lies outside is not restored")

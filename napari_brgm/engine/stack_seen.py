@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from napari_brgm.corruptions import Identity, as_corruption
+from napari_brgm.engine.checked import checked
 from napari_brgm.engine.layout import MeasuredSlice
-from napari_brgm.engine.observed import observe
+from napari_brgm.engine.observed import observed
+from napari_brgm.engine.placed import placed
 from napari_brgm.engine.restoring import image_and_corruption
 from napari_brgm.errors import InputError
 from napari_brgm.likelihood import Likelihood
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
     from napari_brgm.engine.job import Job
     from napari_brgm.engine.layout import Layout
     from napari_brgm.engine.observed import Problem
+    from napari_brgm.engine.placed import PlacedSlice
     from napari_brgm.engine.windows import StackPart
     from napari_brgm.priors.prior import Prior
     from napari_brgm.settings import InferenceSettings
 
-__all__ = ["SHARE", "StackSeen"]
+__all__ = ["StackSeen"]
 
-SHARE = 0.1  # of the variance of the representation error, where the latents of a stack are found
+# of the variance of the representation error, what counts where the latents of a stack are found: all of it from so
+# far a hidden slice on, mm, and as the square of the distance before, but no less than
+_WHOLE_MM, _LEAST = 5.0, 0.1
 
 
 class StackSeen:
@@ -59,6 +64,8 @@ class StackSeen:
     notes : list of str
     at : dict of int to int
         Place in the window of each slice of the stack.
+    share : float
+        Of the variance of the representation error, what counts where the latents are found.
 
     Raises
     ------
@@ -73,7 +80,6 @@ class StackSeen:
         self.layout, self.window, self.job, self.anchor = layout, window, job, anchor
         self._prior, self._settings, self._check = prior, settings, check
         self.at = {slice_: i for i, slice_ in enumerate(window.slices)}
-        self.each: list[tuple[MeasuredSlice, Problem]] = []
         self.refused: dict[int, InputError] = {}
         self.notes: list[str] = []
         blank = anchor.unseen()
@@ -83,9 +89,12 @@ class StackSeen:
         self._blank = blank
         self._unmeasured = dict(self._none_measured())
         new = set(window.new)
-        for one in layout.measured:
-            if not new.isdisjoint(one.holds) and self.at.keys() >= one.holds.keys():
-                self._add(one)
+        held = (one for one in layout.measured if not new.isdisjoint(one.holds) and self.at.keys() >= one.holds.keys())
+        placed_ = [(one, slice_) for one in held if (slice_ := self._placed(one)) is not None]
+        self._shown = [(one, slice_.given.seen) for one, slice_ in placed_]
+        self.share = self._share()
+        field = settings.residual_field
+        self.each = [(one, observed(slice_, prior, field=field, share=self.share)) for one, slice_ in placed_]
         if self.kept and self.refused.keys() >= {int(layout.results[slice_]) for slice_ in self.kept}:
             raise next(iter(self.refused.values()))
         if self.thick:
@@ -97,20 +106,22 @@ class StackSeen:
         # the prior goes on from what is known: as if a slice were seen of which all is hidden
         self.each.append((MeasuredSlice(job.slices[0], {window.new[0]: 1.0}), self._blank))
 
-    def _add(self, one: MeasuredSlice) -> None:
+    def _placed(self, one: MeasuredSlice) -> PlacedSlice | None:
+        """A measured slice in the pose of the stack; None where it is of no use, which is told."""
         try:
-            problem = self._observed(one)
-            blank = not self.thick and np.ptp(problem.placed.given.values) == 0
+            slice_ = self._in_pose(one)
+            blank = not self.thick and np.ptp(slice_.given.values) == 0
             if blank and one.number is None:
-                return  # a lost one says that tissue ends: a hole beside three was missed by 15 for 10
+                return None  # a lost one says that tissue ends: a hole beside three was missed by 15 for 10
             if blank:
                 raise InputError("all measured pixels have the same value; there is nothing to restore from")
-            self.each.append((one, problem))
         except InputError as error:
             told_of = [int(self.layout.results[slice_]) for slice_ in one.holds] if self.thick else [one.number]
             self.refused |= {number: error for number in told_of if number is not None}
             if one.number is None:
                 self.notes.append(f"a neighbouring slice was left out: {error}")
+            return None
+        return slice_
 
     def _none_measured(self) -> Iterator[tuple[int, Problem]]:
         """Problems of slices that the window gives and of which nothing was measured, by their numbers."""
@@ -135,18 +146,29 @@ class StackSeen:
             if empty[j] and not all(empty[:j]) and not all(empty[j + 1 :])
         ]
 
-    def _observed(self, one: MeasuredSlice) -> Problem:
+    def _in_pose(self, one: MeasuredSlice) -> PlacedSlice:
         given, anchor = one.given, self.anchor
         image, corruption = image_and_corruption(given)
-        found = observe(
-            image, corruption, self._prior, spacing=given.spacing,
-            noise_sigma=anchor.noise_sigma if given.noise_sigma is None else given.noise_sigma, pose=False,
-            alignment=anchor.alignment, field=self._settings.residual_field, second=given.second, share=SHARE,
-            check=self._check,
-        )  # fmt: skip
-        if not found.likelihood.linear or found.placed.given.grid.fine != anchor.problem.placed.given.grid.fine:
+        noise = anchor.noise_sigma if given.noise_sigma is None else given.noise_sigma
+        seen = checked(image, corruption, self._prior, given.spacing, noise, flat=True, second=given.second)
+        if not seen.corruption.linear or seen.grid.fine != anchor.problem.placed.given.grid.fine:
             raise InputError("slices of a stack must have the same pixels, and have been seen in a linear way")
-        return replace(found, placed=replace(found.placed, fitted=anchor.problem.placed.fitted))
+        found = placed(seen, self._prior, pose=False, alignment=anchor.alignment, check=self._check)
+        return replace(found, fitted=anchor.problem.placed.fitted)
+
+    def _share(self) -> float:
+        """The farther a slice is that shows what another hides, the less it tells its residual field from its latents:
+        in the end no better than of a slice alone.
+        """
+        if self.thick:
+            return _LEAST
+        seen = {place: seen for one, seen in self._shown for place in one.holds}
+        far = [
+            float(self.nearest_mm(slice_)[hidden].mean())
+            for slice_ in self.kept
+            if (hidden := ~seen.get(slice_, self._blank.placed.given.seen)).any()
+        ]
+        return float(np.clip((max(far, default=0.0) / _WHOLE_MM) ** 2, _LEAST, 1.0))
 
     @property
     def kept(self) -> list[int]:
@@ -205,8 +227,8 @@ class StackSeen:
         """(H, W) distance of each pixel of a slice to the nearest slice of the window in which it was measured."""
         places, mine = self.layout.places, float(self.layout.places[slice_])
         found = np.full(self._blank.shape, float(np.ptp(self.places)) or 1.0)
-        for one, problem in self.each:
-            far, seen = abs(float(places[min(one.holds)]) - mine), problem.placed.given.seen
+        for one, seen in self._shown:
+            far = abs(float(places[min(one.holds)]) - mine)
             if seen.shape == found.shape:  # else all pixels are coarse ones, and none is measured
                 np.copyto(found, far, where=seen & (far < found))
         return found

@@ -6,7 +6,7 @@
     x_i = G(u_i) + e_i
 
 The residual field of a slice stands as white noise where the latents are found, and is kriged through the stack given
-these. As noise it has a tenth of the variance that a slice by itself is given: its neighbours tell it from the latents.
+these. As noise it has less of its variance than where a slice is by itself, as neighbours tell it from the latents.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from napari_brgm.engine.draws import least_noise
 from napari_brgm.engine.need import Need
 from napari_brgm.engine.stack_found import StackFound
 from napari_brgm.engine.stack_results import StackResults
-from napari_brgm.engine.stack_seen import SHARE, StackSeen
+from napari_brgm.engine.stack_seen import StackSeen
 from napari_brgm.inference import Completion, Progress, maximise
 from napari_brgm.inference.stack import StackPosterior
 from napari_brgm.inference.stack_objective import StackImages, StackObjective
@@ -227,7 +227,7 @@ class StackedRestoring:
     def _variance(self) -> float:
         """Grey levels squared, of an observed pixel: its noise, and what stands for its residual field."""
         noise = self.anchor.problem.noise
-        return noise.measured**2 + SHARE * noise.representation**2
+        return noise.measured**2 + self.seen.share * noise.representation**2
 
     def _noise(self) -> float | Tensor:
         """Of what was observed given the residual fields, grey levels; (1, m, h, w) where second scans have theirs."""

@@ -32,7 +32,7 @@ __all__ = ["BridgeSettings", "fit_bridge"]
 _DARK = 4.0  # grey levels, below which nothing is learnt
 _BRIGHTNESS = 0.7, 1.1
 _STEPS = (1, 2, 2, 3, 3)  # every so many slices was measured,
-_HIDDEN = (1, 1, 1, 2, 3, 3, 5, 7, 9)  # and so many in a row of those are hidden
+_HIDDEN = (1, 1, 1, 2, 3, 3, 5, 7, 9, 9, 9)  # and so many in a row of those are hidden
 _WHOLE = 0.05  # share of slices of which nothing was measured
 
 

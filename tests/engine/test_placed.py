@@ -54,13 +54,13 @@ def test_a_scan_on_the_priors_grid_is_turned_about(upright_prior, head, strokes)
 
 
 def test_a_large_picture_without_a_pixel_size_fills_the_frame(upright_prior, head, strokes):
-    """Catches pixels taken for the prior's own, so that a picture of 2,048 is a head of two metres, fitted for minutes."""
+    """Catches pixels taken for the prior's own, so that 2,048 of them are a head of two metres, fitted for minutes."""
     large = np.kron(head, np.ones((4, 4)))
     hole = Mask(np.kron(strokes.missing, np.ones((4, 4), bool)))
     found = put(large, hole, upright_prior)
     field = upright_prior.resolution * upright_prior.info.spacing_mm
     assert found.notes == [
-        f"the pixel size is not known; the longer side was taken for the {field:g} mm that the prior knows"
+        f"the pixel size is not known; the longer side is taken for the {field:g} mm that the prior knows"
     ]
     assert min(found.frame.ratio) == pytest.approx(0.25, rel=0.1)
     assert put(large, hole, upright_prior, spacing=(1.5 / 4, 1.5 / 4)).notes == []
