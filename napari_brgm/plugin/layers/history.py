@@ -1,4 +1,4 @@
-"""The last run taken back with one key, and brought again with another."""
+"""Runs taken back with one key, the last first, and brought again with another."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN_KEY", "BACK_KEY", "RunHistory", "history_of"]
 
 BACK_KEY, AGAIN_KEY = "Control-Z", "Control-Shift-Z"  # while labels are active, napari takes strokes back with them
+_MOST_BYTES = 1 << 30  # of pixels of runs taken back; the last is kept however large it is
 _histories: WeakKeyDictionary[Any, RunHistory] = WeakKeyDictionary()
 
 
@@ -29,12 +30,12 @@ def history_of(viewer: ViewerModel) -> RunHistory:
 
 
 class RunHistory:
-    """Layers of runs, in the order in which they came. Of those taken back the last is kept; it may be large."""
+    """Layers of runs, in the order in which they came, and those taken back, until another run is added."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
         self._runs: list[list[ref[Layer]]] = []
-        self._back: list[tuple[int, Layer]] = []  # places in the list of layers
+        self._back: list[list[tuple[int, Layer]]] = []  # of each run, with places in the list of layers
         for key, verb in ((BACK_KEY, "take_back"), (AGAIN_KEY, "bring_again")):
             with suppress(ValueError):  # bound to something else by the person
                 viewer.bind_key(key, self._calling(verb))
@@ -54,8 +55,10 @@ class RunHistory:
             found = [layer for layer in (one() for one in self._runs.pop()) if layer is not None]
             there = [(viewer.layers.index(layer), layer) for layer in found if layer in viewer.layers]
             if there:
-                self._back = sorted(there, key=lambda pair: pair[0])
-                name = self._back[0][1].name
+                self._back.append(sorted(there, key=lambda pair: pair[0]))
+                while len(self._back) > 1 and sum(map(_bytes_of, self._back)) > _MOST_BYTES:
+                    del self._back[0]
+                name = self._back[-1][0][1].name
                 for _, layer in there:
                     viewer.layers.remove(layer)
                 scans = [layer for layer in viewer.layers if isinstance(layer, Image) and "brgm" not in layer.metadata]
@@ -65,14 +68,14 @@ class RunHistory:
         viewer.status = "there is no run to take back"
 
     def bring_again(self) -> None:
-        """Put the layers back where they were."""
+        """Put the layers of the run that was taken back last where they were."""
         viewer = self._viewer()
         if viewer is None:
             return
         if not self._back:
             viewer.status = "there is no run to bring again"
             return
-        back, self._back = self._back, []
+        back = self._back.pop()
         for place, layer in back:
             viewer.layers.insert(min(place, len(viewer.layers)), layer)
         viewer.layers.selection.active = back[0][1]
@@ -89,3 +92,7 @@ class RunHistory:
 
         pressed.__doc__ = f"BRGM: {verb.replace('_', ' ')} the last run"
         return pressed
+
+
+def _bytes_of(run: list[tuple[int, Layer]]) -> int:
+    return sum(int(layer.data.nbytes) for _, layer in run)

@@ -245,7 +245,10 @@ def test_what_is_said_goes_with_its_result(window, run, one_prior, fake_engine, 
     history.bring_again()
     assert widget.status.text().startswith("Added 'restored | ") and widget.advice.text() == warned
     history.bring_again()
+    assert "of the anatomy" in widget.advice.text() != warned
+    history.bring_again()
     assert viewer.status == "there is no run to bring again"
+    history.take_back()
     widget._say("something else")
     viewer.layers.remove(first)
     assert widget.status.text() == "Something else" and widget.save_button.isHidden()
