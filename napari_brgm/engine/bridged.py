@@ -4,8 +4,9 @@
 
 m and x_k are mean and draws of the stack's model, b what the network says (priors/bridge.py). The model is linear in
 what was measured, and the network is not; it knows nothing of slices farther away, and as the gap grows the model says
-more. a is that at which ten held-out heads were missed least, by the distance of the measured slices, and s what the
-error was then of the model's. Only of holes in pixels that were seen as they are, without a second scan.
+more. a is that at which ten held-out heads were missed least, by the distance of the measured slices, and s about what
+the error was then of the model's: of one slice between near ones a little less, since right beside a measured slice
+factors of calibration are of wider gaps, too. Only of holes in pixels that were seen as they are, without a second scan.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["BridgedSlice", "bridges", "with_bridges"]
 
 _APART = (2.0, 4.0, 6.0, 10.0, 12.0, 20.0, 30.0, 33.0)  # mm from one measured slice to the other,
-_SHARES = (0.25, 0.12, 0.1, 0.16, 0.23, 0.53, 0.73, 1.0)  # a,
-_SPREADS = (0.91, 0.85, 0.77, 0.78, 0.86, 0.94, 0.97, 1.0)  # and s
+_SHARES = (0.23, 0.1, 0.07, 0.14, 0.2, 0.53, 0.73, 1.0)  # a,
+_SPREADS = (0.86, 0.8, 0.76, 0.82, 0.86, 0.95, 0.98, 1.0)  # and s
 _TOUCHED = 0.01  # of a frame pixel: where so much of it is hidden, it is
 _COMMON = 0.02  # of what is hidden: a neighbour may hide so much of it, too
 
