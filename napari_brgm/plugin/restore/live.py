@@ -144,7 +144,7 @@ class LiveFill(QObject):
         self._settled: WeakKeyDictionary[Layer, list[HiddenPart]] = WeakKeyDictionary()
         self._text = ""  # what is said of it
         self._again = False  # something was painted since the one that is being filled
-        self._loading = False  # it is said that the prior is loaded, which takes seconds
+        self._loading = False  # that the prior is loaded is said, which takes seconds
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
@@ -238,7 +238,7 @@ class LiveFill(QObject):
         self._filling, self._again = stroke, False
         if prior is None:
             self._loading = True
-            self._say("loading the prior ...")
+            self._say("loading the prior and fitting the slice ...")
 
         def work(tell: Callable[..., None]) -> tuple[Prior, LiveSlice, Filled]:
             found = prior or _loaded(stroke.prior)

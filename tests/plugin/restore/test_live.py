@@ -71,7 +71,7 @@ def test_the_first_one_says_that_it_waits(painting, stroke, qtbot, brain_prior, 
     loaded = threading.Event()
     monkeypatch.setattr(live, "_loaded", lambda name: loaded.wait(PATIENCE / 1000) and brain_prior)
     stroke(viewer, labels, [(60, 50), (62, 66)])
-    qtbot.waitUntil(lambda: widget.status.text() == "Loading the prior ...", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.status.text() == "Loading the prior and fitting the slice ...", timeout=PATIENCE)
     assert widget.status.isVisibleTo(widget)
     widget.live.clear()  # as when the mask is taken away
     assert widget.status.text() == "" and widget.status.isHidden()
