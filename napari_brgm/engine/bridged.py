@@ -6,7 +6,7 @@ m and x_k are mean and draws of the stack's model, b what the network says (prio
 what was measured, and the network is not; it knows nothing of slices farther away, and as the gap grows the model says
 more. a is that at which ten held-out heads were missed least, by the distance of the measured slices, and s about what
 the error was then of the model's: of one slice between near ones a little less, since right beside a measured slice
-factors of calibration are of wider gaps, too. Only of holes in pixels that were seen as they are, without a second scan.
+factors of calibration are of wider gaps, too. Only of holes in pixels seen as they are, without a second scan.
 """
 
 from __future__ import annotations
