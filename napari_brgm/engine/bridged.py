@@ -12,8 +12,7 @@ factors of calibration are of wider gaps, too. Only of holes in pixels seen as t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +41,8 @@ _APART = (2.0, 4.0, 6.0, 10.0, 12.0, 20.0, 30.0, 33.0)  # mm from one measured s
 _SHARES = (0.23, 0.1, 0.07, 0.14, 0.2, 0.53, 0.73, 1.0)  # a,
 _SPREADS = (0.86, 0.8, 0.76, 0.82, 0.86, 0.95, 0.98, 1.0)  # and s
 _TOUCHED = 0.01  # of a frame pixel: where so much of it is hidden, it is
-_COMMON = 0.02  # of what is hidden: a neighbour may hide so much of it, too
+_COMMON = 0.02  # of what is hidden: a neighbour may hide so much of it, too, and of so little nothing is read
+_PARTS = 6  # of a slice, read one by one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,25 +54,33 @@ class BridgedSlice:
     image : (R, R) Tensor
         Grey levels; b.
     hidden : (R, R) bool Tensor
-    share, spread : float
+        What of it was read.
+    share, spread : (R, R) Tensor
         Of the stack's model; a and s.
     before_mm, after_mm : float
-        How far the slices are that it was read from.
+        How far the slices are that most of it was read from.
     """
 
     image: Tensor
     hidden: Tensor
-    share: float
-    spread: float
+    share: Tensor
+    spread: Tensor
     before_mm: float
     after_mm: float
 
     def record(self) -> dict[str, float]:
-        """What is told of it."""
+        """What is told of it: of most of it, and of all that was read the mean share."""
         return {
             "before_mm": round(self.before_mm, 4), "after_mm": round(self.after_mm, 4),
-            "share": round(1 - self.share, 3),
+            "share": round(1 - float(self.share[self.hidden].mean()), 3),
         }  # fmt: skip
+
+
+class _Part(NamedTuple):
+    """Hidden pixels (R, R) that the same slices show, and what is known of them."""
+
+    pixels: Tensor
+    gap: Gap
 
 
 def with_bridges(found: StackFound, at: dict[int, int], read: dict[int, BridgedSlice]) -> StackFound:
@@ -109,12 +117,19 @@ def bridges(seen: StackSeen, net: Bridge, best: Tensor, check: Callable[[], None
         unusable = int(seen.layout.results[slice_]) in seen.refused or problem.sigma is not None
         if unusable or problem.placed.given.seen.all():
             continue
-        gap = slices.gap(slice_)
-        if gap is not None:
+        parts = slices.parts(slice_)
+        if not parts:
+            continue
+        image, share, spread = torch.zeros_like(best[0]), torch.ones_like(best[0]), torch.ones_like(best[0])
+        hidden = torch.zeros_like(best[0], dtype=torch.bool)
+        for pixels, gap in parts:
+            check()
             far = gap.before_mm + gap.after_mm
-            image = net.slice_between(gap).to(best)
-            share, spread = (float(np.interp(far, _APART, by)) for by in (_SHARES, _SPREADS))
-            found[slice_] = BridgedSlice(image, gap.hidden, share, spread, gap.before_mm, gap.after_mm)
+            image[pixels] = net.slice_between(gap).to(best)[pixels]
+            share[pixels], spread[pixels] = (float(np.interp(far, _APART, by)) for by in (_SHARES, _SPREADS))
+            hidden |= pixels
+        most = parts[0].gap
+        found[slice_] = BridgedSlice(image, hidden, share, spread, most.before_mm, most.after_mm)
     return found
 
 
@@ -137,41 +152,53 @@ class _Slices:
         self._slices = {float(layout.places[slice_]): i for slice_, i in seen.at.items()}  # of the window
         self._known: dict[float, tuple[Tensor, Tensor] | None] = {}
 
-    def gap(self, slice_: int) -> Gap | None:
-        """What is known of a slice that hides something; None where it is not measured on both sides near enough."""
+    def parts(self, slice_: int) -> list[_Part]:
+        """What is known of a slice that hides something, the largest part first: pixels that the same two slices show
+        next, as of a hole that grows and shrinks its rim lies next to slices that show it, and its middle does not.
+        None of pixels that are not measured on both sides near enough.
+        """
         place = float(self._seen.layout.places[slice_])
         own = self._shown(place)
         if own is None and place in self._measured:
-            return None
+            return []
         if own is None:
             given = self._seen.problem(slice_).placed.given
             own = self._placed(np.zeros(given.seen.shape, np.float32), given.seen)
         image, hidden = own
         near = sorted((abs(at - place), at) for at in self._measured if 0 < abs(at - place) < _APART[-1])
-        sides = []
-        for way in (-1, 1):
-            shown = ((far, self._beside(at, hidden)) for far, at in near if (at - place) * way > 0)
-            two = list(islice(((far, one) for far, one in shown if one is not None), 2))
-            if not two:
-                return None
-            sides.append((torch.stack([two[0][1], two[-1][1]]), two[0][0]))
-        (before, before_mm), (after, after_mm) = sides
-        if before_mm + after_mm >= _APART[-1]:
-            return None
-        return Gap(before, image, after, hidden, before_mm, after_mm)
+        before, after = (
+            [one for far, at in near if (at - place) * way > 0 and (one := self._beside(at, far, hidden)) is not None]
+            for way in (-1, 1)
+        )
+        first, last = (_nearest(hidden, side) for side in (before, after))
+        pairs, counts = torch.unique(torch.stack([first[hidden], last[hidden]]), dim=1, return_counts=True)
+        found = []
+        for i in counts.argsort(descending=True)[:_PARTS].tolist():
+            j, k = pairs[:, i].tolist()
+            if min(j, k) < 0 or before[j].far + after[k].far >= _APART[-1]:
+                continue
+            if int(counts[i]) < _COMMON * int(hidden.sum()):
+                break
+            pixels = hidden & (first == j) & (last == k)
+            sides = [
+                torch.stack([side[n].image, _beyond(side[n:], pixels).image]) for side, n in ((before, j), (after, k))
+            ]
+            found.append(_Part(pixels, Gap(sides[0], image, sides[1], hidden, before[j].far, after[k].far)))
+        return found
 
-    def _beside(self, place: float, hidden: Tensor) -> Tensor | None:
-        """The image (R, R) of a measured slice that shows what is hidden; None where it does not."""
+    def _beside(self, place: float, far: float, hidden: Tensor) -> _Beside | None:
+        """A measured slice that shows some of what is hidden; None where it does not."""
         shown = self._shown(place)
         if shown is None:
             return None
         image, own = shown
-        if int((own & hidden).sum()) > _COMMON * int(hidden.sum()):
+        shows = ~own if int((own & hidden).sum()) > _COMMON * int(hidden.sum()) else torch.ones_like(own)
+        if not (shows & hidden).any():
             return None
         if not own.any():
-            return image
+            return _Beside(far, image, shows)
         at = self._slices.get(place)
-        return None if at is None else torch.where(own, self._best[at], image)
+        return None if at is None else _Beside(far, torch.where(own, self._best[at], image), shows)
 
     def _shown(self, place: float) -> tuple[Tensor, Tensor] | None:
         if place not in self._known:
@@ -207,3 +234,28 @@ class _Slices:
         native = grey_tensor(plane, seen, placed.window).to(self._best)
         hidden = torch.from_numpy(~seen).to(native)[None, None]
         return placed.frame.to_frame(native)[0, 0], placed.frame.to_frame(hidden)[0, 0] > _TOUCHED
+
+
+class _Beside(NamedTuple):
+    """A measured slice: how far it is, mm, its image (R, R), and which of its pixels were measured, or nearly so."""
+
+    far: float
+    image: Tensor
+    shows: Tensor
+
+
+def _nearest(hidden: Tensor, side: list[_Beside]) -> Tensor:
+    """(R, R) number of the nearest slice that shows each hidden pixel; -1: none."""
+    found = torch.full(hidden.shape, -1)
+    for i, one in enumerate(side):
+        open_ = hidden & (found < 0)
+        if not open_.any():
+            break
+        found[open_ & one.shows] = i
+    return found
+
+
+def _beyond(side: list[_Beside], pixels: Tensor) -> _Beside:
+    """The next slice that shows these pixels as the first does; the first again, where there is none."""
+    least = (1 - _COMMON) * int(pixels.sum())
+    return next((one for one in side[1:] if int((one.shows & pixels).sum()) >= least), side[0])

@@ -148,3 +148,42 @@ def test_another_scan_of_the_patient_is_heard_alone(both, stack_of):
     truth = stack_of(6, seed=14)
     second = truth + np.random.default_rng(0).normal(0, 2, truth.shape).astype(np.float32)
     assert same(both, truth, hidden_in(6, 3), second=second)
+
+
+def test_of_a_hole_that_grows_each_part_is_read_from_the_slices_next_to_it(both, net, stack_of):
+    """Catches a rim that the next slices show, read like the middle from those beyond the hole."""
+    truth, missing = stack_of(9, seed=17), hidden_in(9, 3, 4, 5)
+    inner = np.zeros_like(HOLE)
+    inner[8:12, 10:15] = True
+    missing[[3, 5]] = inner
+    seen = np.where(missing, 0, truth).astype(np.float32)
+    alone, with_it = (restore(seen, Mask(missing), spacing=(1.0, 1.5, 1.5)) for restore in both)
+    rim, x = HOLE & ~inner, torch.from_numpy(truth)
+    own = torch.where(torch.from_numpy(HOLE), 0.0, x[4])
+    best = torch.from_numpy(alone.estimate)
+    before, after = (
+        torch.stack([torch.where(torch.from_numpy(missing[a]), best[a], x[a]), x[b]]) for a, b in ((3, 2), (5, 6))
+    )
+    near = net.slice_between(Gap(before, own, after, torch.from_numpy(HOLE), 1.0, 1.0)).numpy()
+    far = net.slice_between(Gap(x[[2, 1]], own, x[[6, 7]], torch.from_numpy(HOLE), 2.0, 2.0)).numpy()
+    for pixels, image, gap in ((rim, near, 2.0), (inner, far, 4.0)):
+        share, spread = (float(np.interp(gap, bridged._APART, by)) for by in (bridged._SHARES, bridged._SPREADS))
+        wanted = share * alone.estimate[4] + (1 - share) * image
+        np.testing.assert_allclose(with_it.estimate[4][pixels], wanted[pixels], atol=0.7)
+        np.testing.assert_allclose(with_it.std[4][pixels], spread * alone.std[4][pixels], rtol=0.02, atol=0.05)
+    assert np.abs(near - far)[HOLE].max() > 2
+    told = told_of(with_it, 4)
+    assert (told["before_mm"], told["after_mm"]) == (1.0, 1.0)  # of most of it
+
+
+def test_what_is_hidden_in_all_slices_leaves_a_hole_beside_it_as_it_is(both, stack_of):
+    """Catches a hole in one slice that the network does not read, as each neighbour hides something else as well."""
+    truth, missing = stack_of(9, seed=18), hidden_in(9, 4)
+    seen = np.where(missing, 0, truth).astype(np.float32)
+    hole = both[1](seen, Mask(missing), spacing=(3.0, 1.5, 1.5)).estimate[4]
+    missing[:, 18:22, 2:6] = True
+    seen = np.where(missing, 0, truth).astype(np.float32)
+    alone, with_it = (restore(seen, Mask(missing), spacing=(3.0, 1.5, 1.5)).estimate[4] for restore in both)
+    assert np.abs(with_it - alone)[HOLE].max() > 5
+    assert np.sqrt(np.mean(np.square(with_it - hole)[HOLE])) < 0.2 * np.sqrt(np.mean(np.square(alone - hole)[HOLE]))
+    np.testing.assert_allclose(with_it[18:22, 2:6], alone[18:22, 2:6], atol=1e-3)  # the model's alone
