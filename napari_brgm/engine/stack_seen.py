@@ -163,12 +163,11 @@ class StackSeen:
         if self.thick:
             return _LEAST
         seen = {place: seen for one, seen in self._shown for place in one.holds}
-        far = [
-            float(self.nearest_mm(slice_)[hidden].mean())
-            for slice_ in self.kept
-            if (hidden := ~seen.get(slice_, self._blank.placed.given.seen)).any()
-        ]
-        return float(np.clip((max(far, default=0.0) / _WHOLE_MM) ** 2, _LEAST, 1.0))
+        none = self._blank.placed.given.seen
+        far = [self.nearest_mm(slice_)[~seen.get(slice_, none)] for slice_ in self.kept]  # of each hidden pixel, mm
+        most = max((one.size for one in far), default=0) or 1  # so that specks in other slices count for little
+        mm = max((float(one.sum()) for one in far), default=0.0) / most
+        return float(np.clip((mm / _WHOLE_MM) ** 2, _LEAST, 1.0))
 
     @property
     def kept(self) -> list[int]:
