@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Grid", "grid_of"]
 
 _MOST = 1 << 25  # pixels of a finer grid: 4 GB of work, and as much for 32 samples
-_LARGER = 1.5  # frames across: no such picture has pixels as large as the prior's
+_LARGER = 2.5  # frames across: pixels of such a picture are smaller than the prior's (as in likeness.py)
 _FIELDS = 10.0  # of the prior, across a slice; more is a wrong pixel size, and what is sampled grows with its square
 
 

@@ -61,7 +61,7 @@ def restore(
         'auto', 'cpu', 'cuda' or 'cuda:N'.
     spacing : (row, column) of float or None
         Pixel size of ``image`` in mm; None means the prior's own pixel size (times the factor for super-resolution), or
-        where the result would be more than 1.5 frames across, the one at which its longer side is as long as the frame.
+        where the result would be more than 2.5 frames across, the one at which its longer side is as long as the frame.
     noise_sigma : float or None
         Standard deviation of the noise of ``image`` in its own units; None: estimated from it.
     settings : InferenceSettings or None
