@@ -246,7 +246,7 @@ class _Beside(NamedTuple):
 
 def _nearest(hidden: Tensor, side: list[_Beside]) -> Tensor:
     """(R, R) number of the nearest slice that shows each hidden pixel; -1: none."""
-    found = torch.full(hidden.shape, -1)
+    found = torch.full_like(hidden, -1, dtype=torch.long)
     for i, one in enumerate(side):
         open_ = hidden & (found < 0)
         if not open_.any():
