@@ -162,9 +162,11 @@ class StackSeen:
         """
         if self.thick:
             return _LEAST
-        seen = {place: seen for one, seen in self._shown for place in one.holds}
         none = self._blank.placed.given.seen
-        far = [self.nearest_mm(slice_)[~seen.get(slice_, none)] for slice_ in self.kept]  # of each hidden pixel, mm
+        seen = {place: seen for one, seen in self._shown for place in one.holds}
+        shown = {slice_: seen.get(slice_, none) for slice_ in self.kept}
+        # of each hidden pixel, mm; where all pixels are coarse ones, none is hidden
+        far = [self.nearest_mm(slice_)[~one] for slice_, one in shown.items() if one.shape == self._blank.shape]
         most = max((one.size for one in far), default=0) or 1  # so that specks in other slices count for little
         mm = max((float(one.sum()) for one in far), default=0.0) / most
         return float(np.clip((mm / _WHOLE_MM) ** 2, _LEAST, 1.0))

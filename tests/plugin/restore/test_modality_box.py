@@ -108,7 +108,7 @@ def test_an_image_that_takes_the_place_of_another_is_looked_at_too(looking, qtbo
     assert widget.modality.task is not None
     ratios["chest"] = 0.7
     widget.image.value = viewer.add_image(PICTURE.copy(), name="film")
-    qtbot.waitUntil(lambda: widget.modality.value == "CR", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.modality.value == "CR" and widget.modality.task is None, timeout=PATIENCE)
     assert widget.image.value.name == "film"
     other = viewer.add_image(np.random.rand(64, 64), name="scan", metadata={"scan": {"modality": "MR"}})
     for chosen in (other, viewer.layers["film"]):  # what was found of it is not forgotten
