@@ -166,10 +166,7 @@ class _Slices:
             own = self._placed(np.zeros(given.seen.shape, np.float32), given.seen)
         image, hidden = own
         near = sorted((abs(at - place), at) for at in self._measured if 0 < abs(at - place) < _APART[-1])
-        before, after = (
-            [one for far, at in near if (at - place) * way > 0 and (one := self._beside(at, far, hidden)) is not None]
-            for way in (-1, 1)
-        )
+        before, after = (self._side([one for one in near if (one[1] - place) * way > 0], hidden) for way in (-1, 1))
         first, last = (_nearest(hidden, side) for side in (before, after))
         pairs, counts = torch.unique(torch.stack([first[hidden], last[hidden]]), dim=1, return_counts=True)
         found = []
@@ -184,6 +181,19 @@ class _Slices:
                 torch.stack([side[n].image, _beyond(side[n:], pixels).image]) for side, n in ((before, j), (after, k))
             ]
             found.append(_Part(pixels, Gap(sides[0], image, sides[1], hidden, before[j].far, after[k].far)))
+        return found
+
+    def _side(self, near: list[tuple[float, float]], hidden: Tensor) -> list[_Beside]:
+        """Slices so many mm away at such places, nearest first, to the second that shows all: none beyond is read."""
+        found, whole = [], 0
+        for far, at in near:
+            one = self._beside(at, far, hidden)
+            if one is None:
+                continue
+            found.append(one)
+            whole += int(bool(one.shows[hidden].all()))
+            if whole == 2:
+                break
         return found
 
     def _beside(self, place: float, far: float, hidden: Tensor) -> _Beside | None:

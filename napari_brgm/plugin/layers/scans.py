@@ -127,7 +127,8 @@ def _displayed(scan: Scan, *, flat: bool = True) -> tuple[npt.NDArray[Any], dict
     """View of the array in display order, its geometry, and the affine of its last three axes."""
     nearest, signs = nearest_axes(scan.affine)
     thin = [world for world in (2, 1, 0) if scan.array.shape[nearest[world]] == 1]
-    plane = _PLANES[thin[0] if flat and len(thin) == 1 else 2]
+    flat = flat and len(thin) == 1
+    plane = _PLANES[thin[0] if flat else 2]
     order = [nearest[world] for world, _, _ in plane]
     space = scan.array.transpose(*(([3] if scan.array.ndim == 4 else []) + order))
     affine = np.eye(4)
@@ -147,7 +148,6 @@ def _displayed(scan: Scan, *, flat: bool = True) -> tuple[npt.NDArray[Any], dict
     along = np.array([centre[world] * direction for world, direction, _ in plane])
     translate = along - scale * (shape - 1) / 2
     labels = [name for _, _, name in plane]
-    flat = flat and len(thin) == 1
     space = space[..., 0, :, :] if flat else space
     keep = slice(1, None) if flat else slice(None)
     timed = scan.array.ndim == 4

@@ -144,7 +144,6 @@ class LiveFill(QObject):
         self._settled: WeakKeyDictionary[Layer, list[HiddenPart]] = WeakKeyDictionary()
         self._text = ""  # what is said of it
         self._again = False  # something was painted since the one that is being filled
-        self._loading = False  # that the prior is loaded is said, which takes seconds
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
@@ -198,7 +197,6 @@ class LiveFill(QObject):
         if self.task is not None:
             self.task.cancel()
             self._filling = None
-        self._loading = False
         self._say("")
         self._hide()
 
@@ -237,7 +235,6 @@ class LiveFill(QObject):
         prior = self._prior[1] if self._prior is not None and self._prior[0] == stroke.prior else None
         self._filling, self._again = stroke, False
         if prior is None:
-            self._loading = True
             self._say("loading the prior and fitting the slice ...")
 
         def work(tell: Callable[..., None]) -> tuple[Prior, LiveSlice, Filled]:
@@ -255,7 +252,6 @@ class LiveFill(QObject):
         if stroke is None or self.task is None or self.task.cancelled:
             return
         self._prior, self._known, self._filled = (stroke.prior, prior), (stroke, live), stroke
-        self._loading = False
         self._show(stroke, filled)
         notes = (f"{note[:1].upper()}{note[1:]}" for note in filled.notes)
         self._text = ". ".join(("a preview; press Run to refine it", *notes))
@@ -263,7 +259,7 @@ class LiveFill(QObject):
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, Cancelled):
-            self._known, self._filled, self._estimate, self._loading = None, self._filling, None, False
+            self._known, self._filled, self._estimate = None, self._filling, None
             self._hide()
             self._text = f"not filled: {error}"
             self._say(self._text)
